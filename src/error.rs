@@ -1,0 +1,86 @@
+//! One error type from the kernels to the page: what, where, and what to do.
+//!
+//! An [`Error`] stays structured all the way to JavaScript (`web.rs` serialises it field by field), so
+//! that the page can choose its words and its buttons by [`Kind`] and never parses a sentence.
+
+use serde::Serialize;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What sort of thing went wrong. The page and the tests match on this, never on a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The picture could not be read, or is larger than we accept.
+    Image,
+    /// `config.json`, `preprocessor_config.json` or a template names something we do not have.
+    Config,
+    /// `manifest.json` is malformed, contradicts itself, or is of an unknown version.
+    Manifest,
+    /// A fetched part is not what the manifest says (length, hash). Fetch that part again.
+    Shard,
+    /// A tensor is missing, superfluous, or of the wrong shape or type.
+    Tensor,
+    /// The tokenizer file is malformed or lacks a token that the model needs.
+    Tokenizer,
+    /// The prompt itself cannot be built (an `<image>` without a picture, say).
+    Prompt,
+    /// The conversation would not fit in the context.
+    ContextFull,
+    /// No adapter, or the adapter lacks what we need.
+    NoGpu,
+    /// The device was lost or reported an error of its own.
+    Gpu,
+    /// An allocation failed.
+    OutOfMemory,
+    /// A call came at the wrong time (generate before finish, two calls at once).
+    State,
+    /// An argument is outside its range.
+    Argument,
+    /// A file could not be read or written (command line only).
+    Io,
+}
+
+/// What went wrong, where, and what the person can do about it.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{place}: {message}{}", if hint.is_empty() { String::new() } else { format!(" ({hint})") })]
+pub struct Error {
+    /// For programs.
+    pub kind: Kind,
+    /// Where: a file, a tensor, a field, an option.
+    pub place: String,
+    /// What is wrong, with the numbers.
+    pub message: String,
+    /// What to do about it; empty when there is nothing to do.
+    pub hint: String,
+}
+
+impl Error {
+    /// An error of `kind` at `place`: `message` says what is wrong there.
+    pub fn new(kind: Kind, place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind, place: place.into(), message: message.into(), hint: String::new() }
+    }
+
+    /// The same error, saying what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+/// Shorthand for `Err(Error::new(..))` with a formatted message.
+#[macro_export]
+macro_rules! fail {
+    ($kind:ident, $place:expr, $($message:tt)+) => {
+        return Err($crate::error::Error::new($crate::error::Kind::$kind, $place, format!($($message)+)))
+    };
+}
+
+/// `ensure!(condition, Kind, place, "message")`: [`fail!`] unless the condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($condition:expr, $kind:ident, $place:expr, $($message:tt)+) => {
+        if !$condition { $crate::fail!($kind, $place, $($message)+) }
+    };
+}

@@ -1,0 +1,3 @@
+//! LLaVA-1.5 in a browser tab.
+pub mod config;
+pub mod error;
