@@ -11,12 +11,14 @@ enum Command {
         out: PathBuf,
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        #[arg(long, default_value_t = 20.0)]
-        tower_minutes: f64,
-        #[arg(long, default_value_t = 16)]
-        tower_batch: usize,
+        /// Minutes of: tower, text, stage 1, stage 2
+        #[arg(long, value_delimiter = ',', num_args = 4, default_values_t = [35.0, 8.0, 3.0, 40.0])]
+        minutes: Vec<f64>,
         #[arg(long, default_value_t = 2)]
         workers: usize,
+        /// Stages to run now
+        #[arg(long, value_delimiter = ',', default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
+        stages: Vec<String>,
     },
     /// Draw
     Show { out: PathBuf },
@@ -25,10 +27,11 @@ enum Command {
 fn main() -> Result<(), llava_web::error::Error> {
     match Command::parse() {
         #[cfg(feature = "train")]
-        Command::Run { out, seed, tower_minutes, tower_batch, workers } => {
+        Command::Run { out, seed, minutes, workers, stages } => {
             use llava_web::train::{progress::Budget, run::*};
-            let plan = Plan { out, seed, workers, tower_batch, tower: Budget::Seconds(tower_minutes * 60.0) };
-            Session::open(plan)?.train_tower()
+            let budgets = std::array::from_fn(|i| Budget::Seconds(minutes[i] * 60.0));
+            let plan = Plan { out, seed, workers, stages, budgets, batches: [16, 8] };
+            Session::open(plan)?.train()
         }
         #[cfg(not(feature = "train"))]
         Command::Run { .. } => Ok(()),

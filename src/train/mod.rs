@@ -18,6 +18,10 @@ pub mod shape;
 pub mod vocabulary;
 
 #[cfg(feature = "train")]
+pub mod decoder;
+#[cfg(feature = "train")]
+pub mod dialogue_batches;
+#[cfg(feature = "train")]
 mod layers;
 #[cfg(feature = "train")]
 mod params;

@@ -138,16 +138,17 @@ impl Params {
         self.states.clear();
     }
 
-    /// Writes parameters and moments as one safetensors file, replacing it at once.
+    /// Writes the parameters for which `part` holds, and all moments, as one safetensors file, replacing it
+    /// at once.
     ///
     /// # Errors
     /// [`Kind::Io`] when the file cannot be written.
-    pub fn save(&self, path: &Path, note: &str) -> Result<()> {
+    pub fn save(&self, path: &Path, note: &str, part: impl Fn(&str) -> bool) -> Result<()> {
         let mut all: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
         let mut put = |name: String, tensor: &Matrix| {
             all.push((name, tensor.dims(), bytemuck::cast_slice(&floats(tensor.clone())).to_vec()));
         };
-        for (name, tensor) in &self.tensors {
+        for (name, tensor) in self.tensors.iter().filter(|(name, _)| part(name)) {
             put(name.clone(), tensor);
         }
         for (name, state) in &self.states {
@@ -165,7 +166,7 @@ impl Params {
         std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| io(e.to_string()))
     }
 
-    /// Reads what [`Params::save`] wrote into parameters that exist already; returns the note.
+    /// Reads what [`Params::save`] wrote over parameters that exist already; returns the note.
     ///
     /// # Errors
     /// [`Kind::Tensor`] for a file that does not fit the model, [`Kind::Io`] when it cannot be read.
@@ -198,12 +199,12 @@ impl Params {
             let view = file.tensor(&format!("adam.v.{time}.{name}")).map_err(|e| bad(e.to_string()))?;
             states.insert(name, AdamWState::new(AdaptiveMomentumState::new(time, first, matrix(&view)?)));
         }
-        for (name, tensor) in &self.tensors {
-            if tensors.get(name).map(Tensor::dims) != Some(tensor.dims()) {
-                return Err(bad(format!("{name} is missing or has another shape")));
+        for (name, tensor) in &tensors {
+            if self.tensors.get(name).map(Tensor::dims) != Some(tensor.dims()) {
+                return Err(bad(format!("{name} {:?} is not a parameter of this model", tensor.dims())));
             }
         }
-        self.tensors = tensors;
+        self.tensors.extend(tensors);
         self.states = states;
         Ok(meta.metadata().as_ref().and_then(|m| m.get("note").cloned()).unwrap_or_default())
     }

@@ -60,7 +60,7 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     p.normal(format!("{TOWER}.embeddings.class_embedding"), [1, c], 0.02, rng);
     let pixels = 3 * s.patch_size * s.patch_size;
     p.normal(format!("{TOWER}.embeddings.patch_embedding.weight"), [pixels, c], 0.02, rng);
-    p.normal(format!("{TOWER}.embeddings.position_embedding.weight"), [s.patches() + 1, c], 0.3, rng);
+    p.set(format!("{TOWER}.embeddings.position_embedding.weight"), [s.patches() + 1, c], positions(s));
     norm(p, &format!("{TOWER}.pre_layrnorm"), c);
     norm(p, &format!("{TOWER}.post_layernorm"), c);
     for i in 0..s.vision_layers {
@@ -75,6 +75,23 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     }
     // CLIP's initial temperature, 0.07.
     p.constant("clip_scale".to_owned(), [1, 1], (1.0f32 / 0.07).ln());
+}
+
+/// Waves over the grid, from which attention to a neighbour is easily learned; trained like all else.
+fn positions(s: &ModelShape) -> Vec<f32> {
+    let (c, across) = (s.vision_width, s.image_size / s.patch_size);
+    let mut values = vec![0.0; c];
+    for patch in 0..s.patches() {
+        let at = [(patch / across) as f32, (patch % across) as f32];
+        values.extend((0..c).map(|i| {
+            // A quarter of the channels each: sine and cosine of the row and of the column.
+            let (axis, wave) = (i % 2, i / 4);
+            let frequency = std::f32::consts::PI * 20f32.powf(-(wave as f32) / (c / 4) as f32);
+            let phase = at[axis] * frequency;
+            0.5 * if i / 2 % 2 == 0 { phase.sin() } else { phase.cos() }
+        }));
+    }
+    values
 }
 
 fn norm(p: &mut Params, name: &str, width: usize) {
