@@ -34,7 +34,7 @@ pub struct Answer {
     pub kind: Kind,
     /// Range in `rows` and `targets`.
     pub span: std::ops::Range<usize>,
-    /// Whether it is the last of its conversation.
+    /// Whether it is the last of its conversation (never in a chain of unrelated questions).
     pub last: bool,
 }
 

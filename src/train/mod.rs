@@ -5,10 +5,14 @@
 //! model (`train run`): tokenizer → contrastive tower → text decoder → stage 1 → stage 2 → checkpoint.
 //!
 //! Reading order: [`scenes`] what is in a picture · [`draw`] how it looks · [`questions`] what is asked ·
-//! [`vocabulary`] the tokenizer.
+//! [`answers`] when an answer is right · [`dataset`] files · [`eval`] the table · [`vocabulary`] the
+//! tokenizer · then, with Burn, `tower`, `decoder`, `run`, `export`.
 
+pub mod answers;
 mod captions;
+pub mod dataset;
 pub mod draw;
+pub mod eval;
 mod followups;
 pub mod pixels;
 pub mod questions;
@@ -18,13 +22,19 @@ pub mod shape;
 pub mod vocabulary;
 
 #[cfg(feature = "train")]
+pub mod answerer;
+#[cfg(feature = "train")]
+pub mod curves;
+#[cfg(feature = "train")]
 pub mod decoder;
 #[cfg(feature = "train")]
 pub mod dialogue_batches;
 #[cfg(feature = "train")]
+pub mod export;
+#[cfg(feature = "train")]
 mod layers;
 #[cfg(feature = "train")]
-mod params;
+pub mod params;
 #[cfg(feature = "train")]
 pub mod progress;
 #[cfg(feature = "train")]

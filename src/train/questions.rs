@@ -173,7 +173,24 @@ fn any<'a>(scene: &'a Scene, rng: &mut ChaCha8Rng) -> Option<&'a Object> {
     scene.objects.choose(rng)
 }
 
+/// A question about something that is not there, and what to say then.
+fn missing(scene: &Scene, kind: Kind, rng: &mut ChaCha8Rng) -> Option<Qa> {
+    let shape = *Shape::ALL.choose(rng)?;
+    if scene.objects.iter().any(|o| o.shape() == Some(shape)) {
+        return None;
+    }
+    let name = shape.name();
+    let question = match kind {
+        Kind::Colour => format!("What {} is the {name}?", spelling(rng)),
+        _ => format!("Where is the {name}?"),
+    };
+    Qa::new(kind, question, "none", format!("There is no {name}."))
+}
+
 fn colour(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
+    if rng.random_bool(0.05) {
+        return missing(scene, Kind::Colour, rng);
+    }
     let object = any(scene, rng)?;
     let alone = scene.objects.len() == 1 && object.shape().is_some();
     let name = if alone && rng.random_bool(0.2) {
@@ -337,6 +354,9 @@ pub(super) fn count(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
 }
 
 fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
+    if rng.random_bool(0.05) {
+        return missing(scene, Kind::Position, rng);
+    }
     let object = any(scene, rng)?;
     let name = name(scene, object, true, rng)?;
     if rng.random_bool(0.25) {
@@ -362,7 +382,12 @@ fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
 }
 
 fn text(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
-    let object = scene.objects.iter().find(|o| o.shape().is_none())?;
+    let Some(object) = scene.objects.iter().find(|o| o.shape().is_none()) else {
+        // Rarely: most scenes have no text, and "none" must not become the usual answer.
+        let question = pick(rng, &["What word is written?", "What does the text say?", "What number is written?"]);
+        let none = || Qa::new(Kind::Text, question.to_owned(), "none", "There is no text.".to_owned());
+        return rng.random_bool(0.02).then(none).flatten();
+    };
     match object.thing {
         Thing::Word(word) => {
             let short = WORDS[word];
