@@ -139,13 +139,13 @@ mod burn {
             Some(steps) => Budget::Steps(steps[i]),
             None => Budget::Seconds(minutes[i] * 60.0),
         });
-        run::Session::open(run::Plan { out, seed, workers, stages, budgets, batches: [16, 8] })?.train()
+        run::Session::open(run::Plan { out, seed, workers, stages, budgets, batches: [16, 5] })?.train()
     }
 
     /// The session with everything trained so far.
     fn trained(out: PathBuf) -> Result<run::Session> {
         let budgets = [Budget::Steps(0); 4];
-        let plan = run::Plan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 8] };
+        let plan = run::Plan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 5] };
         let mut session = run::Session::open(plan)?;
         session.train()?;
         Ok(session)

@@ -19,6 +19,8 @@ pub mod questions;
 mod relations;
 pub mod scenes;
 pub mod shape;
+#[cfg(test)]
+mod tests;
 pub mod vocabulary;
 
 #[cfg(feature = "train")]

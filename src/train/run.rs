@@ -192,7 +192,7 @@ impl Session {
             let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
             let norm = self.params.step(gradients, progress.learning_rate(), 0.05);
             progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]));
-            if progress.seconds() - saved > 120.0 {
+            if progress.seconds() - saved > 180.0 {
                 saved = progress.seconds();
                 self.params.save(path, &note(&progress), recipe.trainable)?;
                 self.report(recipe.name, &progress)?;
@@ -212,7 +212,7 @@ impl Session {
             "stage2" => Stage::Instructions,
             _ => return Ok(()),
         };
-        let scores = self.validate(stage, 12)?;
+        let scores = self.validate(stage, 24)?;
         let line: Vec<String> =
             scores.iter().map(|(kind, (right, all))| format!("{} {:.1}", kind.name(), *right as f64 * 100.0 / *all as f64)).collect();
         println!("{name} step {} validation: {}", progress.step, line.join(", "));
