@@ -5,10 +5,8 @@ use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
 use crate::pass::{Buf, Call, Pass};
+use crate::quant::MAX_BINDING;
 use serde::{Deserialize, Serialize};
-
-/// Largest storage binding WebGPU promises, bytes (`maxStorageBufferBindingSize`).
-pub const MAX_BINDING: u64 = 128 << 20;
 
 /// Which device is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -110,6 +108,18 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.upload(buffer, word_offset, bytes),
             Executor::Cpu(cpu) => cpu.upload(buffer, word_offset, bytes),
+        }
+    }
+
+    /// Copies `words` words between two buffers, after everything replayed so far.
+    ///
+    /// # Panics
+    /// When a range lies outside its buffer.
+    pub fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
+        assert!(words as u64 <= from.words && (to_offset + words) as u64 <= to.words, "copy outside a buffer");
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
+            Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
         }
     }
 
