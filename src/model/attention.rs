@@ -4,9 +4,9 @@ use super::kv_cache::KvLayer;
 use super::linear::Linear;
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::Rows;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::rope::{Rotation, rope};
-use crate::kernels::Rows;
 use crate::pass::{Buf, Pass};
 
 /// `q`, `k`, `v` and output projections.
@@ -61,7 +61,17 @@ impl Attention {
 
     /// Appends `hidden += o_proj(attention(x))` over the cache, which takes in this pass's keys and values (LLaMA).
     #[allow(clippy::too_many_arguments)] // the operands of one layer
-    pub fn record_cached(&self, pass: &mut Pass, m: Rows, x: Buf, hidden: Buf, b: &AttentionBuffers, h: Heads, table: Buf, cache: KvLayer) {
+    pub fn record_cached(
+        &self,
+        pass: &mut Pass,
+        m: Rows,
+        x: Buf,
+        hidden: Buf,
+        b: &AttentionBuffers,
+        h: Heads,
+        table: Buf,
+        cache: KvLayer,
+    ) {
         self.record_qkv(pass, m, x, b);
         let rotation = Rotation { q: b.q, k: b.k, v: b.v, table, k_cache: cache.k, v_cache: cache.v };
         rope(pass, m, rotation, h.heads, h.kv_heads, h.size);

@@ -3,19 +3,19 @@
 //! Pre-norm blocks: RMSNorm, attention with rotary positions over the cache, RMSNorm, SiLU-gated MLP.
 //! Source: arXiv 2302.13971; `LlamaForCausalLM` of transformers.
 
+use super::PREFILL_ROWS;
 use super::attention::{Attention, AttentionBuffers};
 use super::kv_cache::KvCache;
 use super::linear::Linear;
-use super::PREFILL_ROWS;
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::Rows;
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
-use crate::kernels::Rows;
 use crate::pass::{Buf, Pass};
 
 /// One decoder block.
@@ -101,7 +101,8 @@ impl Decoder {
     /// Appends the reading of `m` rows of `b.ids`: through all blocks, into the cache.
     pub fn record(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers, m: Rows) {
         let (h, f, eps) = (t.hidden_size, t.intermediate_size, t.rms_norm_eps);
-        let heads = Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
+        let heads =
+            Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
         self.embed_tokens.record_rows(pass, m, b.image_embeds, b.ids, b.hidden);
         for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
             rms_norm(pass, m, b.hidden, block.input_layernorm, b.normed, h, eps);

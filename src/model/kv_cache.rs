@@ -29,7 +29,8 @@ impl KvCache {
         let words = u64::from(context) * u64::from(config.num_key_value_heads) * u64::from(config.head_dim);
         let mut layers = Vec::new();
         for _ in 0..config.num_hidden_layers {
-            layers.push(KvLayer { k: device.buffer("k cache", words).await?, v: device.buffer("v cache", words).await? });
+            layers
+                .push(KvLayer { k: device.buffer("k cache", words).await?, v: device.buffer("v cache", words).await? });
         }
         Ok(Self { layers })
     }

@@ -62,7 +62,13 @@ impl Model {
         let mut head = Pass::new("head");
         parts.decoder.record_head(&mut head, &config.text, &decoder);
         let mut sample = Pass::new("sample");
-        crate::kernels::sample::sample(&mut sample, decoder.logits, decoder.ids, decoder.history, config.text.vocab_size);
+        crate::kernels::sample::sample(
+            &mut sample,
+            decoder.logits,
+            decoder.ids,
+            decoder.history,
+            config.text.vocab_size,
+        );
         let passes = Passes {
             encode: device.prepare(encode).await?,
             prefill: device.prepare(prefill).await?,

@@ -9,13 +9,13 @@ use super::linear::Linear;
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::Rows;
 use crate::kernels::activation::activation;
 use crate::kernels::attention::Heads;
 use crate::kernels::layer_norm::layer_norm;
 use crate::kernels::patches::patches;
 use crate::kernels::select_rows::{Take, select_rows};
 use crate::kernels::vision_embed::vision_embed;
-use crate::kernels::Rows;
 use crate::pass::{Buf, Pass};
 
 /// Weight and bias of a LayerNorm.
@@ -114,7 +114,8 @@ impl VisionTower {
         self.patch_embedding.record(pass, Rows::Fixed(p), b.patches, b.patch_embeds);
         vision_embed(pass, b.patch_embeds, self.class_embedding, self.position_embedding, b.normed, c, p);
         norm(pass, b.normed, &self.pre_layrnorm, b.hidden);
-        let heads = Heads { heads: v.num_attention_heads, kv_heads: v.num_attention_heads, size: v.head_dim(), causal: false };
+        let heads =
+            Heads { heads: v.num_attention_heads, kv_heads: v.num_attention_heads, size: v.head_dim(), causal: false };
         for block in &self.blocks {
             norm(pass, b.hidden, &block.layer_norm1, b.normed);
             block.self_attn.record_bidirectional(pass, rows, b.normed, b.hidden, &b.attention, heads);
