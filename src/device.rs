@@ -185,4 +185,15 @@ impl Device {
     pub async fn read_back_f32(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<f32>> {
         Ok(bytemuck::cast_vec(self.read_back(buffer, word_offset, words).await?))
     }
+
+    /// Waits until everything replayed so far has run.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the device was lost.
+    pub async fn settle(&mut self) -> Result<()> {
+        if let Executor::Gpu(gpu) = &mut self.executor {
+            gpu.settle().await?;
+        }
+        Ok(())
+    }
 }

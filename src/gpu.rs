@@ -271,6 +271,20 @@ impl Gpu {
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 
+    /// Waits until everything submitted has run.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let (tell, done) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone only when nobody waits any more.
+            let _ = tell.send(());
+        });
+        let lost = |e: String| Error::new(Kind::Gpu, "GPU", e).hint("reload the page to get a new device");
+        // In a browser `poll` does nothing and the event loop drives the callback.
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| lost(e.to_string()))?;
+        done.await.map_err(|e| lost(e.to_string()))?;
+        self.healthy()
+    }
+
     /// The first error that was reported outside any scope, if there was one.
     fn healthy(&self) -> Result<()> {
         match self.trouble.lock().map(|t| t.clone()) {

@@ -16,3 +16,23 @@ pub enum Template {
     /// Image, then text; stage 1.
     Plain,
 }
+use crate::error::Result;
+use crate::tokenizer::Tokenizer;
+pub enum PromptItem {
+    Token(u32),
+    Image(usize),
+}
+#[derive(Clone)]
+pub struct Turn {
+    pub images: usize,
+    pub question: String,
+    pub answer: Option<Vec<u32>>,
+}
+impl Template {
+    pub fn items(&self, _: &[Turn], _: &Tokenizer) -> Result<Vec<PromptItem>> {
+        Ok(vec![])
+    }
+}
+pub fn raw(_: &str, _: &Tokenizer) -> Result<Vec<PromptItem>> {
+    Ok(vec![])
+}
