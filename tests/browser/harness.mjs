@@ -15,7 +15,7 @@ export const repository = path.resolve(here, "../..");
 export const www = path.join(repository, "www");
 
 /** Where `./build.sh build` puts the server, unless it says otherwise. */
-const SERVE = process.env.LLAVA_SERVE ?? path.join(repository, process.env.CARGO_TARGET_DIR ?? "target", "debug/serve");
+export const BIN = process.env.LLAVA_BIN ?? path.resolve(repository, process.env.CARGO_TARGET_DIR ?? "target", "debug");
 const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
 /** Quiet: a test's browser asks nobody for anything. */
@@ -40,7 +40,7 @@ export function launch({ gpu }) {
  * @param {string[]} more
  */
 export async function serve(root = www, more = []) {
-  const child = spawn(SERVE, ["--root", root, "--port", "0", ...more], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(path.join(BIN, "serve"), ["--root", root, "--port", "0", ...more], { stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise((resolve, reject) => {
     let seen = "";
     child.stdout.on("data", (data) => {
@@ -159,6 +159,17 @@ export class Visit {
     const ended = await last.getAttribute("data-state");
     assert.equal(ended, state, `the answer ended as ${ended}: ${await this.troubles()}`);
     return (await last.innerText()).trim();
+  }
+
+  /** Waits until the service worker has kept the page and its model. */
+  async kept() {
+    await this.page.waitForFunction(async () => {
+      const cache = await caches.open("llava-web");
+      const names = (await cache.keys()).map((request) => new URL(request.url).pathname);
+      return names.some((name) => name.endsWith("worker.js")) && names.some((name) => name.endsWith(".wasm"));
+    });
+    // The list is worked through in order; give the rest a moment.
+    await this.page.waitForTimeout(1500);
   }
 
   async close() {

@@ -20,17 +20,18 @@ export class Machine {
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
     this.#chip.title = report?.adapter ?? "";
     const seen = picture?.seen;
-    /** @type {[string, string | null | undefined][]} */
+    /** @type {[string, string | number | null | undefined][]} */
     const rows = [
       ["Model", plan?.name],
-      ["Parameters", plan && inWords(plan.parameters)],
-      ["Weights", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} parts`],
+      ["Parameters", report?.parameters && inWords(report.parameters)],
+      ["Download", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} files`],
+      ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
       ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
-      ["Context", report?.context ? `${report.used ?? 0} of ${report.context} tokens used` : undefined],
-      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.tokens} tokens, read in ${inSeconds(seen.encode_ms)}` : undefined],
+      ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
+      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inSeconds(seen.encode_ms)}` : undefined],
       ["Sent elsewhere", "nothing"],
     ];
     const known = rows.filter(([, value]) => value);
-    this.#list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value ?? "" })]));
+    this.#list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: String(value) })]));
   }
 }

@@ -52,6 +52,8 @@ new PictureBox(session, take);
 new Camera(take);
 new Examples(take, (thrown) => session.fail(Failure.from(thrown, "example"), "example", () => session.dismiss()));
 
+// What the shipped model cannot do is said only of the shipped model.
+byId("intro-limits", HTMLElement).hidden = query.has("model");
 byId("consent-load", HTMLButtonElement).addEventListener("click", () => session.load());
 session.addEventListener("change", () => {
   const { awaitsConsent, plan, report } = session;

@@ -163,7 +163,8 @@ export class Session extends Activity {
       try {
         const bytes = await picture.blob.arrayBuffer();
         const seen = await this.#link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
-        picture.seen = seen;
+        // A picture whose reading was stopped is read again when a question needs it.
+        picture.seen = seen.encoded.cancelled ? null : seen;
         this.report = seen.report;
         this.end();
       } catch (thrown) {

@@ -10,6 +10,7 @@ const AT_END = 60;
 
 export class Transcript {
   #list = byId("transcript", HTMLElement);
+  #intro = byId("intro", HTMLElement);
   /** @type {Map<Turn | string, { item: HTMLElement, answer?: HTMLElement, words?: HTMLElement, facts?: HTMLElement }>} */
   #items = new Map();
 
@@ -32,6 +33,7 @@ export class Transcript {
       if (typeof entry === "string") this.#note(entry);
       else this.#turn(entry);
     }
+    this.#intro.hidden = entries.length > 0;
     if (follows) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
@@ -63,6 +65,8 @@ export class Transcript {
     const question = make("p", { class: "asked" }, make("span", { class: "visually-hidden", text: "You asked: " }), turn.question);
     const item = make("li", { class: "turn" }, question, answer, facts);
     this.#list.append(item);
+    // Where the whole page scrolls, on narrow screens, a new turn must not begin below the fold.
+    item.scrollIntoView({ block: "nearest" });
     const shown = { item, answer, words, facts };
     this.#items.set(turn, shown);
     return shown;
@@ -73,11 +77,11 @@ export class Transcript {
     if (!result) return state === "error" ? "No answer." : state === "stopped" ? "Stopped." : "";
     const { answer, timing } = result;
     const facts = [
-      `${answer.tokens} ${answer.tokens === 1 ? "token" : "tokens"}`,
+      `${answer.ids.length} ${answer.ids.length === 1 ? "token" : "tokens"}`,
       timing.tokens_per_second ? `${timing.tokens_per_second.toPrecision(3)} tokens/s` : "",
       `first after ${inSeconds(timing.first_token_ms)}`,
-      answer.reused_tokens ? `${answer.reused_tokens} of ${answer.prompt_tokens} prompt tokens already read` : "",
-      { cancelled: "stopped by you", length: "cut at the longest answer set", eos: "" }[answer.stop],
+      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt rows already read` : "",
+      { cancelled: "stopped by you", length: "cut at the longest answer set", context: "the context is full", eos: "" }[answer.stop],
     ];
     return facts.filter(Boolean).join(" · ");
   }

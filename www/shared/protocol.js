@@ -24,10 +24,8 @@
 /**
  * @typedef {object} Plan
  * @property {string} name
- * @property {number} parameters
  * @property {PlanPart[]} parts
  * @property {number} total_bytes
- * @property {number} context  tokens
  */
 
 /**
@@ -35,11 +33,11 @@
  * @typedef {object} Report
  * @property {string} backend
  * @property {string} adapter
- * @property {string} [name]
+ * @property {string} [model]
  * @property {number} [parameters]
- * @property {number} [weights_bytes]
- * @property {number} [context]  tokens
- * @property {number} [used]     tokens
+ * @property {number} [device_bytes]  weights, cache and activations
+ * @property {number} [context]  rows: tokens and image patches
+ * @property {number} [cached]   rows
  * @property {number} [turns]
  */
 
@@ -49,18 +47,18 @@
  * @typedef {object} Encoded
  * @property {number} width
  * @property {number} height
- * @property {string} format
- * @property {number} tokens
+ * @property {number} rows  of the context
+ * @property {boolean} reused  it had been encoded before
+ * @property {boolean} cancelled
  */
 
 /**
  * @typedef {object} Answer
  * @property {string} text
- * @property {number} tokens
- * @property {number} prompt_tokens
- * @property {number} reused_tokens
- * @property {"eos" | "length" | "cancelled"} stop
- * @property {number[]} [ids]
+ * @property {number[]} ids
+ * @property {number[]} prompt_ids
+ * @property {number} reused_rows
+ * @property {"eos" | "length" | "context" | "cancelled"} stop
  */
 
 /**

@@ -102,7 +102,7 @@ async function fetchPart(url, bytes, cache, onBytes) {
  * @param {object} job
  * @param {URL} job.base what the file names are relative to
  * @param {PlanPart[]} job.parts
- * @param {(part: PlanPart, bytes: Uint8Array) => void} job.push throws when the bytes are not the part's
+ * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are not the part's
  * @param {(more: number) => void} job.onBytes
  * @returns {Promise<void>} rejects with the first failure once all the rest is done
  */
@@ -110,12 +110,17 @@ export async function fetchParts({ base, parts, push, onBytes }) {
   const queue = [...parts];
   /** @type {Failure[]} */
   const failures = [];
+  // The engine takes one part at a time; the lanes go on fetching meanwhile.
+  /** @type {Promise<void>} */
+  let pushing = Promise.resolve();
 
   /** @param {PlanPart} part @param {RequestCache} cache */
   const attempt = async (part, cache) => {
     const bytes = await fetchPart(new URL(part.file, base), part.bytes, cache, onBytes);
+    const turn = pushing.then(() => push(part, bytes));
+    pushing = turn.catch(() => {});
     try {
-      push(part, bytes);
+      await turn;
     } catch (thrown) {
       onBytes(-part.bytes);
       throw thrown;

@@ -48,7 +48,7 @@ answerCalls(scope, {
     base = new URL(manifest);
     const [bytes] = await Promise.all([fetchManifest(base), init()]);
     engine = await Llava.create({ backend });
-    const opened = engine.plan(bytes);
+    const opened = await engine.plan(bytes);
     plan = opened;
     pushed.clear();
     return { plan: opened, report: engine.report() };
@@ -60,8 +60,8 @@ answerCalls(scope, {
     await fetchParts({
       base,
       parts: plan.parts.filter((part) => !pushed.has(part.index)),
-      push(part, bytes) {
-        llava.push(part.index, bytes);
+      async push(part, bytes) {
+        await llava.push(part.index, bytes);
         pushed.add(part.index);
       },
       onBytes: byteCounter(emit, plan),

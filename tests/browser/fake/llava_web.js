@@ -24,13 +24,13 @@ export class Llava {
   backend = "webgpu";
 
   /** @param {Uint8Array} manifest */
-  plan(manifest) {
+  async plan(manifest) {
     this.#plan = JSON.parse(new TextDecoder().decode(manifest));
     return this.#plan;
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
-  push(index, bytes) {
+  async push(index, bytes) {
     const part = this.#plan.parts[index];
     if (bytes[0] === 0xff) throw { kind: "shard", place: part.file, message: "its SHA-256 is not the manifest's", hint: "Fetch it again." };
   }
@@ -38,7 +38,7 @@ export class Llava {
   async finish() {}
 
   report() {
-    return { backend: this.backend, adapter: "a fake", context: 512, used: this.#used, turns: this.#turns };
+    return { backend: this.backend, adapter: "a fake", context: 512, cached: this.#used, turns: this.#turns };
   }
 
   /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
@@ -48,10 +48,10 @@ export class Llava {
     for (let done = 0; done <= 10; done++) {
       onEvent({ type: "encode", done, total: 10 });
       await sleep(this.#plan.slow ?? 5);
-      if (this.#cancelled) throw { kind: "cancelled", place: "encode", message: "cancelled", hint: "" };
+      if (this.#cancelled) return { width: 64, height: 64, rows: 16, reused: false, cancelled: true };
     }
     this.#images = 1;
-    return { width: 64, height: 64, format: "png", tokens: 16 };
+    return { width: 64, height: 64, rows: 16, reused: false, cancelled: false };
   }
 
   /** @param {string} question @param {{ max_new_tokens: number }} options @param {(event: any) => void} onEvent */
@@ -68,17 +68,17 @@ export class Llava {
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
     const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
     let text = "";
-    let count = 0;
+    const ids = [];
     for (const word of words) {
       await sleep(this.#plan.slow ?? 5);
       if (this.#cancelled) break;
       text += word;
-      count += 1;
-      onEvent({ type: "token", text: word, count });
+      ids.push(ids.length);
+      onEvent({ type: "token", text: word, count: ids.length });
     }
     this.#turns += 1;
-    this.#used += count;
-    return { text, tokens: count, prompt_tokens: 20, reused_tokens: 16, stop: this.#cancelled ? "cancelled" : "eos" };
+    this.#used += ids.length;
+    return { text, ids, prompt_ids: Array(20).fill(0), reused_rows: 16, stop: this.#cancelled ? "cancelled" : "eos" };
   }
 
   cancel() {
