@@ -2,7 +2,7 @@
 // real engine cannot be asked for.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
