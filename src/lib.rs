@@ -1,6 +1,11 @@
 //! LLaVA-1.5 in a browser tab.
 pub mod config;
+pub mod cpu;
+pub mod device;
 pub mod error;
 pub mod format;
+pub mod gpu;
+pub mod kernels;
+pub mod pass;
 pub mod prompt;
 pub mod quant;
