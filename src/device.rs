@@ -91,8 +91,13 @@ impl Device {
     /// # Errors
     /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it could not be bound ([`MAX_BINDING`]).
     pub async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
-        ensure!(words > 0 && words * 4 <= MAX_BINDING, Tensor, name,
-            "a buffer of {} bytes; one binding holds 4 to {MAX_BINDING}", words.saturating_mul(4));
+        ensure!(
+            words > 0 && words * 4 <= MAX_BINDING,
+            Tensor,
+            name,
+            "a buffer of {} bytes; one binding holds 4 to {MAX_BINDING}",
+            words.saturating_mul(4)
+        );
         let buffer = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.buffer(name, words).await?,
             Executor::Cpu(cpu) => cpu.buffer(words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?,
@@ -106,7 +111,10 @@ impl Device {
     /// # Panics
     /// When they do not fit or are not whole words: callers check what comes from outside.
     pub fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
-        assert!(bytes.len() % 4 == 0 && (word_offset + bytes.len() / 4) as u64 <= buffer.words, "upload outside the buffer");
+        assert!(
+            bytes.len() % 4 == 0 && (word_offset + bytes.len() / 4) as u64 <= buffer.words,
+            "upload outside the buffer"
+        );
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.upload(buffer, word_offset, bytes),
             Executor::Cpu(cpu) => cpu.upload(buffer, word_offset, bytes),

@@ -170,8 +170,7 @@ impl Gpu {
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
-        let mut entries =
-            vec![entry(0, wgpu::BufferBindingType::Uniform), entry(1, wgpu::BufferBindingType::Uniform)];
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform), entry(1, wgpu::BufferBindingType::Uniform)];
         entries.extend(op.kernel.access.iter().zip(2..).map(|(access, binding)| {
             entry(binding, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
         }));
@@ -197,7 +196,8 @@ impl Gpu {
     }
 
     fn bind(&self, op: &Op, layout: &wgpu::BindGroupLayout, slots: &wgpu::Buffer, offset: u64) -> wgpu::BindGroup {
-        let slot = wgpu::BufferBinding { buffer: slots, offset, size: wgpu::BufferSize::new(size_of::<Params>() as u64) };
+        let slot =
+            wgpu::BufferBinding { buffer: slots, offset, size: wgpu::BufferSize::new(size_of::<Params>() as u64) };
         let mut entries = vec![
             wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(slot) },
             wgpu::BindGroupEntry { binding: 1, resource: self.call.as_entire_binding() },

@@ -47,7 +47,8 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let kv = h / (heads / kv_heads);
             let query = &q[(t * heads + h) * d..][..d];
             let row = |s: usize| (s * kv_heads + kv) * d;
-            let dot = |s: usize| query.iter().zip(&k[row(s)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+            let dot =
+                |s: usize| query.iter().zip(&k[row(s)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
             let scores: Vec<f64> = (0..seen).map(|s| dot(s) / (d as f64).sqrt()).collect();
             let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
@@ -93,7 +94,8 @@ mod tests {
         case.call = Call::new(t, pos);
         let s = pos + t;
         let q = case.random(u64::from(t * heads * size), 2.0);
-        let (k, v) = (case.random(u64::from(s * kv_heads * size), 2.0), case.random(u64::from(s * kv_heads * size), 1.0));
+        let (k, v) =
+            (case.random(u64::from(s * kv_heads * size), 2.0), case.random(u64::from(s * kv_heads * size), 1.0));
         let out = case.output(u64::from(t * heads * size), None);
         attention(&mut case.pass, Rows::Fixed(t), q, k, v, out, Heads { heads, kv_heads, size, causal });
         // f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.

@@ -19,7 +19,9 @@ const UNWRITTEN: u32 = 0x7fc0_beef;
 pub fn device() -> Option<Device> {
     match block_on(Device::open(BackendChoice::Gpu)) {
         Ok(device) => Some(device),
-        Err(e) if e.kind == Kind::NoGpu && ["CI", "LLAVA_REQUIRE_GPU"].iter().all(|v| std::env::var_os(v).is_none()) => {
+        Err(e)
+            if e.kind == Kind::NoGpu && ["CI", "LLAVA_REQUIRE_GPU"].iter().all(|v| std::env::var_os(v).is_none()) =>
+        {
             eprintln!("SKIPPED: no adapter, and neither CI nor LLAVA_REQUIRE_GPU is set ({e})");
             None
         }
@@ -160,15 +162,28 @@ fn the_harness_fails_on_wrong_answers() {
 fn every_shader_is_valid_and_declares_what_its_kernel_says() {
     use super::*;
     let kernels = [
-        &activation::ACTIVATION, &activation::SILU_MUL, &attention::ATTENTION, &attention_step::ATTENTION_STEP,
-        &embed_rows::EMBED_ROWS, &layer_norm::LAYER_NORM, &matmul::MATMUL, &patches::PATCHES, &rms_norm::RMS_NORM,
-        &rope::ROPE, &sample::SAMPLE, &select_rows::SELECT_ROWS, &vision_embed::VISION_EMBED,
+        &activation::ACTIVATION,
+        &activation::SILU_MUL,
+        &attention::ATTENTION,
+        &attention_step::ATTENTION_STEP,
+        &embed_rows::EMBED_ROWS,
+        &layer_norm::LAYER_NORM,
+        &matmul::MATMUL,
+        &patches::PATCHES,
+        &rms_norm::RMS_NORM,
+        &rope::ROPE,
+        &sample::SAMPLE,
+        &select_rows::SELECT_ROWS,
+        &vision_embed::VISION_EMBED,
     ];
     for kernel in kernels {
         let module = naga::front::wgsl::parse_str(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
+        naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        )
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
         assert_eq!(module.entry_points[0].workgroup_size, kernel.workgroup, "{}", kernel.name);
         let mut access = vec![None; kernel.access.len()];
         for (_, global) in module.global_variables.iter() {

@@ -74,7 +74,17 @@ pub enum Into {
 ///
 /// # Panics
 /// When a buffer is too small for a fixed number of rows: shapes come from a checked config.
-pub fn linear(pass: &mut Pass, m: Rows, x: Buf, w: Weight, bias: Option<Buf>, unused: Buf, out: Buf, stride: u32, into: Into) {
+pub fn linear(
+    pass: &mut Pass,
+    m: Rows,
+    x: Buf,
+    w: Weight,
+    bias: Option<Buf>,
+    unused: Buf,
+    out: Buf,
+    stride: u32,
+    into: Into,
+) {
     let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
     assert!(x.words >= u64::from(fixed) * u64::from(w.cols), "linear: x");
     assert!(out.words >= u64::from(fixed - 1) * u64::from(stride) + u64::from(w.first_row + w.rows), "linear: out");

@@ -88,7 +88,8 @@ mod tests {
         if device().is_none() {
             return;
         }
-        for (t, pos, heads, kv_heads, d) in [(1, 0, 2, 2, 4), (1, 17, 4, 2, 32), (9, 5, 4, 1, 12), (3, 100, 2, 2, 128)] {
+        for (t, pos, heads, kv_heads, d) in [(1, 0, 2, 2, 4), (1, 17, 4, 2, 32), (9, 5, 4, 1, 12), (3, 100, 2, 2, 128)]
+        {
             let mut case = Case::new(format!("rope {t} rows at {pos}, {heads}/{kv_heads}x{d}"));
             case.call = Call::new(t, pos);
             let words = |rows: u32, heads: u32| u64::from(rows * heads * d);

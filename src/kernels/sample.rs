@@ -124,7 +124,8 @@ mod tests {
         }
         for vocab in [5u64, 256, 1000, 32064] {
             for seed in 0..6u32 {
-                let options = [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 40, 1.0), (1.3, 0, 0.7), (0.2, 5, 0.9), (5.0, 1, 0.5)];
+                let options =
+                    [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 40, 1.0), (1.3, 0, 0.7), (0.2, 5, 0.9), (5.0, 1, 0.5)];
                 let (temperature, top_k, top_p) = options[seed as usize];
                 let mut case = Case::new(format!("sample V {vocab} seed {seed}"));
                 case.call = call(temperature, top_k, top_p, seed * 977 + 3);

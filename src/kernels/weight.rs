@@ -47,7 +47,15 @@ fn scale(scales: &Words, index: usize) -> f32 {
 
 /// Dequantises block `kb` of `row` into `out` (as many values as a block holds). The twin of `load_block`
 /// in the shaders.
-pub(crate) fn load_block(code: u32, blocks: &Words, scales: &Words, rows: usize, kb: usize, row: usize, out: &mut [f32]) {
+pub(crate) fn load_block(
+    code: u32,
+    blocks: &Words,
+    scales: &Words,
+    rows: usize,
+    kb: usize,
+    row: usize,
+    out: &mut [f32],
+) {
     let words = &blocks.0[(kb * rows + row) * 4..][..4];
     let byte = |i: usize| (words[i / 4] >> (8 * (i % 4))) as u8;
     match code {
