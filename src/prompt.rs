@@ -1,5 +1,7 @@
 //! Prompt templates.
 
+use crate::error::{Error, Result};
+use crate::fail;
 use serde::{Deserialize, Serialize};
 
 /// How a conversation is written as text.
@@ -16,7 +18,37 @@ pub enum Template {
     /// Image, then text; stage 1.
     Plain,
 }
-use crate::error::Result;
+
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::VicunaV1, Self::LlavaV1, Self::LlavaHf, Self::Plain];
+
+    /// The name in manifests and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VicunaV1 => "vicuna_v1",
+            Self::LlavaV1 => "llava_v1",
+            Self::LlavaHf => "llava_hf",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl std::fmt::Display for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|t| t.name() == name) {
+            Some(template) => Ok(template),
+            None => fail!(Argument, "prompt template", "`{name}` is unknown (vicuna_v1, llava_v1, llava_hf, plain)"),
+        }
+    }
+}
 use crate::tokenizer::Tokenizer;
 pub enum PromptItem {
     Token(u32),

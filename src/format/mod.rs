@@ -8,6 +8,8 @@
 //!
 //! The bytes are documented in `src/docs/format.md`.
 
+pub mod convert;
 pub mod manifest;
 pub mod names;
+pub mod safetensors;
 pub mod shards;
