@@ -155,12 +155,11 @@ describe("the page with a stand-in engine", () => {
       };
       await tabTo("#mode-draw");
       await page.keyboard.press("Enter");
-      assert(await page.evaluate(() => document.activeElement?.id === "canvas"));
+      await page.locator("#canvas:focus").waitFor();
       for (const key of ["Space", "ArrowRight", "ArrowRight", "ArrowDown", "Space"]) await page.keyboard.press(key);
       await tabTo("#use-drawing");
       await page.keyboard.press("Enter");
-      await visit.reaches("ready", "encoding");
-      assert(await page.evaluate(() => document.activeElement?.id === "question"));
+      await page.locator("#question:focus").waitFor();
       await page.keyboard.type("by keyboard");
       await page.keyboard.press("Enter");
       assert.match(await visit.answered(), /by keyboard/);
