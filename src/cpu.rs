@@ -29,6 +29,11 @@ impl Cpu {
         self.buffers[buffer.id as usize].0[word_offset..word_offset + words].to_vec()
     }
 
+    pub(crate) fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
+        let source = self.read(from, 0, words);
+        self.buffers[to.id as usize].0[to_offset..to_offset + words].copy_from_slice(&source);
+    }
+
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
         self.passes.push(pass);
         self.passes.len() - 1

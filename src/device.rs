@@ -5,10 +5,8 @@ use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
 use crate::pass::{Buf, Call, Pass};
+use crate::quant::MAX_BINDING;
 use serde::{Deserialize, Serialize};
-
-/// Largest storage binding WebGPU promises, bytes (`maxStorageBufferBindingSize`).
-pub const MAX_BINDING: u64 = 128 << 20;
 
 /// Which device is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -121,6 +119,18 @@ impl Device {
         }
     }
 
+    /// Copies `words` words between two buffers, after everything replayed so far.
+    ///
+    /// # Panics
+    /// When a range lies outside its buffer.
+    pub fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
+        assert!(words as u64 <= from.words && (to_offset + words) as u64 <= to.words, "copy outside a buffer");
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
+            Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
+        }
+    }
+
     /// Makes a recorded pass ready for [`replay`](Self::replay).
     ///
     /// # Errors
@@ -174,5 +184,16 @@ impl Device {
     /// [`read_back`](Self::read_back), as floats.
     pub async fn read_back_f32(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<f32>> {
         Ok(bytemuck::cast_vec(self.read_back(buffer, word_offset, words).await?))
+    }
+
+    /// Waits until everything replayed so far has run.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the device was lost.
+    pub async fn settle(&mut self) -> Result<()> {
+        if let Executor::Gpu(gpu) = &mut self.executor {
+            gpu.settle().await?;
+        }
+        Ok(())
     }
 }

@@ -57,7 +57,7 @@ impl Gpu {
         let adapter = instance.request_adapter(&options).await.map_err(|e| no_gpu(e.to_string()))?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("llava-web"),
-            required_limits: wgpu::Limits { max_buffer_size: 256 << 20, ..wgpu::Limits::default() },
+            required_limits: wgpu::Limits::default(),
             ..Default::default()
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_gpu(e.to_string()))?;
@@ -127,6 +127,13 @@ impl Gpu {
 
     pub(crate) fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
         self.queue.write_buffer(&self.buffers[buffer.id as usize], word_offset as u64 * 4, bytes);
+    }
+
+    pub(crate) fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
+        let [from, to] = [from, to].map(|b| &self.buffers[b.id as usize]);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(from, 0, to, to_offset as u64 * 4, words as u64 * 4);
+        self.queue.submit([encoder.finish()]);
     }
 
     /// Compiles what the pass needs and binds its buffers.
@@ -262,6 +269,20 @@ impl Gpu {
         mapped.map_err(|e| lost(e.to_string()))?;
         let view = reading.staging.slice(..).get_mapped_range().map_err(|e| lost(e.to_string()))?;
         Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+
+    /// Waits until everything submitted has run.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let (tell, done) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone only when nobody waits any more.
+            let _ = tell.send(());
+        });
+        let lost = |e: String| Error::new(Kind::Gpu, "GPU", e).hint("reload the page to get a new device");
+        // In a browser `poll` does nothing and the event loop drives the callback.
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| lost(e.to_string()))?;
+        done.await.map_err(|e| lost(e.to_string()))?;
+        self.healthy()
     }
 
     /// The first error that was reported outside any scope, if there was one.

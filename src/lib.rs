@@ -2,10 +2,14 @@
 pub mod config;
 pub mod cpu;
 pub mod device;
+pub mod engine;
 pub mod error;
 pub mod format;
 pub mod gpu;
 pub mod kernels;
+pub mod model;
 pub mod pass;
+pub mod preprocess;
 pub mod prompt;
 pub mod quant;
+pub mod tokenizer;

@@ -49,3 +49,22 @@ impl std::str::FromStr for Template {
         }
     }
 }
+use crate::tokenizer::Tokenizer;
+pub enum PromptItem {
+    Token(u32),
+    Image(usize),
+}
+#[derive(Clone)]
+pub struct Turn {
+    pub images: usize,
+    pub question: String,
+    pub answer: Option<Vec<u32>>,
+}
+impl Template {
+    pub fn items(&self, _: &[Turn], _: &Tokenizer) -> Result<Vec<PromptItem>> {
+        Ok(vec![])
+    }
+}
+pub fn raw(_: &str, _: &Tokenizer) -> Result<Vec<PromptItem>> {
+    Ok(vec![])
+}

@@ -24,19 +24,14 @@ pub struct Weight {
     pub scales: Buf,
 }
 
-/// The value of `const WEIGHT_TYPE` in shaders.
+/// The value of `const WEIGHT_TYPE` in shaders: the place in [`WeightType::ALL`].
 pub(crate) fn code(kind: WeightType) -> u32 {
-    match kind {
-        WeightType::F32 => 0,
-        WeightType::F16 => 1,
-        WeightType::Q8 => 2,
-        WeightType::Q4 => 3,
-    }
+    kind as u32
 }
 
 /// Values per 16-byte block, by code.
 pub(crate) fn block_values(code: u32) -> usize {
-    [4, 8, 16, 32][code as usize]
+    WeightType::ALL[code as usize].block_values() as usize
 }
 
 /// Scale of `row` in group `group` of 32 columns: two f16 in a word, even index in the low half.
