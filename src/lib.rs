@@ -13,3 +13,5 @@ pub mod preprocess;
 pub mod prompt;
 pub mod quant;
 pub mod tokenizer;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -311,6 +311,26 @@ impl Engine {
         self.pending.clear();
     }
 
+    /// Every stage of a picture: (name, shape, values). The conversation is not touched.
+    ///
+    /// # Shapes
+    /// `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.
+    ///
+    /// # Errors
+    /// [`Kind::Image`]; [`Kind::Gpu`].
+    pub async fn stages(&mut self, image: &[u8]) -> Result<Vec<(&'static str, Vec<u32>, Vec<f32>)>> {
+        let pixels = preprocess(image, &self.preprocess)?;
+        let (features, embeds) = self.model.stages(&pixels.data).await?;
+        let config = &self.model.config;
+        let (side, rows, c, h) =
+            (config.vision.image_size, config.image_rows(), config.vision.hidden_size, config.text.hidden_size);
+        Ok(vec![
+            ("pixel_values", vec![3, side, side], pixels.data),
+            ("image_features", vec![rows, c], features),
+            ("image_embeds", vec![rows, h], embeds),
+        ])
+    }
+
     /// What runs, and how full it is.
     pub fn report(&self) -> Report {
         Report {

@@ -93,11 +93,15 @@ impl Model {
     /// # Errors
     /// [`Kind::Gpu`](crate::error::Kind::Gpu) when the device is in trouble.
     pub fn encode(&mut self, pixel_values: &[f32], slot: u32) -> Result<()> {
-        self.device.upload(self.vision.pixel_values, 0, bytemuck::cast_slice(pixel_values));
-        self.device.replay(&[self.passes.encode], &Call::new(1, 0))?;
+        self.see(pixel_values)?;
         let words = self.slot_words();
         self.device.copy(self.vision.image_embeds, self.decoder.image_embeds, slot as usize * words, words);
         Ok(())
+    }
+
+    fn see(&mut self, pixel_values: &[f32]) -> Result<()> {
+        self.device.upload(self.vision.pixel_values, 0, bytemuck::cast_slice(pixel_values));
+        self.device.replay(&[self.passes.encode], &Call::new(1, 0))
     }
 
     /// Reads rows `ids` into the cache at `pos`: token ids, or [`image_row`](Self::image_row)s. At most
@@ -146,9 +150,9 @@ impl Model {
         self.device.read_back_f32(self.decoder.logits, 0, vocab).await
     }
 
-    /// Reads the selected tower features `[P, C]` and the image embeds `[P, H]` of the last
-    /// [`encode`](Self::encode) back.
-    pub async fn stages(&mut self) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// Runs tower and connector and reads the selected features `[P, C]` and the image embeds `[P, H]` back.
+    pub async fn stages(&mut self, pixel_values: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        self.see(pixel_values)?;
         let features = self.config.image_rows() as usize * self.config.vision.hidden_size as usize;
         let words = self.slot_words();
         let features = self.device.read_back_f32(self.vision.image_features, 0, features).await?;
