@@ -8,6 +8,8 @@ pub mod format;
 pub mod gpu;
 pub mod kernels;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 pub mod pass;
 pub mod preprocess;
 pub mod prompt;
