@@ -162,13 +162,7 @@ export class Visit {
 
   /** Waits until the service worker has kept the page and its model. */
   async kept() {
-    await this.page.waitForFunction(async () => {
-      const cache = await caches.open("llava-web");
-      const names = (await cache.keys()).map((request) => new URL(request.url).pathname);
-      return names.some((name) => name.endsWith("worker.js")) && names.some((name) => name.endsWith(".wasm"));
-    });
-    // The list is worked through in order; give the rest a moment.
-    await this.page.waitForTimeout(1500);
+    await this.page.locator("#machine", { hasText: "everything is kept" }).waitFor({ state: "attached" });
   }
 
   async close() {

@@ -25,6 +25,8 @@ export class Session extends Activity {
   entries = [];
   /** The model is large and waits for a word from the person. */
   awaitsConsent = false;
+  /** The service worker has all of it. */
+  kept = false;
 
   #link = new EngineLink((failure) => {
     this.loaded = false;
@@ -127,9 +129,7 @@ export class Session extends Activity {
   }
 
   /** Addresses of what the worker has fetched. */
-  workerFiles() {
-    return this.#link.call("files", null);
-  }
+  workerFiles = () => this.#link.call("files", null);
 
   /** Reads the picture, unless it has been read. */
   #read() {
