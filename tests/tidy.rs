@@ -341,7 +341,14 @@ fn lock_files_name_no_other_host() {
 #[test]
 fn nothing_else_lies_at_the_top() {
     let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    let strange = names.filter(|n| !n.starts_with('.') && !n.starts_with("target") && !TOP.contains(&n.as_str()));
+    let ignored = fs::read_to_string(root().join(".gitignore")).unwrap();
+    let ignored: Vec<&str> = ignored.lines().map(|line| line.trim_matches(['/', '*'])).collect();
+    let strange = names.filter(|name| {
+        !name.starts_with('.')
+            && !name.starts_with("target")
+            && !TOP.contains(&name.as_str())
+            && !ignored.contains(&name.as_str())
+    });
     none(strange.map(|name| format!("`{name}` at the top of the repository")).collect());
 }
 
