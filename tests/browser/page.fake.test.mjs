@@ -104,6 +104,24 @@ describe("the page with a stand-in engine", () => {
       }));
   }
 
+  test("Retry after a lost GPU opens a new one and asks again", () =>
+    withFake({}, async ({ browser, url }) => {
+      // Without the service worker: its own requests are not the page's.
+      const visit = await open(browser, url, { serviceWorkers: "block" });
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      await visit.at("question").fill("lost");
+      await visit.at("send").click();
+      await visit.at("error").waitFor();
+      const workers = () => visit.requests.filter((request) => request.endsWith("worker/worker.js")).length;
+      assert.equal(workers(), 1);
+      await visit.page.getByRole("button", { name: "Retry" }).click();
+      await visit.at("error").waitFor({ state: "hidden" });
+      await visit.at("error").waitFor();
+      assert.equal(workers(), 2);
+      assert.equal(await visit.at("answer").count(), 1);
+    }));
+
   test("a full context is said in numbers and is not the end", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);
