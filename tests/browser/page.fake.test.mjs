@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import path from "node:path";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
@@ -144,6 +145,32 @@ describe("the page with a stand-in engine", () => {
       assert(!visit.requests.some((request) => request.endsWith(".bin")));
       await consent.click();
       await visit.reaches("ready");
+    }));
+
+  test("a model on another host: refused in words, or allowed by the server", () =>
+    withFake({}, async ({ browser, url, root }) => {
+      /** @type {string[]} */
+      const asked = [];
+      const host = createServer(async (request, response) => {
+        asked.push(request.url ?? "");
+        response.setHeader("access-control-allow-origin", "*");
+        response.end(await readFile(path.join(root, "models/scenes", path.basename(request.url ?? ""))));
+      });
+      await new Promise((resolve) => host.listen(0, "127.0.0.1", () => resolve(null)));
+      const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (host.address()).port}`;
+      const allowing = await serve(root, ["--model-host", origin]);
+      try {
+        const refused = await open(browser, `${url}?model=${origin}/manifest.json`);
+        await refused.at("error").waitFor();
+        assert.match(await refused.troubles(), new RegExp(`--model-host ${origin}`));
+        assert.deepEqual(asked, []);
+        const allowed = await open(browser, `${allowing.url}?model=${origin}/manifest.json`);
+        await allowed.reaches("ready");
+        assert(asked.includes("/5.bin"));
+      } finally {
+        await allowing.stop();
+        host.close();
+      }
     }));
 
   test("what is not a picture is refused in words", () =>
