@@ -108,7 +108,10 @@ async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str,
         let chosen = model.device.read_back(history, step, 1).await.unwrap()[0];
         if chosen != *token {
             let gap = wanted[*token as usize] - wanted[chosen as usize];
-            assert!(gap < 1e-3, "{label} {case} step {step}: {chosen} instead of {token}, {gap} below (margin {margin})");
+            assert!(
+                gap < 1e-3,
+                "{label} {case} step {step}: {chosen} instead of {token}, {gap} below (margin {margin})"
+            );
             return; // a tie in the reference: from here on the texts differ
         }
         call.pos = (words.len() + step) as u32;

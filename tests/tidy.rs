@@ -19,18 +19,37 @@ const LAYERS: [(u8, &[&str]); 6] = [
 const ROOT_MACROS: [&str; 2] = ["ensure", "fail"];
 /// What bytes-in-events-out code has no business with.
 const OUTSIDE_WORLD: [&str; 12] = [
-    "std::fs", "std::net", "std::time", "std::thread", "std::env", "std::io::stdin", "std::process", "println!",
-    "print!", "dbg!", "rand::", "getrandom",
+    "std::fs",
+    "std::net",
+    "std::time",
+    "std::thread",
+    "std::env",
+    "std::io::stdin",
+    "std::process",
+    "println!",
+    "print!",
+    "dbg!",
+    "rand::",
+    "getrandom",
 ];
 /// Crates and attributes, and the only files that may name them.
 const PRIVILEGES: [(&[&str], &[&str]); 3] = [
     (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs"]),
     (&["burn::"], &["train/", "bin/train.rs"]),
-    (&["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"], &["lib.rs", "gpu.rs", "web.rs", "web/"]),
+    (
+        &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
+        &["lib.rs", "gpu.rs", "web.rs", "web/"],
+    ),
 ];
 /// Pieces of Hugging Face's keys, and the only files whose strings may hold them.
 const KEYS: [&str; 8] = [
-    "vision_tower.", "language_model.", "multi_modal_projector", "self_attn.", "mlp.fc", "embed_tokens", "lm_head",
+    "vision_tower.",
+    "language_model.",
+    "multi_modal_projector",
+    "self_attn.",
+    "mlp.fc",
+    "embed_tokens",
+    "lm_head",
     "_layernorm.",
 ];
 const KEY_FILES: [&str; 4] = ["model/load.rs", "format/", "train/", "bin/"];
@@ -186,7 +205,8 @@ fn check_layers(path: &str, source: &str) -> Vec<String> {
     }
     if !KEY_FILES.iter().any(|file| path == *file || file.ends_with('/') && path.starts_with(file)) && !test_file {
         let strings = without_tests(&code(source, true));
-        let keys = KEYS.iter().filter(|key| strings.contains(&format!("\"{key}")) || strings.contains(&format!(".{key}")));
+        let keys =
+            KEYS.iter().filter(|key| strings.contains(&format!("\"{key}")) || strings.contains(&format!(".{key}")));
         complaints.extend(keys.map(|key| format!("{path}: the key `{key}` belongs in {}", KEY_FILES.join(", "))));
     }
     complaints
@@ -232,7 +252,16 @@ fn check_budget(path: &str, source: &str, file_lines: usize) -> Vec<String> {
 /// Complaints about what the security policy and good manners forbid a page's file.
 fn check_page(path: &str, source: &str) -> Vec<String> {
     let forbidden: &[&str] = match path.rsplit('.').next() {
-        Some("js") => &["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "https://", "http://"],
+        Some("js") => &[
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "https://",
+            "http://",
+        ],
         Some("html") => &["style=", "<style", "onclick=", "onload=", "onerror=", "javascript:", "https://", "http://"],
         Some("css") => &["@import", "https://", "http://"],
         _ => &[],
@@ -283,9 +312,9 @@ fn modules_keep_to_their_layers() {
 #[test]
 fn files_and_functions_keep_to_their_budgets() {
     let rust = files(&root().join("src"), &[".rs"]);
-    let rust = rust.iter().flat_map(|(path, text)| {
-        check_budget(path, text, if path.starts_with("web") { WEB_FILE } else { RUST_FILE })
-    });
+    let rust = rust
+        .iter()
+        .flat_map(|(path, text)| check_budget(path, text, if path.starts_with("web") { WEB_FILE } else { RUST_FILE }));
     let js = files(&root().join("www"), &[".js"]);
     none(rust.chain(js.iter().flat_map(|(path, text)| check_budget(path, text, JS_FILE))).collect());
 }

@@ -137,7 +137,8 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
 /// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.
 async fn encode(engine: &mut Engine, path: &Path, index: usize, dump: Option<&Path>) -> Result<Encoded> {
     let bytes = read(path)?;
-    let encoded = engine.encode(&bytes, &mut Quiet).await.map_err(|e| Error { place: path.display().to_string(), ..e })?;
+    let encoded =
+        engine.encode(&bytes, &mut Quiet).await.map_err(|e| Error { place: path.display().to_string(), ..e })?;
     let Some(directory) = dump else { return Ok(encoded) };
     std::fs::create_dir_all(directory).map_err(|e| io(directory, &e))?;
     let file = directory.join(format!("image{index}.safetensors"));
