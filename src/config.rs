@@ -3,6 +3,7 @@
 //! Hub files leave most fields out; what is absent takes the value that transformers gives it: CLIP
 //! ViT-L/14-336 for the vision tower, LLaMA-7B for the decoder. Whatever we do not implement is refused by
 //! name here, so that no later layer has to doubt a size.
+// budget: one check per field of two files, and their tests.
 
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};

@@ -37,6 +37,8 @@ struct Machine {
 }
 
 /// How far the conversation with JavaScript has come.
+// One of these exists per page; moving it costs nothing beside what it holds.
+#[allow(clippy::large_enum_variant)]
 enum Stage {
     Opened(Device),
     Loading(Loader),

@@ -46,7 +46,8 @@ async function answer(request, url) {
 }
 
 scope.addEventListener("message", (event) => {
-  if (Array.isArray(event.data?.keep)) event.waitUntil(keep(event.data.keep));
+  if (!Array.isArray(event.data?.keep)) return;
+  event.waitUntil(keep(event.data.keep).then(() => event.ports[0]?.postMessage("kept")));
 });
 scope.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);

@@ -1,9 +1,10 @@
 //! `chat`: asks a model about pictures from the command line. A contract that checks from outside rely on.
 
 use clap::Parser;
-use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Answer, Encoded, Engine, Event, Loader, Observer, Options, Quiet};
-use llava_web::error::{Error, Kind, Result};
+use llava_web::device::BackendChoice;
+use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
+use llava_web::error::{Error, Result};
+use llava_web::native::{io_error, load_directory, read_file};
 use pollster::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -106,7 +107,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     };
     if let Some(path) = &arguments.logits {
         let bytes: Vec<u8> = answer.logits.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
-        std::fs::write(path, bytes).map_err(|e| io(path, &e))?;
+        std::fs::write(path, bytes).map_err(|e| io_error(path, &e))?;
     }
     let total_ms = milliseconds(screen.start);
     let prefill_ms = screen.prefill.map_or(total_ms, |p| (p - screen.start).as_secs_f64() * 1e3);
@@ -119,32 +120,26 @@ async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Reads the manifest and its parts from a directory.
 async fn load(arguments: &Arguments) -> Result<Engine> {
     let choice = match arguments.backend {
         Backend::Auto => BackendChoice::Auto,
         Backend::Gpu => BackendChoice::Gpu,
         Backend::Cpu => BackendChoice::Cpu,
     };
-    let manifest = read(&arguments.model.join("manifest.json"))?;
-    let mut loader = Loader::new(Device::open(choice).await?, &manifest).await?;
-    for (index, part) in loader.plan().parts.iter().enumerate() {
-        loader.push(index, &read(&arguments.model.join(&part.record.file))?).await?;
-    }
-    loader.finish(arguments.context).await
+    load_directory(&arguments.model, choice, arguments.context).await
 }
 
 /// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.
 async fn encode(engine: &mut Engine, path: &Path, index: usize, dump: Option<&Path>) -> Result<Encoded> {
-    let bytes = read(path)?;
+    let bytes = read_file(path)?;
     let encoded =
         engine.encode(&bytes, &mut Quiet).await.map_err(|e| Error { place: path.display().to_string(), ..e })?;
     let Some(directory) = dump else { return Ok(encoded) };
-    std::fs::create_dir_all(directory).map_err(|e| io(directory, &e))?;
+    std::fs::create_dir_all(directory).map_err(|e| io_error(directory, &e))?;
     let file = directory.join(format!("image{index}.safetensors"));
     let stages = engine.stages(&bytes).await?;
     let views: Vec<_> = stages.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
-    std::fs::write(&file, llava_web::format::safetensors::write(&views)?).map_err(|e| io(&file, &e))?;
+    std::fs::write(&file, llava_web::format::safetensors::write(&views)?).map_err(|e| io_error(&file, &e))?;
     Ok(encoded)
 }
 
@@ -189,12 +184,4 @@ fn json(engine: &Engine, answer: &Answer, [load, encode, prefill, decode]: [f64;
 
 fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| io(path, &e))
-}
-
-fn io(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Io, path.display().to_string(), error.to_string())
 }

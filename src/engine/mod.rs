@@ -263,12 +263,12 @@ impl Engine {
             self.pending.len()
         );
         let rows = self.expand(&items, &self.pending);
-        ensure!(!rows.is_empty(), Prompt, "raw prompt", "is empty");
         self.answer(&rows, options, observer).await
     }
 
     async fn answer<O: Observer>(&mut self, rows: &[Row], options: &Options, observer: &mut O) -> Result<Answer> {
         options.check()?;
+        ensure!(!rows.is_empty(), Prompt, "prompt", "is empty");
         self.fits(rows.len())?;
         let image_token = self.model.config.image_token_index;
         let token = |row: &Row| if let Row::Token(id) = row { *id } else { image_token };

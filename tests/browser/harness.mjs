@@ -132,8 +132,7 @@ export class Visit {
   async reaches(...states) {
     const wanted = [...states, "error"].map((state) => `[data-testid=status][data-state=${state}]`).join(",");
     await this.page.locator(wanted).first().waitFor();
-    const state = await this.at("status").getAttribute("data-state");
-    assert(states.includes(state ?? ""), `status is ${state}: ${await this.troubles()}`);
+    if (!states.includes("error")) assert(await this.at("error").isHidden(), await this.troubles());
   }
 
   async troubles() {
@@ -163,13 +162,7 @@ export class Visit {
 
   /** Waits until the service worker has kept the page and its model. */
   async kept() {
-    await this.page.waitForFunction(async () => {
-      const cache = await caches.open("llava-web");
-      const names = (await cache.keys()).map((request) => new URL(request.url).pathname);
-      return names.some((name) => name.endsWith("worker.js")) && names.some((name) => name.endsWith(".wasm"));
-    });
-    // The list is worked through in order; give the rest a moment.
-    await this.page.waitForTimeout(1500);
+    await this.page.locator("#machine", { hasText: "everything is kept" }).waitFor({ state: "attached" });
   }
 
   async close() {

@@ -2,7 +2,7 @@
 // real engine cannot be asked for.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
@@ -155,12 +155,11 @@ describe("the page with a stand-in engine", () => {
       };
       await tabTo("#mode-draw");
       await page.keyboard.press("Enter");
-      assert(await page.evaluate(() => document.activeElement?.id === "canvas"));
+      await page.locator("#canvas:focus").waitFor();
       for (const key of ["Space", "ArrowRight", "ArrowRight", "ArrowDown", "Space"]) await page.keyboard.press(key);
       await tabTo("#use-drawing");
       await page.keyboard.press("Enter");
-      await visit.reaches("ready", "encoding");
-      assert(await page.evaluate(() => document.activeElement?.id === "question"));
+      await page.locator("#question:focus").waitFor();
       await page.keyboard.type("by keyboard");
       await page.keyboard.press("Enter");
       assert.match(await visit.answered(), /by keyboard/);

@@ -105,7 +105,6 @@ describe("damage and distance", () => {
     try {
       const visit = await open(browser, server.url);
       await visit.reaches("ready");
-      await visit.page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
       await visit.kept();
       await server.stop();
       await visit.page.reload();

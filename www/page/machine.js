@@ -14,13 +14,13 @@ export class Machine {
   }
 
   /** @param {Session} session */
-  #render({ plan, report, picture }) {
+  #render({ plan, report, picture, kept }) {
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
     this.#chip.title = report?.adapter ?? "";
     const seen = picture?.seen;
-    /** @type {[string, string | number | null | undefined][]} */
+    /** @type {[string, string | number | false | null | undefined][]} */
     const rows = [
       ["Model", plan?.name],
       ["Parameters", report?.parameters && inWords(report.parameters)],
@@ -29,6 +29,7 @@ export class Machine {
       ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inSeconds(seen.encode_ms)}` : undefined],
+      ["Without a network", kept && "everything is kept: the next visit needs none"],
       ["Sent elsewhere", "nothing"],
     ];
     const known = rows.filter(([, value]) => value);

@@ -17,7 +17,13 @@ export async function keepForOffline(session) {
     const { active } = await navigator.serviceWorker.ready;
     const ours = performance.getEntriesByType("resource").map((entry) => entry.name);
     const files = [...ours, ...(await session.workerFiles()), location.href.replace(/[?#].*$/, "")];
-    active?.postMessage({ keep: [...new Set(files)] });
+    if (!active) return;
+    const { port1, port2 } = new MessageChannel();
+    const kept = new Promise((resolve) => (port1.onmessage = resolve));
+    active.postMessage({ keep: [...new Set(files)] }, [port2]);
+    await kept;
+    session.kept = true;
+    session.changed();
   } catch (thrown) {
     console.info("Not kept for offline use:", thrown);
   }

@@ -5,33 +5,18 @@ import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
 import { EngineLink } from "./engine-link.js";
 
-/** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
-/** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
-/** @typedef {import("../shared/protocol.js").Plan} Plan */
-/** @typedef {import("../shared/protocol.js").Report} Report */
-/** @typedef {import("../shared/protocol.js").Seen} Seen */
-/** @typedef {import("../shared/protocol.js").Answered} Answered */
-
-/** @typedef {{ blob: Blob, url: string, name: string, seen: Seen | null }} Picture */
-/** @typedef {"streaming" | "done" | "stopped" | "error"} TurnState */
-
-/**
- * @typedef {object} Turn
- * @property {string} question
- * @property {string} answer
- * @property {TurnState} state
- * @property {Answered | null} result
- * @property {boolean} remembered the engine holds it
- */
+/** @typedef {import("./types.js").Choices} Choices */
+/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("./types.js").Turn} Turn */
 
 /** A model larger than this is not downloaded before the person agrees, bytes. */
 const ASK_ABOVE = 100e6;
 
 export class Session extends Activity {
-  /** @type {Plan | null} */
+  /** @type {import("../shared/protocol.js").Plan | null} */
   plan = null;
-  /** @type {Report | null} */
+  /** @type {import("../shared/protocol.js").Report | null} */
   report = null;
   /** @type {Picture | null} */
   picture = null;
@@ -40,13 +25,15 @@ export class Session extends Activity {
   entries = [];
   /** The model is large and waits for a word from the person. */
   awaitsConsent = false;
+  /** The service worker has all of it. */
+  kept = false;
 
-  #link = new EngineLink((failure) => this.#crashed(failure));
+  #link = new EngineLink((failure) => {
+    this.loaded = false;
+    this.fail(failure, "worker", () => this.open());
+  });
 
-  /**
-   * @param {string} manifest address
-   * @param {() => { backend: BackendChoice, generate: GenerateOptions }} settings
-   */
+  /** @param {string} manifest address @param {() => Choices} settings */
   constructor(manifest, settings) {
     super();
     this.manifest = manifest;
@@ -125,18 +112,12 @@ export class Session extends Activity {
     /** @type {Turn} */
     const turn = { question, answer: "", state: "streaming", result: null, remembered: false };
     this.entries.push(turn);
-    this.trouble = null;
-    this.changed();
     await this.#answer(turn);
   }
 
   async regenerate() {
     const turn = this.lastTurn;
-    if (!turn || turn.state === "streaming") return;
-    Object.assign(turn, { answer: "", state: "streaming", result: null });
-    this.trouble = null;
-    this.changed();
-    await this.#answer(turn);
+    if (turn && turn.state !== "streaming") await this.#answer(turn);
   }
 
   /** Cancels what runs; resolves when it has ended. */
@@ -148,9 +129,7 @@ export class Session extends Activity {
   }
 
   /** Addresses of what the worker has fetched. */
-  workerFiles() {
-    return this.#link.call("files", null);
-  }
+  workerFiles = () => this.#link.call("files", null);
 
   /** Reads the picture, unless it has been read. */
   #read() {
@@ -176,6 +155,9 @@ export class Session extends Activity {
 
   /** @param {Turn} turn */
   async #answer(turn) {
+    Object.assign(turn, { answer: "", state: "streaming", result: null });
+    this.trouble = null;
+    this.changed();
     await this.#read();
     await this.exclusive(async () => {
       if (turn.state === "stopped") return this.changed();
@@ -213,11 +195,5 @@ export class Session extends Activity {
     if (turn?.remembered) this.entries.push(note);
     for (const entry of this.entries) if (typeof entry !== "string") entry.remembered = false;
     if (this.picture) this.picture.seen = null;
-  }
-
-  /** @param {Failure} failure */
-  #crashed(failure) {
-    this.loaded = false;
-    this.fail(failure, "worker", () => this.open());
   }
 }

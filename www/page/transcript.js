@@ -3,7 +3,7 @@
 import { byId, inSeconds, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./session.js").Turn} Turn */
+/** @typedef {import("./types.js").Turn} Turn */
 
 /** Closer to the end than this counts as reading along, px. */
 const AT_END = 60;

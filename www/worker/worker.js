@@ -8,6 +8,7 @@ import { fetchManifest, fetchParts } from "./fetch-parts.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {import("../shared/protocol.js").Report} Report */
 
 /** Between two reports of bytes fetched, ms: the eye needs no more. */
 const PROGRESS_INTERVAL = 100;
@@ -26,6 +27,21 @@ const pushed = new Set();
 function ready() {
   if (!engine) throw new Failure({ kind: "state", place: "worker", message: "no model has been opened" });
   return engine;
+}
+
+/** What the browser tells of the GPU; to the engine it gives no name.
+ * @type {Promise<string> | null} */
+let adapterName = null;
+
+async function askAdapter() {
+  const info = (await navigator.gpu?.requestAdapter())?.info;
+  return info ? [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ") : "";
+}
+
+/** @param {Report} report */
+async function named(report) {
+  if (report.adapter || report.backend !== "webgpu") return report;
+  return { ...report, adapter: await (adapterName ??= askAdapter()) };
 }
 
 /** @param {(event: Event) => void} emit @param {Plan} plan */
@@ -51,7 +67,7 @@ answerCalls(scope, {
     const opened = await engine.plan(bytes);
     plan = opened;
     pushed.clear();
-    return { plan: opened, report: engine.report() };
+    return { plan: opened, report: await named(engine.report()) };
   },
 
   async load(_, emit) {
@@ -67,13 +83,13 @@ answerCalls(scope, {
       onBytes: byteCounter(emit, plan),
     });
     await llava.finish();
-    return llava.report();
+    return named(llava.report());
   },
 
   async encode({ bytes }, emit) {
     const start = performance.now();
     const encoded = await ready().encode(new Uint8Array(bytes), emit);
-    return { encoded, encode_ms: performance.now() - start, report: ready().report() };
+    return { encoded, encode_ms: performance.now() - start, report: await named(ready().report()) };
   },
 
   async generate({ question, options }, emit) {
@@ -94,7 +110,7 @@ answerCalls(scope, {
       total_ms: performance.now() - start,
       tokens_per_second: last > first ? ((count - 1) * 1000) / (last - first) : 0,
     };
-    return { answer, timing, report: ready().report() };
+    return { answer, timing, report: await named(ready().report()) };
   },
 
   async cancel() {
@@ -104,12 +120,12 @@ answerCalls(scope, {
 
   async truncate({ turns }) {
     ready().truncate(turns);
-    return ready().report();
+    return named(ready().report());
   },
 
   async reset() {
     ready().reset();
-    return ready().report();
+    return named(ready().report());
   },
 
   async files() {

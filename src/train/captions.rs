@@ -1,0 +1,55 @@
+//! Sentences about a whole scene.
+
+use super::questions::{Kind, Qa, at_place, pick};
+use super::scenes::{Object, Scene, Thing, WORDS};
+use rand_chacha::ChaCha8Rng;
+
+/// `a large red circle`, `the black word "cat"`, `the blue number 7`.
+fn noun(object: &Object) -> String {
+    let colour = object.colour.name();
+    match object.thing {
+        Thing::Shape(_) => {
+            let phrase = object.phrase();
+            format!("{} {phrase}", super::questions::article(&phrase))
+        }
+        Thing::Word(word) => format!("the {colour} word {}", WORDS[word]),
+        Thing::Number(number) => format!("the {colour} number {number}"),
+    }
+}
+
+/// Everything in the scene, from left to right; `places` says where each thing is.
+pub fn describe(scene: &Scene, places: bool) -> String {
+    let mut objects: Vec<&Object> = scene.objects.iter().collect();
+    objects.sort_by(|a, b| a.centre[0].total_cmp(&b.centre[0]));
+    let nouns: Vec<String> = objects
+        .iter()
+        .map(|object| match object.place() {
+            Some(place) if places => format!("{} {}", noun(object), at_place(place)),
+            _ => noun(object),
+        })
+        .collect();
+    let text = match nouns.as_slice() {
+        [] => return "Nothing.".to_owned(),
+        [one] => format!("{one}."),
+        [head @ .., last] => format!("{} and {last}.", head.join(", ")),
+    };
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A request for a caption, and the caption.
+pub(super) fn caption(scene: &Scene, rng: &mut ChaCha8Rng) -> Qa {
+    const PLAIN: [&str; 6] = [
+        "Describe the image.",
+        "What is in the image?",
+        "What do you see?",
+        "Describe this picture.",
+        "What does the image show?",
+        "What is this?",
+    ];
+    const PLACED: [&str; 3] =
+        ["Describe the image in detail.", "What is where in the image?", "What do you see, and where?"];
+    let places = pick(rng, &["plain", "plain", "placed"]) == "placed";
+    let question = pick(rng, if places { &PLACED } else { &PLAIN }).to_owned();
+    Qa { kind: Kind::Caption, question, short: describe(scene, false), sentence: describe(scene, places) }
+}

@@ -1,0 +1,37 @@
+//! A model that has learned: its data, its training, its examination.
+//!
+//! Everything is procedural and follows from a seed. Without the feature `train` this module draws scenes,
+//! asks questions about them and scores answers (`train data`, `train eval`); with it, Burn trains the
+//! model (`train run`): tokenizer → contrastive tower → text decoder → stage 1 → stage 2 → checkpoint.
+//!
+//! Reading order: [`scenes`] what is in a picture · [`draw`] how it looks · [`questions`] what is asked ·
+//! [`vocabulary`] the tokenizer.
+
+mod captions;
+pub mod draw;
+mod followups;
+pub mod pixels;
+pub mod questions;
+mod relations;
+pub mod scenes;
+pub mod shape;
+pub mod vocabulary;
+
+#[cfg(feature = "train")]
+pub mod decoder;
+#[cfg(feature = "train")]
+pub mod dialogue_batches;
+#[cfg(feature = "train")]
+mod layers;
+#[cfg(feature = "train")]
+mod params;
+#[cfg(feature = "train")]
+pub mod progress;
+#[cfg(feature = "train")]
+pub mod run;
+#[cfg(feature = "train")]
+mod tower;
+#[cfg(feature = "train")]
+mod tower_batches;
+#[cfg(feature = "train")]
+mod workers;

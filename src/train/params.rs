@@ -1,0 +1,222 @@
+//! The trainable tensors by their Hugging Face names, AdamW over them, and checkpoints.
+//!
+//! Every parameter is a matrix: vectors are `[1, n]`, linear weights are stored `[in, out]` (Hugging Face
+//! stores `[out, in]`; [`export`](super::export) transposes). The master copies carry no gradients; each
+//! worker makes [`Leaves`] of them for one step, so that two threads never share an autodiff graph.
+
+use crate::error::{Error, Kind, Result};
+use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rand::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A parameter or activation matrix.
+pub type Matrix = Tensor<2>;
+
+/// Master copies and optimizer state.
+pub struct Params {
+    device: Device,
+    tensors: BTreeMap<String, Matrix>,
+    states: BTreeMap<String, AdamWState<2>>,
+}
+
+/// The tensors of one forward pass: trainable ones are autodiff leaves, frozen ones are constants.
+pub struct Leaves {
+    tensors: BTreeMap<String, Matrix>,
+    trainable: Vec<String>,
+}
+
+impl Leaves {
+    /// The parameter `name`.
+    ///
+    /// # Panics
+    /// If there is none: the model's code asks for what its constructor made.
+    pub fn get(&self, name: &str) -> Matrix {
+        match self.tensors.get(name) {
+            Some(tensor) => tensor.clone(),
+            None => panic!("no parameter {name}"),
+        }
+    }
+
+    /// Gradients by name, taken out of `gradients`.
+    pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Matrix> {
+        let one = |name: &String| Some((name.clone(), self.tensors.get(name)?.grad_remove(gradients)?));
+        self.trainable.iter().filter_map(one).collect()
+    }
+}
+
+impl Params {
+    /// None yet.
+    pub fn new(device: Device) -> Self {
+        Self { device, tensors: BTreeMap::new(), states: BTreeMap::new() }
+    }
+
+    /// The device without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Adds `name` `[rows, columns]`, normal with the given deviation (0: zeros).
+    pub fn normal(&mut self, name: String, shape: [usize; 2], deviation: f32, rng: &mut ChaCha8Rng) {
+        let values = (0..shape[0] * shape[1]).map(|_| gaussian(rng) * deviation).collect();
+        self.set(name, shape, values);
+    }
+
+    /// Adds `name` filled with one value.
+    pub fn constant(&mut self, name: String, shape: [usize; 2], value: f32) {
+        self.set(name, shape, vec![value; shape[0] * shape[1]]);
+    }
+
+    /// Adds or replaces `name`.
+    pub fn set(&mut self, name: String, shape: [usize; 2], values: Vec<f32>) {
+        let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
+        self.tensors.insert(name, tensor);
+    }
+
+    /// Name, shape and values of every parameter.
+    pub fn values(&self) -> impl Iterator<Item = (&str, [usize; 2], Vec<f32>)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims(), floats(tensor.clone())))
+    }
+
+    /// How many numbers the parameters with this prefix hold.
+    pub fn count(&self, prefix: &str) -> usize {
+        let with = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
+        with.map(|(_, tensor)| tensor.dims().iter().product::<usize>()).sum()
+    }
+
+    /// Copies for a forward pass; those for which `trainable` holds record gradients.
+    pub fn leaves(&self, trainable: impl Fn(&str) -> bool) -> Leaves {
+        let names = self.tensors.keys().filter(|name| trainable(name)).cloned().collect();
+        let tensors = self.tensors.iter().map(|(name, tensor)| {
+            let tensor = tensor.clone();
+            (name.clone(), if trainable(name) { tensor.autodiff().require_grad() } else { tensor })
+        });
+        Leaves { tensors: tensors.collect(), trainable: names }
+    }
+
+    /// One AdamW step on the averaged gradients of the workers, clipped to a global norm of 1.
+    ///
+    /// Returns the norm before clipping. A norm that is not finite skips the step.
+    pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, learning_rate: f64, decay: f32) -> f32 {
+        let share = 1.0 / workers.len() as f32;
+        let mut sums: BTreeMap<String, Matrix> = BTreeMap::new();
+        for gradients in workers {
+            for (name, gradient) in gradients {
+                let sum = match sums.remove(&name) {
+                    Some(sum) => sum + gradient,
+                    None => gradient,
+                };
+                sums.insert(name, sum);
+            }
+        }
+        let square: f32 = sums.values().map(|g| g.clone().square().sum().into_scalar::<f32>()).sum();
+        let norm = square.sqrt() * share;
+        if !norm.is_finite() {
+            return norm;
+        }
+        let scale = share * (1.0 / norm.max(1e-9)).min(1.0);
+        let config = AdamWConfig::new().with_beta_2(0.98).with_epsilon(1e-8);
+        let (decayed, plain) = (config.clone().with_weight_decay(decay).build(), config.with_weight_decay(0.0).build());
+        for (name, gradient) in sums {
+            let Some(tensor) = self.tensors.remove(&name) else { continue };
+            // Vectors (norms, biases) and tables are not decayed.
+            let matrix = tensor.dims()[0] > 1 && !name.contains("embed");
+            let state = self.states.remove(&name);
+            let optimizer = if matrix { &decayed } else { &plain };
+            let (tensor, state) = optimizer.step(learning_rate, tensor, gradient.mul_scalar(scale), state);
+            self.tensors.insert(name.clone(), tensor);
+            self.states.extend(state.map(|state| (name, state)));
+        }
+        norm
+    }
+
+    /// Forgets the optimizer's moments: a new stage begins.
+    pub fn reset_optimizer(&mut self) {
+        self.states.clear();
+    }
+
+    /// Writes the parameters for which `part` holds, and all moments, as one safetensors file, replacing it
+    /// at once.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when the file cannot be written.
+    pub fn save(&self, path: &Path, note: &str, part: impl Fn(&str) -> bool) -> Result<()> {
+        let mut all: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
+        let mut put = |name: String, tensor: &Matrix| {
+            all.push((name, tensor.dims(), bytemuck::cast_slice(&floats(tensor.clone())).to_vec()));
+        };
+        for (name, tensor) in self.tensors.iter().filter(|(name, _)| part(name)) {
+            put(name.clone(), tensor);
+        }
+        for (name, state) in &self.states {
+            put(format!("adam.m.{}.{name}", state.momentum.time), &state.momentum.moment_1);
+            put(format!("adam.v.{}.{name}", state.momentum.time), &state.momentum.moment_2);
+        }
+        let io = |e: String| Error::new(Kind::Io, path.display().to_string(), e);
+        let views: std::result::Result<Vec<_>, _> = all
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
+            .collect::<std::result::Result<_, safetensors::SafeTensorError>>();
+        let meta = std::collections::HashMap::from([("note".to_owned(), note.to_owned())]);
+        let bytes = safetensors::serialize(views.map_err(|e| io(e.to_string()))?, Some(meta)).map_err(|e| io(e.to_string()))?;
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| io(e.to_string()))
+    }
+
+    /// Reads what [`Params::save`] wrote over parameters that exist already; returns the note.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`] for a file that does not fit the model, [`Kind::Io`] when it cannot be read.
+    pub fn load(&mut self, path: &Path) -> Result<String> {
+        let place = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| Error::new(Kind::Io, &place, e.to_string()))?;
+        let bad = |e: String| Error::new(Kind::Tensor, &place, e);
+        let (_, meta) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
+        let matrix = |view: &TensorView<'_>| -> Result<Matrix> {
+            let [rows, columns] = view.shape() else { return Err(bad("a tensor is not a matrix".to_owned())) };
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+            Ok(Tensor::from_data(TensorData::new(values, [*rows, *columns]), &self.device))
+        };
+        let mut tensors = BTreeMap::new();
+        let mut moments: BTreeMap<String, (usize, Matrix)> = BTreeMap::new();
+        let mut states = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let parts: Vec<&str> = name.splitn(4, '.').collect();
+            match parts.as_slice() {
+                ["adam", "m", time, name] => {
+                    let time = time.parse().map_err(|_| bad(format!("{name}: not a step: {time}")))?;
+                    moments.insert((*name).to_owned(), (time, matrix(&view)?));
+                }
+                ["adam", "v", ..] => {}
+                _ => drop(tensors.insert(name.to_owned(), matrix(&view)?)),
+            }
+        }
+        for (name, (time, first)) in moments {
+            let view = file.tensor(&format!("adam.v.{time}.{name}")).map_err(|e| bad(e.to_string()))?;
+            states.insert(name, AdamWState::new(AdaptiveMomentumState::new(time, first, matrix(&view)?)));
+        }
+        for (name, tensor) in &tensors {
+            if self.tensors.get(name).map(Tensor::dims) != Some(tensor.dims()) {
+                return Err(bad(format!("{name} {:?} is not a parameter of this model", tensor.dims())));
+            }
+        }
+        self.tensors.extend(tensors);
+        self.states = states;
+        Ok(meta.metadata().as_ref().and_then(|m| m.get("note").cloned()).unwrap_or_default())
+    }
+}
+
+/// A tensor's values.
+pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap_or_default()
+}
+
+/// Box–Muller.
+fn gaussian(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f32, f32) = (rng.random_range(1e-7..1.0), rng.random());
+    (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}

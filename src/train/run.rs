@@ -1,0 +1,257 @@
+//! The recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2; each resumable.
+
+use super::dialogue_batches::{Source, Stage};
+use super::params::{Params, floats};
+use super::progress::{Budget, Progress};
+use super::questions::Kind as Question;
+use super::scenes::{TRAIN_SEED, scene_rng};
+use super::shape::ModelShape;
+use super::workers::{Outcome, Workers, ahead};
+use super::{decoder, tower, tower_batches, vocabulary};
+use crate::error::{Error, Kind, Result};
+use burn::tensor::Device;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokenizers::Tokenizer;
+
+/// Seeds of the validation scenes that the log reports on: training seeds are below this bit.
+pub const VALIDATION_SEED: u64 = TRAIN_SEED | 1 << 62;
+
+/// What `train run` was asked for.
+pub struct Plan {
+    /// Checkpoints, tokenizer, curves.
+    pub out: PathBuf,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Gradient workers.
+    pub workers: usize,
+    /// Stages to run now; those before them are read from `out`.
+    pub stages: Vec<String>,
+    /// Length of the stages: tower, text, stage 1, stage 2.
+    pub budgets: [Budget; 4],
+    /// Pictures per worker and step: tower, and the other stages.
+    pub batches: [usize; 2],
+}
+
+/// A stage of the recipe.
+struct Recipe {
+    name: &'static str,
+    rate: f64,
+    trainable: fn(&str) -> bool,
+}
+
+fn is_decoder(name: &str) -> bool {
+    name.starts_with("language_model")
+}
+fn is_connector(name: &str) -> bool {
+    name.starts_with("multi_modal_projector")
+}
+
+const RECIPES: [Recipe; 4] = [
+    Recipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
+    Recipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
+    Recipe { name: "stage1", rate: 2e-3, trainable: is_connector },
+    Recipe { name: "stage2", rate: 1.2e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+];
+
+/// Everything a stage needs.
+pub struct Session {
+    /// What was asked for.
+    pub plan: Plan,
+    /// Sizes.
+    pub shape: ModelShape,
+    /// The trained tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// All parameters.
+    pub params: Params,
+    /// Gradient threads.
+    workers: Workers,
+}
+
+pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    let place = path.display().to_string();
+    move |e| Error::new(Kind::Io, place.clone(), e.to_string())
+}
+
+/// What a batch's losses and gradients are computed by.
+type Work<B> = fn(&super::params::Leaves, &ModelShape, &B, &Device) -> (burn::tensor::Tensor<1>, Vec<f32>, usize);
+
+impl Session {
+    /// Trains or reads the tokenizer and makes the parameters.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn open(plan: Plan) -> Result<Self> {
+        std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
+        let path = plan.out.join("tokenizer.json");
+        let fail = |e: tokenizers::Error| Error::new(Kind::Tokenizer, "tokenizer.json", e.to_string());
+        let tokenizer = if path.exists() {
+            Tokenizer::from_file(&path).map_err(fail)?
+        } else {
+            let tokenizer = vocabulary::train(plan.seed, 6000)?;
+            tokenizer.save(&path, true).map_err(fail)?;
+            tokenizer
+        };
+        let shape = ModelShape::shipped();
+        let mut params = Params::new(Device::flex());
+        let mut rng = scene_rng(TRAIN_SEED | plan.seed, u64::MAX);
+        tower::init(&mut params, &shape, &mut rng);
+        decoder::init(&mut params, &shape, &mut rng);
+        let workers = Workers::new(plan.workers)?;
+        let session = Self { plan, shape, tokenizer: Arc::new(tokenizer), params, workers };
+        let [tower, connector, decoder] =
+            ["vision_tower", "multi_modal_projector", "language_model"].map(|p| session.params.count(p));
+        println!("parameters: tower {tower}, connector {connector}, decoder {decoder}");
+        Ok(session)
+    }
+
+    /// All stages, from wherever an earlier run stopped.
+    ///
+    /// # Errors
+    /// When a checkpoint cannot be read or written.
+    pub fn train(&mut self) -> Result<()> {
+        for (i, recipe) in RECIPES.iter().enumerate() {
+            let path = self.plan.out.join(format!("{}.safetensors", recipe.name));
+            let (mut step, mut before) = (0, 0.0);
+            if path.exists() {
+                (step, before) = parse_note(&self.params.load(&path)?);
+                println!("{}: resumed at step {step}, {before:.0} s", recipe.name);
+            } else {
+                self.params.reset_optimizer();
+            }
+            let progress = Progress::new(recipe.name, self.plan.budgets[i], recipe.rate, step, before);
+            if progress.fraction() >= 1.0 || !self.plan.stages.iter().any(|s| s == recipe.name) {
+                continue;
+            }
+            match i {
+                0 => self.tower(recipe, &path, progress)?,
+                1 => self.dialogue(recipe, Stage::Text, &path, progress)?,
+                2 => self.dialogue(recipe, Stage::Captions, &path, progress)?,
+                _ => self.dialogue(recipe, Stage::Instructions, &path, progress)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn tower(&mut self, recipe: &Recipe, path: &Path, progress: Progress) -> Result<()> {
+        let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
+        let (seed, images) = (TRAIN_SEED | self.plan.seed, self.plan.batches[0]);
+        let make = move |i| tower_batches::batch(&shape, &tokenizer, seed, i * images as u64, images);
+        self.stage(recipe, path, progress, make, |leaves, shape, batch, device| {
+            let (loss, parts) = tower::loss(leaves, shape, batch, device);
+            (loss, parts.into_iter().map(|part| floats(part)[0]).collect(), batch.images)
+        })
+    }
+
+    fn dialogue(&mut self, recipe: &Recipe, stage: Stage, path: &Path, progress: Progress) -> Result<()> {
+        let source = self.source(stage, TRAIN_SEED | self.plan.seed);
+        self.stage(recipe, path, progress, move |i| source.batch(i), |leaves, shape, batch, device| {
+            let tokens = batch.ids.len() + batch.images * shape.patches();
+            (decoder::loss(leaves, shape, batch, device), Vec::new(), tokens)
+        })
+    }
+
+    /// Batches of one stage from the scenes of `seed`.
+    pub fn source(&self, stage: Stage, seed: u64) -> Source {
+        let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
+        Source { shape, tokenizer, seed, stage, images: self.plan.batches[1] }
+    }
+
+    /// The loop that all stages share.
+    fn stage<B: Send + 'static>(
+        &mut self,
+        recipe: &Recipe,
+        path: &Path,
+        mut progress: Progress,
+        make: impl Fn(u64) -> Result<B> + Send + 'static,
+        work: Work<B>,
+    ) -> Result<()> {
+        let workers = self.workers.count() as u64;
+        let batches = ahead(progress.step, move |step| {
+            (0..workers).map(|w| make(step * workers + w)).collect::<Result<Vec<_>>>()
+        });
+        let device = self.params.device().clone();
+        let mut saved = progress.seconds();
+        while progress.fraction() < 1.0 {
+            let parts = batches.recv().map_err(|e| Error::new(Kind::State, recipe.name, e.to_string()))??;
+            let (params, shape) = (&self.params, &self.shape);
+            let outcomes = self.workers.run(parts, |batch| {
+                let leaves = params.leaves(recipe.trainable);
+                let (loss, parts, tokens) = work(&leaves, shape, &batch, &device);
+                let mut gradients = loss.backward();
+                let losses = std::iter::once(floats(loss)[0]).chain(parts).collect();
+                Outcome { gradients: leaves.gradients(&mut gradients), losses, tokens }
+            });
+            let Some(first) = outcomes.first() else {
+                return Err(Error::new(Kind::State, recipe.name, "the gradient workers died"));
+            };
+            let mean = |i: usize| outcomes.iter().filter_map(|o| o.losses.get(i)).sum::<f32>() / outcomes.len() as f32;
+            let losses: Vec<f32> = (0..first.losses.len()).map(mean).collect();
+            let tokens = outcomes.iter().map(|o| o.tokens).sum();
+            let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
+            let norm = self.params.step(gradients, progress.learning_rate(), 0.05);
+            progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]));
+            if progress.seconds() - saved > 120.0 {
+                saved = progress.seconds();
+                self.params.save(path, &note(&progress), recipe.trainable)?;
+                self.report(recipe.name, &progress)?;
+            }
+        }
+        self.params.save(path, &note(&progress), recipe.trainable)?;
+        self.report(recipe.name, &progress)
+    }
+
+    /// Appends the curve to `curve-*.tsv` and prints the validation scores of the stages that have them.
+    fn report(&self, name: &str, progress: &Progress) -> Result<()> {
+        let path = self.plan.out.join(format!("curve-{name}.tsv"));
+        let lines: String = progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n")).collect();
+        std::fs::write(&path, lines).map_err(io(&path))?;
+        let stage = match name {
+            "text" => Stage::Text,
+            "stage2" => Stage::Instructions,
+            _ => return Ok(()),
+        };
+        let scores = self.validate(stage, 12)?;
+        let line: Vec<String> =
+            scores.iter().map(|(kind, (right, all))| format!("{} {:.1}", kind.name(), *right as f64 * 100.0 / *all as f64)).collect();
+        println!("{name} step {} validation: {}", progress.step, line.join(", "));
+        Ok(())
+    }
+
+    /// Right and all answers by kind, on scenes never trained on. An answer is right when every token of
+    /// the expected one is the likeliest, given those before: what greedy decoding would say, word for word.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised.
+    pub fn validate(&self, stage: Stage, batches: u64) -> Result<BTreeMap<Question, (usize, usize)>> {
+        let source = self.source(stage, VALIDATION_SEED | self.plan.seed);
+        let leaves = self.params.leaves(|_| false);
+        let mut scores = BTreeMap::new();
+        for i in 0..batches {
+            let batch = source.batch(i)?;
+            let logits = floats(decoder::logits(&leaves, &self.shape, &batch, self.params.device()));
+            let best: Vec<bool> = logits
+                .chunks(self.shape.vocab)
+                .zip(&batch.targets)
+                .map(|(row, &target)| row.iter().all(|&x| x <= row[target as usize]))
+                .collect();
+            for answer in batch.answers.iter().filter(|a| a.last) {
+                let score: &mut (usize, usize) = scores.entry(answer.kind).or_default();
+                score.0 += usize::from(best[answer.span.clone()].iter().all(|&b| b));
+                score.1 += 1;
+            }
+        }
+        Ok(scores)
+    }
+}
+
+fn note(progress: &Progress) -> String {
+    format!("{} {}", progress.step, progress.seconds())
+}
+
+fn parse_note(note: &str) -> (u64, f64) {
+    let mut parts = note.split(' ');
+    let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);
+    (step, parts.next().and_then(|s| s.parse().ok()).unwrap_or(0.0))
+}
