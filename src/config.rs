@@ -3,6 +3,7 @@
 //! Hub files leave most fields out; what is absent takes the value that transformers gives it: CLIP
 //! ViT-L/14-336 for the vision tower, LLaMA-7B for the decoder. Whatever we do not implement is refused by
 //! name here, so that no later layer has to doubt a size.
+// budget: one check per field of two files, and their tests.
 
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
@@ -11,6 +12,9 @@ use serde_json::Value;
 
 /// Largest value we accept for any size, so that products of two sizes fit in `u32` bindings and `u64` bytes.
 const MAX_SIZE: u64 = 1 << 20;
+
+/// Most blocks in a tower or decoder; the 65B LLaMA has 80.
+const MAX_LAYERS: u32 = 512;
 
 /// The whole model: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -210,7 +214,7 @@ fn vision(f: &Fields) -> Result<VisionConfig> {
         patch_size: f.uint("patch_size", 14)?,
         hidden_size: f.uint("hidden_size", 1024)?,
         intermediate_size: f.uint("intermediate_size", 4096)?,
-        num_hidden_layers: f.uint("num_hidden_layers", 24)?,
+        num_hidden_layers: f.layers(24)?,
         num_attention_heads: f.uint("num_attention_heads", 16)?,
         layer_norm_eps: f.float("layer_norm_eps", 1e-5)?,
         hidden_act: activation(f.string("hidden_act", "quick_gelu")?, &f.at("hidden_act"))?,
@@ -269,7 +273,7 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     let config = TextConfig {
         hidden_size,
         intermediate_size: f.uint("intermediate_size", 11008)?,
-        num_hidden_layers: f.uint("num_hidden_layers", 32)?,
+        num_hidden_layers: f.layers(32)?,
         num_attention_heads: heads,
         num_key_value_heads: f.uint("num_key_value_heads", heads)?,
         head_dim: f.uint("head_dim", hidden_size / heads)?,
@@ -354,6 +358,11 @@ impl<'a> Fields<'a> {
     fn uint(&self, key: &str, default: u32) -> Result<u32> {
         let n = self.uint_or_zero(key, default)?;
         ensure!(n > 0, Config, self.at(key), "is zero");
+        Ok(n)
+    }
+    fn layers(&self, default: u32) -> Result<u32> {
+        let n = self.uint("num_hidden_layers", default)?;
+        ensure!(n <= MAX_LAYERS, Config, self.at("num_hidden_layers"), "{n} is more than {MAX_LAYERS}");
         Ok(n)
     }
     fn float(&self, key: &str, default: f64) -> Result<f32> {

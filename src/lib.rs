@@ -1,5 +1,50 @@
-//! LLaVA-1.5 in a browser tab.
+//! LLaVA-1.5 in a browser tab: an image and a question in, an answer out, on the visitor's own GPU.
+//!
+//! One crate runs natively and as WebAssembly. Read the modules in the order of the data:
+//!
+//! ```text
+//! image bytes ─preprocess─▶ pixel values ─vision_tower─▶ image features ─connector─▶ image embeds ┐
+//! question ──prompt──▶ text ──tokenizer──▶ token ids ──embed_rows──▶ text embeds ──────────────────┤ splice
+//!                                                                                                  ▼
+//!         text ◀─StreamDecoder─ token id ◀─sample─ logits ◀─decoder: prefill / step─ input embeds
+//! ```
+//!
+//! [`engine`] tells that story on one screen. Below it, in layers that `tests/tidy.rs` enforces:
+//!
+//! | layer | modules | what they know |
+//! |---|---|---|
+//! | 5 edges | `web`, [`native`], `bin/*`, [`train`] | JavaScript, files, clocks, command lines, Burn |
+//! | 4 engine | [`engine`] | conversations: bytes in, events out |
+//! | 3 model | [`model`] | what is computed, recorded as passes |
+//! | 2 compute | [`device`], [`gpu`], [`cpu`], [`pass`], [`kernels`] | how it is computed: WGSL, and its CPU twin |
+//! | 1 data | [`preprocess`], [`prompt`], [`tokenizer`], [`quant`], [`mod@format`] | bytes and numbers |
+//! | 0 base | [`error`], [`config`] | |
+//!
+//! Three ideas carry the design. A forward pass is *data*: [`model`] records a list of operations once, and a
+//! GPU or a CPU replays it. Every shader has a *twin* in plain Rust that defines what it computes and against
+//! which it is tested. And *tokens stay on the device*: a decoding step reads what the sampler of the step
+//! before has written, and the host follows some steps behind.
+//!
+//! Longer texts are in [`docs`].
+
 pub mod config;
+pub mod cpu;
+pub mod device;
+pub mod docs;
+pub mod engine;
 pub mod error;
+pub mod format;
+pub mod gpu;
+pub mod kernels;
+pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+pub mod pass;
+pub mod preprocess;
+pub mod prompt;
+pub mod quant;
+pub mod tokenizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

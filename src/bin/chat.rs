@@ -1,1 +1,187 @@
-fn main() {}
+//! `chat`: asks a model about pictures from the command line. A contract that checks from outside rely on.
+
+use clap::Parser;
+use llava_web::device::BackendChoice;
+use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
+use llava_web::error::{Error, Result};
+use llava_web::native::{io_error, load_directory, read_file};
+use pollster::block_on;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Ask LLaVA about pictures.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Directory with manifest.json, as `convert` writes it.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A picture (JPEG, PNG, WebP, GIF, BMP); may be given several times.
+    #[arg(long = "image", value_name = "FILE")]
+    images: Vec<PathBuf>,
+    /// The question; goes through the model's prompt template. Special tokens in it are plain text.
+    #[arg(long, value_name = "TEXT", required_unless_present = "raw_prompt", conflicts_with = "raw_prompt")]
+    prompt: Option<String>,
+    /// The whole prompt as it stands, with an `<image>` mark for every picture, special tokens included.
+    #[arg(long, value_name = "TEXT")]
+    raw_prompt: Option<String>,
+    /// Where to run.
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: Backend,
+    /// 0 takes the most likely token.
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    temperature: f32,
+    /// Keep only the so many most likely tokens; 0 keeps all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    top_k: u32,
+    /// Keep only the fewest tokens that together reach this probability.
+    #[arg(long, value_name = "F", default_value_t = 1.0)]
+    top_p: f32,
+    /// Seed of the sampler.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u32,
+    /// Longest answer.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_new_tokens: u32,
+    /// Rows of the cache; by default what the model allows, at most 2048.
+    #[arg(long, value_name = "N")]
+    context: Option<u32>,
+    /// Go on after the end-of-answer token.
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Print one JSON object instead of the answer.
+    #[arg(long)]
+    json: bool,
+    /// Write the logits of the last prompt position and of every generated one: f32 little-endian, [n, V].
+    #[arg(long, value_name = "FILE")]
+    logits: Option<PathBuf>,
+    /// Write every stage of every picture: pixel values, tower features, image embeds, as safetensors.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Backend {
+    /// The GPU where there is one, else the CPU.
+    Auto,
+    /// The GPU, or an error.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+fn main() -> ExitCode {
+    match block_on(run(&Arguments::parse())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    let mut engine = load(arguments).await?;
+    let load_ms = milliseconds(start);
+    let start = Instant::now();
+    for (index, path) in arguments.images.iter().enumerate() {
+        encode(&mut engine, path, index, arguments.dump.as_deref()).await?;
+    }
+    let encode_ms = milliseconds(start);
+    let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now() };
+    let options = Options {
+        max_new_tokens: arguments.max_new_tokens,
+        temperature: arguments.temperature,
+        top_k: arguments.top_k,
+        top_p: arguments.top_p,
+        seed: arguments.seed,
+        ignore_eos: arguments.ignore_eos,
+        keep_logits: arguments.logits.is_some(),
+    };
+    let answer = match (&arguments.prompt, &arguments.raw_prompt) {
+        (Some(question), _) => engine.generate(question, &options, &mut screen).await?,
+        (None, raw) => engine.generate_raw(raw.as_deref().unwrap_or_default(), &options, &mut screen).await?,
+    };
+    if let Some(path) = &arguments.logits {
+        let bytes: Vec<u8> = answer.logits.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+        std::fs::write(path, bytes).map_err(|e| io_error(path, &e))?;
+    }
+    let total_ms = milliseconds(screen.start);
+    let prefill_ms = screen.prefill.map_or(total_ms, |p| (p - screen.start).as_secs_f64() * 1e3);
+    let timings = [load_ms, encode_ms, prefill_ms, total_ms - prefill_ms];
+    if arguments.json {
+        println!("{}", json(&engine, &answer, timings));
+    } else {
+        println!();
+    }
+    Ok(())
+}
+
+async fn load(arguments: &Arguments) -> Result<Engine> {
+    let choice = match arguments.backend {
+        Backend::Auto => BackendChoice::Auto,
+        Backend::Gpu => BackendChoice::Gpu,
+        Backend::Cpu => BackendChoice::Cpu,
+    };
+    load_directory(&arguments.model, choice, arguments.context).await
+}
+
+/// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.
+async fn encode(engine: &mut Engine, path: &Path, index: usize, dump: Option<&Path>) -> Result<Encoded> {
+    let bytes = read_file(path)?;
+    let encoded =
+        engine.encode(&bytes, &mut Quiet).await.map_err(|e| Error { place: path.display().to_string(), ..e })?;
+    let Some(directory) = dump else { return Ok(encoded) };
+    std::fs::create_dir_all(directory).map_err(|e| io_error(directory, &e))?;
+    let file = directory.join(format!("image{index}.safetensors"));
+    let stages = engine.stages(&bytes).await?;
+    let views: Vec<_> = stages.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
+    std::fs::write(&file, llava_web::format::safetensors::write(&views)?).map_err(|e| io_error(&file, &e))?;
+    Ok(encoded)
+}
+
+/// Prints text as it comes and notes when the prompt had been read.
+struct Screen {
+    visible: bool,
+    prefill: Option<Instant>,
+    start: Instant,
+}
+
+impl Observer for Screen {
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Prefill { .. } => self.prefill = Some(Instant::now()),
+            Event::Token { text, .. } if self.visible => {
+                print!("{text}");
+                // A closed pipe ends the program at the final newline, with an error.
+                let _ = std::io::stdout().flush();
+            }
+            _ => {}
+        }
+    }
+    async fn pause(&mut self) -> bool {
+        false
+    }
+}
+
+fn json(engine: &Engine, answer: &Answer, [load, encode, prefill, decode]: [f64; 4]) -> serde_json::Value {
+    let report = engine.report();
+    serde_json::json!({
+        "prompt_ids": answer.prompt_ids,
+        "ids": answer.ids,
+        "text": answer.text,
+        "stop": answer.stop,
+        "backend": report.backend,
+        "adapter": report.adapter,
+        "model": report.model,
+        "reused_rows": answer.reused_rows,
+        "timings_ms": { "load": load, "encode": encode, "prefill": prefill, "decode": decode },
+    })
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

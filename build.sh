@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Every command of this project. `./build.sh help` lists them; each installs what it needs and may be repeated.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+readonly WASM=wasm32-unknown-unknown
+readonly TARGET="${CARGO_TARGET_DIR:-$PWD/target}"
+
+say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+help() {
+    cat <<'HELP'
+./build.sh serve [--port N] …  build the page and serve it (http://localhost:8080/)
+./build.sh test                everything that CI runs: check, native tests, browser tests
+./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
+./build.sh build               build the page into www/pkg
+./build.sh bench …             measure speeds, natively
+./build.sh train …             train the shipped model with Burn (see: ./build.sh train --help)
+./build.sh eval …              measure a model's accuracy on scenes with a seed of your own
+HELP
+}
+
+# --- What the commands need -----------------------------------------------------------------------------
+
+need_rust() {
+    have cargo || die "Rust is missing. Install it from https://rustup.rs, then run this again."
+}
+
+need_wasm_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$WASM" ] && return
+    say "adding the $WASM target"
+    have rustup || die "the Rust target $WASM is missing and there is no rustup to add it: install your system's Rust standard library for it."
+    rustup target add "$WASM"
+}
+
+# Prints the path of a wasm-bindgen of exactly the version in Cargo.lock: another one refuses the file.
+wasm_bindgen() {
+    local version root
+    version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/version = |"/, ""); print }' Cargo.lock)
+    if have wasm-bindgen && [ "$(wasm-bindgen --version)" = "wasm-bindgen $version" ]; then
+        command -v wasm-bindgen
+        return
+    fi
+    root="$PWD/.cache/wasm-bindgen-$version"
+    if [ ! -x "$root/bin/wasm-bindgen" ]; then
+        say "building wasm-bindgen $version (once; some minutes)"
+        # Its own lock file may name crates that a registry mirror lacks: then newer ones do.
+        install_wasm_bindgen "$version" "$root" --locked || install_wasm_bindgen "$version" "$root" ||
+            die "wasm-bindgen $version could not be installed. Try: cargo install wasm-bindgen-cli --version $version"
+        rm -rf "$root/build"
+    fi
+    echo "$root/bin/wasm-bindgen"
+}
+
+install_wasm_bindgen() {
+    local version=$1 root=$2
+    shift 2
+    # A tool that runs for a second need not be compiled for speed.
+    CARGO_TARGET_DIR="$root/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+        cargo install wasm-bindgen-cli --version "$version" --no-default-features --bin wasm-bindgen --root "$root" "$@" >&2
+}
+
+# Installs Debian packages, or says exactly what to install.
+install_packages() {
+    local why=$1 as_root=()
+    shift
+    [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+    if ! have apt-get || { [ "$(id -u)" != 0 ] && ! { have sudo && sudo -n true 2>/dev/null; }; }; then
+        die "$why is missing. On Debian or Ubuntu: sudo apt-get install $*    (elsewhere: the packages of the same purpose); then run this again."
+    fi
+    say "installing $*"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive sh -c "apt-get -q update && apt-get -qy install --no-install-recommends $*" >&2 ||
+        die "$why could not be installed. Install by hand: $*"
+}
+
+need_node() {
+    { have node && have npm; } || install_packages "Node.js (for the tests only)" nodejs npm
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed for the tests; this is $(node --version)."
+    cmp -s tests/browser/package-lock.json tests/browser/node_modules/.lock-installed && return
+    say "installing the test tools (playwright-core, typescript)"
+    npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error >&2
+    cp tests/browser/package-lock.json tests/browser/node_modules/.lock-installed
+}
+
+need_chromium() {
+    [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome ||
+        install_packages "Chromium (for the browser tests)" chromium
+}
+
+# Native GPU tests need a Vulkan driver; a software one will do.
+need_vulkan() {
+    local swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
+    if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1; then install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers; fi
+    [ -z "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ] || return 0
+    compgen -G "/usr/share/vulkan/icd.d/*.json" >/dev/null && return
+    if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi
+}
+
+# --- Commands -------------------------------------------------------------------------------------------
+
+build() {
+    need_rust
+    need_wasm_target
+    local bindgen wasm="$TARGET/$WASM/wasm/llava_web.wasm"
+    bindgen=$(wasm_bindgen)
+    say "compiling the engine to WebAssembly"
+    cargo build --profile wasm --target "$WASM" --lib
+    [ www/pkg/llava_web_bg.wasm -nt "$wasm" ] && return
+    rm -rf www/pkg
+    "$bindgen" --target web --out-dir www/pkg "$wasm"
+    if have wasm-opt; then
+        wasm-opt -O3 --all-features -o www/pkg/smaller.wasm www/pkg/llava_web_bg.wasm 2>/dev/null &&
+            mv www/pkg/smaller.wasm www/pkg/llava_web_bg.wasm || rm -f www/pkg/smaller.wasm
+    fi
+    touch www/pkg/llava_web_bg.wasm
+    say "www/pkg: $(wc -c <www/pkg/llava_web_bg.wasm) bytes of WebAssembly, $(gzip -c www/pkg/llava_web_bg.wasm | wc -c) after gzip"
+}
+
+serve() {
+    build
+    say "compiling the server"
+    cargo build --bin serve
+    exec "$TARGET/debug/serve" "$@"
+}
+
+check() {
+    need_rust
+    need_node
+    build
+    say "format"
+    cargo fmt --check
+    say "lints, native and wasm"
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy --lib --target "$WASM" -- -D warnings
+    say "documentation links"
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --document-private-items
+    say "types of the JavaScript"
+    local project
+    for project in tsconfig.json tsconfig.worker.json tsconfig.tests.json; do
+        tests/browser/node_modules/.bin/tsc --project "tests/browser/$project"
+    done
+}
+
+test_all() {
+    need_chromium
+    need_vulkan
+    check
+    say "native tests"
+    cargo test
+    say "browser tests"
+    cargo build --bin serve --bin chat
+    LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
+}
+
+bench() { need_rust; cargo run --release --bin bench -- "$@"; }
+train() { need_rust; cargo run --release --features train --bin train -- "$@"; }
+eval_model() { need_rust; cargo run --release --bin eval -- "$@"; }
+
+command=${1:-help}
+[ $# -eq 0 ] || shift
+case $command in
+    help | -h | --help) help ;;
+    serve | build | check | bench | train) "$command" "$@" ;;
+    test) test_all ;;
+    eval) eval_model "$@" ;;
+    *) help >&2; die "no such command: $command" ;;
+esac

@@ -1,0 +1,199 @@
+//! A device is where buffers live and passes run: a GPU through wgpu, or the CPU through the twins.
+
+use crate::cpu::Cpu;
+use crate::ensure;
+use crate::error::{Error, Kind, Result};
+use crate::gpu::{Gpu, Reading};
+use crate::pass::{Buf, Call, Pass};
+use crate::quant::MAX_BINDING;
+use serde::{Deserialize, Serialize};
+
+/// Which device is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// The GPU when there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The GPU, or an error.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+/// Buffers and the executor that works on them.
+pub struct Device {
+    executor: Executor,
+    allocated: u64,
+}
+
+// There is one device in a program: the size of the larger variant does not matter.
+#[allow(clippy::large_enum_variant)]
+enum Executor {
+    Gpu(Gpu),
+    Cpu(Cpu),
+}
+
+/// A prepared pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassId(usize);
+
+/// A read-back under way.
+pub struct Pending(PendingKind);
+
+enum PendingKind {
+    Gpu(Reading),
+    Cpu(Vec<u32>),
+}
+
+impl Device {
+    /// Opens the device that `choice` names.
+    ///
+    /// # Errors
+    /// [`Kind::NoGpu`] when a GPU was asked for and there is none.
+    pub async fn open(choice: BackendChoice) -> Result<Self> {
+        let executor = match choice {
+            BackendChoice::Cpu => Executor::Cpu(Cpu::default()),
+            BackendChoice::Gpu => Executor::Gpu(Gpu::open().await?),
+            BackendChoice::Auto => match Gpu::open().await {
+                Ok(gpu) => Executor::Gpu(gpu),
+                Err(_) => Executor::Cpu(Cpu::default()),
+            },
+        };
+        Ok(Self { executor, allocated: 0 })
+    }
+
+    /// `cpu`, `webgpu`, `vulkan`, `metal`, `dx12`.
+    pub fn backend(&self) -> &'static str {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.backend(),
+            Executor::Cpu(_) => "cpu",
+        }
+    }
+
+    /// Name of the adapter; for the CPU, what runs there.
+    pub fn adapter(&self) -> String {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.adapter(),
+            Executor::Cpu(_) => "Rust reference kernels".into(),
+        }
+    }
+
+    /// Bytes in buffers so far.
+    pub fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// A zeroed buffer of `words` 32-bit words; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it could not be bound ([`MAX_BINDING`]).
+    pub async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
+        ensure!(
+            words > 0 && words * 4 <= MAX_BINDING,
+            Tensor,
+            name,
+            "a buffer of {} bytes; one binding holds 4 to {MAX_BINDING}",
+            words.saturating_mul(4)
+        );
+        let buffer = match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.buffer(name, words).await?,
+            Executor::Cpu(cpu) => cpu.buffer(words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?,
+        };
+        self.allocated += words * 4;
+        Ok(buffer)
+    }
+
+    /// Writes `bytes` at `word_offset`.
+    ///
+    /// # Panics
+    /// When they do not fit or are not whole words: callers check what comes from outside.
+    pub fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
+        assert!(
+            bytes.len() % 4 == 0 && (word_offset + bytes.len() / 4) as u64 <= buffer.words,
+            "upload outside the buffer"
+        );
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.upload(buffer, word_offset, bytes),
+            Executor::Cpu(cpu) => cpu.upload(buffer, word_offset, bytes),
+        }
+    }
+
+    /// Copies `words` words between two buffers, after everything replayed so far.
+    ///
+    /// # Panics
+    /// When a range lies outside its buffer.
+    pub fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
+        assert!(words as u64 <= from.words && (to_offset + words) as u64 <= to.words, "copy outside a buffer");
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
+            Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
+        }
+    }
+
+    /// Makes a recorded pass ready for [`replay`](Self::replay).
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the driver refuses a shader or a binding.
+    pub async fn prepare(&mut self, pass: Pass) -> Result<PassId> {
+        Ok(PassId(match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.prepare(pass).await?,
+            Executor::Cpu(cpu) => cpu.prepare(pass),
+        }))
+    }
+
+    /// Runs prepared passes in order, as one submission. On a GPU it returns before they have run.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] or [`Kind::OutOfMemory`] when the device has reported trouble since.
+    pub fn replay(&mut self, passes: &[PassId], call: &Call) -> Result<()> {
+        let passes: Vec<usize> = passes.iter().map(|p| p.0).collect();
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.replay(&passes, call)?,
+            Executor::Cpu(cpu) => cpu.replay(&passes, call),
+        }
+        Ok(())
+    }
+
+    /// Starts reading words back; [`finish_reading`](Self::finish_reading) waits for them.
+    pub fn start_reading(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Pending {
+        Pending(match &mut self.executor {
+            Executor::Gpu(gpu) => PendingKind::Gpu(gpu.start_reading(buffer, word_offset, words)),
+            Executor::Cpu(cpu) => PendingKind::Cpu(cpu.read(buffer, word_offset, words)),
+        })
+    }
+
+    /// Waits for a reading.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the device was lost.
+    pub async fn finish_reading(&mut self, pending: Pending) -> Result<Vec<u32>> {
+        match (pending.0, &mut self.executor) {
+            (PendingKind::Cpu(words), _) => Ok(words),
+            (PendingKind::Gpu(reading), Executor::Gpu(gpu)) => gpu.finish_reading(reading).await,
+            (PendingKind::Gpu(_), Executor::Cpu(_)) => Err(Error::new(Kind::State, "read back", "of another device")),
+        }
+    }
+
+    /// Reads words back and waits for them.
+    pub async fn read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<u32>> {
+        let pending = self.start_reading(buffer, word_offset, words);
+        self.finish_reading(pending).await
+    }
+
+    /// [`read_back`](Self::read_back), as floats.
+    pub async fn read_back_f32(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<f32>> {
+        Ok(bytemuck::cast_vec(self.read_back(buffer, word_offset, words).await?))
+    }
+
+    /// Waits until everything replayed so far has run.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the device was lost.
+    pub async fn settle(&mut self) -> Result<()> {
+        if let Executor::Gpu(gpu) = &mut self.executor {
+            gpu.settle().await?;
+        }
+        Ok(())
+    }
+}

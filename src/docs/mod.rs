@@ -1,0 +1,9 @@
+//! The longer texts, compiled with the code so that a dead link fails the build.
+
+#![allow(rustdoc::invalid_html_tags)]
+
+#[doc = include_str!("figures.md")]
+pub mod figures {}
+
+#[doc = include_str!("speed.md")]
+pub mod speed {}

@@ -1,0 +1,80 @@
+//! The decoding loop: tokens stay on the device, the host follows some steps behind.
+
+use super::cache::Row;
+use super::{Answer, Engine, Event, Observer, Options, Stop};
+use crate::device::Pending;
+use crate::error::Result;
+use crate::pass::Call;
+use crate::tokenizer::StreamDecoder;
+use std::collections::VecDeque;
+
+/// Steps in flight on a GPU: while the host waits for one token, the next are being computed.
+const STEPS_IN_FLIGHT: usize = 3;
+
+impl Engine {
+    /// Decodes after the last row read. Tokens stay on the device: a step reads what the one before chose, and
+    /// the host reads them back some steps late; what was computed past the end is thrown away.
+    pub(super) async fn decode<O: Observer>(
+        &mut self,
+        options: &Options,
+        observer: &mut O,
+        answer: &mut Answer,
+    ) -> Result<()> {
+        let start = self.cache.len() as u32;
+        let room = self.model.context - start;
+        let limit = options.max_new_tokens.min(room).min(self.model.history_limit());
+        let ahead = if options.keep_logits || self.model.device.backend() == "cpu" { 1 } else { STEPS_IN_FLIGHT };
+        let mut call = Call::new(1, start);
+        (call.seed, call.temperature, call.top_k, call.top_p) =
+            (options.seed, options.temperature, options.top_k, options.top_p);
+        let mut stream = StreamDecoder::default();
+        let mut in_flight: VecDeque<Pending> = VecDeque::new();
+        let mut launched = 0;
+        let mut read = 0; // tokens that have been read into the cache by a step
+        answer.stop = if limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
+        while (answer.ids.len() as u32) < limit {
+            while in_flight.len() < ahead && launched < limit {
+                call.step = launched;
+                if launched == 0 {
+                    self.model.sample(&call)?;
+                } else {
+                    call.pos = start + launched - 1;
+                    self.model.step(&call)?;
+                    read = launched;
+                }
+                let history = self.model.history();
+                in_flight.push_back(self.model.device.start_reading(history, launched as usize, 1));
+                launched += 1;
+            }
+            if options.keep_logits && launched > 1 {
+                answer.logits.push(self.model.logits().await?);
+            }
+            let Some(pending) = in_flight.pop_front() else { break };
+            let id = self.model.device.finish_reading(pending).await?[0];
+            answer.ids.push(id);
+            if !options.ignore_eos && self.model.config.text.eos_token_ids.contains(&id) {
+                answer.stop = Stop::Eos;
+                break;
+            }
+            let text = stream.push(&self.tokenizer, id);
+            answer.text.push_str(&text);
+            observer.event(Event::Token { text, count: answer.ids.len() as u32 });
+            if observer.pause().await {
+                answer.stop = Stop::Cancelled;
+                break;
+            }
+        }
+        let rest = stream.finish(&self.tokenizer);
+        answer.text.push_str(&rest);
+        if options.keep_logits && read < answer.ids.len() as u32 && start + read < self.model.context {
+            // The position of the last token, too: it is read only for its logits.
+            (call.pos, call.step) = (start + read, self.model.history_limit() - 1);
+            self.model.step(&call)?;
+            read += 1;
+            answer.logits.push(self.model.logits().await?);
+        }
+        let valid = answer.ids.len().min(read as usize);
+        self.cache.extend(answer.ids[..valid].iter().map(|id| Row::Token(*id)));
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! Bytes in, events out: the story of an answer.
+//!
+//! [`Loader`] takes the parts of a model; [`Engine::encode`] takes a picture and does everything that depends on
+//! it alone, up to reading it into the cache; [`Engine::generate`] takes a question and continues from there.
+//! No network, no clock, no threads: whoever calls brings those, and an [`Observer`].
+
+pub mod cache;
+mod decode;
+mod events;
+
+pub use events::{Answer, Encoded, Event, Observer, Options, Quiet, Report, Stop};
+
+use crate::device::Device;
+use crate::ensure;
+use crate::error::{Error, Kind, Result};
+use crate::format::manifest::Manifest;
+use crate::model::load::{ModelLoader, Plan};
+use crate::model::{Model, PREFILL_ROWS};
+use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
+use crate::prompt::{PromptItem, Template, Turn};
+use crate::tokenizer::Tokenizer;
+use cache::{PrefixCache, Row};
+
+/// A picture this engine has encoded. The same bytes are the same picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageId(pub u64);
+
+/// Builds an [`Engine`] from parts pushed in any order.
+pub struct Loader(ModelLoader);
+
+impl Loader {
+    /// Begins with a manifest.
+    ///
+    /// # Errors
+    /// [`Kind::Manifest`].
+    pub async fn new(device: Device, manifest: &[u8]) -> Result<Self> {
+        ModelLoader::new(device, manifest).await.map(Self)
+    }
+
+    /// What is to be fetched and pushed.
+    pub fn plan(&self) -> Plan {
+        self.0.plan()
+    }
+
+    /// Takes a part. One that fails its check can be pushed again.
+    ///
+    /// # Errors
+    /// See [`ModelLoader::push`].
+    pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
+        self.0.push(index, bytes).await
+    }
+
+    /// The engine, once every part is there; `context` rows of cache, or the default.
+    ///
+    /// # Errors
+    /// See [`ModelLoader::finish`]; [`Kind::Tokenizer`] when tokenizer and configuration disagree.
+    pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
+        let (model, manifest, files) = self.0.finish(context).await?;
+        let tokenizer = Tokenizer::parse(files.tokenizer.as_deref().unwrap_or_default(), &model.config)?;
+        let preprocess = PreprocessConfig::parse(files.preprocessor_config.as_deref(), &model.config.vision)?;
+        Ok(Engine {
+            model,
+            tokenizer,
+            preprocess,
+            manifest,
+            known: Vec::new(),
+            next_id: 0,
+            turns: Vec::new(),
+            pending: Vec::new(),
+            cache: PrefixCache::default(),
+        })
+    }
+}
+
+/// A picture whose embeds are on the device.
+struct Known {
+    id: ImageId,
+    bytes: String,
+    slot: u32,
+    size: (u32, u32),
+}
+
+/// A turn of the conversation and its pictures.
+struct Spoken {
+    images: Vec<ImageId>,
+    turn: Turn,
+}
+
+/// A loaded model and a conversation.
+pub struct Engine {
+    model: Model,
+    tokenizer: Tokenizer,
+    preprocess: PreprocessConfig,
+    manifest: Manifest,
+    /// Pictures on the device, by hash of their bytes; older ones give way when slots run out.
+    known: Vec<Known>,
+    next_id: u64,
+    turns: Vec<Spoken>,
+    /// Pictures that the next question is about.
+    pending: Vec<ImageId>,
+    cache: PrefixCache,
+}
+
+impl Engine {
+    /// Takes in a picture for the next question: preprocesses it, runs tower and connector, and reads the prompt
+    /// up to and including it into the cache.
+    ///
+    /// # Errors
+    /// [`Kind::Image`]; [`Kind::ContextFull`] when there is no room for it; then nothing has changed.
+    pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
+        let hash = crate::format::shards::sha256_hex(image);
+        let rows = self.model.config.image_rows();
+        let (id, size, reused) = match self.known.iter().find(|k| k.bytes == hash) {
+            Some(known) => (known.id, known.size, true),
+            None => {
+                let pixels = preprocess(image, &self.preprocess)?;
+                observer.event(Event::Encode { done: 0, total: 1 });
+                let id = self.take_in(&pixels, hash).await?;
+                (id, (pixels.width, pixels.height), false)
+            }
+        };
+        self.pending.push(id);
+        let prefix = self.prefix().inspect_err(|_| {
+            self.pending.pop();
+        })?;
+        observer.event(Event::Encode { done: 1, total: 1 });
+        let cancelled = self.read(&prefix, false, observer).await?;
+        Ok(Encoded { width: size.0, height: size.1, rows, reused, cancelled })
+    }
+
+    /// Runs tower and connector and keeps the embeds in a slot that the conversation does not use.
+    async fn take_in(&mut self, pixels: &PixelValues, bytes: String) -> Result<ImageId> {
+        let used = |id: ImageId| self.pending.contains(&id) || self.turns.iter().any(|t| t.images.contains(&id));
+        let slots = self.model.image_slots();
+        let free = (0..slots).find(|slot| self.known.iter().all(|k| k.slot != *slot));
+        let slot = free.or_else(|| self.known.iter().find(|k| !used(k.id)).map(|k| k.slot));
+        let Some(slot) = slot else {
+            let hint = "start a new conversation";
+            return Err(Error::new(Kind::ContextFull, "image", format!("{slots} pictures are all that fit")).hint(hint));
+        };
+        self.known.retain(|k| k.slot != slot);
+        self.model.encode(&pixels.data, slot)?;
+        self.model.device.settle().await?;
+        self.next_id += 1;
+        let id = ImageId(self.next_id);
+        self.known.push(Known { id, bytes, slot, size: (pixels.width, pixels.height) });
+        Ok(id)
+    }
+
+    /// The rows of the next prompt that do not depend on its question.
+    fn prefix(&self) -> Result<Vec<Row>> {
+        let mut rows = self.rows_of("")?;
+        let last = rows.iter().rposition(|row| matches!(row, Row::Image(..)));
+        rows.truncate(last.map_or(0, |last| last + 1));
+        self.fits(rows.len())?;
+        Ok(rows)
+    }
+
+    /// The whole conversation so far with `question` after it, as rows.
+    fn rows_of(&self, question: &str) -> Result<Vec<Row>> {
+        let mut turns: Vec<Turn> = self.turns.iter().map(|t| t.turn.clone()).collect();
+        turns.push(Turn { images: self.pending.len(), question: question.to_string(), answer: None });
+        let images: Vec<ImageId> = self.turns.iter().flat_map(|t| &t.images).chain(&self.pending).copied().collect();
+        let items = self.template().items(&turns, &self.tokenizer)?;
+        Ok(self.expand(&items, &images))
+    }
+
+    fn expand(&self, items: &[PromptItem], images: &[ImageId]) -> Vec<Row> {
+        let rows = self.model.config.image_rows();
+        let expand = |item: &PromptItem| match *item {
+            PromptItem::Token(id) => vec![Row::Token(id)],
+            PromptItem::Image(index) => (0..rows).map(|row| Row::Image(images[index], row)).collect(),
+        };
+        items.iter().flat_map(expand).collect()
+    }
+
+    /// A prompt of `rows` rows leaves room for a token.
+    fn fits(&self, rows: usize) -> Result<()> {
+        let context = self.model.context;
+        if rows as u64 + 1 > u64::from(context) {
+            let message = format!("the conversation takes {rows} rows and a token; the context holds {context}");
+            return Err(Error::new(Kind::ContextFull, "context", message).hint("start a new conversation"));
+        }
+        Ok(())
+    }
+
+    /// Reads what the cache lacks of `rows`, in chunks; with `head`, the logits of the last row. Returns whether
+    /// the observer cancelled: what was read until then stays valid.
+    async fn read<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<bool> {
+        let shared = self.cache.shared(rows);
+        if shared == rows.len() && !head {
+            return Ok(false); // what is cached begins like this
+        }
+        // The logits of the last row are wanted: it is read again at least.
+        let mut done = if head { shared.min(rows.len() - 1) } else { shared };
+        self.cache.truncate(done);
+        while done < rows.len() {
+            let chunk = &rows[done..rows.len().min(done + PREFILL_ROWS as usize)];
+            let last = done + chunk.len() == rows.len();
+            let words: Vec<u32> = chunk.iter().map(|row| self.word(*row)).collect();
+            let head_row = (head && last).then_some(chunk.len() as u32 - 1);
+            self.model.prefill(&words, done as u32, head_row)?;
+            done += chunk.len();
+            self.cache.extend(chunk.iter().copied());
+            self.model.device.settle().await?;
+            observer.event(Event::Prefill { done: done as u32, total: rows.len() as u32 });
+            if observer.pause().await && !last {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn word(&self, row: Row) -> u32 {
+        match row {
+            Row::Token(id) => id,
+            Row::Image(id, row) => {
+                let known = self.known.iter().find(|k| k.id == id);
+                self.model.image_row(known.expect("pictures in use keep their slots").slot, row)
+            }
+        }
+    }
+
+    /// Answers `question` about the pictures taken in and what was said before.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`], [`Kind::Prompt`] and [`Kind::ContextFull`] before any work; [`Kind::Gpu`]. The
+    /// conversation is then as it was.
+    pub async fn generate<O: Observer>(
+        &mut self,
+        question: &str,
+        options: &Options,
+        observer: &mut O,
+    ) -> Result<Answer> {
+        let rows = self.rows_of(question)?;
+        let answer = self.answer(&rows, options, observer).await?;
+        let eos = &self.model.config.text.eos_token_ids;
+        let kept: Vec<u32> = answer.ids.iter().copied().filter(|id| !eos.contains(id)).collect();
+        let images = std::mem::take(&mut self.pending);
+        let turn = Turn { images: images.len(), question: question.to_string(), answer: Some(kept) };
+        self.turns.push(Spoken { images, turn });
+        Ok(answer)
+    }
+
+    /// Continues `prompt` as it stands, special tokens and `<image>` marks included, outside any conversation.
+    /// The marks take the pictures that wait for a question, in order.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate); [`Kind::Prompt`] when marks and pictures differ in number.
+    pub async fn generate_raw<O: Observer>(
+        &mut self,
+        prompt: &str,
+        options: &Options,
+        observer: &mut O,
+    ) -> Result<Answer> {
+        let items = crate::prompt::raw(prompt, &self.tokenizer)?;
+        let marks = items.iter().filter(|item| matches!(item, PromptItem::Image(_))).count();
+        ensure!(
+            marks == self.pending.len(),
+            Prompt,
+            "raw prompt",
+            "{marks} <image> marks for {} pictures",
+            self.pending.len()
+        );
+        let rows = self.expand(&items, &self.pending);
+        self.answer(&rows, options, observer).await
+    }
+
+    async fn answer<O: Observer>(&mut self, rows: &[Row], options: &Options, observer: &mut O) -> Result<Answer> {
+        options.check()?;
+        ensure!(!rows.is_empty(), Prompt, "prompt", "is empty");
+        self.fits(rows.len())?;
+        let image_token = self.model.config.image_token_index;
+        let token = |row: &Row| if let Row::Token(id) = row { *id } else { image_token };
+        let mut answer = Answer {
+            text: String::new(),
+            ids: Vec::new(),
+            prompt_ids: rows.iter().map(token).collect(),
+            reused_rows: self.cache.shared(rows) as u32,
+            stop: Stop::Cancelled,
+            logits: Vec::new(),
+        };
+        if self.read(rows, true, observer).await? {
+            return Ok(answer);
+        }
+        if options.keep_logits {
+            answer.logits.push(self.model.logits().await?);
+        }
+        self.decode(options, observer, &mut answer).await?;
+        answer.text = answer.text.trim().to_string();
+        Ok(answer)
+    }
+
+    /// Keeps the first `turns` turns; the pictures of the first one removed wait for a question again, so that
+    /// `truncate(turns − 1)` and the same question regenerate an answer.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`] when there are fewer turns.
+    pub fn truncate(&mut self, turns: usize) -> Result<()> {
+        ensure!(turns <= self.turns.len(), Argument, "truncate", "{turns} turns; there are {}", self.turns.len());
+        if turns < self.turns.len() {
+            let removed = self.turns.split_off(turns);
+            self.pending = removed.into_iter().next().map(|t| t.images).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Forgets the conversation. What the cache holds still serves a prompt that begins alike.
+    pub fn reset(&mut self) {
+        self.turns.clear();
+        self.pending.clear();
+    }
+
+    /// Every stage of a picture: (name, shape, values). The conversation is not touched.
+    ///
+    /// # Shapes
+    /// `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.
+    ///
+    /// # Errors
+    /// [`Kind::Image`]; [`Kind::Gpu`].
+    pub async fn stages(&mut self, image: &[u8]) -> Result<Vec<(&'static str, Vec<u32>, Vec<f32>)>> {
+        let pixels = preprocess(image, &self.preprocess)?;
+        let (features, embeds) = self.model.stages(&pixels.data).await?;
+        let config = &self.model.config;
+        let (side, rows, c, h) =
+            (config.vision.image_size, config.image_rows(), config.vision.hidden_size, config.text.hidden_size);
+        Ok(vec![
+            ("pixel_values", vec![3, side, side], pixels.data),
+            ("image_features", vec![rows, c], features),
+            ("image_embeds", vec![rows, h], embeds),
+        ])
+    }
+
+    /// What runs, and how full it is.
+    pub fn report(&self) -> Report {
+        Report {
+            model: self.manifest.name.clone(),
+            parameters: self.manifest.parameters,
+            backend: self.model.device.backend().into(),
+            adapter: self.model.device.adapter(),
+            device_bytes: self.model.device.allocated(),
+            context: self.model.context,
+            cached: self.cache.len() as u32,
+            turns: self.turns.len() as u32,
+        }
+    }
+
+    fn template(&self) -> Template {
+        self.manifest.prompt_template
+    }
+
+    /// The model underneath, for measurements and comparisons.
+    pub fn model(&mut self) -> &mut Model {
+        &mut self.model
+    }
+}

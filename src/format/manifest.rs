@@ -1,0 +1,318 @@
+//! `manifest.json`: what a model consists of, checked completely before anything is fetched by it.
+//!
+//! A manifest comes from a server that we do not control, so nothing in it is believed: sizes are bounded,
+//! sums are checked, every tile must have exactly the bytes that its type and shape imply, and tiles may
+//! neither overlap nor leave room between them for anything else.
+
+use crate::config::Config;
+use crate::ensure;
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{self, Role};
+use crate::format::shards::{ALIGNMENT, FileRecord};
+use crate::prompt::Template;
+use crate::quant::{self, MAX_BINDING, WeightType};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+
+/// The file's own name.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// The only version there is.
+pub const VERSION: u32 = 1;
+/// Largest manifest, bytes. The 13B model's has 0.3 MB.
+pub const MAX_MANIFEST: usize = 4 << 20;
+/// Largest shard, bytes: one tile with its scales (at most 144 MiB) must fit.
+pub const MAX_SHARD: u64 = 512 << 20;
+/// Largest `tokenizer.json`, bytes. LLaMA's has 1.8 MB.
+pub const MAX_TOKENIZER: u64 = 64 << 20;
+/// Largest other JSON file, bytes.
+const MAX_JSON: u64 = 1 << 20;
+const MAX_SHARDS: usize = 4096;
+const MAX_TENSORS: usize = 16384;
+
+/// The whole model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Always `llava-web`.
+    pub format: String,
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// What to call the model.
+    pub name: String,
+    /// How it was trained to be asked.
+    pub prompt_template: Template,
+    /// Configuration and tokenizer, as the checkpoint had them.
+    pub files: Files,
+    /// The weights, in order of use.
+    pub shards: Vec<FileRecord>,
+    /// What is in the shards.
+    pub tensors: Vec<TensorRecord>,
+    /// Number of parameters, for display.
+    pub parameters: u64,
+}
+
+/// The small files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Files {
+    /// `config.json`.
+    pub config: FileRecord,
+    /// `generation_config.json`, where the checkpoint has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_config: Option<FileRecord>,
+    /// `preprocessor_config.json`, where the checkpoint has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessor_config: Option<FileRecord>,
+    /// `tokenizer.json`.
+    pub tokenizer: FileRecord,
+}
+
+/// How a tensor's bytes are arranged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// [`crate::quant`]'s planes: matrices and tables.
+    Blocks,
+    /// Row-major f32: vectors.
+    Rows,
+}
+
+/// One tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TensorRecord {
+    /// Canonical (hub) name.
+    pub name: String,
+    /// Storage type.
+    #[serde(rename = "type")]
+    pub weight_type: WeightType,
+    /// Arrangement.
+    pub layout: Layout,
+    /// Shape as stored: `[N, K]` for blocks.
+    pub shape: Vec<u32>,
+    /// Row ranges in order, each complete in itself; almost always one.
+    pub tiles: Vec<Tile>,
+}
+
+/// A range of a tensor's rows and where its bytes are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tile {
+    /// First row, and one past the last.
+    pub rows: [u32; 2],
+    /// Index into [`Manifest::shards`].
+    pub shard: u32,
+    /// First byte in that shard, a multiple of 256.
+    pub offset: u64,
+    /// Bytes: both planes.
+    pub bytes: u64,
+}
+
+impl TensorRecord {
+    /// Bytes that rows `rows` take by type, layout and shape.
+    ///
+    /// # Errors
+    /// [`Kind::Manifest`] or [`Kind::Tensor`] if the shape does not go with the type.
+    fn tile_bytes(&self, rows: [u32; 2]) -> Result<u64> {
+        let count = rows[1].saturating_sub(rows[0]);
+        let place = || format!("{MANIFEST_FILE}: tensor `{}`", self.name);
+        match self.layout {
+            Layout::Blocks => {
+                ensure!(self.shape.len() == 2, Manifest, place(), "blocks need a matrix, not {:?}", self.shape);
+                let (blocks, scales) = quant::plane_bytes(self.weight_type, count, self.shape[1])
+                    .map_err(|e| Error::new(Kind::Manifest, place(), e.message))?;
+                ensure!(blocks <= MAX_BINDING, Manifest, place(), "a tile of {blocks} bytes exceeds {MAX_BINDING}");
+                Ok(blocks + scales)
+            }
+            Layout::Rows => {
+                ensure!(self.weight_type == WeightType::F32, Manifest, place(), "rows must be f32");
+                let width = self.shape[1..].iter().map(|&n| u64::from(n));
+                let values = width.fold(Some(u64::from(count)), |n, m| n?.checked_mul(m));
+                match values.and_then(|n| n.checked_mul(4)) {
+                    Some(bytes) if bytes > 0 && bytes <= MAX_BINDING => Ok(bytes),
+                    _ => crate::fail!(Manifest, place(), "{:?} is empty or exceeds {MAX_BINDING} bytes", self.shape),
+                }
+            }
+        }
+    }
+
+    /// Checks the record by itself: shape, tiles in order and complete, each with its bytes.
+    fn check(&self) -> Result<()> {
+        let place = format!("{MANIFEST_FILE}: tensor `{}`", self.name);
+        let ranks = 1..=4;
+        ensure!(
+            !self.name.is_empty() && self.name.len() <= 256 && ranks.contains(&self.shape.len()),
+            Manifest,
+            place,
+            "a name of {} bytes with shape {:?}",
+            self.name.len(),
+            self.shape
+        );
+        let mut next = 0;
+        for tile in &self.tiles {
+            let [first, end] = tile.rows;
+            let aligned = end == self.shape[0] || (end % 32 == 0 && self.layout == Layout::Blocks);
+            ensure!(
+                first == next && first < end && end <= self.shape[0] && aligned,
+                Manifest,
+                place,
+                "tile {first}..{end} does not continue at row {next} of {}, or ends off a multiple of 32",
+                self.shape[0]
+            );
+            let bytes = self.tile_bytes(tile.rows)?;
+            ensure!(
+                tile.bytes == bytes && tile.offset % ALIGNMENT == 0,
+                Manifest,
+                place,
+                "tile {first}..{end}: {} bytes at offset {}; it has {bytes}, at a multiple of {ALIGNMENT}",
+                tile.bytes,
+                tile.offset
+            );
+            next = end;
+        }
+        ensure!(next == self.shape[0], Manifest, place, "its tiles end at row {next} of {}", self.shape[0]);
+        Ok(())
+    }
+}
+
+impl Manifest {
+    /// Parses and validates.
+    ///
+    /// # Errors
+    /// [`Kind::Manifest`], naming the file, shard or tensor at fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        ensure!(
+            bytes.len() <= MAX_MANIFEST,
+            Manifest,
+            MANIFEST_FILE,
+            "{} bytes are more than {MAX_MANIFEST}",
+            bytes.len()
+        );
+        // The version first: a later one may have any shape otherwise.
+        #[derive(Deserialize)]
+        struct Head {
+            format: Option<String>,
+            version: Option<u64>,
+        }
+        let json = |e: serde_json::Error| Error::new(Kind::Manifest, MANIFEST_FILE, e.to_string());
+        let head: Head = serde_json::from_slice(bytes).map_err(json)?;
+        ensure!(head.format.as_deref() == Some("llava-web"), Manifest, MANIFEST_FILE, "is not a llava-web manifest");
+        let version = head.version.unwrap_or(0);
+        ensure!(
+            version == u64::from(VERSION),
+            Manifest,
+            MANIFEST_FILE,
+            "version {version} is not {VERSION}, the one this program reads"
+        );
+        let manifest: Self = serde_json::from_slice(bytes).map_err(json)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The file's text.
+    pub fn to_json(&self) -> String {
+        // Only maps with keys that are not strings, and failing writers, make serde_json fail.
+        serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n"
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(self.name.len() <= 256, Manifest, MANIFEST_FILE, "a name of {} bytes", self.name.len());
+        ensure!(
+            (1..=MAX_SHARDS).contains(&self.shards.len()) && (1..=MAX_TENSORS).contains(&self.tensors.len()),
+            Manifest,
+            MANIFEST_FILE,
+            "{} shards and {} tensors; allowed are 1 to {MAX_SHARDS} and 1 to {MAX_TENSORS}",
+            self.shards.len(),
+            self.tensors.len()
+        );
+        self.check_files()?;
+        let mut names = HashSet::new();
+        for tensor in &self.tensors {
+            tensor.check()?;
+            ensure!(names.insert(&tensor.name), Manifest, MANIFEST_FILE, "tensor `{}` is there twice", tensor.name);
+        }
+        self.check_placement()
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let small = [Some(&self.files.config), self.files.generation_config.as_ref()];
+        let small = small.into_iter().chain([self.files.preprocessor_config.as_ref()]).flatten();
+        let limited = small.map(|file| (file, MAX_JSON)).chain([(&self.files.tokenizer, MAX_TOKENIZER)]);
+        let mut seen: HashMap<&str, &FileRecord> = HashMap::new();
+        for (file, limit) in limited.chain(self.shards.iter().map(|shard| (shard, MAX_SHARD))) {
+            file.check(limit)?;
+            // Two shards with the same bytes have the same name; anything else is a contradiction.
+            let same = seen.insert(&file.file, file).is_none_or(|other| other == file);
+            ensure!(same, Manifest, MANIFEST_FILE, "`{}` is named twice with different contents", file.file);
+        }
+        Ok(())
+    }
+
+    /// Tiles lie inside their shards, do not overlap, and fill them but for alignment.
+    fn check_placement(&self) -> Result<()> {
+        let mut spans: Vec<(u32, u64, u64, &str)> = Vec::new();
+        for tensor in &self.tensors {
+            spans.extend(tensor.tiles.iter().map(|t| (t.shard, t.offset, t.bytes, tensor.name.as_str())));
+        }
+        spans.sort_unstable();
+        let mut spans = spans.into_iter().peekable();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let place = format!("{MANIFEST_FILE}: shard {index} `{}`", shard.file);
+            let mut end = 0u64;
+            while let Some((_, offset, bytes, name)) = spans.next_if(|span| span.0 as usize == index) {
+                ensure!(
+                    offset == end.next_multiple_of(ALIGNMENT),
+                    Manifest,
+                    place,
+                    "`{name}` starts at {offset}; what precedes it ends at {end}"
+                );
+                // `bytes` is what type and shape imply, below 2^28; `offset` is at most the end before it.
+                end = offset + bytes;
+            }
+            ensure!(
+                end > 0 && end == shard.bytes,
+                Manifest,
+                place,
+                "its tensors end at {end}, the file has {} bytes",
+                shard.bytes
+            );
+        }
+        match spans.next() {
+            None => Ok(()),
+            Some((index, .., name)) => {
+                crate::fail!(Manifest, MANIFEST_FILE, "`{name}` is in shard {index}, which is not there")
+            }
+        }
+    }
+
+    /// Checks that the tensors are exactly those that `config` needs, and returns, for each of
+    /// [`names::expected`], its index in [`Manifest::tensors`].
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`], naming what is missing, superfluous, or of another shape or layout.
+    pub fn match_config(&self, config: &Config) -> Result<Vec<usize>> {
+        let mut index: HashMap<&str, usize> =
+            self.tensors.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
+        let mut found = Vec::new();
+        for e in names::expected(config) {
+            let Some(i) = index.remove(e.name.as_str()) else {
+                crate::fail!(Tensor, e.name, "is missing from the manifest");
+            };
+            let layout = if e.role == Role::Vector { Layout::Rows } else { Layout::Blocks };
+            let tensor = &self.tensors[i];
+            ensure!(
+                tensor.shape == e.shape && tensor.layout == layout,
+                Tensor,
+                e.name,
+                "is {:?} in {:?}; config.json makes it {:?} in {layout:?}",
+                tensor.shape,
+                tensor.layout,
+                e.shape
+            );
+            found.push(i);
+        }
+        match index.keys().min() {
+            None => Ok(found),
+            Some(name) => crate::fail!(Tensor, *name, "is in the manifest, but config.json has no use for it"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

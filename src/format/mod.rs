@@ -1,0 +1,15 @@
+//! The model on disk and on the wire: a manifest, shards, and how a Hugging Face checkpoint becomes both.
+//!
+//! - [`names`]: which tensors a configuration needs, in order of use, under which names.
+//! - [`manifest`]: `manifest.json`, validated before it is believed.
+//! - [`shards`]: the parts a loader fetches, their verification, and the writer that packs tiles into shards.
+//! - [`safetensors`]: bounded reading of checkpoints by ranges.
+//! - [`convert`]: checkpoint directory → manifest and shards.
+//!
+//! The bytes are documented in `src/docs/format.md`.
+
+pub mod convert;
+pub mod manifest;
+pub mod names;
+pub mod safetensors;
+pub mod shards;

@@ -1,0 +1,118 @@
+//! Pointwise activations: quick-GELU (CLIP), exact GELU (the connector), SiLU·mul (the decoder's gate).
+
+use super::{Rows, rows};
+use crate::config::Activation;
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+
+/// `a = f(a)`: in place.
+pub static ACTIVATION: Kernel = Kernel {
+    name: "activation",
+    wgsl: include_str!("activation.wgsl"),
+    access: &[ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
+    reference: |op, call, buffers| {
+        let [a] = buffers else { unreachable!("checked by Pass::push") };
+        let f = if op.constant("KIND") == 0 { quick_gelu } else { gelu };
+        let count = rows(op.params[1], call) as usize * op.params[0] as usize;
+        a.f32_mut()[..count].iter_mut().for_each(|v| *v = f(f64::from(*v)) as f32);
+    },
+};
+
+/// `gate = silu(gate) · up`, in place.
+pub static SILU_MUL: Kernel = Kernel {
+    name: "silu_mul",
+    wgsl: include_str!("silu_mul.wgsl"),
+    access: &[Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
+    reference: |op, call: &Call, buffers: &mut [Words]| {
+        let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
+        let count = rows(op.params[1], call) as usize * op.params[0] as usize;
+        for (g, u) in gate.f32_mut()[..count].iter_mut().zip(up.f32()) {
+            *g = (f64::from(*g) * sigmoid(f64::from(*g)) * f64::from(*u)) as f32;
+        }
+    },
+};
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn quick_gelu(x: f64) -> f64 {
+    x * sigmoid(1.702 * x)
+}
+
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
+/// erf to about 1e-15: its Taylor series near zero, the continued fraction of erfc further out (Abramowitz and
+/// Stegun 7.1.5, 7.1.14).
+fn erf(x: f64) -> f64 {
+    let a = x.abs();
+    if a < 2.5 {
+        let (mut term, mut sum, mut n) = (a, a, 0.0);
+        while term.abs() > 1e-17 * sum {
+            n += 1.0;
+            term *= -a * a / n;
+            sum += term / (2.0 * n + 1.0);
+        }
+        return x.signum() * sum * std::f64::consts::FRAC_2_SQRT_PI;
+    }
+    let tail = (1..=60).rev().fold(a, |t, k| a + f64::from(k) / 2.0 / t);
+    x.signum() * (1.0 - (-a * a).exp() / tail / std::f64::consts::PI.sqrt())
+}
+
+/// Appends `a [T, cols] = f(a)`.
+pub fn activation(pass: &mut Pass, m: Rows, a: Buf, cols: u32, kind: Activation) {
+    assert!(a.words >= u64::from(cols), "activation");
+    let kind = u32::from(kind == Activation::Gelu);
+    let params = [cols, m.word(), 0, 0, 0, 0, 0, 0];
+    pass.push(Op { kernel: &ACTIVATION, consts: vec![("KIND", kind)], params, buffers: vec![a] });
+}
+
+/// Appends `gate [T, cols] = silu(gate) · up [T, cols]`.
+pub fn silu_mul(pass: &mut Pass, m: Rows, gate: Buf, up: Buf, cols: u32) {
+    assert!(gate.words >= u64::from(cols) && up.words >= u64::from(cols), "silu_mul");
+    let params = [cols, m.word(), 0, 0, 0, 0, 0, 0];
+    pass.push(Op { kernel: &SILU_MUL, consts: vec![], params, buffers: vec![up, gate] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    #[test]
+    fn erf_has_the_tabulated_values() {
+        // Abramowitz and Stegun, table 7.1.
+        for (x, y) in
+            [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0), (3.0, 0.999_977_909_5)]
+        {
+            assert!((erf(x) - y).abs() < 1e-10 && (erf(-x) + y).abs() < 1e-10, "erf({x}) = {}", erf(x));
+        }
+    }
+
+    #[test]
+    fn shaders_equal_twins() {
+        if device().is_none() {
+            return;
+        }
+        for (t, cols) in [(1, 4), (3, 100), (37, 1408)] {
+            let n = u64::from(t * cols);
+            for kind in [Activation::QuickGelu, Activation::Gelu] {
+                let mut case = Case::new(format!("{kind:?} {t}x{cols}"));
+                let a = case.output(n, Some(4.0));
+                activation(&mut case.pass, Rows::Fixed(t), a, cols, kind);
+                // exp of 3 ULP; erf by a polynomial of 1.5e-7 absolute.
+                case.check(1e-11, 2e-6);
+            }
+            let mut case = Case::new(format!("silu_mul {t}x{cols}"));
+            let up = case.random(n, 2.0);
+            let gate = case.output(n, Some(4.0));
+            silu_mul(&mut case.pass, Rows::Fixed(t), gate, up, cols);
+            case.check(1e-11, 1e-5);
+        }
+    }
+}

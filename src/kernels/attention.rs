@@ -1,0 +1,119 @@
+//! `out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h']`: attention of many rows, without a score matrix.
+//!
+//! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Head `h` of
+//! the queries reads head `h' = h / (N / N_kv)` of keys and values (grouped-query attention).
+
+use super::{Rows, attention_step, rows};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+
+/// An invocation per (row, head) keeps the running maximum, sum and output of its softmax.
+pub static ATTENTION: Kernel = Kernel {
+    name: "attention",
+    wgsl: include_str!("attention.wgsl"),
+    access: &[Read, Read, Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
+    reference,
+};
+
+pub(crate) const P_ROWS: usize = 0;
+pub(crate) const P_HEADS: usize = 1;
+pub(crate) const P_KV_HEADS: usize = 2;
+pub(crate) const P_CAUSAL: usize = 3;
+
+/// Sizes of the heads and what a row may see.
+#[derive(Debug, Clone, Copy)]
+pub struct Heads {
+    /// `N`, query heads.
+    pub heads: u32,
+    /// Key and value heads.
+    pub kv_heads: u32,
+    /// `D`.
+    pub size: u32,
+    /// Row `t` sees the cache and rows up to itself; otherwise all rows of the pass.
+    pub causal: bool,
+}
+
+/// The twin of both attention kernels: two passes over the scores, f64.
+pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let d = op.constant("HEAD_SIZE") as usize;
+    let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
+    let t_rows = rows(op.params[P_ROWS], call) as usize;
+    let (q, k, v) = (q.f32(), k.f32(), v.f32());
+    for t in 0..t_rows {
+        let seen = if op.params[P_CAUSAL] == 1 { call.pos as usize + t + 1 } else { t_rows };
+        for h in 0..heads {
+            let kv = h / (heads / kv_heads);
+            let query = &q[(t * heads + h) * d..][..d];
+            let row = |s: usize| (s * kv_heads + kv) * d;
+            let dot =
+                |s: usize| query.iter().zip(&k[row(s)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+            let scores: Vec<f64> = (0..seen).map(|s| dot(s) / (d as f64).sqrt()).collect();
+            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - most).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            let mut sums = vec![0f64; d];
+            for (s, weight) in weights.iter().enumerate() {
+                sums.iter_mut().zip(&v[row(s)..]).for_each(|(sum, v)| *sum += weight * f64::from(*v));
+            }
+            let out = &mut out.f32_mut()[(t * heads + h) * d..][..d];
+            out.iter_mut().zip(&sums).for_each(|(o, s)| *o = (s / total) as f32);
+        }
+    }
+}
+
+/// Appends attention of `q [T, N, D]` over `k, v [S, N_kv, D]` into `out [T, N, D]`.
+///
+/// One causal row (a decoding step) takes [`attention_step`](crate::kernels::attention_step), which spreads a
+/// head over a workgroup.
+///
+/// # Panics
+/// When sizes contradict each other: shapes come from a checked config.
+pub fn attention(pass: &mut Pass, m: Rows, q: Buf, k: Buf, v: Buf, out: Buf, h: Heads) {
+    assert!(h.heads % h.kv_heads == 0 && h.size % 4 == 0 && h.size <= 256, "attention: heads");
+    let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
+    assert!(q.words.min(out.words) >= u64::from(fixed * h.heads * h.size), "attention: q, out");
+    assert!(k.words.min(v.words) >= u64::from(h.kv_heads * h.size), "attention: k, v");
+    let mut params: Params = [0; 8];
+    params[P_ROWS] = m.word();
+    params[P_HEADS] = h.heads;
+    params[P_KV_HEADS] = h.kv_heads;
+    params[P_CAUSAL] = u32::from(h.causal);
+    let kernel = if m == Rows::Fixed(1) && h.causal { &attention_step::ATTENTION_STEP } else { &ATTENTION };
+    pass.push(Op { kernel, consts: vec![("HEAD_SIZE", h.size)], params, buffers: vec![q, k, v, out] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    fn check(t: u32, pos: u32, heads: u32, kv_heads: u32, size: u32, causal: bool) {
+        let mut case = Case::new(format!("attention {t} rows at {pos}, {heads}/{kv_heads}x{size} causal {causal}"));
+        case.call = Call::new(t, pos);
+        let s = pos + t;
+        let q = case.random(u64::from(t * heads * size), 2.0);
+        let (k, v) =
+            (case.random(u64::from(s * kv_heads * size), 2.0), case.random(u64::from(s * kv_heads * size), 1.0));
+        let out = case.output(u64::from(t * heads * size), None);
+        attention(&mut case.pass, Rows::Fixed(t), q, k, v, out, Heads { heads, kv_heads, size, causal });
+        // f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
+        case.check(1e-11, 2e-5);
+    }
+
+    #[test]
+    fn shaders_equal_twin() {
+        if device().is_none() {
+            return;
+        }
+        check(1, 0, 2, 2, 8, true);
+        check(1, 200, 4, 2, 32, true);
+        check(1, 63, 2, 1, 128, true);
+        check(1, 64, 2, 1, 12, true);
+        check(5, 0, 4, 4, 16, false);
+        check(67, 0, 2, 2, 64, false);
+        check(66, 30, 4, 2, 24, true);
+        check(3, 500, 2, 2, 128, true);
+    }
+}

@@ -1,0 +1,199 @@
+//! Runs an operation on the GPU and through its twin, and compares. Tests only.
+//!
+//! Outputs start as NaN (or as given values), guard words follow every output, the error is the normalised mean
+//! square error plus a bound per element, and the harness is itself tested to fail on a wrong answer.
+
+use crate::device::{BackendChoice, Device};
+use crate::error::Kind;
+use crate::pass::{Buf, Call, Pass};
+use pollster::block_on;
+
+/// Words after each output that no kernel may touch.
+const GUARD: u64 = 64;
+/// What they hold: a NaN no kernel produces.
+const GUARD_WORD: u32 = 0x7fc0_dead;
+/// What outputs hold before: another NaN.
+const UNWRITTEN: u32 = 0x7fc0_beef;
+
+/// A GPU, or `None` where there is none and nobody insists (`CI` or `LLAVA_REQUIRE_GPU`).
+pub fn device() -> Option<Device> {
+    match block_on(Device::open(BackendChoice::Gpu)) {
+        Ok(device) => Some(device),
+        Err(e)
+            if e.kind == Kind::NoGpu && ["CI", "LLAVA_REQUIRE_GPU"].iter().all(|v| std::env::var_os(v).is_none()) =>
+        {
+            eprintln!("SKIPPED: no adapter, and neither CI nor LLAVA_REQUIRE_GPU is set ({e})");
+            None
+        }
+        Err(e) => panic!("a test needs a GPU: {e}"),
+    }
+}
+
+/// One comparison: buffers with contents, a pass over them, and which of them are outputs.
+pub struct Case {
+    name: String,
+    /// Recorded by the test.
+    pub pass: Pass,
+    /// What varies per replay.
+    pub call: Call,
+    contents: Vec<Vec<u32>>,
+    outputs: Vec<(usize, u64)>,
+    state: u64,
+}
+
+impl Case {
+    pub fn new(name: String) -> Self {
+        Self { name, pass: Pass::new("test"), call: Call::new(1, 0), contents: vec![], outputs: vec![], state: 1 }
+    }
+
+    /// Uniform in ±`scale`, reproducible (a 64-bit LCG, high bits).
+    pub fn floats(&mut self, n: u64, scale: f32) -> Vec<f32> {
+        let mut next = || {
+            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((self.state >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    fn add(&mut self, words: Vec<u32>) -> Buf {
+        let words = if words.is_empty() { vec![0] } else { words };
+        self.contents.push(words);
+        Buf { id: self.contents.len() as u32 - 1, words: self.contents.last().map_or(0, |w| w.len() as u64) }
+    }
+
+    pub fn random(&mut self, n: u64, scale: f32) -> Buf {
+        let floats = self.floats(n, scale);
+        self.floats_of(&floats)
+    }
+
+    pub fn floats_of(&mut self, floats: &[f32]) -> Buf {
+        self.add(floats.iter().map(|v| v.to_bits()).collect())
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) -> Buf {
+        self.add(bytemuck::pod_collect_to_vec(bytes))
+    }
+
+    /// `n` words that the kernel writes; they start as NaN, or as random values up to `scale`.
+    pub fn output(&mut self, n: u64, scale: Option<f32>) -> Buf {
+        let mut words = match scale {
+            Some(scale) => self.floats(n, scale).iter().map(|v| v.to_bits()).collect(),
+            None => vec![UNWRITTEN; n as usize],
+        };
+        words.extend([GUARD_WORD; GUARD as usize]);
+        let buffer = self.add(words);
+        self.outputs.push((buffer.id as usize, n));
+        buffer
+    }
+
+    pub fn words_output(&mut self, n: u64) -> Buf {
+        self.output(n, None)
+    }
+
+    /// The outputs after running on `choice`.
+    fn run(&self, choice: BackendChoice) -> Vec<Vec<u32>> {
+        block_on(async {
+            let mut device = Device::open(choice).await.unwrap();
+            for words in &self.contents {
+                let buffer = device.buffer("test", words.len() as u64).await.unwrap();
+                device.upload(buffer, 0, bytemuck::cast_slice(words));
+            }
+            let pass = device.prepare(self.pass.clone()).await.unwrap();
+            device.replay(&[pass], &self.call).unwrap();
+            let mut outputs = Vec::new();
+            for (id, n) in &self.outputs {
+                let buffer = Buf { id: *id as u32, words: *n + GUARD };
+                let words = device.read_back(buffer, 0, buffer.words as usize).await.unwrap();
+                let (output, guard) = words.split_at(*n as usize);
+                assert!(guard.iter().all(|w| *w == GUARD_WORD), "{}: wrote past output {id} ({choice:?})", self.name);
+                outputs.push(output.to_vec());
+            }
+            outputs
+        })
+    }
+
+    /// The GPU's outputs lie within `nmse` of the twin's altogether and within `bound · (1 + |value|)` each.
+    pub fn check(&self, nmse: f64, bound: f64) {
+        for (gpu, twin) in self.run(BackendChoice::Gpu).iter().zip(self.run(BackendChoice::Cpu)) {
+            if let Err(why) = compare(gpu, &twin, nmse, bound) {
+                panic!("{}: {why}", self.name);
+            }
+        }
+    }
+
+    /// The GPU's outputs equal the twin's, word for word.
+    pub fn check_words(&self) {
+        assert_eq!(self.run(BackendChoice::Gpu), self.run(BackendChoice::Cpu), "{}", self.name);
+    }
+}
+
+fn compare(got: &[u32], wanted: &[u32], nmse: f64, bound: f64) -> Result<(), String> {
+    let (mut error, mut power) = (0f64, 0f64);
+    for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+        if *got == UNWRITTEN && *wanted == UNWRITTEN {
+            continue; // left alone by both
+        }
+        let (g, w) = (f64::from(f32::from_bits(*got)), f64::from(f32::from_bits(*wanted)));
+        let difference = (g - w).abs();
+        if difference.is_nan() || difference > bound * (1.0 + w.abs()) {
+            return Err(format!("element {i}: {g} instead of {w}"));
+        }
+        error += difference * difference;
+        power += w * w;
+    }
+    if error > nmse * power {
+        return Err(format!("NMSE {:e} above {nmse:e}", error / power));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_harness_fails_on_wrong_answers() {
+    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let right = bits(&[1.0, -2.0, 3.0]);
+    assert!(compare(&right, &right, 0.0, 0.0).is_ok());
+    assert!(compare(&bits(&[1.0, -2.0, 3.1]), &right, 1.0, 1e-3).is_err(), "one element off");
+    assert!(compare(&bits(&[1.001, -2.002, 3.003]), &right, 1e-9, 1.0).is_err(), "all slightly off");
+    assert!(compare(&bits(&[1.0, -2.0, f32::NAN]), &right, 1.0, 1e9).is_err(), "NaN");
+    assert!(compare(&[right[0], right[1], UNWRITTEN], &right, 1.0, 1e9).is_err(), "not written");
+}
+
+#[test]
+fn every_shader_is_valid_and_declares_what_its_kernel_says() {
+    use super::*;
+    let kernels = [
+        &activation::ACTIVATION,
+        &activation::SILU_MUL,
+        &attention::ATTENTION,
+        &attention_step::ATTENTION_STEP,
+        &embed_rows::EMBED_ROWS,
+        &layer_norm::LAYER_NORM,
+        &matmul::MATMUL,
+        &patches::PATCHES,
+        &rms_norm::RMS_NORM,
+        &rope::ROPE,
+        &sample::SAMPLE,
+        &select_rows::SELECT_ROWS,
+        &vision_embed::VISION_EMBED,
+    ];
+    for kernel in kernels {
+        let module = naga::front::wgsl::parse_str(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
+        naga::valid::Validator::new(
+            naga::valid::ValidationFlags::all(),
+            naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        )
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
+        assert_eq!(module.entry_points[0].workgroup_size, kernel.workgroup, "{}", kernel.name);
+        let mut access = vec![None; kernel.access.len()];
+        for (_, global) in module.global_variables.iter() {
+            if let naga::AddressSpace::Storage { access: a } = global.space {
+                let binding = global.binding.as_ref().map_or(0, |b| b.binding as usize);
+                access[binding - 2] = Some(a.contains(naga::StorageAccess::STORE));
+            }
+        }
+        let declared: Vec<_> = kernel.access.iter().map(|a| Some(*a == crate::pass::Access::ReadWrite)).collect();
+        assert_eq!(access, declared, "{}: bindings", kernel.name);
+        assert!(kernel.access.len() <= 8, "{}: WebGPU promises 8 storage buffers", kernel.name);
+    }
+}

@@ -1,0 +1,62 @@
+//! `out[t, i] = (x[t, i] − mean) / sqrt(variance + ε) · w[i] + b[i]`: LayerNorm (arXiv 1607.06450), CLIP's.
+
+use super::{Rows, rows};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+
+/// A workgroup per row.
+pub static LAYER_NORM: Kernel = Kernel {
+    name: "layer_norm",
+    wgsl: include_str!("layer_norm.wgsl"),
+    access: &[Read, Read, Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [rows(p[1], call), 1, 1],
+    reference,
+};
+
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [x, w, b, out] = buffers else { unreachable!("checked by Pass::push") };
+    let (cols, eps) = (op.params[0] as usize, f64::from(f32::from_bits(op.params[2])));
+    for t in 0..rows(op.params[1], call) as usize {
+        let x = &x.f32()[t * cols..][..cols];
+        let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / cols as f64;
+        let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / cols as f64;
+        let inverse = 1.0 / (variance + eps).sqrt();
+        let out = &mut out.f32_mut()[t * cols..][..cols];
+        for i in 0..cols {
+            out[i] = ((f64::from(x[i]) - mean) * inverse * f64::from(w.f32()[i]) + f64::from(b.f32()[i])) as f32;
+        }
+    }
+}
+
+/// Appends `out [T, cols] = layer_norm(x [T, cols]) · w [cols] + b [cols]`.
+///
+/// # Panics
+/// When a buffer is too small: shapes come from a checked config.
+#[allow(clippy::too_many_arguments)] // the operands of the formula
+pub fn layer_norm(pass: &mut Pass, m: Rows, x: Buf, w: Buf, b: Buf, out: Buf, cols: u32, eps: f32) {
+    assert!([w, b, x, out].iter().all(|v| v.words >= u64::from(cols)), "layer_norm");
+    let params = [cols, m.word(), eps.to_bits(), 0, 0, 0, 0, 0];
+    pass.push(Op { kernel: &LAYER_NORM, consts: vec![], params, buffers: vec![x, w, b, out] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    #[test]
+    fn shader_equals_twin() {
+        if device().is_none() {
+            return;
+        }
+        for (t, cols) in [(1, 4), (3, 64), (5, 200), (577, 1024)] {
+            let mut case = Case::new(format!("layer_norm {t}x{cols}"));
+            let x = case.random(u64::from(t * cols), 3.0);
+            let (w, b) = (case.random(u64::from(cols), 1.0), case.random(u64::from(cols), 1.0));
+            let out = case.output(u64::from(t * cols), None);
+            layer_norm(&mut case.pass, Rows::Fixed(t), x, w, b, out, cols, 1e-5);
+            // Two f32 sums and one square root.
+            case.check(1e-12, 1e-5);
+        }
+    }
+}

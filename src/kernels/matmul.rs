@@ -1,0 +1,158 @@
+//! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`: every matrix of the model.
+//!
+//! One shader serves one row (a decoding step: mat-vec, bound by the bytes of the weights) and many rows
+//! (prefill, the vision tower: mat-mul, each weight used for [`ROW_TILE`] rows); only the tile differs.
+
+use super::weight::{block_values, code, load_block};
+use super::{Rows, Weight, rows};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+
+/// Rows of `x` that one invocation keeps in registers when there are many.
+const ROW_TILE: u32 = 8;
+
+/// An invocation computes one column for a tile of rows and dequantises each block once.
+pub static MATMUL: Kernel = Kernel {
+    name: "matmul",
+    wgsl: include_str!("matmul.wgsl"),
+    access: &[Read, Read, Read, Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [p[P_ROWS].div_ceil(64), rows(p[P_M], call).div_ceil(p[P_TILE]), 1],
+    reference,
+};
+
+// Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, the row tile.
+const P_K: usize = 0;
+const P_ROWS: usize = 1;
+const P_FIRST: usize = 2;
+const P_STRIDE: usize = 3;
+const P_M: usize = 4;
+const P_TILE: usize = 5;
+
+/// The twin, f64 sums.
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [x, blocks, scales, bias, out] = buffers else { unreachable!("checked by Pass::push") };
+    let p = &op.params;
+    let (k, n, first, stride) = (p[P_K] as usize, p[P_ROWS] as usize, p[P_FIRST] as usize, p[P_STRIDE] as usize);
+    let m = rows(p[P_M], call) as usize;
+    let kind = op.constant("WEIGHT_TYPE");
+    let per_block = block_values(kind);
+    let mut sums = vec![0f64; m * n];
+    let mut values = [0f32; 32];
+    for kb in 0..k / per_block {
+        for row in 0..n {
+            load_block(kind, blocks, scales, n, kb, row, &mut values[..per_block]);
+            for i in 0..m {
+                let x = &x.f32()[i * k + kb * per_block..][..per_block];
+                sums[i * n + row] += dot(x, &values[..per_block]);
+            }
+        }
+    }
+    for i in 0..m {
+        for row in 0..n {
+            let out = &mut out.f32_mut()[i * stride + first + row];
+            let start = if op.constant("ACCUMULATE") == 1 { f64::from(*out) } else { 0.0 };
+            let bias = if op.constant("BIAS") == 1 { f64::from(bias.f32()[first + row]) } else { 0.0 };
+            *out = (start + bias + sums[i * n + row]) as f32;
+        }
+    }
+}
+
+/// `Σ a·b` in f64, in four interleaved sums so that the compiler can use vectors; lengths are multiples of 4.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut sums = [0f64; 4];
+    for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
+        for i in 0..4 {
+            sums[i] += f64::from(a[i]) * f64::from(b[i]);
+        }
+    }
+    sums.iter().sum()
+}
+
+/// What a product is added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Into {
+    /// Nothing: `out` is overwritten.
+    Fresh,
+    /// What `out` holds: a residual connection.
+    Add,
+}
+
+/// Appends `out [M, N] = x [M, K] · wᵀ (+ bias) (+ out)` for one tile of `w`.
+///
+/// # Shapes
+/// `x` `[M, K]`, `w` a tile of `[N, K]`, `bias` `[N]`, `out` `[M, stride]` with the tile's columns at
+/// `w.first_row`. `unused` is bound where there is no bias.
+///
+/// # Panics
+/// When a buffer is too small for a fixed number of rows: shapes come from a checked config.
+pub fn linear(
+    pass: &mut Pass,
+    m: Rows,
+    x: Buf,
+    w: Weight,
+    bias: Option<Buf>,
+    unused: Buf,
+    out: Buf,
+    stride: u32,
+    into: Into,
+) {
+    let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
+    assert!(x.words >= u64::from(fixed) * u64::from(w.cols), "linear: x");
+    assert!(out.words >= u64::from(fixed - 1) * u64::from(stride) + u64::from(w.first_row + w.rows), "linear: out");
+    assert!(bias.is_none_or(|b| b.words >= u64::from(w.first_row + w.rows)), "linear: bias");
+    let mut params: Params = [0; 8];
+    params[P_K] = w.cols;
+    params[P_ROWS] = w.rows;
+    params[P_FIRST] = w.first_row;
+    params[P_STRIDE] = stride;
+    params[P_M] = m.word();
+    params[P_TILE] = if m == Rows::Fixed(1) { 1 } else { ROW_TILE };
+    pass.push(Op {
+        kernel: &MATMUL,
+        consts: vec![
+            ("ROW_TILE", params[P_TILE]),
+            ("WEIGHT_TYPE", code(w.kind)),
+            ("BIAS", u32::from(bias.is_some())),
+            ("ACCUMULATE", u32::from(into == Into::Add)),
+        ],
+        params,
+        buffers: vec![x, w.blocks, w.scales, bias.unwrap_or(unused), out],
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+    use crate::quant::{WeightType, quantize};
+
+    fn check(kind: WeightType, m: u32, n: u32, k: u32, bias: bool, into: Into, first: u32) {
+        let mut case = Case::new(format!("{kind:?} {m}x{n}x{k} bias {bias} {into:?}"));
+        let x = case.random(u64::from(m * k), 1.0);
+        let rows: Vec<f32> = case.floats(u64::from(n * k), 0.5);
+        let mut planes = quantize(kind, n, k, &rows).unwrap();
+        let scales = planes.split_off(n as usize * k as usize / block_values(code(kind)) * 16);
+        let (blocks, scales) = (case.bytes(&planes), case.bytes(&scales));
+        let b = case.random(u64::from(first + n), 1.0);
+        let unused = case.bytes(&[]);
+        let stride = first + n + 3;
+        let out = case.output(u64::from(m * stride), (into == Into::Add).then_some(1.0));
+        let w = Weight { kind, first_row: first, rows: n, cols: k, blocks, scales };
+        linear(&mut case.pass, Rows::Fixed(m), x, w, bias.then_some(b), unused, out, stride, into);
+        // f32 sums of K products of values around 1: relative error grows like sqrt(K) · 2^-24.
+        case.check(1e-11, 1e-4);
+    }
+
+    #[test]
+    fn shader_equals_twin() {
+        if device().is_none() {
+            return;
+        }
+        for kind in [WeightType::F32, WeightType::F16, WeightType::Q8, WeightType::Q4] {
+            check(kind, 1, 5, 64, false, Into::Fresh, 0);
+            check(kind, 1, 130, 96, true, Into::Add, 7);
+            check(kind, 9, 67, 64, true, Into::Fresh, 0);
+            check(kind, 37, 64, 608, false, Into::Add, 32);
+        }
+    }
+}

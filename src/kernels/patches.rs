@@ -1,0 +1,58 @@
+//! `out[p, (c, y, x)] = pixel_values[c, P_y·size + y, P_x·size + x]`: the convolution of the patch embedding as a
+//! matrix product.
+//!
+//! Its rows are padded with zeros to a multiple of 32, as the stored weight is, so that every weight type fits.
+
+use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
+
+/// An invocation per element of `out`.
+pub static PATCHES: Kernel = Kernel {
+    name: "patches",
+    wgsl: include_str!("patches.wgsl"),
+    access: &[Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, _| [p[2].div_ceil(64), (p[0] / p[1]) * (p[0] / p[1]), 1],
+    reference: |op, _, buffers| {
+        let [pixels, out] = buffers else { unreachable!("checked by Pass::push") };
+        let [side, size, cols] = [0, 1, 2].map(|i| op.params[i] as usize);
+        let per_side = side / size;
+        for patch in 0..per_side * per_side {
+            for col in 0..cols {
+                let (c, y, x) = (col / (size * size), col / size % size, col % size);
+                let (y, x) = (patch / per_side * size + y, patch % per_side * size + x);
+                let value = if c < 3 { pixels.f32()[(c * side + y) * side + x] } else { 0.0 };
+                out.f32_mut()[patch * cols + col] = value;
+            }
+        }
+    },
+};
+
+/// Appends `out [P, cols]` from `pixels [3, side, side]`, patches of `size`×`size`.
+pub fn patches(pass: &mut Pass, pixels: Buf, out: Buf, side: u32, size: u32, cols: u32) {
+    let count = (side / size) * (side / size);
+    assert!(cols >= 3 * size * size && out.words >= u64::from(count * cols), "patches: out");
+    assert!(pixels.words >= u64::from(3 * side * side), "patches: pixels");
+    let params = [side, size, cols, 0, 0, 0, 0, 0];
+    pass.push(Op { kernel: &PATCHES, consts: vec![], params, buffers: vec![pixels, out] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    #[test]
+    fn shader_equals_twin() {
+        if device().is_none() {
+            return;
+        }
+        for (side, size, cols) in [(28, 14, 608), (12, 4, 64), (6, 6, 108)] {
+            let mut case = Case::new(format!("patches {side}/{size}"));
+            let pixels = case.random(u64::from(3 * side * side), 1.0);
+            let out = case.output(u64::from((side / size) * (side / size) * cols), None);
+            patches(&mut case.pass, pixels, out, side, size, cols);
+            // A copy is exact.
+            case.check(0.0, 0.0);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Rotary position embedding, and the append to the cache that follows it.
+//!
+//! `(a, b) ← (a cos − b sin, b cos + a sin)` for element `i` and `i + D/2` of every head of `q` and `k` (the
+//! rotate-half form of Hugging Face), angle `(pos + t) · θ^(−2i/D)`; then `k` and `v` go to row `pos + t` of the
+//! cache. Source: arXiv 2104.09864. Sines come from a table: WGSL promises `sin` only to 2⁻¹¹.
+
+use super::{Rows, rows};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+
+/// An invocation per pair of elements: `q` in place, `k` and `v` into the cache.
+pub static ROPE: Kernel = Kernel {
+    name: "rope",
+    wgsl: include_str!("rope.wgsl"),
+    access: &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, call| [((p[1] + 2 * p[2]) * p[3] / 2).div_ceil(64), rows(p[0], call), 1],
+    reference,
+};
+
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [q, k, v, table, k_cache, v_cache] = buffers else { unreachable!("checked by Pass::push") };
+    let [heads, kv_heads, d] = [1, 2, 3].map(|i| op.params[i] as usize);
+    for t in 0..rows(op.params[0], call) as usize {
+        let position = call.pos as usize + t;
+        let table = &table.f32()[position * d..][..d];
+        let rotate = |head: &[f32], i: usize| {
+            let (a, b) = (f64::from(head[i]), f64::from(head[i + d / 2]));
+            let (cos, sin) = (f64::from(table[2 * i]), f64::from(table[2 * i + 1]));
+            [(a * cos - b * sin) as f32, (b * cos + a * sin) as f32]
+        };
+        for head in q.f32_mut()[t * heads * d..][..heads * d].chunks_exact_mut(d) {
+            for i in 0..d / 2 {
+                [head[i], head[i + d / 2]] = rotate(head, i);
+            }
+        }
+        for h in 0..kv_heads {
+            let (from, to) = ((t * kv_heads + h) * d, (position * kv_heads + h) * d);
+            let key = &k.f32()[from..][..d];
+            for i in 0..d / 2 {
+                [k_cache.f32_mut()[to + i], k_cache.f32_mut()[to + i + d / 2]] = rotate(key, i);
+            }
+            v_cache.f32_mut()[to..][..d].copy_from_slice(&v.f32()[from..][..d]);
+        }
+    }
+}
+
+/// The table of cosines and sines that [`rope`] reads: `[positions, D/2, 2]`.
+pub fn table(positions: u32, head_size: u32, theta: f32) -> Vec<f32> {
+    let half = head_size / 2;
+    let frequency = |i: u32| f64::from(theta).powf(-2.0 * f64::from(i) / f64::from(head_size));
+    let frequencies: Vec<f64> = (0..half).map(frequency).collect();
+    let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |f| f64::from(p) * f));
+    angles.flat_map(|a| [a.cos() as f32, a.sin() as f32]).collect()
+}
+
+/// The buffers of one layer's rotation.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// `[T, N, D]`, rotated in place.
+    pub q: Buf,
+    /// `[T, N_kv, D]`, as projected.
+    pub k: Buf,
+    /// `[T, N_kv, D]`.
+    pub v: Buf,
+    /// [`table`].
+    pub table: Buf,
+    /// `[S, N_kv, D]`.
+    pub k_cache: Buf,
+    /// `[S, N_kv, D]`.
+    pub v_cache: Buf,
+}
+
+/// Appends the rotation of `q` and `k` and the append of `k` and `v` to the cache.
+pub fn rope(pass: &mut Pass, m: Rows, r: Rotation, heads: u32, kv_heads: u32, head_size: u32) {
+    assert!(head_size % 2 == 0 && r.table.words >= u64::from(head_size), "rope");
+    let params = [m.word(), heads, kv_heads, head_size, 0, 0, 0, 0];
+    let buffers = vec![r.q, r.k, r.v, r.table, r.k_cache, r.v_cache];
+    pass.push(Op { kernel: &ROPE, consts: vec![], params, buffers });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    #[test]
+    fn shader_equals_twin() {
+        if device().is_none() {
+            return;
+        }
+        for (t, pos, heads, kv_heads, d) in [(1, 0, 2, 2, 4), (1, 17, 4, 2, 32), (9, 5, 4, 1, 12), (3, 100, 2, 2, 128)]
+        {
+            let mut case = Case::new(format!("rope {t} rows at {pos}, {heads}/{kv_heads}x{d}"));
+            case.call = Call::new(t, pos);
+            let words = |rows: u32, heads: u32| u64::from(rows * heads * d);
+            let q = case.output(words(t, heads), Some(1.0));
+            let (k, v) = (case.random(words(t, kv_heads), 1.0), case.random(words(t, kv_heads), 1.0));
+            let table = case.floats_of(&table(pos + t, d, 10000.0));
+            // The cache before `pos` keeps what it holds: it is compared too.
+            let k_cache = case.output(words(pos + t, kv_heads), Some(1.0));
+            let v_cache = case.output(words(pos + t, kv_heads), Some(1.0));
+            rope(&mut case.pass, Rows::Fixed(t), Rotation { q, k, v, table, k_cache, v_cache }, heads, kv_heads, d);
+            case.check(1e-13, 1e-6);
+        }
+    }
+
+    #[test]
+    fn table_is_cos_and_sin() {
+        let table = table(3, 4, 100.0);
+        let expected = [1.0, 0.0, 1.0, 0.0, 1f64.cos(), 1f64.sin(), 0.1f64.cos(), 0.1f64.sin()];
+        assert!(table.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-7), "{table:?}");
+    }
+}

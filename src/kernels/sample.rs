@@ -1,0 +1,140 @@
+//! The next token from the logits, on the device: argmax, or temperature, top-k and top-p, and a seed.
+//!
+//! Sampling draws from `softmax(logits / temperature)` restricted first to the `top_k` most likely tokens, then
+//! to the fewest of those whose probabilities (renormalised) reach `top_p`, as transformers does. Thresholds are
+//! found bit by bit on order-preserving integer keys (a radix select), so nothing is sorted. Ties at a threshold
+//! are all kept. The token goes to `ids[0]`, where the next step reads it, and to `history[step]` for the host.
+
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+
+/// One workgroup for the whole vocabulary.
+pub static SAMPLE: Kernel = Kernel {
+    name: "sample",
+    wgsl: include_str!("sample.wgsl"),
+    access: &[Read, ReadWrite, ReadWrite],
+    workgroup: [256, 1, 1],
+    grid: |_, _| [1, 1, 1],
+    reference,
+};
+
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [logits, ids, history] = buffers else { unreachable!("checked by Pass::push") };
+    let token = pick(&logits.f32()[..op.params[0] as usize], call);
+    ids.0[0] = token;
+    history.0[call.step as usize] = token;
+}
+
+/// The token for these logits and the options of `call`.
+pub fn pick(logits: &[f32], call: &Call) -> u32 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let argmax = logits.iter().position(|l| *l == most).unwrap_or(0) as u32;
+    if call.temperature <= 0.0 {
+        return argmax;
+    }
+    let weight = |l: f32| f64::from((l - most) / call.temperature).exp();
+    // `threshold(enough)`: the largest key at which the tokens at or above it are still enough.
+    let threshold = |enough: &dyn Fn(u32) -> bool| {
+        (0..32).rev().fold(0u32, |t, bit| if enough(t | 1 << bit) { t | 1 << bit } else { t })
+    };
+    let above = |t: u32| logits.iter().filter(move |l| key(**l) >= t);
+    let mut floor = 0;
+    if call.top_k > 0 {
+        floor = threshold(&|t| above(t).count() >= call.top_k as usize);
+    }
+    if call.top_p < 1.0 {
+        let target = f64::from(call.top_p) * above(floor).map(|l| weight(*l)).sum::<f64>();
+        floor = floor.max(threshold(&|t| above(t).map(|l| weight(*l)).sum::<f64>() >= target));
+    }
+    let total: f64 = above(floor).map(|l| weight(*l)).sum();
+    let target = f64::from(uniform(call.seed, call.step)) * total;
+    let mut sum = 0.0;
+    for (token, logit) in logits.iter().enumerate() {
+        if key(*logit) >= floor {
+            sum += weight(*logit);
+            if sum > target {
+                return token as u32;
+            }
+        }
+    }
+    argmax
+}
+
+/// An integer that orders as the float does.
+fn key(x: f32) -> u32 {
+    let bits = x.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// Uniform in [0, 1) from the seed and the step: PCG hash (Jarzynski and Olano, JCGT 9(3), 2020), 24 bits.
+fn uniform(seed: u32, step: u32) -> f32 {
+    (pcg(pcg(seed).wrapping_add(step)) >> 8) as f32 / (1u32 << 24) as f32
+}
+
+fn pcg(x: u32) -> u32 {
+    let state = x.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+/// Appends the choice of a token from `logits [V]`: into `ids[0]` and `history[call.step]`.
+pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) {
+    assert!(logits.words >= u64::from(vocab), "sample");
+    let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
+    pass.push(Op { kernel: &SAMPLE, consts: vec![], params, buffers: vec![logits, ids, history] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::{Case, device};
+
+    fn call(temperature: f32, top_k: u32, top_p: f32, seed: u32) -> Call {
+        Call { temperature, top_k, top_p, seed, step: seed % 7, ..Call::new(1, 0) }
+    }
+
+    #[test]
+    fn greedy_takes_the_first_maximum() {
+        assert_eq!(pick(&[0.0, 2.0, -1.0, 2.0], &call(0.0, 0, 1.0, 1)), 1);
+    }
+
+    #[test]
+    fn limits_are_kept_and_frequencies_follow_the_softmax() {
+        let logits = [1.0f32, 0.0, 3.0, 2.0, -4.0];
+        let mut counts = [0usize; 5];
+        for seed in 0..20_000 {
+            counts[pick(&logits, &call(1.0, 3, 1.0, seed)) as usize] += 1;
+        }
+        assert_eq!(counts[1] + counts[4], 0, "top_k 3 keeps 3, 2 and 1");
+        let share = |i: usize| counts[i] as f64 / 20_000.0;
+        let total = 3f64.exp() + 2f64.exp() + 1f64.exp();
+        for (i, l) in [(2, 3f64), (3, 2.0), (0, 1.0)] {
+            // Three standard deviations of a binomial share of 20,000 draws.
+            assert!((share(i) - l.exp() / total).abs() < 0.011, "{i}: {} {}", share(i), l.exp() / total);
+        }
+        // 3 alone holds 0.64 of the mass: top_p 0.6 keeps it alone, 0.7 takes the second, too.
+        assert!((0..500).all(|seed| pick(&logits, &call(1.0, 0, 0.6, seed)) == 2));
+        let kept: Vec<u32> = (0..500).map(|seed| pick(&logits, &call(1.0, 0, 0.7, seed))).collect();
+        assert!(kept.contains(&3) && kept.iter().all(|t| *t == 2 || *t == 3));
+    }
+
+    #[test]
+    fn shader_equals_twin() {
+        if device().is_none() {
+            return;
+        }
+        for vocab in [5u64, 256, 1000, 32064] {
+            for seed in 0..6u32 {
+                let options =
+                    [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 40, 1.0), (1.3, 0, 0.7), (0.2, 5, 0.9), (5.0, 1, 0.5)];
+                let (temperature, top_k, top_p) = options[seed as usize];
+                let mut case = Case::new(format!("sample V {vocab} seed {seed}"));
+                case.call = call(temperature, top_k, top_p, seed * 977 + 3);
+                let logits = case.random(vocab, 4.0);
+                let (ids, history) = (case.words_output(1), case.words_output(8));
+                sample(&mut case.pass, logits, ids, history, vocab as u32);
+                // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these seeds).
+                case.check_words();
+            }
+        }
+    }
+}

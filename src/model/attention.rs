@@ -1,0 +1,81 @@
+//! Self-attention with its four projections, as the tower and the decoder share it.
+
+use super::kv_cache::KvLayer;
+use super::linear::Linear;
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernels::Rows;
+use crate::kernels::attention::{Heads, attention};
+use crate::kernels::rope::{Rotation, rope};
+use crate::pass::{Buf, Pass};
+
+/// `q`, `k`, `v` and output projections.
+pub struct Attention {
+    /// `→ N·D`.
+    pub q_proj: Linear,
+    /// `→ N_kv·D`.
+    pub k_proj: Linear,
+    /// `→ N_kv·D`.
+    pub v_proj: Linear,
+    /// `N·D →`.
+    pub o_proj: Linear,
+}
+
+/// Activations of an attention, shared by all layers.
+pub struct AttentionBuffers {
+    /// `[T, N·D]`.
+    q: Buf,
+    /// `[T, N_kv·D]`.
+    k: Buf,
+    /// `[T, N_kv·D]`.
+    v: Buf,
+    /// `[T, N·D]`.
+    mixed: Buf,
+}
+
+impl AttentionBuffers {
+    /// For `rows` rows, `q_width = N·D`, `kv_width = N_kv·D`.
+    pub async fn new(device: &mut Device, rows: u64, q_width: u64, kv_width: u64) -> Result<Self> {
+        Ok(Self {
+            q: device.buffer("q", rows * q_width).await?,
+            k: device.buffer("k", rows * kv_width).await?,
+            v: device.buffer("v", rows * kv_width).await?,
+            mixed: device.buffer("attention", rows * q_width).await?,
+        })
+    }
+}
+
+impl Attention {
+    fn record_qkv(&self, pass: &mut Pass, m: Rows, x: Buf, b: &AttentionBuffers) {
+        self.q_proj.record(pass, m, x, b.q);
+        self.k_proj.record(pass, m, x, b.k);
+        self.v_proj.record(pass, m, x, b.v);
+    }
+
+    /// Appends `hidden += o_proj(attention(x))`, every row seeing every row (CLIP).
+    pub fn record_bidirectional(&self, pass: &mut Pass, m: Rows, x: Buf, hidden: Buf, b: &AttentionBuffers, h: Heads) {
+        self.record_qkv(pass, m, x, b);
+        attention(pass, m, b.q, b.k, b.v, b.mixed, h);
+        self.o_proj.record_residual(pass, m, b.mixed, hidden);
+    }
+
+    /// Appends `hidden += o_proj(attention(x))` over the cache, which takes in this pass's keys and values (LLaMA).
+    #[allow(clippy::too_many_arguments)] // the operands of one layer
+    pub fn record_cached(
+        &self,
+        pass: &mut Pass,
+        m: Rows,
+        x: Buf,
+        hidden: Buf,
+        b: &AttentionBuffers,
+        h: Heads,
+        table: Buf,
+        cache: KvLayer,
+    ) {
+        self.record_qkv(pass, m, x, b);
+        let rotation = Rotation { q: b.q, k: b.k, v: b.v, table, k_cache: cache.k, v_cache: cache.v };
+        rope(pass, m, rotation, h.heads, h.kv_heads, h.size);
+        attention(pass, m, b.q, cache.k, cache.v, b.mixed, h);
+        self.o_proj.record_residual(pass, m, b.mixed, hidden);
+    }
+}

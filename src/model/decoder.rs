@@ -1,0 +1,125 @@
+//! The LLaMA decoder: rows of `ids` → logits, over a cache of everything read before.
+//!
+//! Pre-norm blocks: RMSNorm, attention with rotary positions over the cache, RMSNorm, SiLU-gated MLP.
+//! Source: arXiv 2302.13971; `LlamaForCausalLM` of transformers.
+
+use super::PREFILL_ROWS;
+use super::attention::{Attention, AttentionBuffers};
+use super::kv_cache::KvCache;
+use super::linear::Linear;
+use crate::config::{Config, TextConfig};
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernels::Rows;
+use crate::kernels::activation::silu_mul;
+use crate::kernels::attention::Heads;
+use crate::kernels::rms_norm::rms_norm;
+use crate::kernels::rope;
+use crate::kernels::select_rows::{Take, select_rows};
+use crate::pass::{Buf, Pass};
+
+/// One decoder block.
+pub struct DecoderBlock {
+    /// `[H]`.
+    pub input_layernorm: Buf,
+    /// Causal, grouped queries allowed.
+    pub self_attn: Attention,
+    /// `[H]`.
+    pub post_attention_layernorm: Buf,
+    /// `H → F`.
+    pub gate_proj: Linear,
+    /// `H → F`.
+    pub up_proj: Linear,
+    /// `F → H`.
+    pub down_proj: Linear,
+}
+
+/// The decoder's weights.
+pub struct Decoder {
+    /// `[V, H]`.
+    pub embed_tokens: Linear,
+    /// In order.
+    pub blocks: Vec<DecoderBlock>,
+    /// `[H]`, before the head.
+    pub norm: Buf,
+    /// `[V, H]`; the embedding table itself where they are tied.
+    pub lm_head: Linear,
+}
+
+/// Activations, cache and the small buffers through which host and sampler talk to the decoder.
+pub struct DecoderBuffers {
+    /// `[PREFILL_ROWS]`: what the next pass reads.
+    pub ids: Buf,
+    /// `[slots · P, H]`.
+    pub image_embeds: Buf,
+    /// `[V]`.
+    pub logits: Buf,
+    /// `[context]`: tokens chosen, by step.
+    pub history: Buf,
+    hidden: Buf,
+    normed: Buf,
+    attention: AttentionBuffers,
+    gate: Buf,
+    up: Buf,
+    head_row: Buf,
+    head_normed: Buf,
+    rope_table: Buf,
+    cache: KvCache,
+}
+
+impl DecoderBuffers {
+    /// Allocates them for a context of `context` rows.
+    pub async fn new(device: &mut Device, config: &Config, context: u32) -> Result<Self> {
+        let t = &config.text;
+        let rows = u64::from(PREFILL_ROWS);
+        let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
+        let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
+        // As many pictures as the context could hold, at least one.
+        let image_rows = u64::from((context / config.image_rows()).max(1) * config.image_rows());
+        let table = rope::table(context, t.head_dim, t.rope_theta);
+        let buffers = Self {
+            ids: device.buffer("ids", rows).await?,
+            image_embeds: device.buffer("image embeds of the conversation", image_rows * h).await?,
+            logits: device.buffer("logits", v).await?,
+            history: device.buffer("history", u64::from(context)).await?,
+            hidden: device.buffer("hidden", rows * h).await?,
+            normed: device.buffer("normed", rows * h).await?,
+            attention: AttentionBuffers::new(device, rows, heads * d, kv_heads * d).await?,
+            gate: device.buffer("gate", rows * f).await?,
+            up: device.buffer("up", rows * f).await?,
+            head_row: device.buffer("head row", h).await?,
+            head_normed: device.buffer("head normed", h).await?,
+            rope_table: device.buffer("rope table", table.len() as u64).await?,
+            cache: KvCache::new(device, t, context).await?,
+        };
+        device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
+        Ok(buffers)
+    }
+}
+
+impl Decoder {
+    /// Appends the reading of `m` rows of `b.ids`: through all blocks, into the cache.
+    pub fn record(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers, m: Rows) {
+        let (h, f, eps) = (t.hidden_size, t.intermediate_size, t.rms_norm_eps);
+        let heads =
+            Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
+        self.embed_tokens.record_rows(pass, m, b.image_embeds, b.ids, b.hidden);
+        for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
+            rms_norm(pass, m, b.hidden, block.input_layernorm, b.normed, h, eps);
+            block.self_attn.record_cached(pass, m, b.normed, b.hidden, &b.attention, heads, b.rope_table, *cache);
+            rms_norm(pass, m, b.hidden, block.post_attention_layernorm, b.normed, h, eps);
+            block.gate_proj.record(pass, m, b.normed, b.gate);
+            block.up_proj.record(pass, m, b.normed, b.up);
+            silu_mul(pass, m, b.gate, b.up, f);
+            block.down_proj.record_residual(pass, m, b.gate, b.hidden);
+        }
+    }
+
+    /// Appends the logits of row `call.head_row`.
+    pub fn record_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
+        let one = Rows::Fixed(1);
+        select_rows(pass, b.hidden, Take::HeadRow, b.head_row, t.hidden_size);
+        rms_norm(pass, one, b.head_row, self.norm, b.head_normed, t.hidden_size, t.rms_norm_eps);
+        self.lm_head.record(pass, one, b.head_normed, b.logits);
+    }
+}

@@ -1,0 +1,44 @@
+//! A matrix of the model: the only place that knows how weights are stored.
+
+use crate::kernels::embed_rows::embed_rows;
+use crate::kernels::matmul::{Into, linear};
+use crate::kernels::{Rows, Weight};
+use crate::pass::{Buf, Pass};
+
+/// `[N, K]`, in tiles whose planes each fit a binding, with an optional bias `[N]`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// Row tiles in order; one, unless the matrix is larger than a binding.
+    pub tiles: Vec<Weight>,
+    /// `[N]`.
+    pub bias: Option<Buf>,
+    /// `N`.
+    pub outputs: u32,
+    /// Bound where there is no bias.
+    pub unused: Buf,
+}
+
+impl Linear {
+    /// Appends `out [M, N] = x [M, K] · wᵀ + bias`.
+    pub fn record(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf) {
+        self.record_into(pass, m, x, out, Into::Fresh);
+    }
+
+    /// Appends `out [M, N] += x [M, K] · wᵀ + bias`.
+    pub fn record_residual(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf) {
+        self.record_into(pass, m, x, out, Into::Add);
+    }
+
+    fn record_into(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, into: Into) {
+        for tile in &self.tiles {
+            linear(pass, m, x, *tile, self.bias, self.unused, out, self.outputs, into);
+        }
+    }
+
+    /// Appends `out [T, K] = rows of the matrix by id`, or rows of `image_embeds` (the splice).
+    pub fn record_rows(&self, pass: &mut Pass, m: Rows, image_embeds: Buf, ids: Buf, out: Buf) {
+        for tile in &self.tiles {
+            embed_rows(pass, m, *tile, image_embeds, ids, out);
+        }
+    }
+}

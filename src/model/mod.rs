@@ -1,0 +1,171 @@
+//! The model: what is computed, as recorded passes over named buffers.
+//!
+//! Read in this order: [`vision_tower`], [`connector`], [`decoder`] (with [`attention`], [`kv_cache`] and
+//! [`linear`] below them), then [`load`], which builds all of it from the parts of a manifest.
+
+pub mod attention;
+pub mod connector;
+pub mod decoder;
+pub mod kv_cache;
+pub mod linear;
+pub mod load;
+pub mod vision_tower;
+
+use crate::config::Config;
+use crate::device::{Device, PassId};
+use crate::error::Result;
+use crate::pass::{Buf, Call, Pass};
+use connector::Connector;
+use decoder::{Decoder, DecoderBuffers};
+use vision_tower::{VisionBuffers, VisionTower};
+
+/// Rows that one prefill pass takes: a longer prompt goes through in chunks.
+pub const PREFILL_ROWS: u32 = 256;
+
+/// The loaded model: weights on the device, passes recorded and prepared.
+pub struct Model {
+    /// Sizes.
+    pub config: Config,
+    /// Where it lives.
+    pub device: Device,
+    /// Rows the cache holds.
+    pub context: u32,
+    vision: VisionBuffers,
+    decoder: DecoderBuffers,
+    passes: Passes,
+}
+
+struct Passes {
+    encode: PassId,
+    prefill: PassId,
+    step: PassId,
+    head: PassId,
+    sample: PassId,
+}
+
+impl Model {
+    /// Allocates activations and cache, records and prepares the passes.
+    ///
+    /// # Errors
+    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory); [`Kind::Gpu`](crate::error::Kind::Gpu) when a
+    /// driver refuses a kernel.
+    pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
+        let vision = VisionBuffers::new(&mut device, &config).await?;
+        let decoder = DecoderBuffers::new(&mut device, &config, context).await?;
+        let mut encode = Pass::new("encode");
+        parts.vision_tower.record(&mut encode, &config, &vision);
+        parts.connector.record(&mut encode, &config, &vision);
+        let mut prefill = Pass::new("prefill");
+        parts.decoder.record(&mut prefill, &config.text, &decoder, crate::kernels::Rows::Call);
+        let mut step = Pass::new("step");
+        parts.decoder.record(&mut step, &config.text, &decoder, crate::kernels::Rows::Fixed(1));
+        let mut head = Pass::new("head");
+        parts.decoder.record_head(&mut head, &config.text, &decoder);
+        let mut sample = Pass::new("sample");
+        crate::kernels::sample::sample(
+            &mut sample,
+            decoder.logits,
+            decoder.ids,
+            decoder.history,
+            config.text.vocab_size,
+        );
+        let passes = Passes {
+            encode: device.prepare(encode).await?,
+            prefill: device.prepare(prefill).await?,
+            step: device.prepare(step).await?,
+            head: device.prepare(head).await?,
+            sample: device.prepare(sample).await?,
+        };
+        Ok(Self { config, device, context, vision, decoder, passes })
+    }
+
+    /// Pictures whose embeds fit at once.
+    pub fn image_slots(&self) -> u32 {
+        (self.decoder.image_embeds.words / self.slot_words() as u64) as u32
+    }
+
+    fn slot_words(&self) -> usize {
+        self.config.image_rows() as usize * self.config.text.hidden_size as usize
+    }
+
+    /// Runs tower and connector on `pixel_values [3, S, S]`; the embeds go to `slot`.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`](crate::error::Kind::Gpu) when the device is in trouble.
+    pub fn encode(&mut self, pixel_values: &[f32], slot: u32) -> Result<()> {
+        self.see(pixel_values)?;
+        let words = self.slot_words();
+        self.device.copy(self.vision.image_embeds, self.decoder.image_embeds, slot as usize * words, words);
+        Ok(())
+    }
+
+    fn see(&mut self, pixel_values: &[f32]) -> Result<()> {
+        self.device.upload(self.vision.pixel_values, 0, bytemuck::cast_slice(pixel_values));
+        self.device.replay(&[self.passes.encode], &Call::new(1, 0))
+    }
+
+    /// Reads rows `ids` into the cache at `pos`: token ids, or [`image_row`](Self::image_row)s. At most
+    /// [`PREFILL_ROWS`]. With `head`, the logits of that row of the chunk are computed, too.
+    pub fn prefill(&mut self, ids: &[u32], pos: u32, head: Option<u32>) -> Result<()> {
+        self.device.upload(self.decoder.ids, 0, bytemuck::cast_slice(ids));
+        let mut call = Call::new(ids.len() as u32, pos);
+        match head {
+            None => self.device.replay(&[self.passes.prefill], &call),
+            Some(row) => {
+                call.head_row = row;
+                self.device.replay(&[self.passes.prefill, self.passes.head], &call)
+            }
+        }
+    }
+
+    /// The word that stands for row `row` of the picture in `slot`.
+    pub fn image_row(&self, slot: u32, row: u32) -> u32 {
+        crate::kernels::embed_rows::IMAGE_ROW + slot * self.config.image_rows() + row
+    }
+
+    /// Chooses a token from the logits: it becomes the next step's input and entry `call.step` of the history.
+    pub fn sample(&mut self, call: &Call) -> Result<()> {
+        self.device.replay(&[self.passes.sample], call)
+    }
+
+    /// Reads the last chosen token into the cache at `call.pos` and chooses the next: one submission, nothing
+    /// read back.
+    pub fn step(&mut self, call: &Call) -> Result<()> {
+        self.device.replay(&[self.passes.step, self.passes.head, self.passes.sample], call)
+    }
+
+    /// Most tokens one answer can have.
+    pub fn history_limit(&self) -> u32 {
+        self.decoder.history.words as u32
+    }
+
+    /// The buffer of chosen tokens, by step.
+    pub fn history(&self) -> Buf {
+        self.decoder.history
+    }
+
+    /// Reads the logits `[V]` of the last head back.
+    pub async fn logits(&mut self) -> Result<Vec<f32>> {
+        let vocab = self.config.text.vocab_size as usize;
+        self.device.read_back_f32(self.decoder.logits, 0, vocab).await
+    }
+
+    /// Runs tower and connector and reads the selected features `[P, C]` and the image embeds `[P, H]` back.
+    pub async fn stages(&mut self, pixel_values: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        self.see(pixel_values)?;
+        let features = self.config.image_rows() as usize * self.config.vision.hidden_size as usize;
+        let words = self.slot_words();
+        let features = self.device.read_back_f32(self.vision.image_features, 0, features).await?;
+        Ok((features, self.device.read_back_f32(self.vision.image_embeds, 0, words).await?))
+    }
+}
+
+/// The three parts of LLaVA, as loaded.
+pub struct Parts {
+    /// CLIP.
+    pub vision_tower: VisionTower,
+    /// The bridge.
+    pub connector: Connector,
+    /// LLaMA.
+    pub decoder: Decoder,
+}

@@ -1,0 +1,103 @@
+//! Groups of weights → their bytes.
+
+use super::WeightType;
+use half::f16;
+
+/// One group (a block of f32 or f16, 32 values of q8 or q4) → its bytes in `packed`, and its scale.
+pub(super) fn pack_group(
+    weight_type: WeightType,
+    group: &[f32],
+    packed: &mut [u8; 32],
+) -> std::result::Result<f16, String> {
+    if let Some(j) = group.iter().position(|w| !w.is_finite()) {
+        return Err(format!("value {j} of these is {}", group[j]));
+    }
+    match weight_type {
+        WeightType::F32 => {
+            for (b, w) in packed.chunks_exact_mut(4).zip(group) {
+                b.copy_from_slice(&w.to_le_bytes());
+            }
+            Ok(f16::ZERO)
+        }
+        WeightType::F16 => {
+            for (b, &w) in packed.chunks_exact_mut(2).zip(group) {
+                b.copy_from_slice(&finite_half(w)?.to_le_bytes());
+            }
+            Ok(f16::ZERO)
+        }
+        WeightType::Q8 => pack_q8(group, packed),
+        WeightType::Q4 => pack_q4(group, packed),
+    }
+}
+
+/// Rounds to f16, refusing what would become infinite.
+fn finite_half(w: f32) -> std::result::Result<f16, String> {
+    let half = f16::from_f32(w);
+    if half.is_finite() { Ok(half) } else { Err(format!("{w} is beyond the largest f16 (65504); store it as f32")) }
+}
+
+/// `d = max|w| / 127`, rounded to f16 first and then used to quantise, so that the rounding of `d` costs nothing
+/// where it can be absorbed.
+fn pack_q8(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, String> {
+    let amax = group.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+    let scale = finite_half(amax / 127.0)?;
+    let d = scale.to_f32();
+    let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
+    for (b, w) in packed.iter_mut().zip(group) {
+        *b = (w * inverse).round().clamp(-127.0, 127.0) as i8 as u8;
+    }
+    Ok(scale)
+}
+
+/// Tries a few scales, each rounded to f16, and keeps the one of least squared error.
+///
+/// The first is ggml's (the value of largest magnitude becomes −8), the second spreads least and greatest
+/// over −8 … 7; both are exact where the weights already are `d·(−8 … 7)`. The others trade the clipping of
+/// one end for a finer grid. The best is then refined by least squares: `d = Σ w·q / Σ q²`.
+fn pack_q4(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, String> {
+    let signed_max = group.iter().fold(0.0f32, |m, &w| if w.abs() > m.abs() { w } else { m });
+    let (min, max) = group.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &w| (lo.min(w), hi.max(w)));
+    let first = finite_half(signed_max / -8.0)?;
+    let mut best = (squared_error(group, first.to_f32()), first);
+    // Halved before they are subtracted: the range of two finite floats need not be finite.
+    let range = (max / 2.0 - min / 2.0) / 7.5;
+    for candidate in [range, -range, signed_max / -7.5, signed_max / -7.0] {
+        try_scale(group, candidate, &mut best);
+    }
+    if best.0 > 0.0 {
+        let (mut wq, mut qq) = (0.0f64, 0.0f64);
+        for &w in group {
+            let q = f64::from(nibble(w, best.1.to_f32())) - 8.0;
+            wq += f64::from(w) * q;
+            qq += q * q;
+        }
+        if qq > 0.0 {
+            try_scale(group, (wq / qq) as f32, &mut best);
+        }
+    }
+    let d = best.1.to_f32();
+    for (j, b) in packed.iter_mut().take(16).enumerate() {
+        *b = nibble(group[j], d) | nibble(group[j + 16], d) << 4;
+    }
+    Ok(best.1)
+}
+
+fn try_scale(group: &[f32], d: f32, best: &mut (f64, f16)) {
+    let half = f16::from_f32(d);
+    if best.0 > 0.0 && half.is_finite() {
+        let error = squared_error(group, half.to_f32());
+        if error < best.0 {
+            *best = (error, half);
+        }
+    }
+}
+
+fn nibble(w: f32, d: f32) -> u8 {
+    // A zero scale makes every value 0, which is nibble 8.
+    if d == 0.0 { 8 } else { ((w / d).round() + 8.0).clamp(0.0, 15.0) as u8 }
+}
+
+pub(super) fn squared_error(group: &[f32], d: f32) -> f64 {
+    let one = |&w: &f32| f64::from(w) - f64::from(d) * (f64::from(nibble(w, d)) - 8.0);
+    group.iter().map(|w| one(w) * one(w)).sum()
+}

@@ -1,0 +1,200 @@
+//! The sentence the page speaks, as a JavaScript class. Types are converted here and nothing else happens:
+//! fetching, timing and words for people are the worker's and the page's.
+//!
+//! Every method takes `&self`. A call that comes while another runs is refused with [`Kind::State`], so that
+//! JavaScript never sees a borrow panic; only [`Llava::cancel`] and [`Llava::report`] are always welcome.
+
+mod host;
+
+use crate::device::{BackendChoice, Device};
+use crate::engine::{Engine, Loader, Options};
+use crate::error::{self, Error, Kind};
+use host::{Host, from_js, thrown, to_js};
+use js_sys::{Function, Reflect};
+use serde::{Deserialize, Serialize};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+
+type Result<T> = std::result::Result<T, JsValue>;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+import type { Answer, BackendChoice, Encoded, Event, GenerateOptions, Plan, Report } from "../shared/protocol.js";
+"#;
+
+/// What the page chooses before anything is loaded.
+#[derive(Deserialize)]
+struct CreateOptions {
+    backend: String,
+}
+
+/// What is known of the machine before there is an engine.
+#[derive(Serialize)]
+struct Machine {
+    backend: &'static str,
+    adapter: String,
+}
+
+/// How far the conversation with JavaScript has come.
+// One of these exists per page; moving it costs nothing beside what it holds.
+#[allow(clippy::large_enum_variant)]
+enum Stage {
+    Opened(Device),
+    Loading(Loader),
+    Ready(Engine),
+    /// A call runs and holds the value, or one failed and lost it; the text says which.
+    Away(&'static str),
+}
+
+const BUSY: Stage = Stage::Away("busy: another call is running");
+
+/// One model on one device.
+#[wasm_bindgen]
+pub struct Llava {
+    stage: RefCell<Stage>,
+    report: RefCell<JsValue>,
+    cancelled: Rc<Cell<bool>>,
+}
+
+#[wasm_bindgen]
+impl Llava {
+    /// Opens a device: `{ backend: "auto" | "webgpu" | "cpu" }`.
+    pub async fn create(
+        #[wasm_bindgen(unchecked_param_type = "{ backend: BackendChoice }")] options: JsValue,
+    ) -> Result<Llava> {
+        std::panic::set_hook(Box::new(|info| {
+            // The worker reads this when the trap that follows reaches its error handler.
+            let _ = Reflect::set(&js_sys::global(), &"llavaPanic".into(), &info.to_string().into());
+        }));
+        let options: CreateOptions = from_js(options, "create")?;
+        let choice = match options.backend.as_str() {
+            "auto" => BackendChoice::Auto,
+            "webgpu" => BackendChoice::Gpu,
+            "cpu" => BackendChoice::Cpu,
+            other => {
+                let message = format!("`{other}` is not auto, webgpu or cpu");
+                return Err(thrown(Error::new(Kind::Argument, "create: backend", message)));
+            }
+        };
+        let device = Device::open(choice).await.map_err(thrown)?;
+        let report = RefCell::new(to_js(&Machine { backend: device.backend(), adapter: device.adapter() }));
+        Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
+    }
+
+    /// Reads the manifest; says which parts to push.
+    #[wasm_bindgen(unchecked_return_type = "Plan")]
+    pub async fn plan(&self, manifest: Vec<u8>) -> Result<JsValue> {
+        let stage = self.stage.replace(Stage::Away("the manifest was refused; create a new one"));
+        let Stage::Opened(device) = stage else { return Err(self.refuse(stage, "plan")) };
+        let loader = Loader::new(device, &manifest).await.map_err(thrown)?;
+        let plan = to_js(&loader.plan());
+        self.stage.replace(Stage::Loading(loader));
+        Ok(plan)
+    }
+
+    /// Verifies one part and uploads it. A part that is refused may be pushed again.
+    pub async fn push(&self, index: usize, bytes: Vec<u8>) -> Result<()> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Loading(mut loader) = stage else { return Err(self.refuse(stage, "push")) };
+        let pushed = loader.push(index, &bytes).await;
+        self.stage.replace(Stage::Loading(loader));
+        pushed.map_err(thrown)
+    }
+
+    /// Ends loading: from here on pictures and questions are welcome.
+    pub async fn finish(&self) -> Result<()> {
+        let stage = self.stage.replace(Stage::Away("the model could not be finished; create a new one"));
+        let Stage::Loading(loader) = stage else { return Err(self.refuse(stage, "finish")) };
+        let engine = loader.finish(None).await.map_err(thrown)?;
+        self.put_back(engine);
+        Ok(())
+    }
+
+    /// Adds an image (the bytes of its file) to the next question.
+    #[wasm_bindgen(unchecked_return_type = "Encoded")]
+    pub async fn encode(
+        &self,
+        image: Vec<u8>,
+        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
+    ) -> Result<JsValue> {
+        let (mut engine, mut host) = self.take("encode", on_event)?;
+        let encoded = engine.encode(&image, &mut host).await;
+        self.put_back(engine);
+        encoded.map(|encoded| to_js(&encoded)).map_err(thrown)
+    }
+
+    /// Answers a question; tokens arrive through `on_event`.
+    #[wasm_bindgen(unchecked_return_type = "Answer")]
+    pub async fn generate(
+        &self,
+        question: String,
+        #[wasm_bindgen(unchecked_param_type = "GenerateOptions")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
+    ) -> Result<JsValue> {
+        let options: Options = from_js(options, "generate: options")?;
+        let (mut engine, mut host) = self.take("generate", on_event)?;
+        let answer = engine.generate(&question, &options, &mut host).await;
+        self.put_back(engine);
+        answer.map(|answer| to_js(&answer)).map_err(thrown)
+    }
+
+    /// Asks the running call to stop at its next pause.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+    }
+
+    /// Keeps the first `turns` turns of the conversation.
+    pub fn truncate(&self, turns: usize) -> Result<()> {
+        self.change("truncate", |engine| engine.truncate(turns))
+    }
+
+    /// Begins a new conversation.
+    pub fn reset(&self) -> Result<()> {
+        self.change("reset", |engine| {
+            engine.reset();
+            Ok(())
+        })
+    }
+
+    /// What runs on what, as of the last call that ended.
+    #[wasm_bindgen(unchecked_return_type = "Report")]
+    pub fn report(&self) -> JsValue {
+        self.report.borrow().clone()
+    }
+}
+
+impl Llava {
+    /// Takes the engine for one call; whoever calls puts it back.
+    fn take(&self, call: &'static str, on_event: Function) -> Result<(Engine, Host)> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Ready(engine) = stage else { return Err(self.refuse(stage, call)) };
+        self.cancelled.set(false);
+        Ok((engine, Host::new(on_event, self.cancelled.clone())))
+    }
+
+    fn put_back(&self, engine: Engine) {
+        self.report.replace(to_js(&engine.report()));
+        self.stage.replace(Stage::Ready(engine));
+    }
+
+    fn change(&self, call: &str, f: impl FnOnce(&mut Engine) -> error::Result<()>) -> Result<()> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Ready(mut engine) = stage else { return Err(self.refuse(stage, call)) };
+        let result = f(&mut engine);
+        self.put_back(engine);
+        result.map_err(thrown)
+    }
+
+    /// Puts back a stage that a call was not made for, and says what is in the way.
+    fn refuse(&self, stage: Stage, call: &str) -> JsValue {
+        let message = match &stage {
+            Stage::Opened(_) => "no manifest has been read yet",
+            Stage::Loading(_) => "the model is still being loaded",
+            Stage::Ready(_) => "the model is already loaded",
+            Stage::Away(why) => why,
+        };
+        self.stage.replace(stage);
+        thrown(Error::new(Kind::State, call, message))
+    }
+}

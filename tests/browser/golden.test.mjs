@@ -1,0 +1,82 @@
+// The golden tiny models give the same ids in the browser as natively: same worker, same wasm, real WebGPU.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { BIN, launch, open, repository, rootWith, serve } from "./harness.mjs";
+
+const GOLDEN = path.join(repository, "tests/golden");
+const QUESTION = "what is in the picture?";
+const TOKENS = 24;
+
+/** @param {string} program @param {string[]} args */
+const run = (program, args) => execFileSync(path.join(BIN, program), args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+
+/** @typedef {{ prompt_ids: number[], ids: number[] }} Ids */
+
+/**
+ * What the worker answers, asked by the page's own link to it.
+ * @param {import("./harness.mjs").Visit} visit @param {string} model @param {string} backend
+ * @returns {Promise<Ids & { backend: string }>}
+ */
+function inBrowser(visit, model, backend) {
+  const args = { model, backend, question: QUESTION, max_new_tokens: TOKENS };
+  return visit.page.evaluate(async ({ model, backend, question, max_new_tokens }) => {
+    const address = new URL("page/engine-link.js", document.baseURI).href;
+    /** @type {typeof import("../../www/page/engine-link.js")} */
+    const { EngineLink } = await import(address);
+    const link = new EngineLink((failure) => console.error(failure));
+    const { report } = await link.open(new URL(`models/${model}/manifest.json`, document.baseURI).href, /** @type {any} */ (backend));
+    await link.call("load", null);
+    const bytes = await (await fetch("models/wide.png")).arrayBuffer();
+    await link.call("encode", { bytes });
+    const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0 };
+    const { answer } = await link.call("generate", { question, options });
+    return { backend: report.backend, prompt_ids: answer.prompt_ids, ids: answer.ids };
+  }, args);
+}
+
+describe("golden models", () => {
+  /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
+  /** @type {Awaited<ReturnType<typeof rootWith>>} */ let served;
+  before(async () => {
+    served = await rootWith(async (root) => {
+      await rm(path.join(root, "models"));
+      await mkdir(path.join(root, "models"));
+      await cp(path.join(GOLDEN, "wide.png"), path.join(root, "models/wide.png"));
+      for (const name of ["mha", "gqa"]) {
+        for (const quant of ["f32", "q4"]) run("convert", [path.join(GOLDEN, name), path.join(root, "models", `${name}-${quant}`), "--quant", quant]);
+      }
+    });
+    server = await serve(served.root);
+  });
+  after(async () => {
+    await server?.stop();
+    await served?.remove();
+  });
+
+  for (const backend of ["webgpu", "cpu"]) {
+    test(`ids on ${backend} are those of the command line`, async () => {
+      const browser = await launch({ gpu: backend === "webgpu" });
+      try {
+        for (const model of ["mha-f32", "gqa-f32", "mha-q4", "gqa-q4"]) {
+          const visit = await open(browser, `${server.url}?model=models/${model}/manifest.json&backend=cpu`);
+          const seen = await inBrowser(visit, model, backend);
+          const folder = path.join(served.root, "models", model);
+          const args = ["--model", folder, "--image", path.join(GOLDEN, "wide.png"), "--prompt", QUESTION, "--backend", "cpu", "--json", "--max-new-tokens", String(TOKENS)];
+          /** @type {Ids} */
+          const native = JSON.parse(run("chat", args));
+          assert.equal(seen.backend, backend);
+          assert(native.ids.length > 0);
+          assert.deepEqual(seen.prompt_ids, native.prompt_ids, `${model}: prompt`);
+          assert.deepEqual(seen.ids, native.ids, `${model}: answer`);
+          await visit.close();
+        }
+      } finally {
+        await browser.close();
+      }
+    });
+  }
+});

@@ -1,0 +1,230 @@
+// The page against a stand-in engine: everything between a person and the engine, and every failure that a
+// real engine cannot be asked for.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import path from "node:path";
+import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+
+const EXAMPLE = path.join(www, "examples/shapes.png");
+
+/** @param {object} manifest @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
+async function withFake(manifest, body) {
+  const { root, remove } = await fakeRoot(manifest);
+  const server = await serve(root);
+  const browser = await launch({ gpu: false });
+  try {
+    await body({ browser, url: server.url, root });
+  } finally {
+    await browser.close();
+    await server.stop();
+    await remove();
+  }
+}
+
+describe("the page with a stand-in engine", () => {
+  test("an answer streams, stops, is made again, and a second turn follows", () =>
+    withFake({ slow: 60 }, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.reaches("ready");
+      assert(await visit.at("send").isDisabled(), "nothing can be asked before there is a picture");
+      await visit.show(EXAMPLE);
+      await visit.reaches("encoding");
+      // Asked while the picture is still being read: the question waits for it.
+      assert.match(await visit.ask("one two three"), /^You asked: one two three \(1 image, turn 1\)/);
+      await visit.at("question").fill("a b c d e f g h i j k l m n o p q r s t u v w x y z");
+      await visit.page.keyboard.press("Enter");
+      await visit.page.locator("[data-testid=answer]").nth(1).getByText("a b").waitFor();
+      assert.equal(await visit.at("status").getAttribute("data-state"), "generating");
+      await visit.at("stop").click();
+      const stopped = await visit.answered("stopped");
+      assert(!stopped.includes("x y z"), "it stopped before the end");
+      await visit.at("regenerate").click();
+      assert.match(await visit.answered(), /x y z \(1 image, turn 2\)/);
+      assert.equal(await visit.at("answer").count(), 2);
+      assert.deepEqual(visit.complaints, []);
+      assert(visit.requests.every((request) => request.startsWith(url) || request.startsWith("blob:")), "only its own files");
+    }));
+
+  test("a picture shown during an answer ends the answer and begins anew", () =>
+    withFake({ slow: 60 }, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.show(EXAMPLE);
+      await visit.at("question").fill("a b c d e f g h i j k l m n o p q r s t u v w x y z");
+      await visit.reaches("ready");
+      await visit.at("send").click();
+      await visit.page.getByText("a b c").last().waitFor();
+      await visit.show(EXAMPLE);
+      await visit.answered("stopped");
+      assert.match(await visit.ask("and now"), /and now \(1 image, turn 1\)/);
+      assert.equal(await visit.page.locator(".note").count(), 1);
+    }));
+
+  test("the model's words are text, whatever they look like", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      assert.match(await visit.ask("<img src=x onerror=alert(1)> </s>"), /<img src=x onerror=alert\(1\)> <\/s>/);
+      assert.equal(await visit.at("transcript").locator("img").count(), 0);
+    }));
+
+  test("a damaged part is named, and Retry fetches only that part", () =>
+    withFake({}, async ({ browser, url, root }) => {
+      const bad = path.join(root, "models/scenes/3.bin");
+      await writeFile(bad, Buffer.alloc(1000, 0xff));
+      const visit = await open(browser, url);
+      await visit.at("error").waitFor();
+      assert.match(await visit.troubles(), /3\.bin/);
+      assert.equal(await visit.at("status").getAttribute("data-state"), "error");
+      await writeFile(bad, Buffer.alloc(1000));
+      visit.requests.length = 0;
+      await visit.page.getByRole("button", { name: "Retry" }).click();
+      await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
+      const shards = visit.requests.filter((request) => request.endsWith(".bin"));
+      assert.deepEqual([...new Set(shards)], [`${url}models/scenes/3.bin`]);
+    }));
+
+  for (const [question, words] of [["panic", /panicked at/], ["lost", /device was lost/]]) {
+    test(`after "${question}" the model can be started again`, () =>
+      withFake({}, async ({ browser, url }) => {
+        const visit = await open(browser, url);
+        await visit.show(EXAMPLE);
+        await visit.reaches("ready");
+        await visit.at("question").fill(String(question));
+        await visit.at("send").click();
+        await visit.at("error").waitFor();
+        assert.match(await visit.troubles(), /** @type {RegExp} */ (words));
+        await visit.answered("error");
+        await visit.page.getByRole("button", { name: "Use the CPU instead" }).click();
+        await visit.page.locator("[data-testid=backend][data-backend=cpu]").waitFor();
+        await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
+        assert.match(await visit.ask("again"), /again \(1 image, turn 1\)/);
+      }));
+  }
+
+  test("Retry after a lost GPU opens a new one and asks again", () =>
+    withFake({}, async ({ browser, url }) => {
+      // Without the service worker: its own requests are not the page's.
+      const visit = await open(browser, url, { serviceWorkers: "block" });
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      await visit.at("question").fill("lost");
+      await visit.at("send").click();
+      await visit.at("error").waitFor();
+      const workers = () => visit.requests.filter((request) => request.endsWith("worker/worker.js")).length;
+      assert.equal(workers(), 1);
+      await visit.page.getByRole("button", { name: "Retry" }).click();
+      await visit.at("error").waitFor({ state: "hidden" });
+      await visit.at("error").waitFor();
+      assert.equal(workers(), 2);
+      assert.equal(await visit.at("answer").count(), 1);
+    }));
+
+  test("a full context is said in numbers and is not the end", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      await visit.at("question").fill("full");
+      await visit.at("send").click();
+      await visit.at("error").waitFor();
+      assert.match(await visit.troubles(), /600 tokens do not fit in 512/);
+      assert.match(await visit.ask("shorter"), /shorter/);
+      assert(await visit.at("error").isHidden());
+    }));
+
+  test("a large model is not downloaded before the person agrees", () =>
+    withFake({ total_bytes: 4e9 }, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      const consent = visit.page.getByRole("button", { name: "Download and load" });
+      await consent.waitFor();
+      assert.match(await visit.page.locator("#consent").innerText(), /4\.0 GB/);
+      assert(!visit.requests.some((request) => request.endsWith(".bin")));
+      await consent.click();
+      await visit.reaches("ready");
+    }));
+
+  test("a model on another host: refused in words, or allowed by the server", () =>
+    withFake({}, async ({ browser, url, root }) => {
+      /** @type {string[]} */
+      const asked = [];
+      const host = createServer(async (request, response) => {
+        asked.push(request.url ?? "");
+        response.setHeader("access-control-allow-origin", "*");
+        response.end(await readFile(path.join(root, "models/scenes", path.basename(request.url ?? ""))));
+      });
+      await new Promise((resolve) => host.listen(0, "127.0.0.1", () => resolve(null)));
+      const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (host.address()).port}`;
+      const allowing = await serve(root, ["--model-host", origin]);
+      try {
+        const refused = await open(browser, `${url}?model=${origin}/manifest.json`);
+        await refused.at("error").waitFor();
+        assert.match(await refused.troubles(), new RegExp(`--model-host ${origin}`));
+        assert.deepEqual(asked, []);
+        const allowed = await open(browser, `${allowing.url}?model=${origin}/manifest.json`);
+        await allowed.reaches("ready");
+        assert(asked.includes("/5.bin"));
+      } finally {
+        await allowing.stop();
+        host.close();
+      }
+    }));
+
+  test("what is not a picture is refused in words", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
+      await visit.show({ name: "notes.txt", mimeType: "image/png", buffer: Buffer.from("hello") });
+      await visit.at("error").waitFor();
+      assert.match(await visit.troubles(), /not a PNG/);
+      await visit.show(EXAMPLE);
+      await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
+      assert(await visit.at("error").isHidden());
+    }));
+
+  test("the whole way by keyboard, drawing included", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      const { page } = visit;
+      await visit.reaches("ready");
+      /** @param {string} selector */
+      const tabTo = async (selector) => {
+        for (let i = 0; i < 60; i++) {
+          await page.keyboard.press("Tab");
+          if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
+        }
+        assert.fail(`${selector} cannot be reached with Tab`);
+      };
+      await tabTo("#mode-draw");
+      await page.keyboard.press("Enter");
+      await page.locator("#canvas:focus").waitFor();
+      for (const key of ["Space", "ArrowRight", "ArrowRight", "ArrowDown", "Space"]) await page.keyboard.press(key);
+      await tabTo("#use-drawing");
+      await page.keyboard.press("Enter");
+      await page.locator("#question:focus").waitFor();
+      await page.keyboard.type("by keyboard");
+      await page.keyboard.press("Enter");
+      assert.match(await visit.answered(), /by keyboard/);
+      await tabTo("#regenerate");
+      await page.keyboard.press("Enter");
+      assert.match(await visit.answered(), /by keyboard/);
+    }));
+
+  test("settings reach the engine and survive a visit", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.reaches("ready");
+      await visit.page.getByRole("button", { name: "Settings" }).click();
+      await visit.page.getByLabel("Longest answer, tokens").fill("2");
+      await visit.page.getByRole("button", { name: "Done" }).click();
+      await visit.show(EXAMPLE);
+      assert.equal(await visit.ask("one two three"), "You asked:");
+      await visit.page.reload();
+      await visit.reaches("ready");
+      await visit.page.getByRole("button", { name: "Settings" }).click();
+      assert.equal(await visit.page.getByLabel("Longest answer, tokens").inputValue(), "2");
+    }));
+});

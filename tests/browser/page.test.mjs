@@ -1,0 +1,155 @@
+// The real page with the real engine and the shipped model, in a real Chromium: on WebGPU (SwiftShader),
+// and without WebGPU, which is what a headless Chromium has by default.
+
+import assert from "node:assert/strict";
+import { readFile, rm, cp, writeFile, mkdir } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { launch, open, repository, rootWith, serve, www } from "./harness.mjs";
+
+/** @param {string} name */
+const example = (name) => path.join(www, "examples", name);
+const SHIPPED = path.join(www, "models/scenes");
+
+for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
+  describe(`the shipped model on ${backend}`, () => {
+    /** @type {import("playwright-core").Browser} */ let browser;
+    /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
+    before(async () => {
+      server = await serve();
+      browser = await launch({ gpu: backend === "webgpu" });
+    });
+    after(async () => {
+      await browser?.close();
+      await server?.stop();
+    });
+
+    test("load, show, ask: the right answer appears; then a second question and the same again", async () => {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      assert.equal(await visit.at("backend").getAttribute("data-backend"), backend, "the page says which backend runs");
+      await visit.show(example("shapes.png"));
+      await visit.reaches("ready", "encoding");
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      assert.match(await visit.ask("How many triangles are there?"), /\b(2|two)\b/i);
+      const before = await visit.at("answer").last().innerText();
+      await visit.at("regenerate").click();
+      assert.equal(await visit.answered(), before.trim(), "greedy answers repeat");
+      assert.deepEqual(visit.complaints, []);
+      const foreign = visit.requests.filter((request) => !request.startsWith(server.url) && !request.startsWith("blob:"));
+      assert.deepEqual(foreign, [], "only its own files are asked for");
+      await visit.close();
+    });
+
+    test("stop ends an answer, and the conversation goes on", async () => {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      await visit.show(example("shapes.png"));
+      await visit.reaches("ready", "encoding");
+      await visit.at("question").fill("Describe the image.");
+      await visit.at("send").click();
+      await visit.at("stop").click();
+      await visit.page.locator("[data-testid=answer]:is([data-state=stopped],[data-state=done])").waitFor();
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      await visit.close();
+    });
+
+    test("a new picture is looked at anew", async () => {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      await visit.show(example("shapes.png"));
+      assert.match(await visit.ask("How many triangles are there?"), /\b(2|two)\b/i);
+      await visit.show(example("word.png"));
+      assert.match(await visit.ask("What word is written?"), /\bbird\b/i);
+      await visit.close();
+    });
+  });
+}
+
+describe("damage and distance", () => {
+  test("a corrupt shard is named, and Retry recovers once it is whole", async () => {
+    const manifest = JSON.parse(await readFile(path.join(SHIPPED, "manifest.json"), "utf8"));
+    const shard = manifest.shards[0].file;
+    const { root, remove } = await rootWith(async (root) => {
+      await rm(path.join(root, "models"));
+      await mkdir(path.join(root, "models"));
+      await cp(SHIPPED, path.join(root, "models/scenes"), { recursive: true });
+    });
+    const whole = await readFile(path.join(SHIPPED, shard));
+    const corrupt = Buffer.from(whole);
+    corrupt[corrupt.length >> 1] = (corrupt[corrupt.length >> 1] ?? 0) ^ 1;
+    const bad = path.join(root, "models/scenes", shard);
+    await writeFile(bad, corrupt);
+    const server = await serve(root);
+    const browser = await launch({ gpu: false });
+    try {
+      const visit = await open(browser, server.url);
+      await visit.at("error").waitFor();
+      assert.equal(await visit.at("status").getAttribute("data-state"), "error");
+      assert.match(await visit.troubles(), new RegExp(shard), "the error names the file");
+      await writeFile(bad, whole);
+      await visit.page.getByRole("button", { name: "Retry" }).click();
+      await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
+      await visit.show(example("shapes.png"));
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+    } finally {
+      await browser.close();
+      await server.stop();
+      await remove();
+    }
+  });
+
+  test("after one visit the page needs no network, and no server", async () => {
+    const server = await serve();
+    const browser = await launch({ gpu: false });
+    try {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      await visit.kept();
+      await server.stop();
+      await visit.page.reload();
+      await visit.reaches("ready");
+      await visit.show(example("shapes.png"));
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      assert.deepEqual(visit.complaints, []);
+    } finally {
+      await browser.close();
+      await server.stop();
+    }
+  });
+
+  test("the policy of the page and the header of our server agree", async () => {
+    const server = await serve();
+    try {
+      const response = await fetch(server.url);
+      const header = response.headers.get("content-security-policy")?.replace(" frame-ancestors 'none';", "");
+      const meta = /Content-Security-Policy" content="([^"]+)"/.exec(await response.text())?.[1];
+      assert.equal(meta, header);
+      assert.equal(response.headers.get("cache-control"), "no-cache");
+      const wasm = await fetch(`${server.url}pkg/llava_web_bg.wasm`, { headers: { range: "bytes=0-3" } });
+      assert.equal(wasm.status, 206);
+      assert.equal(wasm.headers.get("content-type"), "application/wasm");
+      assert.equal((await wasm.arrayBuffer()).byteLength, 4);
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+describe("the README", () => {
+  test("its picture is taken", async () => {
+    const server = await serve();
+    const browser = await launch({ gpu: true });
+    try {
+      const visit = await open(browser, server.url, { viewport: { width: 1200, height: 820 }, colorScheme: "light" });
+      await visit.reaches("ready");
+      await visit.page.locator("[data-example='shapes.png']").click();
+      for (const question of ["What color is the star?", "How many triangles are there?", "Where is the circle?"]) await visit.ask(question);
+      // A run that only checks must not change the tree.
+      if (process.env.LLAVA_SCREENSHOT) await visit.page.screenshot({ path: path.join(repository, "src/docs/screenshot.png") });
+    } finally {
+      await browser.close();
+      await server.stop();
+    }
+  });
+});

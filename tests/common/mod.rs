@@ -1,0 +1,64 @@
+//! What several integration tests share.
+#![allow(dead_code)] // each test uses a part
+
+use llava_web::device::{BackendChoice, Device};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A file below `tests/golden`.
+pub fn golden(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+/// Its bytes.
+pub fn golden_file(path: &str) -> Vec<u8> {
+    std::fs::read(golden(path)).unwrap()
+}
+
+/// A directory that goes away with the value.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("llava-web-{}-{count}-{name}", std::process::id()));
+        Self(path)
+    }
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Converts a golden checkpoint with the real program, tower and decoder alike.
+pub fn convert(model: &str, quant: &str) -> Scratch {
+    let scratch = Scratch::new(&format!("{model}-{quant}"));
+    let output = Command::new(env!("CARGO_BIN_EXE_convert"))
+        .arg(golden(model))
+        .arg(scratch.path())
+        .args(["--quant", quant, "--vision-quant", quant, "--embed-quant", quant])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "convert: {}", String::from_utf8_lossy(&output.stderr));
+    scratch
+}
+
+/// Whether there is a GPU; without one the test is skipped, visibly, except in CI, where that is a failure.
+pub fn gpu_or_skip() -> bool {
+    let opened = pollster::block_on(Device::open(BackendChoice::Gpu));
+    let required = ["CI", "LLAVA_REQUIRE_GPU"].iter().any(|v| std::env::var_os(v).is_some());
+    match opened {
+        Ok(_) => true,
+        Err(e) if required => panic!("a test needs a GPU: {e}"),
+        Err(e) => {
+            eprintln!("SKIPPED: no adapter, and neither CI nor LLAVA_REQUIRE_GPU is set ({e})");
+            false
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Conversations: what is reused, what is refused, and that interruptions leave nothing behind.
+
+mod common;
+
+use common::{convert, golden_file};
+use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Stop};
+use llava_web::error::Kind;
+use llava_web::format::shards::PartKind;
+use llava_web::native::{load_directory, read_file};
+use pollster::block_on;
+use std::path::Path;
+
+const QUESTION: &str = "what is in the picture?";
+const SECOND: &str = "how many stars are there?";
+
+fn options(max_new_tokens: u32) -> Options {
+    Options { max_new_tokens, ignore_eos: true, ..Options::default() }
+}
+
+fn open(directory: &Path) -> Engine {
+    block_on(load_directory(directory, BackendChoice::Cpu, None)).unwrap()
+}
+
+fn encode(engine: &mut Engine, picture: &str) {
+    block_on(engine.encode(&golden_file(picture), &mut Quiet)).unwrap();
+}
+
+fn ask(engine: &mut Engine, question: &str) -> Answer {
+    block_on(engine.generate(question, &options(8), &mut Quiet)).unwrap()
+}
+
+/// Cancels when it has seen so many tokens (`Some`) or prefill events (`None` for tokens).
+struct CancelAfter(u32);
+
+impl Observer for CancelAfter {
+    fn event(&mut self, event: Event) {
+        if matches!(event, Event::Token { .. }) {
+            self.0 -= 1;
+        }
+    }
+    async fn pause(&mut self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn a_second_question_reads_only_what_is_new() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let first = ask(&mut engine, QUESTION);
+    assert!(first.reused_rows > 9, "encode had read the system text and the 9 image rows: {}", first.reused_rows);
+    let second = ask(&mut engine, SECOND);
+    // All of the first turn but its last token, which was chosen and never read.
+    assert_eq!(second.reused_rows as usize, first.prompt_ids.len() + first.ids.len() - 1);
+    assert!(second.prompt_ids.starts_with(&[&first.prompt_ids[..], &first.ids[..]].concat()));
+
+    // The same conversation on an engine whose cache was full of something else.
+    let mut other = open(directory.path());
+    encode(&mut other, "tall.png");
+    ask(&mut other, "is there a word in the image?");
+    other.reset();
+    encode(&mut other, "wide.png");
+    assert_eq!(ask(&mut other, QUESTION).ids, first.ids);
+    assert_eq!(ask(&mut other, SECOND).ids, second.ids);
+}
+
+#[test]
+fn the_cached_path_equals_one_prefill_of_the_whole_prompt() {
+    let directory = convert("gqa", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    ask(&mut engine, QUESTION);
+    let second = ask(&mut engine, SECOND);
+    let mut fresh = open(directory.path());
+    encode(&mut fresh, "wide.png");
+    let model = fresh.model();
+    let mut row = 0;
+    let mut word = |id: &u32| {
+        let image = *id == model.config.image_token_index;
+        row += u32::from(image);
+        if image { model.image_row(0, row - 1) } else { *id }
+    };
+    let words: Vec<u32> = second.prompt_ids.iter().map(&mut word).collect();
+    model.prefill(&words, 0, Some(words.len() as u32 - 1)).unwrap();
+    let logits = block_on(model.logits()).unwrap();
+    let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+    assert_eq!(best as u32, second.ids[0]);
+}
+
+#[test]
+fn regenerating_reads_one_row() {
+    let directory = convert("mha", "q4");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let first = ask(&mut engine, QUESTION);
+    engine.truncate(0).unwrap();
+    let again = ask(&mut engine, QUESTION);
+    assert_eq!(again.ids, first.ids);
+    assert_eq!(again.reused_rows as usize, first.prompt_ids.len());
+    // An edited question keeps what comes before it.
+    engine.truncate(0).unwrap();
+    let edited = ask(&mut engine, SECOND);
+    assert!(edited.reused_rows > 9 && (edited.reused_rows as usize) < first.prompt_ids.len());
+    assert_eq!(engine.truncate(2).unwrap_err().kind, Kind::Argument);
+}
+
+#[test]
+fn cancelling_at_any_token_leaves_the_cache_consistent() {
+    let directory = convert("mha", "f32");
+    let mut whole = open(directory.path());
+    encode(&mut whole, "wide.png");
+    let (first, second) = (ask(&mut whole, QUESTION), ask(&mut whole, SECOND));
+    for tokens in 1..6 {
+        let mut engine = open(directory.path());
+        encode(&mut engine, "wide.png");
+        let cut = block_on(engine.generate(QUESTION, &options(8), &mut CancelAfter(tokens))).unwrap();
+        assert_eq!(cut.stop, Stop::Cancelled);
+        assert_eq!(cut.ids, first.ids[..tokens as usize]);
+        engine.truncate(0).unwrap();
+        assert_eq!(ask(&mut engine, QUESTION).ids, first.ids, "after a stop at token {tokens}");
+        assert_eq!(ask(&mut engine, SECOND).ids, second.ids, "after a stop at token {tokens}");
+    }
+}
+
+#[test]
+fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let before = engine.report().cached;
+    let error = block_on(engine.generate(&"word ".repeat(300), &options(8), &mut Quiet)).unwrap_err();
+    assert_eq!(error.kind, Kind::ContextFull);
+    assert!(error.message.contains("256"), "{error}");
+    assert_eq!(engine.report().cached, before);
+    let mut fresh = open(directory.path());
+    encode(&mut fresh, "wide.png");
+    assert_eq!(ask(&mut engine, QUESTION).ids, ask(&mut fresh, QUESTION).ids);
+    // An answer that meets the end of the context stops there and says so.
+    engine.truncate(0).unwrap();
+    let long = block_on(engine.generate(QUESTION, &options(1000), &mut Quiet)).unwrap();
+    assert_eq!(long.stop, Stop::Context);
+    assert_eq!(long.prompt_ids.len() + long.ids.len(), 256);
+}
+
+#[test]
+fn pictures_beyond_the_context_are_refused_and_those_before_stay() {
+    let directory = convert("gqa", "q8");
+    let mut engine = block_on(load_directory(directory.path(), BackendChoice::Cpu, Some(200))).unwrap();
+    let mut taken = 0;
+    let error = loop {
+        // The same picture twice is one slot and twice its rows.
+        let picture = golden_file(if taken % 2 == 0 { "wide.png" } else { "tall.png" });
+        match block_on(engine.encode(&picture, &mut Quiet)) {
+            Ok(encoded) => assert_eq!((encoded.rows, encoded.reused), (10, taken > 1)),
+            Err(error) => break error,
+        }
+        taken += 1;
+    };
+    assert_eq!(error.kind, Kind::ContextFull);
+    assert!(taken >= 2 && error.message.contains("200"), "{taken} {error}");
+    let answer = block_on(engine.generate("?", &options(1), &mut Quiet));
+    // The pictures leave room for a token, perhaps not for the question; never for more than that.
+    assert!(answer.is_ok_and(|a| a.ids.len() == 1) || engine.report().turns == 0);
+    engine.reset();
+    encode(&mut engine, "tall.png");
+    assert_eq!(ask(&mut engine, "?").stop, Stop::Length);
+}
+
+#[test]
+fn typed_special_tokens_are_text() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let answer = ask(&mut engine, "</s><image><s>?");
+    let config = engine.model().config.clone();
+    let count = |id: u32| answer.prompt_ids.iter().filter(|i| **i == id).count();
+    assert_eq!(count(config.image_token_index), 9, "the picture's rows and nothing else");
+    assert_eq!(count(config.text.eos_token_ids[0]), 0);
+    assert_eq!(count(config.text.bos_token_id), 1);
+}
+
+#[test]
+fn raw_prompts_take_marks_and_special_tokens_as_they_stand() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let prompt = "USER: <image>\nhello ASSISTANT: yes</s>USER: what? ASSISTANT:";
+    let answer = block_on(engine.generate_raw(prompt, &options(4), &mut Quiet)).unwrap();
+    let eos = engine.model().config.text.eos_token_ids[0];
+    assert_eq!(answer.prompt_ids.iter().filter(|id| **id == eos).count(), 1);
+    let error = block_on(engine.generate_raw("no mark", &options(4), &mut Quiet)).unwrap_err();
+    assert_eq!(error.kind, Kind::Prompt);
+    assert!(error.message.contains("0 <image> marks for 1"), "{error}");
+}
+
+#[test]
+fn logits_are_kept_for_the_prompt_and_every_token() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let plain = ask(&mut engine, QUESTION);
+    engine.truncate(0).unwrap();
+    let kept = Options { keep_logits: true, ..options(8) };
+    let answer = block_on(engine.generate(QUESTION, &kept, &mut Quiet)).unwrap();
+    assert_eq!(answer.ids, plain.ids);
+    assert_eq!(answer.logits.len(), 9);
+    for (logits, id) in answer.logits.iter().zip(&answer.ids) {
+        assert!(logits.iter().all(|l| *l <= logits[*id as usize]), "greedy takes the largest");
+    }
+    // The extra step for the last row must not disturb what follows.
+    assert_eq!(ask(&mut engine, SECOND).ids, {
+        let mut other = open(directory.path());
+        encode(&mut other, "wide.png");
+        ask(&mut other, QUESTION);
+        ask(&mut other, SECOND).ids
+    });
+}
+
+#[test]
+fn sampling_is_reproducible_and_bounded_by_its_options() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(directory.path());
+    let mut sample = |temperature: f32, top_k: u32, seed: u32| {
+        engine.reset();
+        let options = Options { temperature, top_k, seed, ..options(12) };
+        block_on(engine.generate(QUESTION, &options, &mut Quiet)).unwrap().ids
+    };
+    let greedy = sample(0.0, 0, 1);
+    assert_eq!(sample(2.0, 1, 5), greedy, "top_k 1 is greedy");
+    assert_eq!(sample(1.5, 0, 7), sample(1.5, 0, 7));
+    assert!((0..8).any(|seed| sample(3.0, 0, seed) != greedy), "a high temperature strays");
+    let wrong = Options { top_p: 0.0, ..Options::default() };
+    assert_eq!(block_on(engine.generate("?", &wrong, &mut Quiet)).unwrap_err().kind, Kind::Argument);
+}
+
+#[test]
+fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
+    let directory = convert("mha", "f32");
+    let read = |file: &str| read_file(&directory.path().join(file)).unwrap();
+    block_on(async {
+        let device = Device::open(BackendChoice::Cpu).await.unwrap();
+        let mut loader = Loader::new(device, &read("manifest.json")).await.unwrap();
+        for (index, part) in loader.plan().parts.iter().enumerate() {
+            let bytes = read(&part.record.file);
+            let mut damaged = bytes.clone();
+            damaged[bytes.len() / 2] ^= 1;
+            let error = loader.push(index, &damaged).await.unwrap_err();
+            assert_eq!(error.kind, Kind::Shard);
+            assert!(error.to_string().contains(&part.record.file), "{error}");
+            assert_eq!(loader.push(index, &bytes[1..]).await.unwrap_err().kind, Kind::Shard);
+            if !matches!(part.what, PartKind::Shard(0)) {
+                loader.push(index, &bytes).await.unwrap();
+            }
+        }
+        assert_eq!(loader.push(1000, &[]).await.unwrap_err().kind, Kind::Argument);
+        assert_eq!(loader.finish(None).await.map(|_| ()).unwrap_err().kind, Kind::State);
+    });
+}

@@ -1,0 +1,178 @@
+// A small drawing pad. Its colours are those of the scenes the shipped model was trained on. One can draw
+// with a pointer, or with the keyboard: arrows move the pen, Space lowers and lifts it.
+
+import { byId, make } from "./dom.js";
+import { outline } from "./shapes.js";
+
+/** Central values of src/train/scenes.rs.
+ * @type {[string, string][]} */
+const COLOURS = [
+  ["red", "#dc2626"], ["orange", "#f58c19"], ["yellow", "#f5dc28"], ["green", "#2da03c"],
+  ["blue", "#285adc"], ["purple", "#8c37af"], ["black", "#16161a"], ["white", "#f8f8f8"],
+];
+
+/** @type {[string, string][]} */
+const TOOLS = [["brush", "Brush"], ["circle", "Circle"], ["square", "Square"], ["triangle", "Triangle"], ["star", "Star"], ["heart", "Heart"], ["diamond", "Diamond"]];
+
+/** Paper of the pad: nearly white, as behind many of those scenes; white still shows on it. */
+const PAPER = "#f0f0ee";
+/** How far an arrow key moves the pen, canvas pixels. */
+const STEP = 12;
+/** Strokes that can be undone: each is a copy of the canvas, 0.8 MB. */
+const UNDO_DEPTH = 20;
+
+export class DrawingPad {
+  #pad = byId("pad", HTMLElement);
+  #canvas = byId("canvas", HTMLCanvasElement);
+  #brush = byId("brush", HTMLInputElement);
+  #context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d", { willReadFrequently: true }));
+  #colour = "#dc2626";
+  #tool = "brush";
+  /** @type {ImageData[]} */
+  #past = [];
+  #pen = { x: 224, y: 224, down: false };
+
+  /** @param {(drawing: Blob, name: string) => void} onDrawing */
+  constructor(onDrawing) {
+    this.#choices("swatches", COLOURS, (name, value, button) => {
+      button.style.setProperty("--swatch", value);
+      button.setAttribute("aria-label", name);
+      return () => (this.#colour = value);
+    });
+    this.#choices("shapes", TOOLS, (tool, label, button) => {
+      button.textContent = label;
+      return () => (this.#tool = tool);
+    });
+    this.#clear();
+    this.#listen();
+    byId("undo-drawing", HTMLButtonElement).addEventListener("click", () => {
+      const past = this.#past.pop();
+      if (past) this.#context.putImageData(past, 0, 0);
+    });
+    byId("clear-drawing", HTMLButtonElement).addEventListener("click", () => {
+      this.#remember();
+      this.#clear();
+    });
+    byId("use-drawing", HTMLButtonElement).addEventListener("click", () => {
+      this.#canvas.toBlob((blob) => blob && onDrawing(blob, "your drawing"), "image/png");
+    });
+  }
+
+  /** @param {boolean} shown */
+  show(shown) {
+    this.#pad.hidden = !shown;
+    if (shown) this.#canvas.focus({ preventScroll: true });
+  }
+
+  /**
+   * Buttons of which one is chosen; the arrow keys walk through them.
+   * @param {string} id
+   * @param {[string, string][]} options
+   * @param {(name: string, value: string, button: HTMLButtonElement) => () => void} build
+   */
+  #choices(id, options, build) {
+    const group = byId(id, HTMLElement);
+    /** @type {{ button: HTMLButtonElement, choose: () => void }[]} */
+    const built = [];
+    /** @param {number} chosen */
+    const select = (chosen) => {
+      built.forEach(({ button }, i) => {
+        button.setAttribute("aria-checked", String(i === chosen));
+        button.tabIndex = i === chosen ? 0 : -1;
+      });
+      built[chosen]?.choose();
+    };
+    options.forEach(([name, value], i) => {
+      const button = make("button", { class: "choice", role: "radio", "data-choice": name });
+      button.type = "button";
+      built.push({ button, choose: build(name, value, button) });
+      button.addEventListener("click", () => select(i));
+      button.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const next = (i + step + options.length) % options.length;
+        select(next);
+        built[next]?.button.focus();
+      });
+    });
+    group.replaceChildren(...built.map(({ button }) => button));
+    select(0);
+  }
+
+  #listen() {
+    const canvas = this.#canvas;
+    /** @type {{ x: number, y: number, under: ImageData } | null} */
+    let start = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      start = { ...this.#point(event), under: this.#remember() };
+      this.#draw(start, start, start.under);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!start) return;
+      const to = this.#point(event);
+      this.#draw(start, to, start.under);
+      if (this.#tool === "brush") Object.assign(start, to);
+    });
+    for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) canvas.addEventListener(end, () => (start = null));
+    canvas.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    const move = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    const from = { x: this.#pen.x, y: this.#pen.y };
+    if (move) {
+      this.#pen.x = Math.min(448, Math.max(0, from.x + (move[0] ?? 0)));
+      this.#pen.y = Math.min(448, Math.max(0, from.y + (move[1] ?? 0)));
+      if (this.#pen.down) this.#draw(from, this.#pen, null);
+    } else if (event.key === " ") {
+      this.#pen.down = !this.#pen.down && this.#tool === "brush";
+      const under = this.#remember();
+      // A shape is stamped where the pen is, the size of three brushes.
+      if (this.#tool !== "brush") this.#draw(from, { x: from.x + 3 * Number(this.#brush.value), y: from.y }, under);
+      else if (this.#pen.down) this.#draw(from, from, null);
+    } else return;
+    event.preventDefault();
+  }
+
+  /** @param {PointerEvent} event */
+  #point(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    const scale = this.#canvas.width / box.width;
+    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
+  }
+
+  /**
+   * A stretch of brush, or a shape around `from` that reaches to `to`, over what was there before.
+   * @param {{ x: number, y: number }} from @param {{ x: number, y: number }} to @param {ImageData | null} under
+   */
+  #draw(from, to, under) {
+    const context = this.#context;
+    context.fillStyle = context.strokeStyle = this.#colour;
+    if (this.#tool === "brush") {
+      Object.assign(context, { lineCap: "round", lineJoin: "round", lineWidth: Number(this.#brush.value) });
+      context.beginPath();
+      context.moveTo(from.x, from.y);
+      context.lineTo(to.x, to.y + 0.01);
+      context.stroke();
+      return;
+    }
+    if (under) context.putImageData(under, 0, 0);
+    const radius = Math.hypot(to.x - from.x, to.y - from.y);
+    context.fill(outline(this.#tool, from.x, from.y, Math.max(radius, 4)));
+  }
+
+  #remember() {
+    const past = this.#context.getImageData(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#past.push(past);
+    if (this.#past.length > UNDO_DEPTH) this.#past.shift();
+    return past;
+  }
+
+  #clear() {
+    this.#context.fillStyle = PAPER;
+    this.#context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
+  }
+}

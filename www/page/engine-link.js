@@ -1,0 +1,57 @@
+// The worker's life: started for one model on one backend, replaced when it crashed or another is wanted.
+
+import { Failure } from "../shared/failure.js";
+import { Caller } from "../shared/messenger.js";
+
+/** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
+/** @typedef {import("../shared/protocol.js").Calls} Calls */
+/** @typedef {import("../shared/protocol.js").Event} Event */
+/** @typedef {import("../shared/protocol.js").Method} Method */
+
+/** The security policy lets scripts be named only through this policy; it knows two.
+ * @type {{ createScriptURL: (name: string) => any }} */
+export const ownScripts = (() => {
+  const rules = {
+    /** @param {string} name */
+    createScriptURL(name) {
+      if (name !== "worker/worker.js" && name !== "service-worker.js") throw new TypeError(`${name} is not ours`);
+      return new URL(`../${name}`, import.meta.url).href;
+    },
+  };
+  // Browsers without trusted types take the plain address.
+  return /** @type {any} */ (globalThis).trustedTypes?.createPolicy("own-scripts", rules) ?? rules;
+})();
+
+export class EngineLink {
+  /** @type {Caller | null} */
+  #caller = null;
+
+  /** @param {(failure: Failure) => void} onCrash */
+  constructor(onCrash) {
+    this.onCrash = onCrash;
+  }
+
+  /**
+   * A fresh worker for this model, and its plan. What the last one held is freed with it.
+   * @param {string} manifest address
+   * @param {BackendChoice} backend
+   */
+  open(manifest, backend) {
+    this.#caller?.close(new Failure({ kind: "cancelled", place: "worker", message: "the model is being restarted" }));
+    const worker = new Worker(ownScripts.createScriptURL("worker/worker.js"), { type: "module", name: "engine" });
+    this.#caller = new Caller(worker, this.onCrash);
+    return this.#caller.call("open", { manifest, backend });
+  }
+
+  /**
+   * @template {Method} M
+   * @param {M} method
+   * @param {Calls[M][0]} args
+   * @param {{ onEvent?: (event: Event) => void, transfer?: Transferable[] }} [how]
+   * @returns {Promise<Calls[M][1]>}
+   */
+  call(method, args, how) {
+    if (this.#caller) return this.#caller.call(method, args, how);
+    return Promise.reject(new Failure({ kind: "state", place: method, message: "no model has been opened" }));
+  }
+}

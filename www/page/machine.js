@@ -1,0 +1,38 @@
+// What runs here: the model, the backend and the memory, in plain sight.
+
+import { byId, inBytes, inSeconds, inWords, make } from "./dom.js";
+
+/** @typedef {import("./session.js").Session} Session */
+
+export class Machine {
+  #chip = byId("backend", HTMLElement);
+  #list = byId("machine", HTMLElement);
+
+  /** @param {Session} session */
+  constructor(session) {
+    session.addEventListener("change", () => this.#render(session));
+  }
+
+  /** @param {Session} session */
+  #render({ plan, report, picture, kept }) {
+    const backend = report?.backend ?? "";
+    this.#chip.dataset.backend = backend;
+    this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
+    this.#chip.title = report?.adapter ?? "";
+    const seen = picture?.seen;
+    /** @type {[string, string | number | false | null | undefined][]} */
+    const rows = [
+      ["Model", plan?.name],
+      ["Parameters", report?.parameters && inWords(report.parameters)],
+      ["Download", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} files`],
+      ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
+      ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
+      ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
+      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inSeconds(seen.encode_ms)}` : undefined],
+      ["Without a network", kept && "everything is kept: the next visit needs none"],
+      ["Sent elsewhere", "nothing"],
+    ];
+    const known = rows.filter(([, value]) => value);
+    this.#list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: String(value) })]));
+  }
+}

@@ -1,0 +1,110 @@
+// Settings: read from the address and from the last visit, edited in a dialog, kept in this browser.
+
+import { byId } from "./dom.js";
+
+/** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
+/** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
+/** @typedef {GenerateOptions & { backend: BackendChoice }} Values */
+
+const KEY = "llava-web settings";
+
+/** Greedy: a small model is at its best, and an answer can be repeated.
+ * @type {Values} */
+const DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 1, backend: "auto" };
+
+/** @param {string | null} text @returns {BackendChoice | undefined} */
+function backendFrom(text) {
+  return text === "auto" || text === "webgpu" || text === "cpu" ? text : undefined;
+}
+
+/** @returns {Values} what was kept, field by field as far as it makes sense */
+function recall() {
+  const values = { ...DEFAULTS };
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    for (const name of /** @type {const} */ (["temperature", "top_p", "max_new_tokens", "seed"])) {
+      if (Number.isFinite(kept[name])) values[name] = kept[name];
+    }
+    values.backend = backendFrom(kept.backend) ?? DEFAULTS.backend;
+  } catch {
+    // Storage may be forbidden or hold something else; the defaults serve.
+  }
+  return values;
+}
+
+export class Settings {
+  #dialog = byId("settings", HTMLDialogElement);
+  #form = byId("settings-form", HTMLFormElement);
+  #values = recall();
+
+  /** @param {URLSearchParams} query @param {() => void} onBackend */
+  constructor(query, onBackend) {
+    this.onBackend = onBackend;
+    // The address decides for this visit, and is not kept.
+    this.#values.backend = backendFrom(query.get("backend")) ?? this.#values.backend;
+    byId("open-settings", HTMLButtonElement).addEventListener("click", () => this.#open());
+    byId("settings-defaults", HTMLButtonElement).addEventListener("click", () => this.#fill(DEFAULTS));
+    this.#form.addEventListener("input", () => this.#echo());
+    this.#dialog.addEventListener("close", () => this.#accept());
+  }
+
+  /** @returns {{ backend: BackendChoice, generate: GenerateOptions }} */
+  get current() {
+    const { backend, ...generate } = this.#values;
+    return { backend, generate };
+  }
+
+  /** @param {BackendChoice} backend */
+  useBackend(backend) {
+    if (this.#values.backend === backend) return;
+    this.#values.backend = backend;
+    this.onBackend();
+  }
+
+  #open() {
+    this.#fill(this.#values);
+    this.#dialog.showModal();
+  }
+
+  /** @param {string} name */
+  #field(name) {
+    const field = this.#form.elements.namedItem(name);
+    if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement) return field;
+    throw new Error(`index.html lacks the setting ${name}`);
+  }
+
+  /** @param {Values} values */
+  #fill(values) {
+    for (const [name, value] of Object.entries(values)) this.#field(name).value = String(value);
+    this.#echo();
+  }
+
+  #echo() {
+    for (const name of ["temperature", "top_p"]) byId(`${name}-value`, HTMLOutputElement).value = this.#field(name).value;
+  }
+
+  /** A field that holds nonsense keeps its old value.
+   * @param {"temperature" | "top_p" | "max_new_tokens" | "seed"} name */
+  #number(name) {
+    const field = this.#field(name);
+    const value = Number(field.value);
+    return field.value !== "" && field.checkValidity() && Number.isFinite(value) ? value : this.#values[name];
+  }
+
+  #accept() {
+    const backend = backendFrom(this.#field("backend").value) ?? "auto";
+    this.#values = {
+      temperature: this.#number("temperature"),
+      top_p: this.#number("top_p"),
+      max_new_tokens: this.#number("max_new_tokens"),
+      seed: this.#number("seed"),
+      backend: this.#values.backend,
+    };
+    this.useBackend(backend);
+    try {
+      localStorage.setItem(KEY, JSON.stringify(this.#values));
+    } catch {
+      // Then they last as long as the tab.
+    }
+  }
+}

@@ -1,0 +1,58 @@
+// Offline: what a visit has used is kept, and served when the network does not answer. Shards are named by
+// their hash, so a kept one is as good as a fetched one; everything else is asked for first, so that a
+// new version of the page is never hidden by an old one.
+
+const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+const CACHE = "llava-web";
+
+/** @param {URL} url */
+const isShard = (url) => url.pathname.includes("/models/") && url.pathname.endsWith(".bin");
+/** The page is one document, whatever its query. @param {URL} url */
+const keyOf = (url) => url.origin + url.pathname;
+
+scope.addEventListener("install", () => scope.skipWaiting());
+scope.addEventListener("activate", (event) => event.waitUntil(scope.clients.claim()));
+
+/** @param {string[]} addresses */
+async function keep(addresses) {
+  const cache = await caches.open(CACHE);
+  const urls = addresses.map((address) => new URL(address)).filter((url) => url.origin === scope.location.origin);
+  const wanted = new Set(urls.map(keyOf));
+  // What no visit uses any more makes room.
+  for (const request of await cache.keys()) if (!wanted.has(request.url)) await cache.delete(request);
+  for (const key of wanted) {
+    if (isShard(new URL(key)) && (await cache.match(key))) continue;
+    const response = await fetch(key);
+    if (response.ok) await cache.put(key, response);
+  }
+}
+
+/** @param {Request} request @param {URL} url */
+async function answer(request, url) {
+  const cache = await caches.open(CACHE);
+  const key = keyOf(url);
+  // "reload" is the page's second attempt at a damaged shard: then a kept copy is the last thing wanted.
+  if (isShard(url) && request.cache !== "reload") {
+    const kept = await cache.match(key);
+    if (kept) return kept;
+  }
+  try {
+    return await fetch(request);
+  } catch (thrown) {
+    const kept = await cache.match(key);
+    if (kept) return kept;
+    throw thrown;
+  }
+}
+
+scope.addEventListener("message", (event) => {
+  if (!Array.isArray(event.data?.keep)) return;
+  event.waitUntil(keep(event.data.keep).then(() => event.ports[0]?.postMessage("kept")));
+});
+scope.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || url.origin !== scope.location.origin) return;
+  event.respondWith(answer(event.request, url));
+});
+
+
