@@ -4,8 +4,9 @@
 //! `cargo build --release --features train --bin train`.
 
 use clap::{Args, Parser};
+use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
-use llava_web::train::{dataset, eval};
+use llava_web::train::{dataset, engine_answerer::EngineAnswerer, eval};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -35,6 +36,9 @@ enum Command {
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
+        /// Also write Burn's logits for one question, for tests/golden/check_export.py
+        #[arg(long)]
+        check: Option<PathBuf>,
     },
     /// Draws the loss curves
     Curves {
@@ -102,7 +106,7 @@ fn main() {
         }
         Command::Eval(args) => evaluate(&args),
         Command::Run(args) => burn::run(args),
-        Command::Export { run, out } => burn::export(run, &out),
+        Command::Export { run, out, check } => burn::export(run, &out, check.as_deref()),
         Command::Curves { run, out } => burn::curves(&run, &out),
     };
     if let Err(error) = result {
@@ -112,9 +116,15 @@ fn main() {
 }
 
 fn evaluate(args: &EvalArgs) -> Result<()> {
+    let backend = match args.backend.as_str() {
+        "cpu" => BackendChoice::Cpu,
+        "gpu" => BackendChoice::Gpu,
+        other => return Err(Error::new(Kind::Argument, "--backend", format!("`{other}` is neither gpu nor cpu"))),
+    };
     let mut answerer: Box<dyn eval::Answerer> = match (&args.run, &args.model) {
         (Some(run), _) => burn::answerer(run)?,
-        (None, _) => return Err(Error::new(Kind::Argument, "--model", "the engine is not connected yet")),
+        (None, Some(model)) => Box::new(EngineAnswerer::load(model, backend)?),
+        (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
     };
     let options = eval::Options { limit: args.limit, blank: args.blank };
     let rows = eval::examine(answerer.as_mut(), &args.data, options, |item, given, right| {
@@ -129,7 +139,7 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
 /// What needs Burn.
 #[cfg(feature = "train")]
 mod burn {
-    use super::{Result, RunArgs, eval};
+    use super::{Result, RunArgs, dataset, eval};
     use llava_web::train::{answerer, curves as draw, export as files, progress::Budget, run};
     use std::path::{Path, PathBuf};
 
@@ -155,10 +165,14 @@ mod burn {
         Ok(Box::new(answerer::BurnAnswerer::new(&trained(run.to_owned())?)))
     }
 
-    pub fn export(run: PathBuf, out: &Path) -> Result<()> {
+    pub fn export(run: PathBuf, out: &Path, check: Option<&Path>) -> Result<()> {
         let tokenizer = run.join("tokenizer.json");
         let session = trained(run)?;
-        files::export(&session.params, &session.shape, &tokenizer, out)
+        files::export(&session.params, &session.shape, &tokenizer, out)?;
+        let Some(check) = check else { return Ok(()) };
+        let picture = dataset::items(7, 0).0;
+        let png = dataset::png(&picture)?;
+        answerer::BurnAnswerer::new(&session).write_check(&png, "What do you see?", check)
     }
 
     pub fn curves(run: &Path, out: &Path) -> Result<()> {
@@ -183,7 +197,7 @@ mod burn {
     pub fn answerer(_: &Path) -> Result<Box<dyn eval::Answerer>> {
         missing("eval --run")
     }
-    pub fn export(_: PathBuf, _: &Path) -> Result<()> {
+    pub fn export(_: PathBuf, _: &Path, _: Option<&Path>) -> Result<()> {
         missing("export")
     }
     pub fn curves(_: &Path, _: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Scenes and questions as files: PNG and `questions.jsonl`.
 
 use super::draw::draw;
-use super::questions::{Conversation, Kind, Turn, conversation};
+use super::questions::{Conversation, Kind, conversation};
 use super::scenes::{TRAIN_SEED, sample, scene_rng};
 use crate::ensure;
 use crate::error::{Error, Kind as ErrorKind, Result};
@@ -24,9 +24,9 @@ pub struct Item {
     pub kind: Kind,
     /// `short` or `sentence`: which form the question asks for.
     pub form: Form,
-    /// Question and answer of earlier turns.
+    /// Questions to be asked before, in the same conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub history: Vec<[String; 2]>,
+    pub earlier: Vec<String>,
 }
 
 /// The form of an answer.
@@ -42,15 +42,9 @@ impl Item {
     fn new(image: &str, conversation: Conversation) -> Option<Self> {
         let Conversation { kind, mut turns, short, wants_short } = conversation;
         let last = turns.pop()?;
-        let history = turns.into_iter().map(|t| [t.question, t.answer]).collect();
+        let earlier = turns.into_iter().map(|t| t.question).collect();
         let form = if wants_short { Form::Short } else { Form::Sentence };
-        Some(Self { image: image.to_owned(), question: last.question, answer: short, kind, form, history })
-    }
-
-    /// The earlier turns.
-    pub fn turns(&self) -> Vec<Turn> {
-        let turn = |[q, a]: &[String; 2]| Turn { question: q.clone(), answer: a.clone() };
-        self.history.iter().map(turn).collect()
+        Some(Self { image: image.to_owned(), question: last.question, answer: short, kind, form, earlier })
     }
 }
 
@@ -78,19 +72,34 @@ pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
     let mut total = 0;
     for index in 0..count {
         let (picture, items) = items(seed, index);
-        let png = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb);
-        let path = out.join(format!("{index:05}.png"));
-        let failed = |e: String| Error::new(ErrorKind::Io, path.display().to_string(), e);
-        let png = png.ok_or_else(|| failed("the picture has the wrong size".to_owned()))?;
-        png.save(&path).map_err(|e| failed(e.to_string()))?;
+        std::fs::write(out.join(format!("{index:05}.png")), png(&picture)?).map_err(io)?;
         for item in items {
-            let line = serde_json::to_string(&item).map_err(|e| failed(e.to_string()))?;
+            let line = serde_json::to_string(&item).map_err(|e| io(e.into()))?;
             writeln!(list, "{line}").map_err(io)?;
             total += 1;
         }
     }
     list.flush().map_err(io)?;
     Ok(total)
+}
+
+/// A picture as a PNG file.
+///
+/// # Errors
+/// [`ErrorKind::Image`] when its size and its bytes disagree.
+pub fn png(picture: &super::draw::Picture) -> Result<Vec<u8>> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let (width, height) = (picture.width, picture.height);
+    image::write_buffer_with_format(
+        &mut bytes,
+        &picture.rgb,
+        width,
+        height,
+        image::ExtendedColorType::Rgb8,
+        image::ImageFormat::Png,
+    )
+    .map_err(|e| Error::new(ErrorKind::Image, format!("{width}×{height}"), e.to_string()))?;
+    Ok(bytes.into_inner())
 }
 
 /// Reads `questions.jsonl`.

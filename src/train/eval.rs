@@ -2,7 +2,7 @@
 
 use super::answers::is_right;
 use super::dataset::{Form, Item, items, read};
-use super::questions::{Kind, Turn};
+use super::questions::Kind;
 use super::scenes::TRAIN_SEED;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -10,11 +10,12 @@ use std::path::Path;
 
 /// Something that answers questions about a picture.
 pub trait Answerer {
-    /// The answer to `question` about the PNG `image`, after the exchanges in `history`.
+    /// The answer to `question` about the PNG `image`, after the `earlier` questions, whose answers are the
+    /// answerer's own.
     ///
     /// # Errors
     /// Whatever goes wrong; the examination stops.
-    fn answer(&mut self, image: &[u8], history: &[Turn], question: &str) -> Result<String>;
+    fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String>;
 }
 
 /// Right answers and questions.
@@ -87,14 +88,14 @@ pub fn examine(
         let png = std::fs::read(&path).map_err(|e| fail(e.to_string()))?;
         let row = table.entry(item.kind).or_default();
         let short = item.form == Form::Short;
-        let given = answerer.answer(&png, &item.turns(), &item.question)?;
+        let given = answerer.answer(&png, &item.earlier, &item.question)?;
         let right = is_right(item.kind, short, &item.answer, &given);
         row.model.add(right);
         each(item, &given, right);
         let guess = commonest.get(&item.kind).map_or("", String::as_str);
         row.commonest.add(is_right(item.kind, true, &item.answer, guess));
         if options.blank {
-            let given = answerer.answer(&blank(&png).map_err(fail)?, &item.turns(), &item.question)?;
+            let given = answerer.answer(&blank(&png).map_err(fail)?, &item.earlier, &item.question)?;
             row.blank.add(is_right(item.kind, short, &item.answer, &given));
         }
     }

@@ -22,9 +22,7 @@ const CONTEXT: usize = 512;
 /// [`Kind::Io`] when a file cannot be written.
 pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).map_err(io(out))?;
-    let copy = out.join("tokenizer.json");
-    std::fs::copy(tokenizer, &copy).map_err(io(tokenizer))?;
-    for (name, value) in configs(shape) {
+    for (name, value) in configs(shape).into_iter().chain([("tokenizer.json", begin_with_bos(tokenizer)?)]) {
         let path = out.join(name);
         std::fs::write(&path, format!("{value:#}\n")).map_err(io(&path))?;
     }
@@ -45,6 +43,23 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
     }
     let meta = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(views, Some(meta), &path).map_err(fail)
+}
+
+/// `tokenizer.json` with a post-processor that puts `<s>` first, as LLaMA's own tokenizer file does.
+fn begin_with_bos(path: &Path) -> Result<Value> {
+    let text = std::fs::read(path).map_err(io(path))?;
+    let fail = |e: serde_json::Error| Error::new(Kind::Tokenizer, path.display().to_string(), e.to_string());
+    let mut file: Value = serde_json::from_slice(&text).map_err(fail)?;
+    let bos = SPECIALS[BOS as usize];
+    let special = json!({"SpecialToken": {"id": bos, "type_id": 0}});
+    let sequence = |id: &str, type_id: u32| json!({"Sequence": {"id": id, "type_id": type_id}});
+    file["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [special, sequence("A", 0)],
+        "pair": [special, sequence("A", 0), sequence("B", 1)],
+        "special_tokens": {bos: {"id": bos, "ids": [BOS], "tokens": [bos]}},
+    });
+    Ok(file)
 }
 
 /// Shape and order of the values as PyTorch has them.

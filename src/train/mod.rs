@@ -12,6 +12,7 @@ pub mod answers;
 mod captions;
 pub mod dataset;
 pub mod draw;
+pub mod engine_answerer;
 pub mod eval;
 mod followups;
 pub mod pixels;
