@@ -9,8 +9,8 @@ use super::layers::{cross_entropy, join_heads, linear, rms_norm, split_heads, we
 use super::params::{Leaves, Matrix, Params};
 use super::questions::Kind;
 use super::shape::ModelShape;
-use super::tower;
-use super::tower::Texts;
+use super::tower::{self, Texts};
+use super::whiten;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 use rand_chacha::ChaCha8Rng;
 
@@ -63,6 +63,7 @@ pub struct DialogueBatch {
 /// Makes the connector's and the decoder's parameters.
 pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     let (c, h, f) = (s.vision_width, s.hidden, s.mlp);
+    whiten::init(p, s);
     p.normal(format!("{CONNECTOR}.linear_1.weight"), [c, h], (c as f32).powf(-0.5), rng);
     p.constant(format!("{CONNECTOR}.linear_1.bias"), [1, h], 0.0);
     p.normal(format!("{CONNECTOR}.linear_2.weight"), [h, h], 0.5 * (h as f32).powf(-0.5), rng);
@@ -87,9 +88,11 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     p.normal(HEAD.to_owned(), [h, s.vocab], 0.02, rng);
 }
 
-/// Image features `[B · P, C]` → image embeds `[B · P, H]`: linear, exact GELU, linear.
+/// Image features `[B · P, C]` → image embeds `[B · P, H]`: linear, exact GELU, linear, on features in the
+/// basis of [`whiten`].
 pub fn connect(p: &Leaves, features: Matrix) -> Matrix {
-    let hidden = activation::gelu(linear(p, &format!("{CONNECTOR}.linear_1"), features, true));
+    let white = (features - p.get(whiten::MEAN)).matmul(p.get(whiten::BASIS));
+    let hidden = activation::gelu(linear(p, &format!("{CONNECTOR}.linear_1"), white, true));
     linear(p, &format!("{CONNECTOR}.linear_2"), hidden, true)
 }
 
@@ -192,7 +195,13 @@ fn hidden_at(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Matrix, rows
         let project = |which: &str| linear(p, &format!("{name}.self_attn.{which}_proj"), normed.clone(), false);
         let scale = 1.0 / (rope.size as f32).sqrt();
         let (q, k) = (rope.apply(project("q").mul_scalar(scale)), rope.apply(project("k")));
-        let mixed = attend(q, k, project("v"), s, b, tp, masks);
+        let mut mixed = attend(q, k, project("v"), s, b, tp, masks);
+        if i + 1 == s.layers {
+            // After the last attention only the rows that are asked for matter.
+            let at: Vec<i32> = rows.iter().map(|r| r + (b.images * tp) as i32).collect();
+            let at = Tensor::<1, Int>::from_data(TensorData::new(at, [rows.len()]), device);
+            (x, mixed) = (x.select(0, at.clone()), mixed.select(0, at));
+        }
         x = x + linear(p, &format!("{name}.self_attn.o_proj"), mixed, false);
         let normed = rms_norm(p, &format!("{name}.post_attention_layernorm"), x.clone());
         let gate = linear(p, &format!("{name}.mlp.gate_proj"), normed.clone(), false);
@@ -200,10 +209,7 @@ fn hidden_at(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Matrix, rows
         let gated = gate.clone() * activation::sigmoid(gate) * up;
         x = x + linear(p, &format!("{name}.mlp.down_proj"), gated, false);
     }
-    let rows: Vec<i32> = rows.iter().map(|r| r + (b.images * tp) as i32).collect();
-    let count = rows.len();
-    let chosen = x.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), device));
-    rms_norm(p, &format!("{LM}.norm"), chosen)
+    rms_norm(p, &format!("{LM}.norm"), x)
 }
 
 /// The prefix's rows, its masks, and the position of every row.

@@ -7,10 +7,12 @@ use super::params::Params;
 use super::pixels::{MEAN, STD};
 use super::run::io;
 use super::shape::ModelShape;
+use super::whiten;
 use super::vocabulary::{BOS, EOS, IMAGE, SPECIALS, UNK};
 use crate::error::{Error, Kind, Result};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Longest context, tokens: more than the longest conversation trained on needs.
@@ -26,12 +28,12 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
         let path = out.join(name);
         std::fs::write(&path, format!("{value:#}\n")).map_err(io(&path))?;
     }
-    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = params
-        .values()
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = unwhitened(params)
+        .into_iter()
         .filter(|(name, ..)| !name.starts_with("clip_"))
-        .map(|(name, dims, values)| {
-            let (dims, values) = hugging_face(name, dims, values, shape);
-            (name.to_owned(), dims, values)
+        .map(|(name, (dims, values))| {
+            let (dims, values) = hugging_face(&name, dims, values, shape);
+            (name, dims, values)
         })
         .collect();
     let path = out.join("model.safetensors");
@@ -43,6 +45,20 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
     }
     let meta = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(views, Some(meta), &path).map_err(fail)
+}
+
+/// The parameters, with the basis of [`whiten`] folded into the connector's first layer.
+fn unwhitened(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
+    let mut all: BTreeMap<_, _> =
+        params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
+    let parts = [whiten::MEAN, whiten::BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
+    if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
+        let (folded, shifted) = whiten::fold(&mean, &basis, &w, &b);
+        all.entry(weight).and_modify(|(_, values)| *values = folded);
+        all.entry(bias).and_modify(|(_, values)| *values = shifted);
+    }
+    all
 }
 
 /// `tokenizer.json` with a post-processor that puts `<s>` first, as LLaMA's own tokenizer file does.

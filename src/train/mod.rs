@@ -47,4 +47,6 @@ mod tower;
 #[cfg(feature = "train")]
 mod tower_batches;
 #[cfg(feature = "train")]
+mod whiten;
+#[cfg(feature = "train")]
 mod workers;
