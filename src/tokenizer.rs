@@ -1,20 +1,279 @@
-//! STUB, replaced by the data branch.
-#![allow(missing_docs)]
+//! Text ⇄ token ids, by a checkpoint's `tokenizer.json`.
+//!
+//! There are two ways in. [`Tokenizer::encode_text`] takes what a person typed: no piece of it ever becomes a
+//! special token. [`Tokenizer::encode_raw`] takes a prompt as transformers takes it: special tokens are
+//! recognised and the beginning-of-sequence token is added. One way out: [`StreamDecoder`], which never gives
+//! out half a character and whose pieces add up to exactly what decoding everything at once gives.
+
 use crate::config::Config;
-use crate::error::Result;
-pub struct Tokenizer;
+use crate::error::{Error, Kind, Result};
+use crate::format::manifest::MAX_TOKENIZER;
+use crate::{ensure, fail};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashSet;
+use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+
+const FILE: &str = "tokenizer.json";
+/// How checkpoints write the place of a picture.
+pub const IMAGE_MARK: &str = "<image>";
+
+/// The pieces of a pipeline that LLaMA's tokenizers and byte-level ones are made of. Others are refused: some
+/// panic on malformed contents while they are parsed, and none is in a LLaVA checkpoint.
+const KNOWN_PARTS: [(&str, &[&str]); 5] = [
+    ("normalizer", &["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip"]),
+    ("pre_tokenizer", &["Sequence", "ByteLevel", "Metaspace", "Split", "Digits", "Punctuation", "Whitespace"]),
+    ("post_processor", &["Sequence", "TemplateProcessing", "ByteLevel"]),
+    ("decoder", &["Sequence", "Replace", "ByteFallback", "Fuse", "Strip", "ByteLevel", "Metaspace"]),
+    ("model", &["BPE"]),
+];
+
+/// A tokenizer that has been checked against a model's configuration.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Ids that text must not produce, and that decoding leaves out.
+    special: HashSet<u32>,
+    vocab_size: u32,
+    bos: u32,
+    eos: u32,
+    image: u32,
+}
+
 impl Tokenizer {
-    pub fn parse(_: &[u8], _: &Config) -> Result<Self> {
-        Ok(Self)
+    /// Parses `tokenizer.json` and checks it against `config`.
+    ///
+    /// # Errors
+    /// [`Kind::Tokenizer`] for a file that is too large, malformed, of a kind whose result is random, or has
+    /// ids that the model has no embedding for.
+    pub fn parse(bytes: &[u8], config: &Config) -> Result<Self> {
+        ensure!(
+            bytes.len() as u64 <= MAX_TOKENIZER,
+            Tokenizer,
+            FILE,
+            "{} bytes are more than {MAX_TOKENIZER}",
+            bytes.len()
+        );
+        check_parts(bytes)?;
+        let broken = |e: tokenizers::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(broken)?;
+        // Neither belongs to a prompt; files saved from a training run may have them on.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(broken)?;
+        if let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model() {
+            ensure!(bpe.dropout.is_none_or(|p| p == 0.0), Tokenizer, FILE, "drops merges at random");
+        }
+        let text = &config.text;
+        let (bos, image) = (text.bos_token_id, config.image_token_index);
+        let Some(&eos) = text.eos_token_ids.first() else {
+            fail!(Tokenizer, "generation_config.json", "names no token that ends an answer");
+        };
+        let added = inner.get_added_tokens_decoder();
+        let mut special: HashSet<u32> = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        special.extend([bos, image].iter().chain(&text.eos_token_ids));
+        let tokenizer = Self { special, vocab_size: text.vocab_size, bos, eos, image, inner };
+        tokenizer.check()?;
+        Ok(tokenizer)
+    }
+
+    fn check(&self) -> Result<()> {
+        let size = self.vocab_size;
+        for (what, id) in [("bos_token_id", self.bos), ("eos_token_id", self.eos)] {
+            ensure!(id < size, Tokenizer, "config.json", "{what} {id} is outside the vocabulary of {size}");
+        }
+        // Only what the model itself produces: tokens added on top are refused where a prompt contains them.
+        let beyond = self.inner.get_model().get_vocab().into_iter().filter(|(_, id)| *id >= size && *id != self.image);
+        if let Some((token, id)) = beyond.min_by_key(|(_, id)| *id) {
+            fail!(Tokenizer, FILE, "`{}` has the id {id}; the model has {size} embeddings", token.escape_debug());
+        }
+        let mark = self.inner.token_to_id(IMAGE_MARK);
+        ensure!(
+            mark.is_none_or(|id| id == self.image),
+            Tokenizer,
+            FILE,
+            "`{IMAGE_MARK}` has the id {}; config.json's image_token_index is {}",
+            mark.unwrap(),
+            self.image
+        );
+        let other = self.inner.id_to_token(self.image).filter(|token| token != IMAGE_MARK);
+        ensure!(
+            other.is_none() || mark.is_some(),
+            Tokenizer,
+            FILE,
+            "image_token_index {} is the token `{}`",
+            self.image,
+            other.unwrap().escape_debug()
+        );
+        Ok(())
+    }
+
+    /// What was typed → ids: no special tokens, whatever the text says, and no beginning-of-sequence token.
+    ///
+    /// # Errors
+    /// [`Kind::Prompt`] if the tokenizer has no ids for it.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        self.plain(text).map_err(|e| Error::new(Kind::Prompt, "text", format!("cannot be tokenised: {e}")))
+    }
+
+    /// The pipeline of `tokenizers` without its search for added tokens: normalise, split, model.
+    fn plain(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
+        let mut normalized = tokenizers::NormalizedString::from(text);
+        if let Some(normalizer) = self.inner.get_normalizer() {
+            normalizer.normalize(&mut normalized)?;
+        }
+        let mut pieces = PreTokenizedString::from(normalized);
+        if let Some(splitter) = self.inner.get_pre_tokenizer() {
+            splitter.pre_tokenize(&mut pieces)?;
+        }
+        let model = self.inner.get_model();
+        pieces.tokenize(|piece| model.tokenize(piece.get()))?;
+        let mut ids = Vec::new();
+        for (_, _, tokens) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            for token in tokens.iter().flatten() {
+                if !self.special.contains(&token.id) || token.value.chars().count() < 2 {
+                    ids.push(token.id);
+                    continue;
+                }
+                // The model can spell a special token from its letters: then letter by letter.
+                for letter in token.value.chars() {
+                    ids.extend(model.tokenize(letter.encode_utf8(&mut [0; 4]))?.iter().map(|t| t.id));
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    /// A prompt as it stands → ids, as transformers does: special tokens recognised, beginning added if the
+    /// tokenizer's post-processor adds one.
+    ///
+    /// # Errors
+    /// [`Kind::Prompt`] if the tokenizer has no ids for it, or one that the model has no embedding for.
+    pub fn encode_raw(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |e: tokenizers::Error| Error::new(Kind::Prompt, "raw prompt", format!("cannot be tokenised: {e}"));
+        let ids = self.inner.encode_fast(text, true).map_err(failed)?.get_ids().to_vec();
+        if let Some(id) = ids.iter().find(|id| **id >= self.vocab_size && **id != self.image) {
+            let token = self.inner.id_to_token(*id).unwrap_or_default();
+            fail!(Prompt, "raw prompt", "`{token}` has the id {id}; the model has {} embeddings", self.vocab_size);
+        }
+        Ok(ids)
+    }
+
+    /// Ids → text, special tokens left out.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        // Decoders only join and replace; what fails to decode has no text.
+        self.inner.decode(ids, true).unwrap_or_default()
+    }
+
+    /// The token before every prompt.
+    pub fn bos(&self) -> u32 {
+        self.bos
+    }
+
+    /// The token after an answer.
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    /// The token that marks the place of a picture.
+    pub fn image(&self) -> u32 {
+        self.image
+    }
+
+    /// Whether decoding leaves `id` out: special, or no token at all.
+    fn is_silent(&self, id: u32) -> bool {
+        self.special.contains(&id) || self.inner.id_to_token(id).is_none()
+    }
+
+    /// `<0x41>` and its like: one byte of a character that the vocabulary lacks. A run of them is decoded
+    /// together, so its text is not known before it ends.
+    fn is_byte(&self, id: u32) -> bool {
+        let token = self.inner.id_to_token(id).unwrap_or_default();
+        token.len() == 6 && token.starts_with("<0x") && token.ends_with('>')
     }
 }
-#[derive(Default)]
-pub struct StreamDecoder;
+
+/// The skeleton of `tokenizer.json`. The small parts are read completely, so that nothing in them can be
+/// malformed afterwards.
+#[derive(Deserialize)]
+struct Parts {
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
+    post_processor: Option<Value>,
+    decoder: Option<Value>,
+    model: Part,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default, alias = "normalizers", alias = "pretokenizers", alias = "processors", alias = "decoders")]
+    inner: Vec<Part>,
+    continuing_subword_prefix: Option<String>,
+}
+
+/// Refuses bytes that are no JSON, and pipelines of other parts than [`KNOWN_PARTS`]: on some of either, the
+/// parser of `tokenizers` panics.
+fn check_parts(bytes: &[u8]) -> Result<()> {
+    fn check(name: &str, part: &Part, known: &[&str]) -> Result<()> {
+        let kind = part.kind.as_deref().unwrap_or("no type");
+        let place = || format!("{FILE}: {name}");
+        ensure!(known.contains(&kind), Tokenizer, place(), "`{}` is not implemented", kind.escape_debug());
+        let prefix = part.continuing_subword_prefix.as_deref().unwrap_or_default();
+        ensure!(prefix.is_empty(), Tokenizer, place(), "a continuing_subword_prefix is not implemented");
+        part.inner.iter().try_for_each(|inner| check(name, inner, known))
+    }
+    let malformed = |e: serde_json::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());
+    let parts: Parts = serde_json::from_slice(bytes).map_err(malformed)?;
+    let small = [parts.normalizer, parts.pre_tokenizer, parts.post_processor, parts.decoder];
+    for ((name, known), part) in KNOWN_PARTS.iter().zip(small) {
+        if let Some(part) = part.filter(|part| !part.is_null()) {
+            check(name, &serde_json::from_value(part).map_err(malformed)?, known)?;
+        }
+    }
+    check(KNOWN_PARTS[4].0, &parts.model, KNOWN_PARTS[4].1)
+}
+
+/// Token by token → text as soon as it is certain.
+///
+/// Decoders look at neighbours (bytes are joined to characters, the first space of all is dropped), so text
+/// comes from decoding a short *window* of recent tokens: what it has more than before is new. The window
+/// begins with a token whose own text is whole and not empty, which keeps it from being taken for a beginning.
+#[derive(Debug, Default)]
+pub struct StreamDecoder {
+    window: Vec<u32>,
+    /// Bytes of the window's text that were given out.
+    given: usize,
+}
+
 impl StreamDecoder {
-    pub fn push(&mut self, _: &Tokenizer, _: u32) -> String {
-        String::new()
+    /// Takes a token; returns the text that it completes, perhaps none.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
+        if tokenizer.is_silent(id) {
+            return String::new();
+        }
+        self.window.push(id);
+        if tokenizer.is_byte(id) {
+            return String::new();
+        }
+        let text = tokenizer.decode(&self.window);
+        if text.ends_with(char::REPLACEMENT_CHARACTER) {
+            return String::new(); // half a character, so far
+        }
+        let new = text.get(self.given..).unwrap_or_default().to_owned();
+        let alone = tokenizer.decode(&[id]);
+        if alone.is_empty() || alone.contains(char::REPLACEMENT_CHARACTER) {
+            self.given = text.len();
+        } else {
+            (self.window, self.given) = (vec![id], alone.len());
+        }
+        new
     }
-    pub fn finish(self, _: &Tokenizer) -> String {
-        String::new()
+
+    /// The rest: bytes that never became a character, as U+FFFD.
+    pub fn finish(self, tokenizer: &Tokenizer) -> String {
+        tokenizer.decode(&self.window).get(self.given..).unwrap_or_default().to_owned()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
