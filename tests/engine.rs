@@ -145,16 +145,27 @@ fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
 }
 
 #[test]
-fn pictures_beyond_the_context_are_refused() {
+fn pictures_beyond_the_context_are_refused_and_those_before_stay() {
     let directory = convert("gqa", "q8");
-    let mut engine = block_on(load_directory(directory.path(), BackendChoice::Cpu, Some(100))).unwrap();
-    encode(&mut engine, "wide.png");
-    let error = block_on(engine.encode(&golden_file("tall.png"), &mut Quiet)).map(|_| ());
-    // 10 rows each: a second one fits beside the system text or it does not, but never silently.
-    if let Err(error) = error {
-        assert_eq!(error.kind, Kind::ContextFull);
-    }
-    assert_eq!(ask(&mut engine, "yes?").stop, Stop::Length);
+    let mut engine = block_on(load_directory(directory.path(), BackendChoice::Cpu, Some(200))).unwrap();
+    let mut taken = 0;
+    let error = loop {
+        // The same picture twice is one slot and twice its rows.
+        let picture = golden_file(if taken % 2 == 0 { "wide.png" } else { "tall.png" });
+        match block_on(engine.encode(&picture, &mut Quiet)) {
+            Ok(encoded) => assert_eq!((encoded.rows, encoded.reused), (10, taken > 1)),
+            Err(error) => break error,
+        }
+        taken += 1;
+    };
+    assert_eq!(error.kind, Kind::ContextFull);
+    assert!(taken >= 2 && error.message.contains("200"), "{taken} {error}");
+    let answer = block_on(engine.generate("?", &options(1), &mut Quiet));
+    // The pictures leave room for a token, perhaps not for the question; never for more than that.
+    assert!(answer.is_ok_and(|a| a.ids.len() == 1) || engine.report().turns == 0);
+    engine.reset();
+    encode(&mut engine, "tall.png");
+    assert_eq!(ask(&mut engine, "?").stop, Stop::Length);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import path from "node:path";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
@@ -104,6 +105,24 @@ describe("the page with a stand-in engine", () => {
       }));
   }
 
+  test("Retry after a lost GPU opens a new one and asks again", () =>
+    withFake({}, async ({ browser, url }) => {
+      // Without the service worker: its own requests are not the page's.
+      const visit = await open(browser, url, { serviceWorkers: "block" });
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      await visit.at("question").fill("lost");
+      await visit.at("send").click();
+      await visit.at("error").waitFor();
+      const workers = () => visit.requests.filter((request) => request.endsWith("worker/worker.js")).length;
+      assert.equal(workers(), 1);
+      await visit.page.getByRole("button", { name: "Retry" }).click();
+      await visit.at("error").waitFor({ state: "hidden" });
+      await visit.at("error").waitFor();
+      assert.equal(workers(), 2);
+      assert.equal(await visit.at("answer").count(), 1);
+    }));
+
   test("a full context is said in numbers and is not the end", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);
@@ -126,6 +145,32 @@ describe("the page with a stand-in engine", () => {
       assert(!visit.requests.some((request) => request.endsWith(".bin")));
       await consent.click();
       await visit.reaches("ready");
+    }));
+
+  test("a model on another host: refused in words, or allowed by the server", () =>
+    withFake({}, async ({ browser, url, root }) => {
+      /** @type {string[]} */
+      const asked = [];
+      const host = createServer(async (request, response) => {
+        asked.push(request.url ?? "");
+        response.setHeader("access-control-allow-origin", "*");
+        response.end(await readFile(path.join(root, "models/scenes", path.basename(request.url ?? ""))));
+      });
+      await new Promise((resolve) => host.listen(0, "127.0.0.1", () => resolve(null)));
+      const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (host.address()).port}`;
+      const allowing = await serve(root, ["--model-host", origin]);
+      try {
+        const refused = await open(browser, `${url}?model=${origin}/manifest.json`);
+        await refused.at("error").waitFor();
+        assert.match(await refused.troubles(), new RegExp(`--model-host ${origin}`));
+        assert.deepEqual(asked, []);
+        const allowed = await open(browser, `${allowing.url}?model=${origin}/manifest.json`);
+        await allowed.reaches("ready");
+        assert(asked.includes("/5.bin"));
+      } finally {
+        await allowing.stop();
+        host.close();
+      }
     }));
 
   test("what is not a picture is refused in words", () =>

@@ -26,7 +26,7 @@ export class Composer {
       event.preventDefault();
       this.#ask();
     });
-    this.#question.addEventListener("input", () => this.#render());
+    this.#question.addEventListener("input", () => this.#question.setCustomValidity(""));
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !document.querySelector("dialog[open]")) session.stop();
     });
@@ -58,24 +58,25 @@ export class Composer {
   }
 
   get #answering() {
-    return this.session.lastTurn?.state === "streaming";
+    return this.session.conversation.last?.state === "streaming";
   }
 
   #ask() {
     const question = this.#question.value.trim();
-    this.#render();
+    this.#question.setCustomValidity(this.session.picture ? "" : "Show it a picture first.");
+    this.#question.reportValidity();
     if (this.#send.disabled || !question) return;
     this.#question.value = "";
     this.session.ask(question);
   }
 
   #render() {
-    const { loaded, picture, lastTurn, phase } = this.session;
+    const { loaded, picture, conversation, phase } = this.session;
     // A question may be asked while the picture is still being read; it waits for it.
     this.#send.disabled = !loaded || !picture || this.#answering;
     this.#send.title = picture ? "" : "Show it a picture first";
     this.#stop.disabled = !(this.#answering || phase === "encoding");
-    this.#regenerate.disabled = !loaded || !lastTurn || this.#answering || !picture;
+    this.#regenerate.disabled = !loaded || !conversation.last || this.#answering || !picture;
     for (const button of this.#suggestions.children) {
       if (button instanceof HTMLButtonElement) button.disabled = this.#send.disabled;
     }

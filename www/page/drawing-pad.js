@@ -14,8 +14,8 @@ const COLOURS = [
 /** @type {[string, string][]} */
 const TOOLS = [["brush", "Brush"], ["circle", "Circle"], ["square", "Square"], ["triangle", "Triangle"], ["star", "Star"], ["heart", "Heart"], ["diamond", "Diamond"]];
 
-/** Paper of the pad: the even light grey that many training scenes have behind them. */
-const PAPER = "#e6e6e6";
+/** Paper of the pad: nearly white, as behind many of those scenes; white still shows on it. */
+const PAPER = "#f0f0ee";
 /** How far an arrow key moves the pen, canvas pixels. */
 const STEP = 12;
 /** Strokes that can be undone: each is a copy of the canvas, 0.8 MB. */

@@ -31,17 +31,18 @@ export class ErrorBox {
   #message = byId("error-message", HTMLElement);
   #hint = byId("error-hint", HTMLElement);
   #cpu = byId("error-cpu", HTMLButtonElement);
+  #dismiss = byId("error-dismiss", HTMLButtonElement);
 
   /** @param {Session} session @param {() => void} useCpu */
   constructor(session, useCpu) {
     session.addEventListener("change", () => this.#render(session));
     byId("error-retry", HTMLButtonElement).addEventListener("click", () => session.trouble?.retry());
-    byId("error-dismiss", HTMLButtonElement).addEventListener("click", () => session.dismiss());
+    this.#dismiss.addEventListener("click", () => session.dismiss());
     this.#cpu.addEventListener("click", useCpu);
   }
 
   /** @param {Session} session */
-  #render({ trouble, report }) {
+  #render({ trouble, report, loaded }) {
     this.#box.hidden = !trouble;
     if (!trouble) return;
     const { kind, place, message, hint } = trouble.failure;
@@ -49,6 +50,8 @@ export class ErrorBox {
     this.#title.textContent = TITLES[kind] ?? "Something went wrong.";
     this.#message.textContent = `${place}: ${message}`;
     this.#hint.textContent = hint;
+    // Without a model there is nothing to go back to.
+    this.#dismiss.hidden = !loaded;
     this.#cpu.hidden = !GPU_KINDS.includes(kind) || report?.backend === "cpu";
   }
 }

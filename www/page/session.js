@@ -3,6 +3,7 @@
 
 import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
+import { Conversation } from "./conversation.js";
 import { EngineLink } from "./engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
@@ -20,9 +21,7 @@ export class Session extends Activity {
   report = null;
   /** @type {Picture | null} */
   picture = null;
-  /** Turns, and notes between them (plain strings).
-   * @type {(Turn | string)[]} */
-  entries = [];
+  conversation = new Conversation();
   /** The model is large and waits for a word from the person. */
   awaitsConsent = false;
   /** The service worker has all of it. */
@@ -38,12 +37,6 @@ export class Session extends Activity {
     super();
     this.manifest = manifest;
     this.settings = settings;
-  }
-
-  /** @returns {Turn | undefined} */
-  get lastTurn() {
-    const last = this.entries.findLast((entry) => typeof entry !== "string");
-    return typeof last === "string" ? undefined : last;
   }
 
   /** Opens the model, anew if there was one. */
@@ -84,9 +77,8 @@ export class Session extends Activity {
    * @param {Blob} blob @param {string} name */
   async show(blob, name) {
     await this.stop();
-    if (this.picture) URL.revokeObjectURL(this.picture.url);
     this.#forget("A new picture, and a new conversation.");
-    this.picture = { blob, name, url: URL.createObjectURL(blob), seen: null };
+    this.#put({ blob, name, url: URL.createObjectURL(blob), seen: null });
     this.trouble = this.loaded ? null : this.trouble;
     this.changed();
     await this.#read();
@@ -94,14 +86,19 @@ export class Session extends Activity {
 
   async removePicture() {
     await this.stop();
-    if (this.picture) URL.revokeObjectURL(this.picture.url);
-    this.picture = null;
+    this.#put(null);
     await this.newChat();
+  }
+
+  /** @param {Picture | null} picture */
+  #put(picture) {
+    if (this.picture) URL.revokeObjectURL(this.picture.url);
+    this.picture = picture;
   }
 
   async newChat() {
     await this.stop();
-    this.entries = [];
+    this.conversation = new Conversation();
     if (this.picture) this.picture.seen = null;
     this.dismiss();
     await this.#read();
@@ -109,20 +106,17 @@ export class Session extends Activity {
 
   /** @param {string} question */
   async ask(question) {
-    /** @type {Turn} */
-    const turn = { question, answer: "", state: "streaming", result: null, remembered: false };
-    this.entries.push(turn);
-    await this.#answer(turn);
+    await this.#answer(this.conversation.ask(question));
   }
 
   async regenerate() {
-    const turn = this.lastTurn;
+    const turn = this.conversation.last;
     if (turn && turn.state !== "streaming") await this.#answer(turn);
   }
 
   /** Cancels what runs; resolves when it has ended. */
   async stop() {
-    const turn = this.lastTurn;
+    const turn = this.conversation.last;
     if (turn?.state === "streaming") turn.state = "stopped";
     if (this.phase === "encoding" || this.phase === "generating") this.#link.call("cancel", null).catch(() => {});
     await this.idle;
@@ -148,7 +142,7 @@ export class Session extends Activity {
         this.end();
       } catch (thrown) {
         if (picture !== this.picture) this.end();
-        else this.fail(thrown, "picture", () => this.#read());
+        else this.fail(thrown, "picture", () => this.#again(thrown, () => this.#read()));
       }
     });
   }
@@ -184,16 +178,21 @@ export class Session extends Activity {
         this.end();
       } catch (thrown) {
         turn.state = Failure.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
-        this.fail(thrown, "answer", () => this.regenerate());
+        this.fail(thrown, "answer", () => this.#again(thrown, () => this.regenerate()));
       }
     });
   }
 
-  /** What the engine is about to forget stays readable, under a note that says so. @param {string} note */
+  /** Repeats `step`; where the device itself is in doubt, on a new one.
+   * @param {unknown} thrown @param {() => Promise<void>} step */
+  async #again(thrown, step) {
+    if (["gpu", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.open();
+    if (this.loaded) await step();
+  }
+
+  /** @param {string} note */
   #forget(note) {
-    const turn = this.lastTurn;
-    if (turn?.remembered) this.entries.push(note);
-    for (const entry of this.entries) if (typeof entry !== "string") entry.remembered = false;
+    this.conversation.forget(note);
     if (this.picture) this.picture.seen = null;
   }
 }

@@ -3,6 +3,7 @@
 import { byId, inSeconds, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./types.js").Note} Note */
 /** @typedef {import("./types.js").Turn} Turn */
 
 /** Closer to the end than this counts as reading along, px. */
@@ -11,7 +12,7 @@ const AT_END = 60;
 export class Transcript {
   #list = byId("transcript", HTMLElement);
   #intro = byId("intro", HTMLElement);
-  /** @type {Map<Turn | string, { item: HTMLElement, answer?: HTMLElement, words?: HTMLElement, facts?: HTMLElement }>} */
+  /** @type {Map<Turn | Note, { item: HTMLElement, answer?: HTMLElement, words?: HTMLElement, facts?: HTMLElement }>} */
   #items = new Map();
 
   /** @param {Session} session */
@@ -22,7 +23,7 @@ export class Transcript {
   }
 
   #render() {
-    const { entries } = this.session;
+    const { entries } = this.session.conversation;
     const follows = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < AT_END;
     for (const [entry, { item }] of this.#items) {
       if (entries.includes(entry)) continue;
@@ -30,17 +31,17 @@ export class Transcript {
       this.#items.delete(entry);
     }
     for (const entry of entries) {
-      if (typeof entry === "string") this.#note(entry);
-      else this.#turn(entry);
+      if ("question" in entry) this.#turn(entry);
+      else this.#note(entry);
     }
     this.#intro.hidden = entries.length > 0;
     if (follows) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
-  /** @param {string} note */
+  /** @param {Note} note */
   #note(note) {
     if (this.#items.has(note)) return;
-    const item = make("li", { class: "note", text: note });
+    const item = make("li", { class: "note", text: note.note });
     this.#items.set(note, { item });
     this.#list.append(item);
   }

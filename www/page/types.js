@@ -25,4 +25,6 @@
  * @property {boolean} remembered  the engine holds it
  */
 
+/** @typedef {{ note: string }} Note  what is said between turns */
+
 export {};
