@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use std::collections::HashMap;
 
 mod common;
-use common::{convert, golden_file, gpu_or_skip};
+use common::{convert, golden_file, gpu_or_skip, nmse};
 
 /// Stages must be this close: a few roundings of f32 (2⁻²⁴)² accumulated over two blocks.
 const STAGE_NMSE: f64 = 1e-8;
@@ -41,13 +41,6 @@ impl Golden {
     fn words(&self, name: &str) -> &[u32] {
         &self.1[name]
     }
-}
-
-fn nmse(got: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(got.len(), wanted.len());
-    let square = |x: f64| x * x;
-    let error: f64 = got.iter().zip(wanted).map(|(g, w)| square(f64::from(*g) - f64::from(*w))).sum();
-    error / wanted.iter().map(|w| square(f64::from(*w))).sum::<f64>()
 }
 
 /// Fails unless `got` is close, and prints how close for the table of figures.

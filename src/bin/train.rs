@@ -36,7 +36,7 @@ fn main() -> Result<(), llava_web::error::Error> {
         #[cfg(not(feature = "train"))]
         Command::Run { .. } => Ok(()),
         Command::Show { out } => {
-            use llava_web::train::{draw::draw, scenes::*, questions::*, pixels};
+            use llava_web::train::{draw::draw, pixels, questions::*, scenes::*};
             let mut sheet = image::RgbImage::new(8 * 200, 6 * 200);
             for i in 0..48u64 {
                 let mut rng = scene_rng(5, i);
@@ -44,16 +44,33 @@ fn main() -> Result<(), llava_web::error::Error> {
                 let p = draw(&scene, 192);
                 let sq = pixels::square(&p, if i % 8 < 4 { 192 } else { 96 });
                 let n = if i % 8 < 4 { 192 } else { 96 };
-                for y in 0..n { for x in 0..n {
-                    let k = ((y * n + x) * 3) as usize;
-                    sheet.put_pixel((i % 8) as u32 * 200 + x, (i / 8) as u32 * 200 + y, image::Rgb([sq[k], sq[k+1], sq[k+2]]));
-                }}
-                println!("--- {i} {:?}", scene.objects.iter().map(|o| format!("{} {:?} {:?}", o.phrase(), o.place(), o.colour)).collect::<Vec<_>>());
+                for y in 0..n {
+                    for x in 0..n {
+                        let k = ((y * n + x) * 3) as usize;
+                        sheet.put_pixel(
+                            (i % 8) as u32 * 200 + x,
+                            (i / 8) as u32 * 200 + y,
+                            image::Rgb([sq[k], sq[k + 1], sq[k + 2]]),
+                        );
+                    }
+                }
+                println!(
+                    "--- {i} {:?}",
+                    scene
+                        .objects
+                        .iter()
+                        .map(|o| format!("{} {:?} {:?}", o.phrase(), o.place(), o.colour))
+                        .collect::<Vec<_>>()
+                );
                 for kind in Kind::ALL {
-                    if let Some(c) = conversation(&scene, kind, &mut rng) { println!("{:?}", c); }
+                    if let Some(c) = conversation(&scene, kind, &mut rng) {
+                        println!("{:?}", c);
+                    }
                 }
             }
-            sheet.save(out).map_err(|e| llava_web::error::Error::new(llava_web::error::Kind::Io, "sheet", e.to_string()))?;
+            sheet
+                .save(out)
+                .map_err(|e| llava_web::error::Error::new(llava_web::error::Kind::Io, "sheet", e.to_string()))?;
             Ok(())
         }
     }

@@ -123,7 +123,7 @@ pub fn linear(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::harness::{Case, device};
+    use crate::kernels::harness::Case;
     use crate::quant::{WeightType, quantize};
 
     fn check(kind: WeightType, m: u32, n: u32, k: u32, bias: bool, into: Into, first: u32) {
@@ -145,9 +145,6 @@ mod tests {
 
     #[test]
     fn shader_equals_twin() {
-        if device().is_none() {
-            return;
-        }
         for kind in [WeightType::F32, WeightType::F16, WeightType::Q8, WeightType::Q4] {
             check(kind, 1, 5, 64, false, Into::Fresh, 0);
             check(kind, 1, 130, 96, true, Into::Add, 7);

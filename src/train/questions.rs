@@ -44,9 +44,8 @@ impl Kind {
     ];
     /// As in `questions.jsonl`.
     pub fn name(self) -> &'static str {
-        [
-            "colour", "shape", "existence", "count", "position", "relation", "text", "size", "caption", "followup",
-        ][self as usize]
+        ["colour", "shape", "existence", "count", "position", "relation", "text", "size", "caption", "followup"]
+            [self as usize]
     }
 }
 

@@ -62,3 +62,11 @@ pub fn gpu_or_skip() -> bool {
         }
     }
 }
+
+/// Normalised mean square error `Σ (got − wanted)² / Σ wanted²`.
+pub fn nmse(got: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(got.len(), wanted.len());
+    let square = |x: f64| x * x;
+    let error: f64 = got.iter().zip(wanted).map(|(g, w)| square(f64::from(*g) - f64::from(*w))).sum();
+    error / wanted.iter().map(|w| square(f64::from(*w))).sum::<f64>()
+}
