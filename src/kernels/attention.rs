@@ -71,7 +71,7 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
 pub fn attention(pass: &mut Pass, m: Rows, q: Buf, k: Buf, v: Buf, out: Buf, h: Heads) {
-    assert!(h.heads % h.kv_heads == 0 && h.size % 4 == 0 && h.size <= 256, "attention: heads");
+    assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4) && h.size <= 256, "attention: heads");
     let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
     assert!(q.words.min(out.words) >= u64::from(fixed * h.heads * h.size), "attention: q, out");
     assert!(k.words.min(v.words) >= u64::from(h.kv_heads * h.size), "attention: k, v");

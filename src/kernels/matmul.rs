@@ -85,6 +85,7 @@ pub enum Into {
 ///
 /// # Panics
 /// When a buffer is too small for a fixed number of rows: shapes come from a checked config.
+#[allow(clippy::too_many_arguments)] // the operands of the formula
 pub fn linear(
     pass: &mut Pass,
     m: Rows,
