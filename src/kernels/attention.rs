@@ -65,7 +65,7 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 
 /// Appends attention of `q [T, N, D]` over `k, v [S, N_kv, D]` into `out [T, N, D]`.
 ///
-/// One causal row (a decoding step) takes [`attention_step`](crate::kernels::attention_step), which spreads a
+/// One causal row (a decoding step) takes [`attention_step`], which spreads a
 /// head over a workgroup.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`: every matrix of the model.
 //!
 //! One shader serves one row (a decoding step: mat-vec, bound by the bytes of the weights) and many rows
-//! (prefill, the vision tower: mat-mul, each weight used for [`ROW_TILE`] rows); only the tile differs.
+//! (prefill, the vision tower: mat-mul, each weight used for `ROW_TILE` rows); only the tile differs.
 
 use super::weight::{block_values, code, load_block};
 use super::{Rows, Weight, rows};
