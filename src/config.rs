@@ -220,7 +220,7 @@ fn vision(f: &Fields) -> Result<VisionConfig> {
         hidden_act: activation(f.string("hidden_act", "quick_gelu")?, &f.at("hidden_act"))?,
     };
     ensure!(
-        config.image_size % config.patch_size == 0,
+        config.image_size.is_multiple_of(config.patch_size),
         Config,
         f.at("patch_size"),
         "{} does not divide image_size {}",
@@ -291,7 +291,7 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     f.multiple_of_4("hidden_size", config.hidden_size)?;
     f.multiple_of_4("intermediate_size", config.intermediate_size)?;
     ensure!(
-        config.head_dim % 4 == 0 && config.head_dim <= 256,
+        config.head_dim.is_multiple_of(4) && config.head_dim <= 256,
         Config,
         f.at("head_dim"),
         "{} is not a multiple of 4 up to 256",
@@ -387,12 +387,12 @@ impl<'a> Fields<'a> {
         }
     }
     fn multiple_of_4(&self, key: &str, n: u32) -> Result<()> {
-        ensure!(n % 4 == 0, Config, self.at(key), "{n} is not a multiple of 4");
+        ensure!(n.is_multiple_of(4), Config, self.at(key), "{n} is not a multiple of 4");
         Ok(())
     }
     fn heads(&self, hidden: u32, heads: u32) -> Result<()> {
         ensure!(
-            hidden % heads == 0 && (hidden / heads) % 4 == 0 && hidden / heads <= 256,
+            hidden.is_multiple_of(heads) && (hidden / heads).is_multiple_of(4) && hidden / heads <= 256,
             Config,
             self.at("num_attention_heads"),
             "{hidden} / {heads} heads is not a head size that is a multiple of 4 up to 256"

@@ -110,7 +110,7 @@ impl Device {
     /// When they do not fit or are not whole words: callers check what comes from outside.
     pub fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
         assert!(
-            bytes.len() % 4 == 0 && (word_offset + bytes.len() / 4) as u64 <= buffer.words,
+            bytes.len().is_multiple_of(4) && (word_offset + bytes.len() / 4) as u64 <= buffer.words,
             "upload outside the buffer"
         );
         match &mut self.executor {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Scratch, gpu_or_skip};
+use common::{Scratch, gpu_or_skip, nmse};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Options, Quiet};
 use llava_web::native::{load_directory, read_file};
@@ -18,13 +18,6 @@ fn reference() -> Option<PathBuf> {
         eprintln!("SKIPPED: LLAVA_REFERENCE does not name a folder made by shared/reference/setup.sh");
     }
     path
-}
-
-fn nmse(got: &[f32], wanted: &[f32]) -> f64 {
-    assert_eq!(got.len(), wanted.len());
-    let square = |x: f64| x * x;
-    let error: f64 = got.iter().zip(wanted).map(|(g, w)| square(f64::from(*g) - f64::from(*w))).sum();
-    error / wanted.iter().map(|w| square(f64::from(*w))).sum::<f64>()
 }
 
 fn tensor<T: bytemuck::AnyBitPattern>(file: &SafeTensors, name: &str) -> Vec<T> {

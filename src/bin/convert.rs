@@ -115,7 +115,7 @@ fn check_target(out: &Path, force: bool) -> Result<()> {
     ensure!(out.is_dir(), Io, place(), "is there and is no directory");
     let empty = fs::read_dir(out).map_err(|e| io(out, &e))?.next().is_none();
     let ours = out.join(MANIFEST_FILE).is_file();
-    if !empty && !(force && ours) {
+    if !(empty || force && ours) {
         let what = if ours { "holds an earlier conversion" } else { "is not empty and holds no manifest.json" };
         let hint = if ours { "--force replaces it" } else { "choose another directory" };
         return Err(Error::new(Kind::Io, place(), what).hint(hint));

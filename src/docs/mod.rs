@@ -5,5 +5,8 @@
 #[doc = include_str!("figures.md")]
 pub mod figures {}
 
+#[doc = include_str!("format.md")]
+pub mod format {}
+
 #[doc = include_str!("speed.md")]
 pub mod speed {}

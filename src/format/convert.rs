@@ -10,8 +10,10 @@ use crate::format::manifest::{Files, Layout, MANIFEST_FILE, Manifest, TensorReco
 use crate::format::names::{self, Expected, PATCH_EMBEDDING, Role, Stage};
 use crate::format::safetensors::{Checkpoint, Located, Source};
 use crate::format::shards::{FileRecord, ShardWriter};
+use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
 use crate::quant::{self, WeightType};
+use crate::tokenizer::Tokenizer;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -96,6 +98,9 @@ pub fn convert(
     let preprocessor = source.read("preprocessor_config.json")?;
     let tokenizer = required(source, "tokenizer.json")?;
     let config = Config::parse(&config_json, generation.as_deref())?;
+    // What a loader would refuse later is refused before hours of work.
+    Tokenizer::parse(&tokenizer, &config)?;
+    PreprocessConfig::parse(preprocessor.as_deref(), &config.vision)?;
     let prompt_template = match options.prompt_template {
         Some(template) => template,
         None => template_of(&config_json)?,

@@ -122,8 +122,8 @@ impl TensorRecord {
             }
             Layout::Rows => {
                 ensure!(self.weight_type == WeightType::F32, Manifest, place(), "rows must be f32");
-                let width = self.shape[1..].iter().map(|&n| u64::from(n));
-                let values = width.fold(Some(u64::from(count)), |n, m| n?.checked_mul(m));
+                let mut width = self.shape[1..].iter().map(|&n| u64::from(n));
+                let values = width.try_fold(u64::from(count), |n, m| n.checked_mul(m));
                 match values.and_then(|n| n.checked_mul(4)) {
                     Some(bytes) if bytes > 0 && bytes <= MAX_BINDING => Ok(bytes),
                     _ => crate::fail!(Manifest, place(), "{:?} is empty or exceeds {MAX_BINDING} bytes", self.shape),

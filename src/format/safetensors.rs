@@ -284,7 +284,7 @@ fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     Ok(index.weight_map)
 }
 
-/// One tensor for [`write`]: name, shape, row-major values.
+/// One tensor for [`write()`]: name, shape, row-major values.
 pub type Dump<'a> = (&'a str, &'a [u32], &'a [f32]);
 
 /// Writes f32 tensors as a safetensors file (`--dump`, test checkpoints).

@@ -1,7 +1,7 @@
 //! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`: every matrix of the model.
 //!
 //! One shader serves one row (a decoding step: mat-vec, bound by the bytes of the weights) and many rows
-//! (prefill, the vision tower: mat-mul, each weight used for [`ROW_TILE`] rows); only the tile differs.
+//! (prefill, the vision tower: mat-mul, each weight used for `ROW_TILE` rows); only the tile differs.
 
 use super::weight::{block_values, code, load_block};
 use super::{Rows, Weight, rows};
@@ -85,6 +85,7 @@ pub enum Into {
 ///
 /// # Panics
 /// When a buffer is too small for a fixed number of rows: shapes come from a checked config.
+#[allow(clippy::too_many_arguments)] // the operands of the formula
 pub fn linear(
     pass: &mut Pass,
     m: Rows,
@@ -123,7 +124,7 @@ pub fn linear(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::harness::{Case, device};
+    use crate::kernels::harness::Case;
     use crate::quant::{WeightType, quantize};
 
     fn check(kind: WeightType, m: u32, n: u32, k: u32, bias: bool, into: Into, first: u32) {
@@ -145,9 +146,6 @@ mod tests {
 
     #[test]
     fn shader_equals_twin() {
-        if device().is_none() {
-            return;
-        }
         for kind in [WeightType::F32, WeightType::F16, WeightType::Q8, WeightType::Q4] {
             check(kind, 1, 5, 64, false, Into::Fresh, 0);
             check(kind, 1, 130, 96, true, Into::Add, 7);

@@ -2,7 +2,7 @@
 //!
 //! Each `x.rs` holds, in this order: what is computed, the [`Kernel`](crate::pass::Kernel) with its twin, the
 //! launcher that checks shapes and appends an [`Op`](crate::pass::Op), and tests that run the shader against
-//! the twin. Binding 0 is `Params`, binding 1 is [`Call`](crate::pass::Call), storage starts at 2.
+//! the twin. Binding 0 is `Params`, binding 1 is [`Call`], storage starts at 2.
 
 pub mod activation;
 pub mod attention;

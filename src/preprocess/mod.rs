@@ -1,7 +1,7 @@
 //! Image bytes → pixel values `[3, S, S]`, exactly as PIL and transformers make them.
 //!
-//! decode ([`decode`]) → RGB, upright → square by policy, in the same step as the bicubic resize
-//! ([`resample`]) → `(u8 · rescale_factor − mean) / std`.
+//! decode (`decode`) → RGB, upright → square by policy, in the same step as the bicubic resize
+//! (`resample`) → `(u8 · rescale_factor − mean) / std`.
 //!
 //! # Source
 //! `expand2square` of LLaVA's `mm_utils.py` for [`SquarePolicy::Pad`]; `CLIPImageProcessor` of transformers

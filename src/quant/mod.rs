@@ -108,7 +108,12 @@ impl std::str::FromStr for WeightType {
 pub fn plane_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<(u64, u64)> {
     let multiple = weight_type.k_multiple();
     ensure!(n > 0 && k > 0, Tensor, "matrix", "[{n}, {k}] is empty");
-    ensure!(k % multiple == 0, Tensor, "matrix", "[{n}, {k}] as {weight_type}: {k} is not a multiple of {multiple}");
+    ensure!(
+        k.is_multiple_of(multiple),
+        Tensor,
+        "matrix",
+        "[{n}, {k}] as {weight_type}: {k} is not a multiple of {multiple}"
+    );
     // Two u32 and a factor of 16 can exceed u64 only in u128.
     let bytes = u128::from(n) * u128::from(k / weight_type.block_values()) * u128::from(BLOCK_BYTES);
     let blocks = match u64::try_from(bytes) {
@@ -134,7 +139,7 @@ pub fn stored_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<u64> {
 /// [`Kind::Tensor`] if `k` is no multiple of 4: then nothing fits.
 pub fn widest_fitting(weight_type: WeightType, k: u32) -> Result<WeightType> {
     let mut choices = [weight_type, WeightType::F16, WeightType::F32].into_iter();
-    match choices.find(|t| k > 0 && k % t.k_multiple() == 0) {
+    match choices.find(|t| k > 0 && k.is_multiple_of(t.k_multiple())) {
         Some(found) => Ok(found),
         None => fail!(Tensor, "matrix", "rows of {k} values: not a multiple of 4"),
     }
@@ -191,7 +196,7 @@ pub fn quantize_rows(
     let (n, k, first_row) = (n as usize, k as usize, first_row as usize);
     let here = rows.len() / k;
     ensure!(
-        rows.len() % k == 0 && first_row + here <= n && planes.len() as u64 == block_bytes + scale_bytes,
+        rows.len().is_multiple_of(k) && first_row + here <= n && planes.len() as u64 == block_bytes + scale_bytes,
         Tensor,
         "matrix",
         "{} values from row {first_row} on, for planes of {} bytes, do not fit [{n}, {k}]",

@@ -46,7 +46,12 @@ fn plot(path: &Path, name: &str, points: &[(f64, f64)]) -> std::result::Result<(
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..last, (low * 0.9..high * 1.1).log_scale())
         .map_err(text)?;
-    chart.configure_mesh().light_line_style(TRANSPARENT).x_label_formatter(&|x| format!("{x:.0}")).draw().map_err(text)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .draw()
+        .map_err(text)?;
     chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE)).map_err(text)?;
     area.present().map_err(text)
 }

@@ -112,9 +112,8 @@ impl Rope {
         let table = |f: fn(f32) -> f32| -> Matrix {
             let by_position: Vec<f32> = (0..longest)
                 .flat_map(|p| {
-                    let row: Vec<f32> = (0..size)
-                        .map(|d| f(p as f32 * 10000f32.powf(-((d % half) as f32) / half as f32)))
-                        .collect();
+                    let row: Vec<f32> =
+                        (0..size).map(|d| f(p as f32 * 10000f32.powf(-((d % half) as f32) / half as f32))).collect();
                     row.repeat(heads)
                 })
                 .collect();
@@ -165,7 +164,12 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
     }
     let n = b.images * b.branches;
     let (far, far_sum) = weigh(split_heads(qb.clone(), b.images, heads), kp, vp, masks.hidden.clone());
-    let near = weigh(split_heads(qb, n, heads), split_heads(kb, n, heads), split_heads(vb, n, heads), Some(masks.branch.clone()));
+    let near = weigh(
+        split_heads(qb, n, heads),
+        split_heads(kb, n, heads),
+        split_heads(vb, n, heads),
+        Some(masks.branch.clone()),
+    );
     // `[.., N, .., D]` of both, brought to `[rows, N, D]`.
     let size = h / heads;
     let rows = n * b.length;
@@ -179,7 +183,16 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
 ///
 /// # Shapes
 /// → `[rows, H]`.
-fn hidden_at(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Matrix, rows: &[i32], masks: &Masks, positions: &[usize], device: &Device) -> Matrix {
+fn hidden_at(
+    p: &Leaves,
+    s: &ModelShape,
+    b: &DialogueBatch,
+    prefix: Matrix,
+    rows: &[i32],
+    masks: &Masks,
+    positions: &[usize],
+    device: &Device,
+) -> Matrix {
     let tp = prefix.dims()[0] / b.images;
     let embed = p.get(&format!("{LM}.embed_tokens.weight"));
     let mut x = prefix;

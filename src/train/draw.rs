@@ -27,8 +27,7 @@ pub fn draw(scene: &Scene, side: u32) -> Picture {
     let [width, height] = scene.extent.map(|e| (e * side as f32).round() as u32);
     let mut canvas = vec![0u8; 0];
     paint_background(&mut canvas, width, height, &scene.background, &mut rng);
-    let Some(mut pixmap) =
-        tiny_skia::IntSize::from_wh(width, height).and_then(|size| Pixmap::from_vec(canvas, size))
+    let Some(mut pixmap) = tiny_skia::IntSize::from_wh(width, height).and_then(|size| Pixmap::from_vec(canvas, size))
     else {
         return Picture { width: 1, height: 1, rgb: vec![0; 3] };
     };
@@ -73,10 +72,7 @@ fn paint(object: &Object, rng: &mut ChaCha8Rng) -> Paint<'static> {
 
 fn paint_object(pixmap: &mut Pixmap, object: &Object, scene: &Scene, side: f32, rng: &mut ChaCha8Rng) {
     let paint = paint(object, rng);
-    let centre = [
-        object.centre[0] * scene.extent[0] * side,
-        object.centre[1] * scene.extent[1] * side,
-    ];
+    let centre = [object.centre[0] * scene.extent[0] * side, object.centre[1] * scene.extent[1] * side];
     match object.thing {
         Thing::Shape(shape) => {
             let radius = object.half[0] * side;
@@ -120,8 +116,18 @@ fn outline(shape: Shape) -> Vec<[f32; 2]> {
         Shape::Cross => {
             let (a, b) = (0.3, 0.95);
             vec![
-                [-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a],
-                [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a],
+                [-a, -b],
+                [a, -b],
+                [a, -a],
+                [b, -a],
+                [b, a],
+                [a, a],
+                [a, b],
+                [-a, b],
+                [-a, a],
+                [-b, a],
+                [-b, -a],
+                [-a, -a],
             ]
         }
         Shape::Diamond => vec![[0.0, -1.0], [0.7, 0.0], [0.0, 1.0], [-0.7, 0.0]],
@@ -190,12 +196,8 @@ fn paint_shape(
             centre[1] + inner * (x * turn.sin() + y * turn.cos()),
         ];
     }
-    let stroke = Stroke {
-        width: brush * radius,
-        line_cap: LineCap::Round,
-        line_join: LineJoin::Round,
-        ..Stroke::default()
-    };
+    let stroke =
+        Stroke { width: brush * radius, line_cap: LineCap::Round, line_join: LineJoin::Round, ..Stroke::default() };
     let Some(closed) = path_of(&points, true) else { return };
     let identity = Transform::identity();
     if !outlined {
@@ -218,7 +220,14 @@ fn paint_shape(
 }
 
 /// Fills a path with parallel brush strokes that leave gaps.
-fn scribble(pixmap: &mut Pixmap, path: &Path, centre: [f32; 2], radius: f32, paint: &Paint<'static>, rng: &mut ChaCha8Rng) {
+fn scribble(
+    pixmap: &mut Pixmap,
+    path: &Path,
+    centre: [f32; 2],
+    radius: f32,
+    paint: &Paint<'static>,
+    rng: &mut ChaCha8Rng,
+) {
     let Some(mut mask) = tiny_skia::Mask::new(pixmap.width(), pixmap.height()) else { return };
     mask.fill_path(path, FillRule::Winding, true, Transform::identity());
     let angle: f32 = rng.random_range(0.0..PI);
@@ -241,7 +250,14 @@ fn scribble(pixmap: &mut Pixmap, path: &Path, centre: [f32; 2], radius: f32, pai
 }
 
 /// Text in an 8×8 bitmap face, `height` pixels tall; the dots are squares or overlapping discs.
-fn paint_text(pixmap: &mut Pixmap, text: &str, centre: [f32; 2], height: f32, paint: &Paint<'static>, rng: &mut ChaCha8Rng) {
+fn paint_text(
+    pixmap: &mut Pixmap,
+    text: &str,
+    centre: [f32; 2],
+    height: f32,
+    paint: &Paint<'static>,
+    rng: &mut ChaCha8Rng,
+) {
     let dot = height / 8.0;
     let round = rng.random_bool(0.4);
     let grow = if round { rng.random_range(0.62..0.8f32) } else { rng.random_range(0.5..0.6f32) } * dot;

@@ -114,17 +114,14 @@ fn blank(png: &[u8]) -> std::result::Result<Vec<u8>, String> {
 /// The table in Markdown.
 pub fn table(rows: &BTreeMap<Kind, Row>) -> String {
     let cell = |score: Score| if score.all == 0 { "–".to_owned() } else { format!("{:.1}", score.percent()) };
-    let mut text = String::from(
-        "| question | n | model % | picture blanked % | commonest answer % |\n|---|---|---|---|---|\n",
-    );
+    let mut text =
+        String::from("| question | n | model % | picture blanked % | commonest answer % |\n|---|---|---|---|---|\n");
     let mut total = Row::default();
     for (kind, row) in rows {
         let Row { model, blank, commonest } = *row;
         let name = kind.name();
         text += &format!("| {name} | {} | {} | {} | {} |\n", model.all, cell(model), cell(blank), cell(commonest));
-        for (sum, score) in
-            [(&mut total.model, model), (&mut total.blank, blank), (&mut total.commonest, commonest)]
-        {
+        for (sum, score) in [(&mut total.model, model), (&mut total.blank, blank), (&mut total.commonest, commonest)] {
             sum.right += score.right;
             sum.all += score.all;
         }

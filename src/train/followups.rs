@@ -1,6 +1,7 @@
 //! Conversations of two turns, where the second question leans on the first.
 
-use super::questions::{Kind, Qa, at_place, count, name, spelling};
+use super::presence::count;
+use super::questions::{Kind, Qa, at_place, name, spelling};
 use super::scenes::{Object, Scene, Size};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -51,8 +52,7 @@ fn about_it(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Vec<Qa>> {
     let ask_colour = rng.random_bool(0.4);
     let name = name(scene, object, !ask_colour, rng)?;
     let a = super::questions::article(&name);
-    let first =
-        Qa::new(Kind::Followup, format!("Is there {a} {name}?"), "Yes", format!("Yes, there is {a} {name}."))?;
+    let first = Qa::new(Kind::Followup, format!("Is there {a} {name}?"), "Yes", format!("Yes, there is {a} {name}."))?;
     let second = if ask_colour {
         let colour = object.colour.name();
         Qa::new(Kind::Followup, format!("What {} is it?", spelling(rng)), colour, format!("It is {colour}."))

@@ -16,6 +16,7 @@ pub mod engine_answerer;
 pub mod eval;
 mod followups;
 pub mod pixels;
+mod presence;
 pub mod questions;
 mod relations;
 pub mod scenes;

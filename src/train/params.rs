@@ -161,7 +161,8 @@ impl Params {
             .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)))
             .collect::<std::result::Result<_, safetensors::SafeTensorError>>();
         let meta = std::collections::HashMap::from([("note".to_owned(), note.to_owned())]);
-        let bytes = safetensors::serialize(views.map_err(|e| io(e.to_string()))?, Some(meta)).map_err(|e| io(e.to_string()))?;
+        let bytes =
+            safetensors::serialize(views.map_err(|e| io(e.to_string()))?, Some(meta)).map_err(|e| io(e.to_string()))?;
         let partial = path.with_extension("partial");
         std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| io(e.to_string()))
     }

@@ -13,7 +13,7 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 /// CLIP's channel means and deviations (of values in 0–1), and the means as bytes for padding.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// CLIP's channel deviations.
-pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 const PAD: [u8; 3] = [122, 116, 104];
 
 /// Pads to a square with the mean colour and resizes (bicubic, a = −0.5, as Pillow does).

@@ -152,10 +152,16 @@ impl Session {
 
     fn dialogue(&mut self, recipe: &Recipe, stage: Stage, path: &Path, progress: Progress) -> Result<()> {
         let source = self.source(stage, TRAIN_SEED | self.plan.seed);
-        self.stage(recipe, path, progress, move |i| source.batch(i), |leaves, shape, batch, device| {
-            let tokens = batch.ids.len() + batch.images * shape.patches();
-            (decoder::loss(leaves, shape, batch, device), Vec::new(), tokens)
-        })
+        self.stage(
+            recipe,
+            path,
+            progress,
+            move |i| source.batch(i),
+            |leaves, shape, batch, device| {
+                let tokens = batch.ids.len() + batch.images * shape.patches();
+                (decoder::loss(leaves, shape, batch, device), Vec::new(), tokens)
+            },
+        )
     }
 
     /// Batches of one stage from the scenes of `seed`.
@@ -225,8 +231,10 @@ impl Session {
             _ => return Ok(()),
         };
         let scores = self.validate(stage, 24)?;
-        let line: Vec<String> =
-            scores.iter().map(|(kind, (right, all))| format!("{} {:.1}", kind.name(), *right as f64 * 100.0 / *all as f64)).collect();
+        let line: Vec<String> = scores
+            .iter()
+            .map(|(kind, (right, all))| format!("{} {:.1}", kind.name(), *right as f64 * 100.0 / *all as f64))
+            .collect();
         println!("{name} step {} validation: {}", progress.step, line.join(", "));
         Ok(())
     }

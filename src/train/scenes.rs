@@ -73,16 +73,8 @@ pub enum Colour {
 
 impl Colour {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Red,
-        Self::Orange,
-        Self::Yellow,
-        Self::Green,
-        Self::Blue,
-        Self::Purple,
-        Self::Black,
-        Self::White,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Red, Self::Orange, Self::Yellow, Self::Green, Self::Blue, Self::Purple, Self::Black, Self::White];
 
     /// Its name in questions and answers.
     pub fn name(self) -> &'static str {
@@ -342,7 +334,8 @@ fn background(rng: &mut ChaCha8Rng) -> Background {
         6 => grey(rng.random_range(10.0..60.0)),
         _ => std::array::from_fn(|_| rng.random_range(165.0..250.0)),
     };
-    let to = if rng.random_bool(0.2) { from.map(|v| (v + rng.random_range(-40.0..40.0)).clamp(0.0, 255.0)) } else { from };
+    let to =
+        if rng.random_bool(0.2) { from.map(|v| (v + rng.random_range(-40.0..40.0)).clamp(0.0, 255.0)) } else { from };
     let noise = if rng.random_bool(0.25) { rng.random_range(2.0..16.0) } else { 0.0 };
     Background { from, to, angle: rng.random_range(0.0..std::f32::consts::TAU), noise }
 }

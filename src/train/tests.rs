@@ -153,7 +153,8 @@ fn the_tokenizer_gives_back_what_it_was_given() {
         Ok(tokenizer) => tokenizer,
         Err(e) => panic!("{e}"),
     };
-    for text in ["What colour is the circle?", " The word is cat.", "\nnaïve 日本 🦀 ASSISTANT:", "  two  spaces "] {
+    for text in ["What colour is the circle?", " The word is cat.", "\nnaïve 日本 🦀 ASSISTANT:", "  two  spaces "]
+    {
         let ids = vocabulary::encode(&tokenizer, text).unwrap_or_default();
         assert_eq!(tokenizer.decode(&ids, false).unwrap_or_default(), text);
     }

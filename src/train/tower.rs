@@ -161,8 +161,7 @@ fn embed_texts(p: &Leaves, s: &ModelShape, texts: &Texts, device: &Device) -> Ma
         })
         .collect();
     let share: Tensor<3> = Tensor::from_data(TensorData::new(share, [n, 1, t]), device);
-    let positions: Tensor<3> =
-        p.get(&format!("{TEXT}.position_embed")).slice([0..t, 0..c]).reshape([1, t, c]);
+    let positions: Tensor<3> = p.get(&format!("{TEXT}.position_embed")).slice([0..t, 0..c]).reshape([1, t, c]);
     let x = (module::embedding(p.get(&format!("{TEXT}.embed")), ids) + positions).reshape([n * t, c]);
     let x = clip_block(p, &format!("{TEXT}.layer"), x, n, s.vision_heads, Some(mask));
     let mean: Tensor<3> = share.matmul(x.reshape([n, t, c]));

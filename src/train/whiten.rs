@@ -5,8 +5,8 @@
 //! `(x − mean) · basis`, with unit variance in every direction; the export folds mean and basis into that
 //! layer, so that the checkpoint is an ordinary LLaVA.
 
-use super::dialogue_batches::Source;
 use super::decoder::Sight;
+use super::dialogue_batches::Source;
 use super::params::{Matrix, Params, floats};
 use super::shape::ModelShape;
 use super::tower;
@@ -112,8 +112,7 @@ mod tests {
     fn the_basis_whitens() {
         // Σ = A · Aᵀ; with B = L⁻ᵀ, Bᵀ Σ B is the identity.
         let a = [2.0, 0.0, 0.0, 1.0, 3.0, 0.0, -1.0, 0.5, 0.2f64];
-        let sigma: Vec<f64> =
-            (0..9).map(|i| (0..3).map(|k| a[i / 3 * 3 + k] * a[i % 3 * 3 + k]).sum()).collect();
+        let sigma: Vec<f64> = (0..9).map(|i| (0..3).map(|k| a[i / 3 * 3 + k] * a[i % 3 * 3 + k]).sum()).collect();
         let b = inverse_transpose(&cholesky(sigma.clone(), 3), 3);
         for i in 0..3 {
             for j in 0..3 {

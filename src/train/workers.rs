@@ -29,7 +29,10 @@ impl Workers {
     /// [`Kind::OutOfMemory`] when a thread cannot be started.
     pub fn new(n: usize) -> Result<Self> {
         let pool = |_| {
-            ThreadPoolBuilder::new().num_threads(1).stack_size(16 << 20).build()
+            ThreadPoolBuilder::new()
+                .num_threads(1)
+                .stack_size(16 << 20)
+                .build()
                 .map_err(|e| Error::new(Kind::OutOfMemory, "threads", e.to_string()))
         };
         Ok(Self((0..n.max(1)).map(pool).collect::<Result<_>>()?))
@@ -55,10 +58,7 @@ impl Workers {
 }
 
 /// Batches `first`, `first + 1`, … made ahead on a thread of their own.
-pub fn ahead<B: Send + 'static>(
-    first: u64,
-    make: impl Fn(u64) -> Result<B> + Send + 'static,
-) -> Receiver<Result<B>> {
+pub fn ahead<B: Send + 'static>(first: u64, make: impl Fn(u64) -> Result<B> + Send + 'static) -> Receiver<Result<B>> {
     let (send, receive) = sync_channel(4);
     std::thread::spawn(move || {
         // Ends when the receiver is dropped.

@@ -54,7 +54,7 @@ export async function serve(root = www, more = []) {
   return {
     url: /** @type {string} */ (url),
     async stop() {
-      if (child.exitCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, "exit");
       child.kill();
       await gone;

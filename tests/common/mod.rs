@@ -38,9 +38,14 @@ impl Drop for Scratch {
 
 /// Converts a golden checkpoint with the real program, tower and decoder alike.
 pub fn convert(model: &str, quant: &str) -> Scratch {
-    let scratch = Scratch::new(&format!("{model}-{quant}"));
+    convert_directory(&golden(model), quant)
+}
+
+/// Converts any checkpoint like that.
+pub fn convert_directory(source: &std::path::Path, quant: &str) -> Scratch {
+    let scratch = Scratch::new(quant);
     let output = Command::new(env!("CARGO_BIN_EXE_convert"))
-        .arg(golden(model))
+        .arg(source)
         .arg(scratch.path())
         .args(["--quant", quant, "--vision-quant", quant, "--embed-quant", quant])
         .output()
@@ -61,4 +66,12 @@ pub fn gpu_or_skip() -> bool {
             false
         }
     }
+}
+
+/// Normalised mean square error `Σ (got − wanted)² / Σ wanted²`.
+pub fn nmse(got: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(got.len(), wanted.len());
+    let square = |x: f64| x * x;
+    let error: f64 = got.iter().zip(wanted).map(|(g, w)| square(f64::from(*g) - f64::from(*w))).sum();
+    error / wanted.iter().map(|w| square(f64::from(*w))).sum::<f64>()
 }

@@ -12,6 +12,8 @@ const AT_END = 60;
 export class Transcript {
   #list = byId("transcript", HTMLElement);
   #intro = byId("intro", HTMLElement);
+  /** The reader is at the end and wants to stay there. */
+  #follows = true;
   /** @type {Map<Turn | Note, { item: HTMLElement, answer?: HTMLElement, words?: HTMLElement, facts?: HTMLElement }>} */
   #items = new Map();
 
@@ -20,11 +22,15 @@ export class Transcript {
     this.session = session;
     session.addEventListener("change", () => this.#render());
     session.addEventListener("progress", () => this.#render());
+    this.#list.addEventListener("scroll", () => {
+      this.#follows = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < AT_END;
+    });
+    // An error below takes room from the list: the end stays in sight.
+    new ResizeObserver(() => this.#follow()).observe(this.#list);
   }
 
   #render() {
     const { entries } = this.session.conversation;
-    const follows = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < AT_END;
     for (const [entry, { item }] of this.#items) {
       if (entries.includes(entry)) continue;
       item.remove();
@@ -35,7 +41,11 @@ export class Transcript {
       else this.#note(entry);
     }
     this.#intro.hidden = entries.length > 0;
-    if (follows) this.#list.scrollTop = this.#list.scrollHeight;
+    this.#follow();
+  }
+
+  #follow() {
+    if (this.#follows) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   /** @param {Note} note */
