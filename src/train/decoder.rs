@@ -179,20 +179,19 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
     Tensor::cat(vec![prefix, (sum / weight).reshape([rows, h])], 0)
 }
 
-/// Hidden states after the last norm at the given rows of the branches.
+/// What a batch's conversations continue from.
+struct Prefix {
+    rows: Matrix,
+    masks: Masks,
+    positions: Vec<usize>,
+}
+
+/// Hidden states after the last norm at the batch's `rows`.
 ///
 /// # Shapes
 /// → `[rows, H]`.
-fn hidden_at(
-    p: &Leaves,
-    s: &ModelShape,
-    b: &DialogueBatch,
-    prefix: Matrix,
-    rows: &[i32],
-    masks: &Masks,
-    positions: &[usize],
-    device: &Device,
-) -> Matrix {
+fn hidden(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Prefix, device: &Device) -> Matrix {
+    let Prefix { rows: prefix, masks, positions } = prefix;
     let tp = prefix.dims()[0] / b.images;
     let embed = p.get(&format!("{LM}.embed_tokens.weight"));
     let mut x = prefix;
@@ -201,18 +200,18 @@ fn hidden_at(
         let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(b.ids.clone(), [1, n]), device);
         x = Tensor::cat(vec![x, module::embedding(embed, ids).reshape([n, s.hidden])], 0);
     }
-    let rope = Rope::new(s, positions, device);
+    let rope = Rope::new(s, &positions, device);
     for i in 0..s.layers {
         let name = format!("{LM}.layers.{i}");
         let normed = rms_norm(p, &format!("{name}.input_layernorm"), x.clone());
         let project = |which: &str| linear(p, &format!("{name}.self_attn.{which}_proj"), normed.clone(), false);
         let scale = 1.0 / (rope.size as f32).sqrt();
         let (q, k) = (rope.apply(project("q").mul_scalar(scale)), rope.apply(project("k")));
-        let mut mixed = attend(q, k, project("v"), s, b, tp, masks);
+        let mut mixed = attend(q, k, project("v"), s, b, tp, &masks);
         if i + 1 == s.layers {
             // After the last attention only the rows that are asked for matter.
-            let at: Vec<i32> = rows.iter().map(|r| r + (b.images * tp) as i32).collect();
-            let at = Tensor::<1, Int>::from_data(TensorData::new(at, [rows.len()]), device);
+            let at: Vec<i32> = b.rows.iter().map(|r| r + (b.images * tp) as i32).collect();
+            let at = Tensor::<1, Int>::from_data(TensorData::new(at, [b.rows.len()]), device);
             (x, mixed) = (x.select(0, at.clone()), mixed.select(0, at));
         }
         x = x + linear(p, &format!("{name}.self_attn.o_proj"), mixed, false);
@@ -225,8 +224,8 @@ fn hidden_at(
     rms_norm(p, &format!("{LM}.norm"), x)
 }
 
-/// The prefix's rows, its masks, and the position of every row.
-fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> (Matrix, Masks, Vec<usize>) {
+/// Embeds what stands before the conversations; the position of every row, theirs included.
+fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Prefix {
     let (h, lead) = (s.hidden, b.lead.len());
     let embed = |ids: Vec<i32>| -> Matrix {
         let n = ids.len();
@@ -257,13 +256,12 @@ fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> (Ma
         (0..b.branches).for_each(|_| positions.extend(lead + n..lead + n + b.length));
     }
     let masks = Masks { prefix: causal(tp, device), hidden, branch: causal(b.length.max(1), device) };
-    (rows, masks, positions)
+    Prefix { rows, masks, positions }
 }
 
 /// Logits `[rows, V]` at the batch's `rows`.
 pub fn logits(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Matrix {
-    let (rows, masks, positions) = prefix(p, s, b, device);
-    hidden_at(p, s, b, rows, &b.rows, &masks, &positions, device).matmul(p.get(HEAD))
+    hidden(p, s, b, prefix(p, s, b, device), device).matmul(p.get(HEAD))
 }
 
 /// Mean cross-entropy over the answers' tokens.

@@ -37,6 +37,8 @@ pub mod dialogue_batches;
 pub mod export;
 #[cfg(feature = "train")]
 mod layers;
+#[cfg(all(test, feature = "train"))]
+mod learning_tests;
 #[cfg(feature = "train")]
 pub mod params;
 #[cfg(feature = "train")]

@@ -223,7 +223,13 @@ impl Session {
     /// Appends the curve to `curve-*.tsv` and prints the validation scores of the stages that have them.
     fn report(&self, name: &str, progress: &Progress) -> Result<()> {
         let path = self.plan.out.join(format!("curve-{name}.tsv"));
-        let lines: String = progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n")).collect();
+        // What an earlier run of the stage wrote stays in front.
+        let first = progress.curve.first().map_or(u64::MAX, |(step, _)| *step);
+        let before = |line: &&str| line.split('\t').next().and_then(|s| s.parse().ok()).is_some_and(|s: u64| s < first);
+        let earlier = std::fs::read_to_string(&path).unwrap_or_default();
+        let earlier = earlier.lines().filter(before).map(|line| format!("{line}\n"));
+        let lines: String =
+            earlier.chain(progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n"))).collect();
         std::fs::write(&path, lines).map_err(io(&path))?;
         let stage = match name {
             "text" => Stage::Text,
