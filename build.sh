@@ -92,7 +92,8 @@ need_chromium() {
 # Native GPU tests need a Vulkan driver; a software one will do.
 need_vulkan() {
     local swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
-    if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1; then install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers; fi
+    [ "$(uname)" = Linux ] || return 0
+    [[ $(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) == *libvulkan.so.1* ]] || install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers
     [ -z "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ] || return 0
     compgen -G "/usr/share/vulkan/icd.d/*.json" >/dev/null && return
     if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi
