@@ -13,7 +13,7 @@ use safetensors::SafeTensors;
 use std::collections::HashMap;
 
 mod common;
-use common::{convert, golden_file, gpu_or_skip, nmse};
+use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse};
 
 /// Stages must be this close: a few roundings of f32 (2⁻²⁴)² accumulated over two blocks.
 const STAGE_NMSE: f64 = 1e-8;
@@ -160,6 +160,68 @@ fn gpu_quantised_equals_transformers_on_the_same_weights() {
         check("gqa", "q8", BackendChoice::Gpu);
         check("gqa", "f16", BackendChoice::Gpu);
     }
+}
+
+/// A copy of the golden checkpoint with `config.json` changed, converted to f32.
+fn convert_changed(model: &str, change: impl FnOnce(&mut serde_json::Value)) -> Scratch {
+    let source = Scratch::new("changed");
+    std::fs::create_dir_all(source.path()).unwrap();
+    for file in ["model.safetensors", "tokenizer.json", "preprocessor_config.json"] {
+        std::fs::write(source.path().join(file), golden_file(&format!("{model}/{file}"))).unwrap();
+    }
+    let mut config = serde_json::from_slice(&golden_file(&format!("{model}/config.json"))).unwrap();
+    change(&mut config);
+    std::fs::write(source.path().join("config.json"), config.to_string()).unwrap();
+    convert_directory(source.path(), "f32")
+}
+
+#[test]
+fn every_layer_and_strategy_of_the_tower_can_be_selected() {
+    let golden = Golden::read("mha");
+    let pixel_values = golden.floats("wide.pixel_values");
+    for (layer, state) in [(-1, 3), (-2, 2), (1, 1), (0, 0)] {
+        for strategy in ["default", "full"] {
+            let directory = convert_changed("mha", |config| {
+                config["vision_feature_layer"] = layer.into();
+                config["vision_feature_select_strategy"] = strategy.into();
+            });
+            let mut model = block_on(load(directory.path(), BackendChoice::Cpu));
+            let (features, _) = block_on(model.stages(pixel_values)).unwrap();
+            let wanted = golden.floats(&format!("hidden.{state}"));
+            let class_row = if strategy == "full" { 0 } else { model.config.vision.hidden_size as usize };
+            close(&format!("layer {layer} {strategy}"), &features, &wanted[class_row..], STAGE_NMSE);
+        }
+    }
+}
+
+#[test]
+fn the_linear_connector_is_one_matrix() {
+    let checkpoint = golden_file("mha/model.safetensors");
+    let checkpoint = SafeTensors::deserialize(&checkpoint).unwrap();
+    let half = |name: &str| -> Vec<f32> {
+        let bytes = checkpoint.tensor(&format!("multi_modal_projector.linear_1.{name}")).unwrap().data();
+        bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+    };
+    let (weight, bias) = (half("weight"), half("bias"));
+    let source = Scratch::new("linear");
+    std::fs::create_dir_all(source.path()).unwrap();
+    let kept: Vec<_> = checkpoint.tensors().into_iter().filter(|(name, _)| !name.contains("linear_2")).collect();
+    std::fs::write(source.path().join("model.safetensors"), safetensors::serialize(kept, None).unwrap()).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&golden_file("mha/config.json")).unwrap();
+    config["mm_projector_type"] = "linear".into();
+    std::fs::write(source.path().join("config.json"), config.to_string()).unwrap();
+    std::fs::write(source.path().join("tokenizer.json"), golden_file("mha/tokenizer.json")).unwrap();
+    let directory = convert_directory(source.path(), "f32");
+    let mut model = block_on(load(directory.path(), BackendChoice::Cpu));
+    let golden = Golden::read("mha");
+    let (features, embeds) = block_on(model.stages(golden.floats("wide.pixel_values"))).unwrap();
+    let c = model.config.vision.hidden_size as usize;
+    let row = |x: &[f32]| -> Vec<f32> {
+        let output = |(w, b): (&[f32], &f32)| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + b;
+        weight.chunks_exact(c).zip(&bias).map(output).collect()
+    };
+    let wanted: Vec<f32> = features.chunks_exact(c).flat_map(row).collect();
+    close("linear connector", &embeds, &wanted, STAGE_NMSE);
 }
 
 #[test]

@@ -108,7 +108,12 @@ impl std::str::FromStr for WeightType {
 pub fn plane_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<(u64, u64)> {
     let multiple = weight_type.k_multiple();
     ensure!(n > 0 && k > 0, Tensor, "matrix", "[{n}, {k}] is empty");
-    ensure!(k.is_multiple_of(multiple), Tensor, "matrix", "[{n}, {k}] as {weight_type}: {k} is not a multiple of {multiple}");
+    ensure!(
+        k.is_multiple_of(multiple),
+        Tensor,
+        "matrix",
+        "[{n}, {k}] as {weight_type}: {k} is not a multiple of {multiple}"
+    );
     // Two u32 and a factor of 16 can exceed u64 only in u128.
     let bytes = u128::from(n) * u128::from(k / weight_type.block_values()) * u128::from(BLOCK_BYTES);
     let blocks = match u64::try_from(bytes) {

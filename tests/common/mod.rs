@@ -38,9 +38,14 @@ impl Drop for Scratch {
 
 /// Converts a golden checkpoint with the real program, tower and decoder alike.
 pub fn convert(model: &str, quant: &str) -> Scratch {
-    let scratch = Scratch::new(&format!("{model}-{quant}"));
+    convert_directory(&golden(model), quant)
+}
+
+/// Converts any checkpoint like that.
+pub fn convert_directory(source: &std::path::Path, quant: &str) -> Scratch {
+    let scratch = Scratch::new(quant);
     let output = Command::new(env!("CARGO_BIN_EXE_convert"))
-        .arg(golden(model))
+        .arg(source)
         .arg(scratch.path())
         .args(["--quant", quant, "--vision-quant", quant, "--embed-quant", quant])
         .output()

@@ -9,7 +9,7 @@ Needs: torch 2.15.0, transformers 5.23.0, safetensors 0.8.0, tokenizers 0.23.3, 
 
 So an f32 engine, and the quantised engine of the same type, must both reproduce these results to rounding.
 Each model folder holds the checkpoint (f16), and golden.safetensors: pixel_values, image_features (tower output at
-the selected layer), image_embeds (connector output), and per case CASE.ids, CASE.logits [T, V], CASE.greedy [32],
+the selected layer), image_embeds (connector output), hidden.N (of `wide`, every layer), and per case CASE.ids, CASE.logits [T, V], CASE.greedy [32],
 CASE.margin [32] (distance between the two best logits), CASE.step_logits [32, V]. cases.json has prompts and versions.
 """
 import json, os, sys, zlib
@@ -134,7 +134,10 @@ def golden(folder, images):
     pixels = {n: torch.from_numpy(np.asarray(processor(images=i, return_tensors="np")["pixel_values"], np.float32)) for n, i in images.items()}
     config, out, cases = model.config, {}, {}
     for name, value in pixels.items():
-        hidden = model.model.vision_tower(value, output_hidden_states=True).hidden_states[-2]
+        states = model.model.vision_tower(value, output_hidden_states=True).hidden_states
+        if name == "wide":  # every layer that vision_feature_layer can name, with the class row
+            out |= {f"hidden.{i}": state[0] for i, state in enumerate(states)}
+        hidden = states[-2]
         features = hidden[:, 1:] if config.vision_feature_select_strategy == "default" else hidden
         out |= {f"{name}.pixel_values": value[0], f"{name}.image_features": features[0], f"{name}.image_embeds": model.model.multi_modal_projector(features)[0]}
     for case, (prompt, names) in CASES.items():
