@@ -1,77 +1,206 @@
 //! Data, training and examination of the small model.
+//!
+//! `data` and `eval` are in every build; `run`, `export` and `curves` need Burn:
+//! `cargo build --release --features train --bin train`.
 
-use clap::Parser;
+use clap::{Args, Parser};
+use llava_web::device::BackendChoice;
+use llava_web::error::{Error, Kind, Result};
+use llava_web::train::{dataset, engine_answerer::EngineAnswerer, eval};
 use std::path::PathBuf;
 
 #[derive(Parser)]
+#[command(about = "Makes data for the small model, trains it, examines it")]
 enum Command {
-    /// Train
-    Run {
+    /// Writes scenes as PNG with questions.jsonl
+    Data {
+        /// Data set; below 2^63 (the others are for training)
+        #[arg(long)]
+        seed: u64,
+        /// Scenes
+        #[arg(long)]
+        count: u64,
+        /// Folder to write
         #[arg(long)]
         out: PathBuf,
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Minutes of: tower, text, stage 1, stage 2
-        #[arg(long, value_delimiter = ',', num_args = 4, default_values_t = [35.0, 8.0, 3.0, 40.0])]
-        minutes: Vec<f64>,
-        #[arg(long, default_value_t = 2)]
-        workers: usize,
-        /// Stages to run now
-        #[arg(long, value_delimiter = ',', default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
-        stages: Vec<String>,
     },
-    /// Draw
-    Show { out: PathBuf },
+    /// Answers the questions of a data set and prints the table
+    Eval(EvalArgs),
+    /// Trains: tokenizer, tower, text, stage 1, stage 2; resumes where it stopped
+    Run(RunArgs),
+    /// Writes the trained model in the llava-hf layout
+    Export {
+        /// Folder of `train run`
+        #[arg(long)]
+        run: PathBuf,
+        /// Folder to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Also write Burn's logits for one question, for tests/golden/check_export.py
+        #[arg(long)]
+        check: Option<PathBuf>,
+    },
+    /// Draws the loss curves
+    Curves {
+        /// Folder of `train run`
+        #[arg(long)]
+        run: PathBuf,
+        /// Folder to write
+        #[arg(long, default_value = "src/docs")]
+        out: PathBuf,
+    },
 }
 
-fn main() -> Result<(), llava_web::error::Error> {
-    match Command::parse() {
-        #[cfg(feature = "train")]
-        Command::Run { out, seed, minutes, workers, stages } => {
-            use llava_web::train::{progress::Budget, run::*};
-            let budgets = std::array::from_fn(|i| Budget::Seconds(minutes[i] * 60.0));
-            let plan = Plan { out, seed, workers, stages, budgets, batches: [16, 8] };
-            Session::open(plan)?.train()
+#[derive(Args)]
+struct EvalArgs {
+    /// Model to examine: our shards directory
+    #[arg(long, required_unless_present = "run")]
+    model: Option<PathBuf>,
+    /// Instead: folder of `train run`, answered by Burn in f32
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Folder of `train data`
+    #[arg(long)]
+    data: PathBuf,
+    /// gpu or cpu
+    #[arg(long, default_value = "cpu")]
+    backend: String,
+    /// At most so many questions
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Also ask with the picture blanked
+    #[arg(long)]
+    blank: bool,
+    /// Print wrong answers
+    #[arg(long)]
+    wrong: bool,
+}
+
+#[derive(Args)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+struct RunArgs {
+    /// Folder for checkpoints
+    #[arg(long)]
+    out: PathBuf,
+    /// Everything random follows from it
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads that compute gradients
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Minutes of: tower, text, stage 1, stage 2
+    #[arg(long, num_args = 4, default_values_t = [35.0, 12.0, 4.0, 45.0])]
+    minutes: Vec<f64>,
+    /// Instead of minutes, steps of each: the same result on every machine
+    #[arg(long, num_args = 4)]
+    steps: Option<Vec<u64>>,
+    /// Stages to run now; earlier ones are read from the folder
+    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
+    stages: Vec<String>,
+}
+
+fn main() {
+    let result = match Command::parse() {
+        Command::Data { seed, count, out } => {
+            dataset::write(seed, count, &out).map(|n| println!("{count} scenes, {n} questions in {}", out.display()))
         }
-        #[cfg(not(feature = "train"))]
-        Command::Run { .. } => Ok(()),
-        Command::Show { out } => {
-            use llava_web::train::{draw::draw, pixels, questions::*, scenes::*};
-            let mut sheet = image::RgbImage::new(8 * 200, 6 * 200);
-            for i in 0..48u64 {
-                let mut rng = scene_rng(5, i);
-                let scene = sample(&mut rng);
-                let p = draw(&scene, 192);
-                let sq = pixels::square(&p, if i % 8 < 4 { 192 } else { 96 });
-                let n = if i % 8 < 4 { 192 } else { 96 };
-                for y in 0..n {
-                    for x in 0..n {
-                        let k = ((y * n + x) * 3) as usize;
-                        sheet.put_pixel(
-                            (i % 8) as u32 * 200 + x,
-                            (i / 8) as u32 * 200 + y,
-                            image::Rgb([sq[k], sq[k + 1], sq[k + 2]]),
-                        );
-                    }
-                }
-                println!(
-                    "--- {i} {:?}",
-                    scene
-                        .objects
-                        .iter()
-                        .map(|o| format!("{} {:?} {:?}", o.phrase(), o.place(), o.colour))
-                        .collect::<Vec<_>>()
-                );
-                for kind in Kind::ALL {
-                    if let Some(c) = conversation(&scene, kind, &mut rng) {
-                        println!("{:?}", c);
-                    }
-                }
-            }
-            sheet
-                .save(out)
-                .map_err(|e| llava_web::error::Error::new(llava_web::error::Kind::Io, "sheet", e.to_string()))?;
-            Ok(())
+        Command::Eval(args) => evaluate(&args),
+        Command::Run(args) => burn::run(args),
+        Command::Export { run, out, check } => burn::export(run, &out, check.as_deref()),
+        Command::Curves { run, out } => burn::curves(&run, &out),
+    };
+    if let Err(error) = result {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn evaluate(args: &EvalArgs) -> Result<()> {
+    let backend = match args.backend.as_str() {
+        "cpu" => BackendChoice::Cpu,
+        "gpu" => BackendChoice::Gpu,
+        other => return Err(Error::new(Kind::Argument, "--backend", format!("`{other}` is neither gpu nor cpu"))),
+    };
+    let mut answerer: Box<dyn eval::Answerer> = match (&args.run, &args.model) {
+        (Some(run), _) => burn::answerer(run)?,
+        (None, Some(model)) => Box::new(EngineAnswerer::load(model, backend)?),
+        (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
+    };
+    let options = eval::Options { limit: args.limit, blank: args.blank };
+    let rows = eval::examine(answerer.as_mut(), &args.data, options, |item, given, right| {
+        if args.wrong && !right {
+            println!("{} {:?} → {given:?}, expected {:?}", item.image, item.question, item.answer);
         }
+    })?;
+    print!("{}", eval::table(&rows));
+    Ok(())
+}
+
+/// What needs Burn.
+#[cfg(feature = "train")]
+mod burn {
+    use super::{Result, RunArgs, dataset, eval};
+    use llava_web::train::{answerer, curves as draw, export as files, progress::Budget, run};
+    use std::path::{Path, PathBuf};
+
+    pub fn run(args: RunArgs) -> Result<()> {
+        let RunArgs { out, seed, workers, minutes, steps, stages } = args;
+        let budgets = std::array::from_fn(|i| match &steps {
+            Some(steps) => Budget::Steps(steps[i]),
+            None => Budget::Seconds(minutes[i] * 60.0),
+        });
+        run::Session::open(run::Plan { out, seed, workers, stages, budgets, batches: [16, 5] })?.train()
+    }
+
+    /// The session with everything trained so far.
+    fn trained(out: PathBuf) -> Result<run::Session> {
+        let budgets = [Budget::Steps(0); 4];
+        let plan = run::Plan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 5] };
+        let mut session = run::Session::open(plan)?;
+        session.train()?;
+        Ok(session)
+    }
+
+    pub fn answerer(run: &Path) -> Result<Box<dyn eval::Answerer>> {
+        Ok(Box::new(answerer::BurnAnswerer::new(&trained(run.to_owned())?)))
+    }
+
+    pub fn export(run: PathBuf, out: &Path, check: Option<&Path>) -> Result<()> {
+        let tokenizer = run.join("tokenizer.json");
+        let session = trained(run)?;
+        files::export(&session.params, &session.shape, &tokenizer, out)?;
+        let Some(check) = check else { return Ok(()) };
+        let picture = dataset::items(7, 0).0;
+        let png = dataset::png(&picture)?;
+        answerer::BurnAnswerer::new(&session).write_check(&png, "What do you see?", check)
+    }
+
+    pub fn curves(run: &Path, out: &Path) -> Result<()> {
+        draw::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
+    }
+}
+
+/// What a build without Burn says.
+#[cfg(not(feature = "train"))]
+mod burn {
+    use super::{Error, Kind, Result, RunArgs, eval};
+    use std::path::{Path, PathBuf};
+
+    fn missing<T>(what: &str) -> Result<T> {
+        let message = "this build has no Burn";
+        let hint = "cargo run --release --features train --bin train -- …; ten minutes the first time";
+        Err(Error::new(Kind::Argument, what, message).hint(hint))
+    }
+    pub fn run(_: RunArgs) -> Result<()> {
+        missing("run")
+    }
+    pub fn answerer(_: &Path) -> Result<Box<dyn eval::Answerer>> {
+        missing("eval --run")
+    }
+    pub fn export(_: PathBuf, _: &Path, _: Option<&Path>) -> Result<()> {
+        missing("export")
+    }
+    pub fn curves(_: &Path, _: &Path) -> Result<()> {
+        missing("curves")
     }
 }

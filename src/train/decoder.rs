@@ -9,8 +9,8 @@ use super::layers::{cross_entropy, join_heads, linear, rms_norm, split_heads, we
 use super::params::{Leaves, Matrix, Params};
 use super::questions::Kind;
 use super::shape::ModelShape;
-use super::tower;
-use super::tower::Texts;
+use super::tower::{self, Texts};
+use super::whiten;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 use rand_chacha::ChaCha8Rng;
 
@@ -34,7 +34,7 @@ pub struct Answer {
     pub kind: Kind,
     /// Range in `rows` and `targets`.
     pub span: std::ops::Range<usize>,
-    /// Whether it is the last of its conversation.
+    /// Whether it is the last of its conversation (never in a chain of unrelated questions).
     pub last: bool,
 }
 
@@ -63,6 +63,7 @@ pub struct DialogueBatch {
 /// Makes the connector's and the decoder's parameters.
 pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     let (c, h, f) = (s.vision_width, s.hidden, s.mlp);
+    whiten::init(p, s);
     p.normal(format!("{CONNECTOR}.linear_1.weight"), [c, h], (c as f32).powf(-0.5), rng);
     p.constant(format!("{CONNECTOR}.linear_1.bias"), [1, h], 0.0);
     p.normal(format!("{CONNECTOR}.linear_2.weight"), [h, h], 0.5 * (h as f32).powf(-0.5), rng);
@@ -87,9 +88,11 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     p.normal(HEAD.to_owned(), [h, s.vocab], 0.02, rng);
 }
 
-/// Image features `[B · P, C]` → image embeds `[B · P, H]`: linear, exact GELU, linear.
+/// Image features `[B · P, C]` → image embeds `[B · P, H]`: linear, exact GELU, linear, on features in the
+/// basis of [`whiten`].
 pub fn connect(p: &Leaves, features: Matrix) -> Matrix {
-    let hidden = activation::gelu(linear(p, &format!("{CONNECTOR}.linear_1"), features, true));
+    let white = (features - p.get(whiten::MEAN)).matmul(p.get(whiten::BASIS));
+    let hidden = activation::gelu(linear(p, &format!("{CONNECTOR}.linear_1"), white, true));
     linear(p, &format!("{CONNECTOR}.linear_2"), hidden, true)
 }
 
@@ -176,20 +179,19 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
     Tensor::cat(vec![prefix, (sum / weight).reshape([rows, h])], 0)
 }
 
-/// Hidden states after the last norm at the given rows of the branches.
+/// What a batch's conversations continue from.
+struct Prefix {
+    rows: Matrix,
+    masks: Masks,
+    positions: Vec<usize>,
+}
+
+/// Hidden states after the last norm at the batch's `rows`.
 ///
 /// # Shapes
 /// → `[rows, H]`.
-fn hidden_at(
-    p: &Leaves,
-    s: &ModelShape,
-    b: &DialogueBatch,
-    prefix: Matrix,
-    rows: &[i32],
-    masks: &Masks,
-    positions: &[usize],
-    device: &Device,
-) -> Matrix {
+fn hidden(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Prefix, device: &Device) -> Matrix {
+    let Prefix { rows: prefix, masks, positions } = prefix;
     let tp = prefix.dims()[0] / b.images;
     let embed = p.get(&format!("{LM}.embed_tokens.weight"));
     let mut x = prefix;
@@ -198,14 +200,20 @@ fn hidden_at(
         let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(b.ids.clone(), [1, n]), device);
         x = Tensor::cat(vec![x, module::embedding(embed, ids).reshape([n, s.hidden])], 0);
     }
-    let rope = Rope::new(s, positions, device);
+    let rope = Rope::new(s, &positions, device);
     for i in 0..s.layers {
         let name = format!("{LM}.layers.{i}");
         let normed = rms_norm(p, &format!("{name}.input_layernorm"), x.clone());
         let project = |which: &str| linear(p, &format!("{name}.self_attn.{which}_proj"), normed.clone(), false);
         let scale = 1.0 / (rope.size as f32).sqrt();
         let (q, k) = (rope.apply(project("q").mul_scalar(scale)), rope.apply(project("k")));
-        let mixed = attend(q, k, project("v"), s, b, tp, masks);
+        let mut mixed = attend(q, k, project("v"), s, b, tp, &masks);
+        if i + 1 == s.layers {
+            // After the last attention only the rows that are asked for matter.
+            let at: Vec<i32> = b.rows.iter().map(|r| r + (b.images * tp) as i32).collect();
+            let at = Tensor::<1, Int>::from_data(TensorData::new(at, [b.rows.len()]), device);
+            (x, mixed) = (x.select(0, at.clone()), mixed.select(0, at));
+        }
         x = x + linear(p, &format!("{name}.self_attn.o_proj"), mixed, false);
         let normed = rms_norm(p, &format!("{name}.post_attention_layernorm"), x.clone());
         let gate = linear(p, &format!("{name}.mlp.gate_proj"), normed.clone(), false);
@@ -213,14 +221,11 @@ fn hidden_at(
         let gated = gate.clone() * activation::sigmoid(gate) * up;
         x = x + linear(p, &format!("{name}.mlp.down_proj"), gated, false);
     }
-    let rows: Vec<i32> = rows.iter().map(|r| r + (b.images * tp) as i32).collect();
-    let count = rows.len();
-    let chosen = x.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), device));
-    rms_norm(p, &format!("{LM}.norm"), chosen)
+    rms_norm(p, &format!("{LM}.norm"), x)
 }
 
-/// The prefix's rows, its masks, and the position of every row.
-fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> (Matrix, Masks, Vec<usize>) {
+/// Embeds what stands before the conversations; the position of every row, theirs included.
+fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Prefix {
     let (h, lead) = (s.hidden, b.lead.len());
     let embed = |ids: Vec<i32>| -> Matrix {
         let n = ids.len();
@@ -251,13 +256,12 @@ fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> (Ma
         (0..b.branches).for_each(|_| positions.extend(lead + n..lead + n + b.length));
     }
     let masks = Masks { prefix: causal(tp, device), hidden, branch: causal(b.length.max(1), device) };
-    (rows, masks, positions)
+    Prefix { rows, masks, positions }
 }
 
 /// Logits `[rows, V]` at the batch's `rows`.
 pub fn logits(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Matrix {
-    let (rows, masks, positions) = prefix(p, s, b, device);
-    hidden_at(p, s, b, rows, &b.rows, &masks, &positions, device).matmul(p.get(HEAD))
+    hidden(p, s, b, prefix(p, s, b, device), device).matmul(p.get(HEAD))
 }
 
 /// Mean cross-entropy over the answers' tokens.

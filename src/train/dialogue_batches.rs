@@ -43,10 +43,24 @@ pub struct Source {
 /// A conversation as ids; the marked ones are to be predicted.
 #[derive(Default)]
 struct Branch {
-    kind: Option<Kind>,
     ids: Vec<i32>,
     /// Ranges of `ids` that are answers, their `</s>` included.
     answers: Vec<std::ops::Range<usize>>,
+    /// What each question is about.
+    kinds: Vec<Kind>,
+    /// Unrelated questions one after the other; not scored.
+    chain: bool,
+}
+
+/// What kind of conversations a batch holds; batches of one length waste little padding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One exchange.
+    Short,
+    /// Captions and follow-ups.
+    Long,
+    /// Several exchanges.
+    Chain,
 }
 
 /// How often each kind is drawn in batches of short conversations, and in those of long ones.
@@ -68,8 +82,9 @@ impl Source {
         Ok(())
     }
 
-    fn answer(&self, branch: &mut Branch, text: &str) -> Result<()> {
+    fn answer(&self, branch: &mut Branch, kind: Kind, text: &str) -> Result<()> {
         let start = branch.ids.len();
+        branch.kinds.push(kind);
         self.segment(branch, text)?;
         branch.ids.push(EOS as i32);
         branch.answers.push(start..branch.ids.len());
@@ -77,28 +92,28 @@ impl Source {
     }
 
     /// The part of a conversation that follows the picture, segment by segment as the engine does.
-    fn turns(&self, kind: Kind, turns: &[Turn]) -> Result<Branch> {
-        let mut branch = Branch { kind: Some(kind), ..Branch::default() };
-        for (i, turn) in turns.iter().enumerate() {
-            let before = if i == 0 { "\n" } else { "USER: " };
-            self.segment(&mut branch, &format!("{before}{} ASSISTANT:", turn.question))?;
-            self.answer(&mut branch, &format!(" {}", turn.answer))?;
+    fn turns(&self, branch: &mut Branch, kind: Kind, turns: &[Turn]) -> Result<()> {
+        for turn in turns {
+            let before = if branch.ids.is_empty() { "\n" } else { "USER: " };
+            self.segment(branch, &format!("{before}{} ASSISTANT:", turn.question))?;
+            self.answer(branch, kind, &format!(" {}", turn.answer))?;
         }
-        Ok(branch)
+        Ok(())
     }
 
-    /// The batch number `index`: two of short conversations, then one of long ones.
+    /// The batch number `index`: two of short conversations, one of long ones, one of chains.
     ///
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn batch(&self, index: u64) -> Result<DialogueBatch> {
-        let long = index % 3 == 2;
+        let form = [Form::Short, Form::Long, Form::Short, Form::Chain][(index / 2 % 4) as usize];
         let mut branches = Vec::new();
         let (mut patches, mut words) = (Vec::new(), Vec::new());
-        let count = match (self.stage, long) {
+        let count = match (self.stage, form) {
             (Stage::Captions, _) => 3,
-            (_, true) => 4,
-            (_, false) => 10,
+            (_, Form::Short) => 10,
+            (_, Form::Long) => 5,
+            (_, Form::Chain) => 2,
         };
         for image in 0..self.images {
             let mut rng = scene_rng(self.seed, index * self.images as u64 + image as u64);
@@ -109,7 +124,7 @@ impl Source {
                 let side = rng.random_range(150..260);
                 push_patches(&square(&draw(&scene, side), self.shape.image_size), &self.shape, &mut patches);
             }
-            branches.extend(self.branches(&scene, count, long, &mut rng)?);
+            branches.extend(self.branches(&scene, count, form, &mut rng)?);
         }
         let lead = match self.stage {
             Stage::Captions => vec![BOS as i32],
@@ -128,22 +143,28 @@ impl Source {
         Ok(std::iter::once(BOS).chain(user).map(|id| id as i32).collect())
     }
 
-    fn branches(&self, scene: &Scene, count: usize, long: bool, rng: &mut ChaCha8Rng) -> Result<Vec<Branch>> {
+    fn branches(&self, scene: &Scene, count: usize, form: Form, rng: &mut ChaCha8Rng) -> Result<Vec<Branch>> {
         let mut branches = Vec::new();
-        if self.stage == Stage::Captions {
-            for i in 0..count {
-                let mut branch = Branch { kind: Some(Kind::Caption), ..Branch::default() };
-                self.answer(&mut branch, &describe(scene, i > 0))?;
+        for i in 0..count {
+            let mut branch = Branch { chain: form == Form::Chain, ..Branch::default() };
+            if self.stage == Stage::Captions {
+                self.answer(&mut branch, Kind::Caption, &describe(scene, i > 0))?;
                 branches.push(branch);
+                continue;
             }
-            return Ok(branches);
-        }
-        let kinds: &[(Kind, u32)] = if long { &LONG } else { &SHORT };
-        while branches.len() < count {
-            let Ok((kind, _)) = kinds.choose_weighted(rng, |k| k.1) else { break };
-            if let Some(Conversation { kind, turns, .. }) = conversation(scene, *kind, rng) {
-                branches.push(self.turns(kind, &turns)?);
+            let exchanges = if form == Form::Chain { rng.random_range(4..=8) } else { 1 };
+            while branch.answers.len() < exchanges {
+                let weights: &[(Kind, u32)] = match form {
+                    Form::Long => &LONG,
+                    Form::Chain if rng.random_bool(0.2) => &LONG,
+                    _ => &SHORT,
+                };
+                let Ok(&(kind, _)) = weights.choose_weighted(rng, |k| k.1) else { break };
+                if let Some(Conversation { turns, .. }) = conversation(scene, kind, rng) {
+                    self.turns(&mut branch, kind, &turns)?;
+                }
             }
+            branches.push(branch);
         }
         Ok(branches)
     }
@@ -153,7 +174,8 @@ impl Source {
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn open(&self, patches: Vec<f32>, history: &[Turn], question: &str) -> Result<DialogueBatch> {
-        let mut branch = self.turns(Kind::Followup, history)?;
+        let mut branch = Branch::default();
+        self.turns(&mut branch, Kind::Followup, history)?;
         let before = if history.is_empty() { "\n" } else { "USER: " };
         self.segment(&mut branch, &format!("{before}{question} ASSISTANT:"))?;
         branch.answers.clear();
@@ -179,12 +201,12 @@ fn pack(images: usize, count: usize, lead: Vec<i32>, sight: Sight, branches: &[B
             }
             first..rows.len()
         };
-        for (turn, answer) in branch.answers.iter().enumerate() {
+        for (turn, (answer, &kind)) in branch.answers.iter().zip(&branch.kinds).enumerate() {
             if all && turn == 0 {
                 push(1..answer.start);
             }
-            let last = turn + 1 == branch.answers.len();
-            answers.push(Answer { kind: branch.kind.unwrap_or(Kind::Caption), span: push(answer.clone()), last });
+            let last = !branch.chain && turn + 1 == branch.answers.len();
+            answers.push(Answer { kind, span: push(answer.clone()), last });
         }
     }
     DialogueBatch { images, branches: count, length, lead, sight, ids, rows, targets, answers }

@@ -1,6 +1,7 @@
 //! Conversations of two turns, where the second question leans on the first.
 
-use super::questions::{Kind, Qa, at_place, count, name, spelling};
+use super::presence::count;
+use super::questions::{Kind, Qa, at_place, name, spelling};
 use super::scenes::{Object, Scene, Size};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;

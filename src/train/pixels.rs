@@ -1,4 +1,8 @@
 //! Pictures → pixel values in the layout that the tower's first matmul wants.
+//!
+//! Training pictures are drawn, not decoded, so they take a short way here: the same padding, filter and
+//! numbers as [`preprocess`](crate::preprocess), with rounding that may differ by a level or two. Examination
+//! goes through `preprocess` itself.
 
 use super::draw::Picture;
 use super::scenes::Scene;
@@ -57,4 +61,17 @@ pub fn push_patches(rgb: &[u8], s: &ModelShape, out: &mut Vec<f32>) {
             }
         }
     }
+}
+
+/// The patches of pixel values `[3, S, S]`, in the order of [`push_patches`].
+pub fn patches_of(pixels: &[f32], s: &ModelShape) -> Vec<f32> {
+    let (side, p) = (s.image_size, s.patch_size);
+    let mut out = Vec::with_capacity(pixels.len());
+    for patch in 0..s.patches() {
+        let (py, px) = (patch / (side / p) * p, patch % (side / p) * p);
+        for row in (0..3 * p).map(|i| (i / p * side + py + i % p) * side + px) {
+            out.extend_from_slice(&pixels[row..row + p]);
+        }
+    }
+    out
 }

@@ -7,7 +7,7 @@ use super::questions::Kind as Question;
 use super::scenes::{TRAIN_SEED, scene_rng};
 use super::shape::ModelShape;
 use super::workers::{Outcome, Workers, ahead};
-use super::{decoder, tower, tower_batches, vocabulary};
+use super::{decoder, tower, tower_batches, vocabulary, whiten};
 use crate::error::{Error, Kind, Result};
 use burn::tensor::Device;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ const RECIPES: [Recipe; 4] = [
     Recipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
     Recipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
     Recipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    Recipe { name: "stage2", rate: 1.2e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+    Recipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
 ];
 
 /// Everything a stage needs.
@@ -127,7 +127,13 @@ impl Session {
             match i {
                 0 => self.tower(recipe, &path, progress)?,
                 1 => self.dialogue(recipe, Stage::Text, &path, progress)?,
-                2 => self.dialogue(recipe, Stage::Captions, &path, progress)?,
+                2 => {
+                    if step == 0 {
+                        let source = self.source(Stage::Captions, TRAIN_SEED | self.plan.seed);
+                        whiten::measure(&mut self.params, &self.shape, &source)?;
+                    }
+                    self.dialogue(recipe, Stage::Captions, &path, progress)?;
+                }
                 _ => self.dialogue(recipe, Stage::Instructions, &path, progress)?,
             }
         }
@@ -198,27 +204,39 @@ impl Session {
             let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
             let norm = self.params.step(gradients, progress.learning_rate(), 0.05);
             progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]));
-            if progress.seconds() - saved > 120.0 {
+            if progress.seconds() - saved > 240.0 {
                 saved = progress.seconds();
-                self.params.save(path, &note(&progress), recipe.trainable)?;
+                self.save(recipe, path, &progress)?;
                 self.report(recipe.name, &progress)?;
             }
         }
-        self.params.save(path, &note(&progress), recipe.trainable)?;
+        self.save(recipe, path, &progress)?;
         self.report(recipe.name, &progress)
+    }
+
+    /// Writes a stage's checkpoint: what it trains, and the connector's basis.
+    fn save(&self, recipe: &Recipe, path: &Path, progress: &Progress) -> Result<()> {
+        let part = |name: &str| (recipe.trainable)(name) || name == whiten::MEAN || name == whiten::BASIS;
+        self.params.save(path, &note(progress), part)
     }
 
     /// Appends the curve to `curve-*.tsv` and prints the validation scores of the stages that have them.
     fn report(&self, name: &str, progress: &Progress) -> Result<()> {
         let path = self.plan.out.join(format!("curve-{name}.tsv"));
-        let lines: String = progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n")).collect();
+        // What an earlier run of the stage wrote stays in front.
+        let first = progress.curve.first().map_or(u64::MAX, |(step, _)| *step);
+        let before = |line: &&str| line.split('\t').next().and_then(|s| s.parse().ok()).is_some_and(|s: u64| s < first);
+        let earlier = std::fs::read_to_string(&path).unwrap_or_default();
+        let earlier = earlier.lines().filter(before).map(|line| format!("{line}\n"));
+        let lines: String =
+            earlier.chain(progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n"))).collect();
         std::fs::write(&path, lines).map_err(io(&path))?;
         let stage = match name {
             "text" => Stage::Text,
             "stage2" => Stage::Instructions,
             _ => return Ok(()),
         };
-        let scores = self.validate(stage, 12)?;
+        let scores = self.validate(stage, 24)?;
         let line: Vec<String> = scores
             .iter()
             .map(|(kind, (right, all))| format!("{} {:.1}", kind.name(), *right as f64 * 100.0 / *all as f64))

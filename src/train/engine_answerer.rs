@@ -1,0 +1,41 @@
+//! The engine answering: what the page runs is what is examined.
+
+use super::eval::Answerer;
+use crate::device::BackendChoice;
+use crate::engine::{Engine, Options, Quiet};
+use crate::error::Result;
+use crate::native::load_directory;
+use pollster::block_on;
+use std::path::Path;
+
+/// Longest answer, tokens.
+const LONGEST: u32 = 100;
+
+/// A loaded model.
+pub struct EngineAnswerer {
+    engine: Engine,
+}
+
+impl EngineAnswerer {
+    /// Loads the model whose manifest is in `directory`.
+    ///
+    /// # Errors
+    /// What the engine reports.
+    pub fn load(directory: &Path, backend: BackendChoice) -> Result<Self> {
+        Ok(Self { engine: block_on(load_directory(directory, backend, None))? })
+    }
+}
+
+impl Answerer for EngineAnswerer {
+    fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
+        let options = Options { max_new_tokens: LONGEST, temperature: 0.0, ..Options::default() };
+        self.engine.reset();
+        block_on(async {
+            self.engine.encode(image, &mut Quiet).await?;
+            for question in earlier {
+                self.engine.generate(question, &options, &mut Quiet).await?;
+            }
+            Ok(self.engine.generate(question, &options, &mut Quiet).await?.text)
+        })
+    }
+}

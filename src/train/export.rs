@@ -1,0 +1,186 @@
+//! The trained model as a Hugging Face LLaVA checkpoint (llava-hf layout).
+//!
+//! Names are theirs already; matrices are transposed to `[out, in]`, `[1, n]` becomes `[n]`, the patch
+//! embedding its convolution's `[C, 3, p, p]`. What only the contrastive stage needs stays behind.
+
+use super::params::Params;
+use super::pixels::{MEAN, STD};
+use super::run::io;
+use super::shape::ModelShape;
+use super::vocabulary::{BOS, EOS, IMAGE, SPECIALS, UNK};
+use super::whiten;
+use crate::error::{Error, Kind, Result};
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Longest context, tokens: more than the longest conversation trained on needs.
+const CONTEXT: usize = 512;
+
+/// Writes the whole checkpoint, tokenizer included, into `out`.
+///
+/// # Errors
+/// [`Kind::Io`] when a file cannot be written.
+pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(io(out))?;
+    for (name, value) in configs(shape).into_iter().chain([("tokenizer.json", begin_with_bos(tokenizer)?)]) {
+        let path = out.join(name);
+        std::fs::write(&path, format!("{value:#}\n")).map_err(io(&path))?;
+    }
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = unwhitened(params)
+        .into_iter()
+        .filter(|(name, ..)| !name.starts_with("clip_"))
+        .map(|(name, (dims, values))| {
+            let (dims, values) = hugging_face(&name, dims, values, shape);
+            (name, dims, values)
+        })
+        .collect();
+    let path = out.join("model.safetensors");
+    let fail = |e: safetensors::SafeTensorError| Error::new(Kind::Io, path.display().to_string(), e.to_string());
+    let mut views = Vec::new();
+    for (name, dims, values) in &tensors {
+        let view = TensorView::new(Dtype::F32, dims.clone(), bytemuck::cast_slice(values)).map_err(fail)?;
+        views.push((name.as_str(), view));
+    }
+    let meta = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(views, Some(meta), &path).map_err(fail)
+}
+
+/// The parameters, with the basis of [`whiten`] folded into the connector's first layer.
+fn unwhitened(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
+    let mut all: BTreeMap<_, _> =
+        params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
+    let parts = [whiten::MEAN, whiten::BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
+    if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
+        let (folded, shifted) = whiten::fold(&mean, &basis, &w, &b);
+        all.entry(weight).and_modify(|(_, values)| *values = folded);
+        all.entry(bias).and_modify(|(_, values)| *values = shifted);
+    }
+    all
+}
+
+/// `tokenizer.json` with a post-processor that puts `<s>` first, as LLaMA's own tokenizer file does.
+fn begin_with_bos(path: &Path) -> Result<Value> {
+    let text = std::fs::read(path).map_err(io(path))?;
+    let fail = |e: serde_json::Error| Error::new(Kind::Tokenizer, path.display().to_string(), e.to_string());
+    let mut file: Value = serde_json::from_slice(&text).map_err(fail)?;
+    let bos = SPECIALS[BOS as usize];
+    let special = json!({"SpecialToken": {"id": bos, "type_id": 0}});
+    let sequence = |id: &str, type_id: u32| json!({"Sequence": {"id": id, "type_id": type_id}});
+    file["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [special, sequence("A", 0)],
+        "pair": [special, sequence("A", 0), sequence("B", 1)],
+        "special_tokens": {bos: {"id": bos, "ids": [BOS], "tokens": [bos]}},
+    });
+    Ok(file)
+}
+
+/// Shape and order of the values as PyTorch has them.
+fn hugging_face(name: &str, dims: [usize; 2], values: Vec<f32>, s: &ModelShape) -> (Vec<usize>, Vec<f32>) {
+    let [rows, columns] = dims;
+    if rows == 1 {
+        return (vec![columns], values);
+    }
+    if name.contains("embed_tokens") || name.contains("position_embedding") {
+        return (vec![rows, columns], values);
+    }
+    let turned = (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
+    let dims = match name.contains("patch_embedding") {
+        true => vec![columns, 3, s.patch_size, s.patch_size],
+        false => vec![columns, rows],
+    };
+    (dims, turned)
+}
+
+fn configs(s: &ModelShape) -> Vec<(&'static str, Value)> {
+    let [unk, bos, eos, image] = SPECIALS;
+    let side = json!({"height": s.image_size, "width": s.image_size});
+    let config = json!({
+        "architectures": ["LlavaForConditionalGeneration"],
+        "model_type": "llava",
+        "image_token_index": IMAGE,
+        "image_seq_length": s.patches(),
+        "projector_hidden_act": "gelu",
+        "multimodal_projector_bias": true,
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        "tie_word_embeddings": false,
+        "torch_dtype": "float32",
+        "pad_token_id": UNK,
+        "llava_web": {"prompt_template": "llava_hf"},
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "image_size": s.image_size,
+            "patch_size": s.patch_size,
+            "hidden_size": s.vision_width,
+            "intermediate_size": s.vision_mlp,
+            "num_hidden_layers": s.vision_layers,
+            "num_attention_heads": s.vision_heads,
+            "projection_dim": s.vision_width,
+            "hidden_act": "quick_gelu",
+            "layer_norm_eps": 1e-5,
+        },
+        "text_config": {
+            "model_type": "llama",
+            "hidden_size": s.hidden,
+            "intermediate_size": s.mlp,
+            "num_hidden_layers": s.layers,
+            "num_attention_heads": s.heads,
+            "num_key_value_heads": s.heads,
+            "head_dim": s.hidden / s.heads,
+            "vocab_size": s.vocab,
+            "max_position_embeddings": CONTEXT,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "hidden_act": "silu",
+            "attention_bias": false,
+            "tie_word_embeddings": false,
+            "bos_token_id": BOS,
+            "eos_token_id": EOS,
+            "pad_token_id": UNK,
+        },
+    });
+    let preprocessor = json!({
+        "image_processor_type": "CLIPImageProcessor",
+        "processor_class": "LlavaProcessor",
+        "image_aspect_ratio": "pad",
+        "do_pad": true,
+        "do_convert_rgb": true,
+        "do_resize": true,
+        "size": {"shortest_edge": s.image_size},
+        "resample": 3,
+        "do_center_crop": true,
+        "crop_size": side,
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": MEAN.map(f64::from),
+        "image_std": STD.map(f64::from),
+    });
+    let processor = json!({
+        "processor_class": "LlavaProcessor",
+        "image_token": image,
+        "patch_size": s.patch_size,
+        "vision_feature_select_strategy": "default",
+        "num_additional_image_tokens": 1,
+    });
+    let tokenizer = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": bos, "eos_token": eos, "unk_token": unk, "pad_token": unk,
+        "extra_special_tokens": {"image_token": image},
+        "model_max_length": CONTEXT,
+        "clean_up_tokenization_spaces": false,
+    });
+    let generation = json!({"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": UNK, "max_length": CONTEXT});
+    vec![
+        ("config.json", config),
+        ("preprocessor_config.json", preprocessor),
+        ("processor_config.json", processor),
+        ("tokenizer_config.json", tokenizer),
+        ("special_tokens_map.json", json!({"bos_token": bos, "eos_token": eos, "unk_token": unk, "pad_token": unk})),
+        ("generation_config.json", generation),
+    ]
+}

@@ -1,0 +1,141 @@
+//! A better basis for the connector to learn in.
+//!
+//! The tower's features vary a thousand times more along some directions than along others, and what tells
+//! one word from another lies in the quiet ones. While the connector learns, its first layer therefore reads
+//! `(x − mean) · basis`, with unit variance in every direction; the export folds mean and basis into that
+//! layer, so that the checkpoint is an ordinary LLaVA.
+
+use super::decoder::Sight;
+use super::dialogue_batches::Source;
+use super::params::{Matrix, Params, floats};
+use super::shape::ModelShape;
+use super::tower;
+use crate::error::Result;
+use burn::tensor::{Tensor, TensorData};
+
+/// `[1, C]`; not exported.
+pub const MEAN: &str = "clip_white_mean";
+/// `[C, C]`; not exported.
+pub const BASIS: &str = "clip_white_basis";
+/// Added to the variances: directions quieter than this are noise.
+const FLOOR: f64 = 0.05;
+
+/// No change of basis.
+pub fn init(p: &mut Params, s: &ModelShape) {
+    let c = s.vision_width;
+    p.constant(MEAN.to_owned(), [1, c], 0.0);
+    p.set(BASIS.to_owned(), [c, c], (0..c * c).map(|i| f32::from(u8::from(i % c == i / c))).collect());
+}
+
+/// Measures the features of some training pictures and sets the basis.
+///
+/// # Errors
+/// When a batch cannot be made.
+pub fn measure(p: &mut Params, s: &ModelShape, source: &Source) -> Result<()> {
+    let c = s.vision_width;
+    let leaves = p.leaves(|_| false);
+    let mut rows: Vec<f32> = Vec::new();
+    for i in 0..16 {
+        let batch = source.batch(i)?;
+        if let Sight::Patches(patches) = batch.sight {
+            let shape = [batch.images * s.patches(), 3 * s.patch_size * s.patch_size];
+            let pixels: Matrix = Tensor::from_data(TensorData::new(patches, shape), p.device());
+            rows.extend(floats(tower::features(&leaves, s, pixels, batch.images, false).patches));
+        }
+    }
+    let n = (rows.len() / c) as f64;
+    let mean: Vec<f64> = (0..c).map(|i| rows.chunks(c).map(|r| f64::from(r[i])).sum::<f64>() / n).collect();
+    let mut covariance = vec![0.0; c * c];
+    for row in rows.chunks(c) {
+        let centred: Vec<f64> = row.iter().zip(&mean).map(|(&x, m)| f64::from(x) - m).collect();
+        for i in 0..c {
+            for j in 0..=i {
+                covariance[i * c + j] += centred[i] * centred[j] / n;
+            }
+        }
+    }
+    (0..c).for_each(|i| covariance[i * c + i] += FLOOR);
+    let basis = inverse_transpose(&cholesky(covariance, c), c);
+    p.set(MEAN.to_owned(), [1, c], mean.iter().map(|&m| m as f32).collect());
+    p.set(BASIS.to_owned(), [c, c], basis.iter().map(|&b| b as f32).collect());
+    Ok(())
+}
+
+/// The lower triangle `L` of a positive definite `L · Lᵀ` (only the lower triangle is read).
+fn cholesky(mut a: Vec<f64>, n: usize) -> Vec<f64> {
+    for i in 0..n {
+        for j in 0..=i {
+            let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
+            let rest = a[i * n + j] - dot;
+            a[i * n + j] = if i == j { rest.max(1e-12).sqrt() } else { rest / a[j * n + j] };
+        }
+        (i + 1..n).for_each(|j| a[i * n + j] = 0.0);
+    }
+    a
+}
+
+/// `(L⁻¹)ᵀ` of a lower triangle.
+fn inverse_transpose(l: &[f64], n: usize) -> Vec<f64> {
+    let mut out = vec![0.0; n * n];
+    for column in 0..n {
+        for i in column..n {
+            let dot: f64 = (column..i).map(|k| l[i * n + k] * out[column * n + k]).sum();
+            let unit = f64::from(u8::from(i == column));
+            out[column * n + i] = (unit - dot) / l[i * n + i];
+        }
+    }
+    out
+}
+
+/// Weight `[C, H]` and bias of the first layer as they act on plain features.
+pub fn fold(mean: &[f32], basis: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (c, h) = (mean.len(), bias.len());
+    let mut folded = vec![0.0f64; c * h];
+    for (row, basis) in folded.chunks_mut(h).zip(basis.chunks(c)) {
+        for (&b, weight) in basis.iter().zip(weight.chunks(h)) {
+            row.iter_mut().zip(weight).for_each(|(sum, &w)| *sum += f64::from(b) * f64::from(w));
+        }
+    }
+    let mut shifted: Vec<f64> = bias.iter().map(|&b| f64::from(b)).collect();
+    for (&m, row) in mean.iter().zip(folded.chunks(h)) {
+        shifted.iter_mut().zip(row).for_each(|(sum, w)| *sum -= f64::from(m) * w);
+    }
+    let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
+    (single(folded), single(shifted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_basis_whitens() {
+        // Σ = A · Aᵀ; with B = L⁻ᵀ, Bᵀ Σ B is the identity.
+        let a = [2.0, 0.0, 0.0, 1.0, 3.0, 0.0, -1.0, 0.5, 0.2f64];
+        let sigma: Vec<f64> = (0..9).map(|i| (0..3).map(|k| a[i / 3 * 3 + k] * a[i % 3 * 3 + k]).sum()).collect();
+        let b = inverse_transpose(&cholesky(sigma.clone(), 3), 3);
+        for i in 0..3 {
+            for j in 0..3 {
+                let mut sum = 0.0;
+                for k in 0..9 {
+                    sum += b[k / 3 * 3 + i] * sigma[k] * b[k % 3 * 3 + j];
+                }
+                assert!((sum - f64::from(u8::from(i == j))).abs() < 1e-9, "{i} {j} {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn folding_changes_nothing() {
+        let (mean, basis) = ([1.0, -2.0], [0.5, 1.0, 0.0, 4.0]);
+        let (weight, bias) = ([1.0, 2.0, 3.0, -1.0, 0.5, 2.0], [0.1, 0.2, 0.3]);
+        let (folded, shifted) = fold(&mean, &basis, &weight, &bias);
+        let x = [0.7f32, 0.9];
+        let white: Vec<f32> = (0..2).map(|j| (0..2).map(|i| (x[i] - mean[i]) * basis[i * 2 + j]).sum()).collect();
+        for h in 0..3 {
+            let want = bias[h] + (0..2).map(|c| white[c] * weight[c * 3 + h]).sum::<f32>();
+            let got = shifted[h] + (0..2).map(|c| x[c] * folded[c * 3 + h]).sum::<f32>();
+            assert!((want - got).abs() < 1e-5, "{want} {got}");
+        }
+    }
+}
