@@ -36,6 +36,8 @@ need_wasm_target() {
 }
 
 # Prints the path of a wasm-bindgen of exactly the version in Cargo.lock: another one refuses the file.
+# Where there is none, its library is built into a program of three lines: a sixth of the work of its command
+# line tool, most of which is a test runner's web server and HTTP client.
 wasm_bindgen() {
     local version root
     version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/version = |"/, ""); print }' Cargo.lock)
@@ -44,22 +46,36 @@ wasm_bindgen() {
         return
     fi
     root="$PWD/.cache/wasm-bindgen-$version"
-    if [ ! -x "$root/bin/wasm-bindgen" ]; then
-        say "building wasm-bindgen $version (once; some minutes)"
-        # Its own lock file may name crates that a registry mirror lacks: then newer ones do.
-        install_wasm_bindgen "$version" "$root" --locked || install_wasm_bindgen "$version" "$root" ||
-            die "wasm-bindgen $version could not be installed. Try: cargo install wasm-bindgen-cli --version $version"
-        rm -rf "$root/build"
-    fi
-    echo "$root/bin/wasm-bindgen"
+    if [ ! -x "$root/wasm-bindgen" ]; then
+        say "building wasm-bindgen $version (once)"
+        mkdir -p "$root/src"
+        cat >"$root/Cargo.toml" <<TOML
+[package]
+name = "wasm-bindgen-program"
+version = "0.0.0"
+edition = "2024"
+[dependencies]
+wasm-bindgen-cli-support = "=$version"
+[profile.release]
+opt-level = 1
+[workspace]
+TOML
+        cat >"$root/src/main.rs" <<'RUST'
+// Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE.
+fn main() {
+    let [folder, file] = [4, 5].map(|i| std::env::args().nth(i).expect("--target web --out-dir FOLDER FILE"));
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.omit_default_module_path(false);
+    let done = bindgen.input_path(file).web(true).and_then(|b| b.typescript(true).generate(folder));
+    done.expect("wasm-bindgen");
 }
-
-install_wasm_bindgen() {
-    local version=$1 root=$2
-    shift 2
-    # A tool that runs for a second need not be compiled for speed.
-    CARGO_TARGET_DIR="$root/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
-        cargo install wasm-bindgen-cli --version "$version" --no-default-features --bin wasm-bindgen --root "$root" "$@" >&2
+RUST
+        CARGO_TARGET_DIR="$root/target" cargo build --release --quiet --manifest-path "$root/Cargo.toml" >&2 ||
+            die "wasm-bindgen $version could not be built. Try: cargo install wasm-bindgen-cli --version $version"
+        cp "$root/target/release/wasm-bindgen-program" "$root/wasm-bindgen"
+        rm -rf "$root/target"
+    fi
+    echo "$root/wasm-bindgen"
 }
 
 # Installs Debian packages, or says exactly what to install.
@@ -92,7 +108,8 @@ need_chromium() {
 # Native GPU tests need a Vulkan driver; a software one will do.
 need_vulkan() {
     local swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
-    if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1; then install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers; fi
+    [ "$(uname)" = Linux ] || return 0
+    [[ $(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) == *libvulkan.so.1* ]] || install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers
     [ -z "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ] || return 0
     compgen -G "/usr/share/vulkan/icd.d/*.json" >/dev/null && return
     if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi

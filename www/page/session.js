@@ -162,7 +162,7 @@ export class Session extends Activity {
       this.begin("generating");
       /** @param {EngineEvent} event */
       const onEvent = (event) => {
-        if (event.type === "token") turn.answer += event.text;
+        if (event.type === "token") turn.answer = (turn.answer + event.text).trimStart();
         this.onProgress(event);
       };
       try {
