@@ -8,5 +8,8 @@ pub mod figures {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
+#[doc = include_str!("model-card.md")]
+pub mod model_card {}
+
 #[doc = include_str!("speed.md")]
 pub mod speed {}
