@@ -166,7 +166,7 @@ test_all() {
     need_vulkan
     check
     say "native tests"
-    cargo test
+    LLAVA_REQUIRE_GPU=1 cargo test
     say "browser tests"
     cargo build --bin serve --bin chat
     LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
