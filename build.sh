@@ -17,8 +17,9 @@ help() {
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page into www/pkg
 ./build.sh bench …             measure speeds, natively
-./build.sh train …             train the shipped model with Burn (see: ./build.sh train --help)
-./build.sh eval …              measure a model's accuracy on scenes with a seed of your own
+./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
+./build.sh train data …        write scenes and questions with a seed of your own
+./build.sh eval …              measure a model's accuracy on them
 HELP
 }
 
@@ -165,15 +166,21 @@ test_all() {
     need_vulkan
     check
     say "native tests"
-    cargo test
+    LLAVA_REQUIRE_GPU=1 cargo test
     say "browser tests"
     cargo build --bin serve --bin chat
     LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
 }
 
 bench() { need_rust; cargo run --release --bin bench -- "$@"; }
-train() { need_rust; cargo run --release --features train --bin train -- "$@"; }
-eval_model() { need_rust; cargo run --release --bin eval -- "$@"; }
+train() {
+    need_rust
+    case ${1:-} in
+        # Scenes and examinations need no Burn, whose first build takes ten minutes.
+        data | eval) cargo run --bin train -- "$@" ;;
+        *) cargo run --release --features train --bin train -- "$@" ;;
+    esac
+}
 
 command=${1:-help}
 [ $# -eq 0 ] || shift
@@ -181,6 +188,6 @@ case $command in
     help | -h | --help) help ;;
     serve | build | check | bench | train) "$command" "$@" ;;
     test) test_all ;;
-    eval) eval_model "$@" ;;
+    eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
 esac

@@ -2,6 +2,7 @@
 //!
 //! Names are theirs already; matrices are transposed to `[out, in]`, `[1, n]` becomes `[n]`, the patch
 //! embedding its convolution's `[C, 3, p, p]`. What only the contrastive stage needs stays behind.
+// budget: `configs` is two JSON files, field by field.
 
 use super::params::Params;
 use super::pixels::{MEAN, STD};

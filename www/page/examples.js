@@ -7,14 +7,14 @@ import { byId, make } from "./dom.js";
 
 /** @type {Example[]} */
 const EXAMPLES = [
-  { file: "shapes.png", alt: "A green star, a green circle and two yellow triangles", questions: ["What color is the star?", "How many triangles are there?", "Where is the circle?"] },
-  { file: "by-hand.png", alt: "Three squares drawn by hand: red, green and orange", questions: ["What color is the large square?", "How many squares are there?", "Describe the image."] },
-  { file: "word.png", alt: "The word bird in red, a blue cross and a green circle", questions: ["What word is written?", "What color is the circle?", "Is the cross to the left of the word?"] },
-  { file: "outlines.png", alt: "A green square, and the outlines of a star, a triangle and a cross", questions: ["What shape is blue?", "Is there a heart in the image?", "What do you see?"] },
+  { file: "shapes.png", alt: "A green star, a green circle and two yellow triangles", questions: ["What color is the star?", "How many triangles are there?", "Which shape is at the top?"] },
+  { file: "by-hand.png", alt: "Three squares drawn by hand: red, green and orange", questions: ["What color is the large square?", "How many squares are there?", "Is there a circle?"] },
+  { file: "word.png", alt: "The word bird in red, a blue cross and a green circle", questions: ["Is there any text in the image?", "What color is the word?", "What color is the cross?"] },
+  { file: "outlines.png", alt: "A green square, and the outlines of a star, a triangle and a cross", questions: ["What shape is blue?", "What color is the star?", "Is there a heart in the image?"] },
 ];
 
 /** For pictures of the person's own. */
-const GENERAL = ["What do you see?", "How many shapes are there?", "What color is the circle?"];
+const GENERAL = ["How many shapes are there?", "What color is the circle?", "What do you see?"];
 
 export class Examples {
   #row = byId("examples", HTMLElement);
