@@ -8,7 +8,7 @@ import { byId, make } from "./dom.js";
 /** @type {Example[]} */
 const EXAMPLES = [
   { file: "shapes.png", alt: "A green star, a green circle and two yellow triangles", questions: ["What color is the star?", "How many triangles are there?", "Which shape is at the top?"] },
-  { file: "by-hand.png", alt: "Three squares drawn by hand: red, green and orange", questions: ["What color is the large square?", "How many squares are there?", "Is there a circle?"] },
+  { file: "by-hand.png", alt: "Three squares drawn by hand: red, green and orange", questions: ["What color is the large square?", "How many squares are there?", "Where is the orange square?"] },
   { file: "word.png", alt: "The word bird in red, a blue cross and a green circle", questions: ["Is there any text in the image?", "What color is the word?", "What color is the cross?"] },
   { file: "outlines.png", alt: "A green square, and the outlines of a star, a triangle and a cross", questions: ["What shape is blue?", "What color is the star?", "Is there a heart in the image?"] },
 ];
