@@ -17,6 +17,7 @@ help() {
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page into www/pkg
 ./build.sh bench …             measure speeds, natively
+./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
@@ -172,6 +173,14 @@ test_all() {
     LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
 }
 
+figures() {
+    need_chromium
+    need_node
+    build
+    cargo build --bin serve
+    LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
+}
+
 bench() { need_rust; cargo run --release --bin bench -- "$@"; }
 train() {
     need_rust
@@ -186,7 +195,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | train) "$command" "$@" ;;
+    serve | build | check | bench | figures | train) "$command" "$@" ;;
     test) test_all ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;

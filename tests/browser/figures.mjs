@@ -1,0 +1,64 @@
+// Prints the figures of the page with the shipped model, in headless Chromium: sizes, load, reading, answering.
+// `./build.sh figures`. On a shared machine only ratios within one run count.
+
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { gzipSync } from "node:zlib";
+import { launch, open, serve, www } from "./harness.mjs";
+
+/** Runs per figure; the median is printed. */
+const RUNS = 5;
+const QUESTION = `${"How many shapes are there? ".repeat(16)}What do you see?`;
+
+/** @param {number[]} values */
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
+
+/** @param {import("./harness.mjs").Visit} visit @param {string} backend */
+function measure(visit, backend) {
+  return visit.page.evaluate(async ({ backend, runs, question }) => {
+    const address = new URL("page/engine-link.js", document.baseURI).href;
+    /** @type {typeof import("../../www/page/engine-link.js")} */
+    const { EngineLink } = await import(address);
+    const link = new EngineLink(console.error);
+    await link.open(new URL("models/scenes/manifest.json", document.baseURI).href, /** @type {any} */ (backend));
+    const { adapter } = await link.call("load", null);
+    /** @type {{ encode: number[], prefill: number[], decode: number[] }} */
+    const seen = { encode: [], prefill: [], decode: [] };
+    for (let run = 0; run <= runs; run++) {
+      // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing else.
+      const file = await (await fetch("examples/shapes.png")).blob();
+      const bytes = await new Blob([file, new Uint8Array([run])]).arrayBuffer();
+      await link.call("reset", null);
+      const { encode_ms } = await link.call("encode", { bytes });
+      const options = { max_new_tokens: 64, temperature: 0, top_p: 1, seed: 0 };
+      const { answer, timing } = await link.call("generate", { question, options });
+      if (run === 0) continue; // pipelines are made on the first use
+      seen.encode.push(encode_ms);
+      seen.prefill.push(((answer.prompt_ids.length - answer.reused_rows) * 1000) / timing.first_token_ms);
+      seen.decode.push(timing.tokens_per_second);
+    }
+    return { adapter, ...seen };
+  }, { backend, runs: RUNS, question: QUESTION });
+}
+
+const wasm = readFileSync(path.join(www, "pkg/llava_web_bg.wasm"));
+console.log(`wasm: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} after gzip -9`);
+console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s");
+const server = await serve();
+for (const backend of ["webgpu", "cpu"]) {
+  const browser = await launch({ gpu: backend === "webgpu" });
+  const ready = [];
+  for (let run = 0; run < RUNS; run++) {
+    const start = performance.now();
+    const visit = await open(browser, `${server.url}?backend=${backend}`, { serviceWorkers: "block" });
+    await visit.reaches("ready");
+    ready.push(performance.now() - start);
+    await visit.close();
+  }
+  const visit = await open(browser, `${server.url}?backend=cpu`, { serviceWorkers: "block" });
+  const { adapter, encode, prefill, decode } = await measure(visit, backend);
+  const row = [backend, adapter, median(ready).toFixed(0), median(encode).toFixed(0), median(prefill).toFixed(0), median(decode).toFixed(1)];
+  console.log(row.join(" | "));
+  await browser.close();
+}
+await server.stop();
