@@ -10,8 +10,9 @@ use crate::error::{Error, Kind, Result};
 use crate::format::manifest::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 const FILE: &str = "tokenizer.json";
@@ -209,6 +210,17 @@ struct Part {
     #[serde(default, alias = "normalizers", alias = "pretokenizers", alias = "processors", alias = "decoders")]
     inner: Vec<Part>,
     continuing_subword_prefix: Option<String>,
+    /// `TemplateProcessing`: what surrounds a text, and the tokens that are known to it.
+    #[serde(default)]
+    single: Vec<TemplatePiece>,
+    #[serde(default)]
+    special_tokens: HashMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+enum TemplatePiece {
+    SpecialToken { id: String },
+    Sequence { id: String },
 }
 
 /// Refuses bytes that are no JSON, and pipelines of other parts than [`KNOWN_PARTS`]: on some of either, the
@@ -220,6 +232,11 @@ fn check_parts(bytes: &[u8]) -> Result<()> {
         ensure!(known.contains(&kind), Tokenizer, place(), "`{}` is not implemented", kind.escape_debug());
         let prefix = part.continuing_subword_prefix.as_deref().unwrap_or_default();
         ensure!(prefix.is_empty(), Tokenizer, place(), "a continuing_subword_prefix is not implemented");
+        let undefined = part.single.iter().find_map(|piece| match piece {
+            TemplatePiece::SpecialToken { id } => (!part.special_tokens.contains_key(id)).then_some(id),
+            TemplatePiece::Sequence { id } => (id != "A").then_some(id),
+        });
+        ensure!(undefined.is_none(), Tokenizer, place(), "`{}` is not defined", undefined.unwrap().escape_debug());
         part.inner.iter().try_for_each(|inner| check(name, inner, known))
     }
     let malformed = |e: serde_json::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());

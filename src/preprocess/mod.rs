@@ -159,7 +159,9 @@ impl PreprocessConfig {
 /// `data`: `[3, S, S]`.
 ///
 /// # Numerics
-/// Within 1/255 of PIL before normalisation, for every value; where decoding is exact (PNG), equal to it.
+/// Resizing is PIL's to the bit (`tests/reference.rs`), and so are the decoders of PNG, WebP, GIF and BMP. JPEG
+/// decoders differ in rounding: after resizing, by at most 2/255 from libjpeg-turbo (measured on 4:4:4, 4:2:2,
+/// 4:2:0, progressive, grey and CMYK at qualities 75 to 95), 0.1/255 on average.
 ///
 /// # Errors
 /// [`Kind::Image`] for bytes that are no such file, and for dimensions beyond [`MAX_SIDE`] and [`MAX_PIXELS`],

@@ -114,11 +114,11 @@ fn the_expected_sentence_counts_as_right() {
 fn names_in_colour_questions_fit_one_object() {
     for (scene, mut rng) in scenes(300) {
         let Some(qa) = ask(&scene, Kind::Colour, &mut rng) else { continue };
-        if let Some(noun) = qa.sentence.strip_prefix("The ").and_then(|s| s.split_once(" is ")).map(|(noun, _)| noun) {
-            if !["word", "text", "number", "shape", "object"].contains(&noun) {
-                // "small star" may stand beside a large one, not beside another star that could be small.
-                assert_eq!(named(&scene, noun).len(), 1, "{qa:?} {scene:?}");
-            }
+        if let Some(noun) = qa.sentence.strip_prefix("The ").and_then(|s| s.split_once(" is ")).map(|(noun, _)| noun)
+            && !["word", "text", "number", "shape", "object"].contains(&noun)
+        {
+            // "small star" may stand beside a large one, not beside another star that could be small.
+            assert_eq!(named(&scene, noun).len(), 1, "{qa:?} {scene:?}");
         }
     }
 }

@@ -1,0 +1,210 @@
+//! Parsers of what comes from outside: damaged and lying input is refused without panicking and without
+//! allocating more than it deserves. `PROPTEST_CASES` makes the run longer.
+#![allow(unsafe_code)] // an allocator that counts can only be written so
+
+use llava_web::config::Config;
+use llava_web::format::manifest::Manifest;
+use llava_web::format::names;
+use llava_web::format::safetensors::read_header;
+use llava_web::preprocess::{MAX_PIXELS, PreprocessConfig, preprocess};
+use llava_web::tokenizer::Tokenizer;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+mod common;
+use common::golden_file;
+
+/// Counts what each thread holds, and the most it ever held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // Threads may free after their counters are gone.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+    });
+}
+
+// SAFETY: everything is passed on to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What `work` returns, and the most bytes it held at a time beyond what was held before.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    MOST.set(before);
+    let result = work();
+    (result, (MOST.get() - before) as usize)
+}
+
+#[test]
+fn the_counter_counts() {
+    let (vector, most) = measured(|| vec![1u8; 1 << 20]);
+    assert!((1 << 20..1 << 21).contains(&most), "{most}");
+    assert_eq!(measured(|| vector.len()).1, 0);
+}
+
+/// `bytes` with some overwritten, and perhaps cut off.
+fn damaged(bytes: &[u8], edits: &[(Index, u8)], cut: Option<Index>) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (at, byte) in edits {
+        let at = at.index(bytes.len());
+        bytes[at] = *byte;
+    }
+    if let Some(cut) = cut {
+        bytes.truncate(cut.index(bytes.len()));
+    }
+    bytes
+}
+
+fn edits() -> impl Strategy<Value = Vec<(Index, u8)>> {
+    // Digits among the bytes: they make numbers larger instead of making nonsense.
+    prop::collection::vec((any::<Index>(), prop_oneof![any::<u8>(), b'0'..=b'9', Just(b'"')]), 1..6)
+}
+
+/// `bytes` with one run of digits replaced by a number of any size.
+fn renumbered(bytes: &[u8], which: Index, number: u64) -> Vec<u8> {
+    let starts: Vec<usize> = (1..bytes.len())
+        .filter(|&i| bytes[i].is_ascii_digit() && !bytes[i - 1].is_ascii_alphanumeric() && bytes[i - 1] != b'"')
+        .collect();
+    let start = starts[which.index(starts.len())];
+    let end = (start..bytes.len()).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(bytes.len());
+    [&bytes[..start], number.to_string().as_bytes(), &bytes[end..]].concat()
+}
+
+fn any_number() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..70_000, any::<u64>(), Just(u64::MAX), Just(1 << 32), Just((1 << 31) - 1)]
+}
+
+/// A valid manifest of a real conversion.
+fn manifest() -> &'static [u8] {
+    static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    BYTES.get_or_init(|| std::fs::read(common::convert("mha", "q4").path().join("manifest.json")).unwrap())
+}
+
+fn image_file(format: image::ImageFormat) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(20, 12, |x, y| image::Rgb([x as u8 * 9, y as u8 * 7, (x * y) as u8]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::ImageRgb8(picture).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// What a parsed copy of JSON takes compared with its text: maps of short strings, twice at a time.
+const JSON_FACTOR: usize = 64;
+
+proptest! {
+    #[test]
+    fn manifests(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
+        for bytes in [damaged(manifest(), &edits, cut), renumbered(manifest(), which, number)] {
+            let (result, most) = measured(|| Manifest::parse(&bytes));
+            prop_assert!(most <= JSON_FACTOR * bytes.len() + 4096, "{most} bytes for {}", bytes.len());
+            if let Ok(manifest) = result {
+                prop_assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+            }
+        }
+    }
+
+    #[test]
+    fn configurations(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
+        let valid = golden_file("gqa/config.json");
+        for bytes in [damaged(&valid, &edits, cut), renumbered(&valid, which, number)] {
+            let (result, most) = measured(|| Config::parse(&bytes, Some(&bytes)));
+            prop_assert!(most <= JSON_FACTOR * bytes.len() + 4096, "{most} bytes for {}", bytes.len());
+            if let Ok(config) = result {
+                // 512 blocks of 16 and of 9 tensors, each with a name and two shapes.
+                let (list, most) = measured(|| names::expected(&config));
+                prop_assert!(list.len() <= 16 * 512 + 9 * 512 + 16 && most <= 16 << 20, "{} in {most}", list.len());
+                let _ = PreprocessConfig::parse(Some(&bytes), &config.vision);
+            }
+        }
+    }
+
+    #[test]
+    fn preprocessor_configurations(edits in edits(), which: Index, number in any_number()) {
+        let vision = Config::parse(&golden_file("mha/config.json"), None).unwrap().vision;
+        let valid = golden_file("mha/preprocessor_config.json");
+        for bytes in [damaged(&valid, &edits, None), renumbered(&valid, which, number)] {
+            if let Ok(config) = PreprocessConfig::parse(Some(&bytes), &vision) {
+                let pixels = preprocess(&golden_file("tall.png"), &config).unwrap();
+                prop_assert_eq!(pixels.data.len(), 3 * 42 * 42);
+            }
+        }
+    }
+
+    #[test]
+    fn checkpoints(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
+        let valid = golden_file("mha/model.safetensors");
+        let header = 8 + u64::from_le_bytes(valid[..8].try_into().unwrap()) as usize;
+        // Damage where it matters: in the header and its length.
+        let hurt = |head: Vec<u8>| [head, valid[header..].to_vec()].concat();
+        let renumbered = renumbered(&valid[8..header], which, number);
+        let lengths = (renumbered.len() as u64).to_le_bytes().to_vec();
+        for bytes in [hurt(damaged(&valid[..header], &edits, cut)), hurt([lengths, renumbered].concat())] {
+            let size = bytes.len();
+            let (result, most) = measured(|| read_header("f", &bytes));
+            prop_assert!(most <= JSON_FACTOR * size, "{most} bytes for {size}");
+            if let Ok((data, metadata)) = result {
+                prop_assert_eq!(data as usize + metadata.data_len(), size);
+            }
+        }
+    }
+
+    #[test]
+    fn tokenizers(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
+        let config = Config::parse(&golden_file("mha/config.json"), None).unwrap();
+        let valid = golden_file("mha/tokenizer.json");
+        for bytes in [damaged(&valid, &edits, cut), renumbered(&valid, which, number)] {
+            let (result, most) = measured(|| Tokenizer::parse(&bytes, &config));
+            // Regular expressions and double-array tries have a size of their own.
+            prop_assert!(most <= 1024 * valid.len(), "{most} bytes for {}", bytes.len());
+            if let Ok(tokenizer) = result {
+                let _ = tokenizer.encode_raw("USER: <image>\nwhat? é</s>").map(|ids| tokenizer.decode(&ids));
+                let _ = tokenizer.encode_text("</s> 😀");
+            }
+        }
+    }
+
+    #[test]
+    fn pictures(format in 0usize..5, edits in edits(), cut in any::<Option<Index>>(), side: u32, at: Index) {
+        use image::ImageFormat as F;
+        let mut bytes = damaged(&image_file([F::Jpeg, F::Png, F::WebP, F::Gif, F::Bmp][format]), &edits, cut);
+        // A random size somewhere in the first 40 bytes, where headers keep theirs, in either order of bytes.
+        let at = at.index(40);
+        for side in [side.to_le_bytes(), side.to_be_bytes()] {
+            let mut lying = bytes.clone();
+            if let Some(place) = lying.get_mut(at..at + 4) {
+                place.copy_from_slice(&side);
+            }
+            let (_, most) = measured(|| preprocess(&lying, &PreprocessConfig::llava(28)).map(drop));
+            // 16-bit RGBA of the largest picture that is accepted, its 8-bit RGB beside it, a decoder's own.
+            prop_assert!(most as u64 <= (8 + 3) * MAX_PIXELS + (64 << 20), "{most} bytes");
+        }
+        bytes.clear();
+    }
+}
