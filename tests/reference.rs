@@ -8,13 +8,19 @@ use llava_web::preprocess::{PreprocessConfig, preprocess};
 use llava_web::prompt::{PromptItem, Template, Turn, raw};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use safetensors::SafeTensors;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Says on the terminal that a test did not run: past the harness, which shows `println!` of failing tests only.
+fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
 
 /// The reference folder, or a visible note that there is none.
 fn reference(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LLAVA_REFERENCE").map(PathBuf::from).filter(|path| path.is_dir());
     if folder.is_none() {
-        println!("SKIPPED {test}: LLAVA_REFERENCE names no folder");
+        skipped(test, "LLAVA_REFERENCE names no folder");
     }
     folder
 }
@@ -196,7 +202,7 @@ fn ids_are_those_of_python() {
     let Some(folder) = reference("ids_are_those_of_python") else { return };
     let python = folder.join("venv/bin/python");
     if !python.is_file() {
-        return println!("SKIPPED ids_are_those_of_python: no {}", python.display());
+        return skipped("ids_are_those_of_python", &format!("no {}", python.display()));
     }
     let strings = strings();
     let list = std::env::temp_dir().join(format!("llava-web-strings-{}.json", std::process::id()));
