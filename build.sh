@@ -93,9 +93,18 @@ install_packages() {
         die "$why could not be installed. Install by hand: $*"
 }
 
+node_is_new() { [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
+
 need_node() {
     { have node && have npm; } || install_packages "Node.js (for the tests only)" nodejs npm
-    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed for the tests; this is $(node --version)."
+    # Debian 12 has Node.js 18, the test tools need 20: the registry has newer ones as a package.
+    if ! node_is_new; then
+        say "installing Node.js 20 beside the system's (for the tests only)"
+        npm install --prefix .cache/node --no-save --no-audit --no-fund --loglevel=error node@20 >&2 || true
+        export PATH="$PWD/.cache/node/node_modules/.bin:$PATH"
+        hash -r
+        node_is_new || die "Node.js 20 or newer is needed for the tests; this is $(node --version)."
+    fi
     cmp -s tests/browser/package-lock.json tests/browser/node_modules/.lock-installed && return
     say "installing the test tools (playwright-core, typescript)"
     npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error >&2
