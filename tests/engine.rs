@@ -30,7 +30,7 @@ fn ask(engine: &mut Engine, question: &str) -> Answer {
     block_on(engine.generate(question, &options(8), &mut Quiet)).unwrap()
 }
 
-/// Cancels when it has seen so many tokens (`Some`) or prefill events (`None` for tokens).
+/// Cancels when it has seen so many tokens.
 struct CancelAfter(u32);
 
 impl Observer for CancelAfter {

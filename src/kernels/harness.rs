@@ -87,10 +87,6 @@ impl Case {
         buffer
     }
 
-    pub fn words_output(&mut self, n: u64) -> Buf {
-        self.output(n, None)
-    }
-
     /// The outputs after running on `choice`.
     fn run(&self, choice: BackendChoice) -> Vec<Vec<u32>> {
         block_on(async {

@@ -127,7 +127,7 @@ mod tests {
                 let mut case = Case::new(format!("sample V {vocab} seed {seed}"));
                 case.call = call(temperature, top_k, top_p, seed * 977 + 3);
                 let logits = case.random(vocab, 4.0);
-                let (ids, history) = (case.words_output(1), case.words_output(8));
+                let (ids, history) = (case.output(1, None), case.output(8, None));
                 sample(&mut case.pass, logits, ids, history, vocab as u32);
                 // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these seeds).
                 case.check_words();
