@@ -25,6 +25,9 @@ use half::f16;
 use pack::pack_group;
 use serde::{Deserialize, Serialize};
 
+pub use encoding::Encoding;
+
+mod encoding;
 mod pack;
 #[cfg(test)]
 mod tests;
