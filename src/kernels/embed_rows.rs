@@ -3,7 +3,7 @@
 //! A word of `ids` is a token id, or [`IMAGE_ROW`] plus a row of the image embeds. Ids may have been written by
 //! the sampler on the device, so that a decoding step never waits for the host.
 
-use super::weight::{block_values, code, load_block};
+use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 
@@ -24,6 +24,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [blocks, scales, image_embeds, ids, out] = buffers else { unreachable!("checked by Pass::push") };
     let [h, n, first] = [1, 2, 3].map(|i| op.params[i] as usize);
     let kind = op.constant("WEIGHT_TYPE");
+    let tile = tile(kind, blocks, scales, n, h);
     for t in 0..rows(op.params[0], call) as usize {
         let id = ids.0[t];
         let out = &mut out.f32_mut()[t * h..][..h];
@@ -32,7 +33,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             out.copy_from_slice(&image_embeds.f32()[row * h..][..h]);
         } else if (first..first + n).contains(&(id as usize)) {
             for (kb, values) in out.chunks_exact_mut(block_values(kind)).enumerate() {
-                load_block(kind, blocks, scales, n, kb, id as usize - first, values);
+                tile.load(kb, id as usize - first, values);
             }
         }
     }

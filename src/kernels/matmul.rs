@@ -3,7 +3,7 @@
 //! One shader serves one row (a decoding step: mat-vec, bound by the bytes of the weights) and many rows
 //! (prefill, the vision tower: mat-mul, each weight used for `ROW_TILE` rows); only the tile differs.
 
-use super::weight::{block_values, code, load_block};
+use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
@@ -36,11 +36,12 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let m = rows(p[P_M], call) as usize;
     let kind = op.constant("WEIGHT_TYPE");
     let per_block = block_values(kind);
+    let tile = tile(kind, blocks, scales, n, k);
     let mut sums = vec![0f64; m * n];
     let mut values = [0f32; 32];
     for kb in 0..k / per_block {
         for row in 0..n {
-            load_block(kind, blocks, scales, n, kb, row, &mut values[..per_block]);
+            tile.load(kb, row, &mut values[..per_block]);
             for i in 0..m {
                 let x = &x.f32()[i * k + kb * per_block..][..per_block];
                 sums[i * n + row] += dot(x, &values[..per_block]);

@@ -1,9 +1,10 @@
 //! How *checkpoints* store weights: row-major, in ggml's blocks or as floats. Our own storage is
-//! [`WeightType`](super::WeightType); every encoding has one that holds all its values exactly.
+//! [`WeightType`]; every encoding has one that holds all its values exactly.
 //!
 //! # Source
 //! `ggml-common.h` and `ggml-quants.c` (blocks, dequantisation), the GGUF specification (type numbers).
 
+use super::WeightType;
 use crate::ensure;
 use crate::error::Result;
 
@@ -53,6 +54,22 @@ impl Encoding {
     /// ggml's name.
     pub fn name(self) -> &'static str {
         ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"][self as usize]
+    }
+
+    /// The storage type that holds all of its values exactly. `Q5_*`, `Q6_K` and `BF16` take more bits there than in
+    /// the file.
+    pub fn exact(self) -> WeightType {
+        match self {
+            Self::F32 | Self::Bf16 => WeightType::F32,
+            Self::F16 => WeightType::F16,
+            Self::Q4_0 => WeightType::Q4,
+            Self::Q4_1 => WeightType::Q4_1,
+            Self::Q5_1 => WeightType::Q5_1,
+            Self::Q5_0 | Self::Q8_0 => WeightType::Q8,
+            Self::Q4K => WeightType::Q4K,
+            Self::Q5K => WeightType::Q5K,
+            Self::Q6K => WeightType::Q6K,
+        }
     }
 
     /// Values and bytes of a block.

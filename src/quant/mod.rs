@@ -1,41 +1,57 @@
-//! How weights are stored: four types, one block layout for shards, GPU and CPU alike.
+//! How weights are stored: nine types, one block layout for shards, GPU and CPU alike.
 //!
 //! A matrix `W [N, K]` (rows are outputs, as Hugging Face stores them) is cut into blocks of 16 bytes, one
 //! `vec4<u32>`, each holding `B` consecutive values of one row. Blocks are *group-major*: block
 //! `kb · N + n` holds `W[n, kb·B .. (kb+1)·B]`, so that neighbouring threads, which own neighbouring rows,
 //! read neighbouring blocks. Loading is therefore a copy.
 //!
-//! | type | `B` | block | value |
-//! |---|---|---|---|
-//! | `f32` | 4 | 4 floats | `w` |
-//! | `f16` | 8 | 8 halves | `w` |
-//! | `q8` | 16 | 16 signed bytes | `w = d·q` |
-//! | `q4` | 32 | byte `j`: value `j` in the low nibble, value `j + 16` in the high one | `w = d·(q − 8)` |
+//! | type | `B` | block | value | group plane | super plane |
+//! |---|---|---|---|---|---|
+//! | `f32` | 4 | 4 floats | `w` | | |
+//! | `f16` | 8 | 8 halves | `w` | | |
+//! | `q8` | 16 | 16 signed bytes | `w = d·q` | f16 `d` | |
+//! | `q4` | 32 | nibbles | `w = d·(q − 8)` | f16 `d` | |
+//! | `q4_1` | 32 | nibbles | `w = d·q + m` | f16 `d`, f16 `m` | |
+//! | `q5_1` | 16 | 16 bytes 0 … 31 | `w = d·q + m` | f16 `d`, f16 `m` | |
+//! | `q4_k` | 32 | nibbles | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
+//! | `q5_k` | 16 | 16 bytes 0 … 31 | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
+//! | `q6_k` | 16 | 16 signed bytes −32 … 31 | `w = d·sc·q` | i8 `sc` of the first 16 values, of the others | f16 `d`, 0 |
 //!
-//! `q8` and `q4` have a second plane: the scales `d`, one f16 per group of 32 values, `[K/32][N]` (flat index
-//! `g · N + n`, two per `u32`), padded with zeros to a multiple of 4 bytes. Everything is little-endian.
+//! Nibbles: byte `j` has value `j` in its low nibble, value `j + 16` in its high one.
+//! The group plane `[K/32][N]` has an entry per 32 values of a row (flat index `g · N + n`), then zeros up to a
+//! multiple of 4 bytes; the super plane `[K/256][N]` one per 256. Both are one buffer, the *scales*. Everything is
+//! little-endian.
+//!
+//! The types after `q4` exist for GGUF files: [`repack`] fills them without changing a value, and nothing else makes
+//! them. Fifth and sixth bits are stored as bytes: kernels read them faster than they could put them together.
 //!
 //! # Source
-//! The `q4` block is ggml's `Q4_0` without its scale: the same values in the same order, so repacking is a
-//! copy of nibbles.
+//! The values and their formulas are ggml's (see [`Encoding`]).
 
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
-use half::f16;
 use pack::pack_group;
 use serde::{Deserialize, Serialize};
 
+pub use decode::decode;
 pub use encoding::Encoding;
+pub use repack::repack;
+pub use tile::{Tile, dequantize};
 
+mod decode;
 mod encoding;
 mod pack;
+mod repack;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 /// Bytes of a block: one `vec4<u32>`.
 pub const BLOCK_BYTES: u64 = 16;
-/// Values that share a scale in `q8` and `q4`.
+/// Values that share an entry of the group plane.
 pub const GROUP: u32 = 32;
+/// Values that share an entry of the super plane.
+pub const SUPER: u32 = 256;
 /// Largest storage binding that every WebGPU device has (`maxStorageBufferBindingSize`, default 128 MiB).
 pub const MAX_BINDING: u64 = 128 << 20;
 
@@ -51,30 +67,63 @@ pub enum WeightType {
     Q8,
     /// 4.5 bits per value: groups of 32 nibbles with an f16 scale.
     Q4,
+    /// 5 bits per value: groups of 32 nibbles with f16 scale and minimum.
+    Q4_1,
+    /// 9 bits per value: groups of 32 bytes with f16 scale and minimum.
+    Q5_1,
+    /// 4.625 bits per value: nibbles, integer scales and minima under f16 ones.
+    #[serde(rename = "q4_k")]
+    Q4K,
+    /// 8.625 bits per value: bytes, integer scales and minima under f16 ones.
+    #[serde(rename = "q5_k")]
+    Q5K,
+    /// 8.625 bits per value: bytes, two integer scales per group under an f16 one.
+    #[serde(rename = "q6_k")]
+    Q6K,
 }
 
 impl WeightType {
-    /// All of them, the widest first.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Q8, Self::Q4];
+    /// All of them.
+    pub const ALL: [Self; 9] =
+        [Self::F32, Self::F16, Self::Q8, Self::Q4, Self::Q4_1, Self::Q5_1, Self::Q4K, Self::Q5K, Self::Q6K];
+    /// Those that [`quantize`] makes, the widest first.
+    pub const FROM_FLOATS: [Self; 4] = [Self::F32, Self::F16, Self::Q8, Self::Q4];
 
     /// `B`, values per block of 16 bytes.
     pub fn block_values(self) -> u32 {
         match self {
             Self::F32 => 4,
             Self::F16 => 8,
-            Self::Q8 => 16,
-            Self::Q4 => 32,
+            Self::Q8 | Self::Q5_1 | Self::Q5K | Self::Q6K => 16,
+            Self::Q4 | Self::Q4_1 | Self::Q4K => 32,
         }
     }
 
-    /// Whether there is a plane of scales.
-    pub fn has_scales(self) -> bool {
-        matches!(self, Self::Q8 | Self::Q4)
+    /// Bytes of an entry of the group plane; 0 without one.
+    fn group_bytes(self) -> u32 {
+        match self {
+            Self::F32 | Self::F16 => 0,
+            Self::Q4_1 | Self::Q5_1 => 4,
+            Self::Q8 | Self::Q4 | Self::Q4K | Self::Q5K | Self::Q6K => 2,
+        }
     }
 
-    /// `K` must be a multiple of this: a whole number of blocks, and of groups where there are scales.
+    fn has_supers(self) -> bool {
+        matches!(self, Self::Q4K | Self::Q5K | Self::Q6K)
+    }
+
+    /// Whether there is a buffer of scales.
+    pub fn has_scales(self) -> bool {
+        self.group_bytes() > 0
+    }
+
+    /// `K` must be a multiple of this: a whole number of blocks, and of groups and supers where there are any.
     pub fn k_multiple(self) -> u32 {
-        if self.has_scales() { GROUP } else { self.block_values() }
+        match (self.has_supers(), self.has_scales()) {
+            (true, _) => SUPER,
+            (false, true) => GROUP,
+            (false, false) => self.block_values(),
+        }
     }
 
     /// The name in manifests and options.
@@ -84,6 +133,11 @@ impl WeightType {
             Self::F16 => "f16",
             Self::Q8 => "q8",
             Self::Q4 => "q4",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_1 => "q5_1",
+            Self::Q4K => "q4_k",
+            Self::Q5K => "q5_k",
+            Self::Q6K => "q6_k",
         }
     }
 }
@@ -104,7 +158,36 @@ impl std::str::FromStr for WeightType {
     }
 }
 
-/// Bytes of the two planes of a `[n, k]` matrix: blocks, scales (0 without scales).
+/// One plane of a matrix as [`stored_bytes`] counts it: `strips` strips of `n · row_bytes` bytes, one entry per row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plane {
+    /// Where it begins in the stored bytes.
+    pub offset: u64,
+    /// Strips: `K / B`, `K / 32` or `K / 256`.
+    pub strips: u32,
+    /// Bytes of one row in a strip.
+    pub row_bytes: u32,
+}
+
+/// The planes of a `[n, k]` matrix: blocks, then groups and supers where the type has them.
+///
+/// # Errors
+/// As [`plane_bytes`].
+pub fn planes(weight_type: WeightType, n: u32, k: u32) -> Result<Vec<Plane>> {
+    let (blocks, scales) = plane_bytes(weight_type, n, k)?;
+    let strips = k / weight_type.block_values();
+    let mut planes = vec![Plane { offset: 0, strips, row_bytes: BLOCK_BYTES as u32 }];
+    if weight_type.has_scales() {
+        planes.push(Plane { offset: blocks, strips: k / GROUP, row_bytes: weight_type.group_bytes() });
+    }
+    if weight_type.has_supers() {
+        let bytes = u64::from(n) * u64::from(k / SUPER) * 4;
+        planes.push(Plane { offset: blocks + scales - bytes, strips: k / SUPER, row_bytes: 4 });
+    }
+    Ok(planes)
+}
+
+/// Bytes of a `[n, k]` matrix: blocks, scales (groups and supers together; 0 without scales).
 ///
 /// # Errors
 /// [`Kind::Tensor`] if a side is zero or `k` is no multiple of [`WeightType::k_multiple`].
@@ -123,12 +206,12 @@ pub fn plane_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<(u64, u64)
         Ok(blocks) => blocks,
         Err(_) => fail!(Tensor, "matrix", "[{n}, {k}] is larger than any memory"),
     };
-    let scales =
-        if weight_type.has_scales() { (u64::from(n) * u64::from(k / GROUP) * 2).next_multiple_of(4) } else { 0 };
-    Ok((blocks, scales))
+    let groups = u64::from(n) * u64::from(k / GROUP) * u64::from(weight_type.group_bytes());
+    let supers = if weight_type.has_supers() { u64::from(n) * u64::from(k / SUPER) * 4 } else { 0 };
+    Ok((blocks, groups.next_multiple_of(4) + supers))
 }
 
-/// Bytes of both planes together, as a shard stores them.
+/// Bytes of all planes together, as a shard stores them.
 ///
 /// # Errors
 /// As [`plane_bytes`].
@@ -168,13 +251,13 @@ fn row_tiles_within(weight_type: WeightType, n: u32, k: u32, limit: u64) -> Resu
     Ok((0..n.div_ceil(rows)).map(|i| [i * rows, ((i + 1) * rows).min(n)]).collect())
 }
 
-/// Row-major values → both planes, blocks first.
+/// Row-major values → planes, blocks first.
 ///
 /// # Shapes
 /// `rows`: `[n, k]`.
 ///
 /// # Errors
-/// [`Kind::Tensor`] for a shape that does not fit, and for a value that the type cannot hold (NaN, infinity,
+/// [`Kind::Argument`] for a type that is not in [`WeightType::FROM_FLOATS`]; [`Kind::Tensor`] for a shape that does not fit, and for a value that the type cannot hold (NaN, infinity,
 /// beyond f16), naming its row and column.
 pub fn quantize(weight_type: WeightType, n: u32, k: u32, rows: &[f32]) -> Result<Vec<u8>> {
     let mut planes = vec![0; stored_bytes(weight_type, n, k)? as usize];
@@ -195,6 +278,13 @@ pub fn quantize_rows(
     rows: &[f32],
     planes: &mut [u8],
 ) -> Result<()> {
+    let ours = WeightType::FROM_FLOATS.contains(&weight_type);
+    ensure!(
+        ours,
+        Argument,
+        "weight type",
+        "{weight_type} holds what GGUF files hold; floats become f32, f16, q8 or q4"
+    );
     let (block_bytes, scale_bytes) = plane_bytes(weight_type, n, k)?;
     let (n, k, first_row) = (n as usize, k as usize, first_row as usize);
     let here = rows.len() / k;
@@ -226,60 +316,4 @@ pub fn quantize_rows(
         }
     }
     Ok(())
-}
-
-/// Both planes → row-major values.
-///
-/// # Shapes
-/// Returns `[n, k]`.
-///
-/// # Errors
-/// [`Kind::Tensor`] if `planes` is not as long as the shape says.
-pub fn dequantize(weight_type: WeightType, n: u32, k: u32, planes: &[u8]) -> Result<Vec<f32>> {
-    let (block_bytes, scale_bytes) = plane_bytes(weight_type, n, k)?;
-    ensure!(
-        planes.len() as u64 == block_bytes + scale_bytes,
-        Tensor,
-        "matrix",
-        "{} bytes for [{n}, {k}] as {weight_type}, which has {}",
-        planes.len(),
-        block_bytes + scale_bytes
-    );
-    let (blocks, scales) = planes.split_at(block_bytes as usize);
-    let (n, k, per_block) = (n as usize, k as usize, weight_type.block_values() as usize);
-    let mut rows = vec![0.0; n * k];
-    for (index, block) in blocks.chunks_exact(BLOCK_BYTES as usize).enumerate() {
-        let (kb, row) = (index / n, index % n);
-        let out = &mut rows[row * k + kb * per_block..][..per_block];
-        let scale = || {
-            let at = (kb * per_block / GROUP as usize * n + row) * 2;
-            f16::from_le_bytes([scales[at], scales[at + 1]]).to_f32()
-        };
-        match weight_type {
-            WeightType::F32 => {
-                for (w, b) in out.iter_mut().zip(block.chunks_exact(4)) {
-                    *w = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                }
-            }
-            WeightType::F16 => {
-                for (w, b) in out.iter_mut().zip(block.chunks_exact(2)) {
-                    *w = f16::from_le_bytes([b[0], b[1]]).to_f32();
-                }
-            }
-            WeightType::Q8 => {
-                let d = scale();
-                for (w, &b) in out.iter_mut().zip(block) {
-                    *w = d * f32::from(b as i8);
-                }
-            }
-            WeightType::Q4 => {
-                let d = scale();
-                for (j, &b) in block.iter().enumerate() {
-                    out[j] = d * (f32::from(b & 15) - 8.0);
-                    out[j + 16] = d * (f32::from(b >> 4) - 8.0);
-                }
-            }
-        }
-    }
-    Ok(rows)
 }

@@ -27,6 +27,7 @@ pub(super) fn pack_group(
         }
         WeightType::Q8 => pack_q8(group, packed),
         WeightType::Q4 => pack_q4(group, packed),
+        other => Err(format!("{other} is never made from floats")),
     }
 }
 

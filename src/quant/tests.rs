@@ -1,5 +1,6 @@
 use super::pack::squared_error;
 use super::*;
+use half::f16;
 use proptest::prelude::*;
 
 /// Deterministic values in −1 … 1 without a generator crate.
@@ -36,7 +37,7 @@ fn blocks_are_group_major_and_nibbles_in_ggml_order() {
 #[test]
 fn a_row_at_a_time_is_the_same_as_all_at_once() {
     let rows = noise(5 * 64);
-    for weight_type in WeightType::ALL {
+    for weight_type in WeightType::FROM_FLOATS {
         let whole = quantize(weight_type, 5, 64, &rows).unwrap();
         let mut pieces = vec![0; whole.len()];
         for (i, row) in rows.chunks(64).enumerate().rev() {
@@ -66,7 +67,7 @@ fn what_cannot_be_stored_is_refused_with_its_place() {
 
 #[test]
 fn zeros_and_tiny_values_survive() {
-    for weight_type in WeightType::ALL {
+    for weight_type in WeightType::FROM_FLOATS {
         let planes = quantize(weight_type, 2, 32, &[0.0; 64]).unwrap();
         assert_eq!(dequantize(weight_type, 2, 32, &planes).unwrap(), [0.0; 64]);
         let planes = quantize(weight_type, 1, 32, &[1e-9; 32]).unwrap();
@@ -93,6 +94,136 @@ fn tiles_cover_the_rows_at_multiples_of_32() {
         assert!(tiles.iter().all(|t| t[0] < t[1] && u64::from(t[1] - t[0]) * 32 <= limit), "{tiles:?}");
     }
     assert!(row_tiles_within(WeightType::F32, 64, 64, 256).is_err(), "not even 32 rows fit");
+}
+
+/// Blocks of `encoding` [3, 512] and their values, as the Python package `gguf` reads them (tests/golden/gguf_types.py).
+fn golden(encoding: Encoding) -> (Vec<u8>, Vec<f32>) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gguf_types.safetensors");
+    let file = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let tensor = |what: &str| file.tensor(&format!("{encoding}.{what}")).unwrap().data().to_vec();
+    (tensor("bytes"), bytemuck::pod_collect_to_vec(&tensor("values")))
+}
+
+/// Equal in every bit: signs of zeros, too.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn repacked(encoding: Encoding, rows: u32, k: u32, bytes: &[u8], order: Option<&[u32]>) -> Vec<u8> {
+    let mut planes = vec![0; stored_bytes(encoding.exact(), rows, k).unwrap() as usize];
+    repack(encoding, rows, k, bytes, order, &mut planes).unwrap();
+    planes
+}
+
+#[test]
+fn every_encoding_is_read_as_the_gguf_package_reads_it() {
+    for encoding in Encoding::ALL {
+        let (bytes, values) = golden(encoding);
+        assert!(values.len() == 3 * 512 && values.iter().any(|v| *v != 0.0));
+        assert!(bits(&decode(encoding, &bytes).unwrap()) == bits(&values), "{encoding}: decode");
+        let planes = repacked(encoding, 3, 512, &bytes, None);
+        let back = dequantize(encoding.exact(), 3, 512, &planes).unwrap();
+        assert!(bits(&back) == bits(&values), "{encoding}: repack and dequantize");
+        // A wrong bit shows (in every block, for some have scales that swallow it).
+        let mut other = planes.clone();
+        other.iter_mut().take(3 * 16).skip(5).step_by(16).for_each(|b| *b ^= 0x10);
+        assert!(bits(&dequantize(encoding.exact(), 3, 512, &other).unwrap()) != bits(&values), "{encoding}");
+    }
+}
+
+#[test]
+fn rows_are_repacked_in_the_order_asked_for() {
+    // More rows than are written together, each different.
+    let order: Vec<u32> = (0..67).map(|i| i * 29 % 67).collect();
+    for encoding in Encoding::ALL {
+        let (bytes, _) = golden(encoding);
+        let row = encoding.row_bytes(256).unwrap() as usize;
+        let rows: Vec<u8> = (0..67).flat_map(|i| &bytes[i % 6 * row..][..row]).copied().collect();
+        let straight = dequantize(encoding.exact(), 67, 256, &repacked(encoding, 67, 256, &rows, None)).unwrap();
+        let turned = dequantize(encoding.exact(), 67, 256, &repacked(encoding, 67, 256, &rows, Some(&order))).unwrap();
+        for (row, &source) in turned.chunks(256).zip(&order) {
+            assert!(bits(row) == bits(&straight[source as usize * 256..][..256]), "{encoding}: row {source}");
+        }
+        assert!(bits(&straight) == bits(&decode(encoding, &rows).unwrap()), "{encoding}");
+    }
+}
+
+#[test]
+fn planes_lie_where_they_are_said_to_lie() {
+    for weight_type in WeightType::ALL {
+        for (n, k) in [(1, 256), (3, 512), (33, 768)] {
+            let (blocks, scales) = plane_bytes(weight_type, n, k).unwrap();
+            let planes = planes(weight_type, n, k).unwrap();
+            let mut at = 0;
+            for plane in &planes {
+                assert_eq!(plane.offset, at, "{weight_type} [{n}, {k}]");
+                at += (u64::from(plane.strips) * u64::from(n) * u64::from(plane.row_bytes)).next_multiple_of(4);
+            }
+            assert_eq!(at, blocks + scales);
+            assert_eq!(planes.len() > 1, weight_type.has_scales());
+        }
+    }
+    // q4_k [2, 256]: 8 blocks of 16 bytes, 8 groups of 2, one super of 4, for each row.
+    let planes = planes(WeightType::Q4K, 2, 256).unwrap();
+    let plane = |offset, strips, row_bytes| Plane { offset, strips, row_bytes };
+    assert_eq!(planes, [plane(0, 8, 16), plane(256, 8, 2), plane(288, 1, 4)]);
+}
+
+#[test]
+fn hostile_lengths_and_orders_are_errors() {
+    for encoding in Encoding::ALL {
+        let (bytes, _) = golden(encoding);
+        let kind = |rows, k, bytes: &[u8], order: Option<&[u32]>, out: usize| {
+            repack(encoding, rows, k, bytes, order, &mut vec![0; out]).unwrap_err().kind
+        };
+        let out = stored_bytes(encoding.exact(), 3, 512).unwrap() as usize;
+        assert_eq!(kind(3, 512, &bytes[1..], None, out), Kind::Tensor, "{encoding}");
+        assert_eq!(kind(3, 512, &bytes, None, out - 1), Kind::Tensor);
+        assert_eq!(kind(0, 512, &[], None, 0), Kind::Tensor);
+        assert_eq!(kind(3, 0, &[], None, 0), Kind::Tensor);
+        assert_eq!(kind(3, 511, &bytes, None, out), Kind::Tensor);
+        assert_eq!(kind(u32::MAX, 512 << 20, &bytes, None, out), Kind::Tensor);
+        assert_eq!(kind(3, 512, &bytes, Some(&[0, 1, 3]), out), Kind::Argument);
+        assert_eq!(kind(3, 512, &bytes, Some(&[0, 1]), out), Kind::Argument);
+        let half_a_block = &bytes[..encoding.block().1 as usize - 1];
+        assert_eq!(decode(encoding, half_a_block).unwrap_err().kind, Kind::Tensor);
+        assert!(decode(encoding, &[]).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn blocks_that_are_not_finite_are_refused_with_their_row() {
+    for encoding in Encoding::ALL {
+        let (mut bytes, _) = golden(encoding);
+        let row = encoding.row_bytes(512).unwrap() as usize;
+        // The scale is the first half of a block (of Q6_K the last), a value the last bytes of a block of floats.
+        let at = row + if encoding == Encoding::Q6K { 208 } else { encoding.block().1.min(2) as usize - 2 };
+        let infinity: &[u8] = match encoding {
+            Encoding::F32 => &[0, 0, 0x80, 0x7f],
+            Encoding::Bf16 => &[0x80, 0xff],
+            _ => &[0, 0xfc],
+        };
+        bytes[at..at + infinity.len()].copy_from_slice(infinity);
+        let mut planes = vec![0; stored_bytes(encoding.exact(), 3, 512).unwrap() as usize];
+        let error = repack(encoding, 3, 512, &bytes, None, &mut planes).unwrap_err();
+        assert!(error.kind == Kind::Tensor && error.place == "row 1, block 0", "{encoding}: {error}");
+    }
+}
+
+#[test]
+fn floats_do_not_become_what_only_files_hold() {
+    for weight_type in WeightType::ALL {
+        let made = quantize(weight_type, 1, 256, &[0.5; 256]);
+        match WeightType::FROM_FLOATS.contains(&weight_type) {
+            true => assert!(made.is_ok(), "{weight_type}"),
+            false => assert_eq!(made.unwrap_err().kind, Kind::Argument, "{weight_type}"),
+        }
+        let json = serde_json::to_string(&weight_type).unwrap();
+        assert_eq!(json, format!("\"{weight_type}\""));
+        assert_eq!(serde_json::from_str::<WeightType>(&json).unwrap(), weight_type);
+        assert_eq!(weight_type.name().parse::<WeightType>().unwrap(), weight_type);
+    }
 }
 
 proptest! {
