@@ -54,21 +54,17 @@ pub fn embed_rows(pass: &mut Pass, m: Rows, table: Weight, image_embeds: Buf, id
 mod tests {
     use super::*;
     use crate::kernels::harness::Case;
-    use crate::quant::{WeightType, quantize};
+    use crate::quant::WeightType;
 
     #[test]
     fn shader_equals_twin() {
-        let (v, h) = (37, 96);
-        for kind in [WeightType::F32, WeightType::F16, WeightType::Q8, WeightType::Q4] {
+        for kind in WeightType::ALL {
+            let (v, h) = (37, 96u64.next_multiple_of(u64::from(kind.k_multiple())));
             let mut case = Case::new(format!("embed_rows {kind:?}"));
-            let rows: Vec<f32> = case.floats(v * h, 1.0);
-            let mut planes = quantize(kind, v as u32, h as u32, &rows).unwrap();
-            let scales = planes.split_off((v * h) as usize / block_values(code(kind)) * 16);
-            let (blocks, scales) = (case.bytes(&planes), case.bytes(&scales));
+            let table = case.weight(kind, 0, v, h as u32);
             let image_embeds = case.random(5 * h, 1.0);
             let ids = case.bytes(bytemuck::cast_slice(&[0, 36, IMAGE_ROW, 17, IMAGE_ROW + 4]));
             let out = case.output(5 * h, None);
-            let table = Weight { kind, first_row: 0, rows: v as u32, cols: h as u32, blocks, scales };
             embed_rows(&mut case.pass, Rows::Fixed(5), table, image_embeds, ids, out);
             // A gather and one product: nothing is summed.
             case.check(1e-14, 1e-6);

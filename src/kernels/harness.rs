@@ -5,7 +5,9 @@
 
 use crate::device::{BackendChoice, Device};
 use crate::error::Kind;
+use crate::kernels::Weight;
 use crate::pass::{Buf, Call, Pass};
+use crate::quant::{Encoding, WeightType, plane_bytes, quantize, repack, stored_bytes};
 use pollster::block_on;
 
 /// Words after each output that no kernel may touch.
@@ -73,6 +75,36 @@ impl Case {
 
     pub fn bytes(&mut self, bytes: &[u8]) -> Buf {
         self.add(bytemuck::pod_collect_to_vec(bytes))
+    }
+
+    /// A random tile, values up to about 0.5: quantised floats, or for the types of GGUF files random blocks.
+    pub fn weight(&mut self, kind: WeightType, first_row: u32, rows: u32, cols: u32) -> Weight {
+        let planes = if WeightType::FROM_FLOATS.contains(&kind) {
+            quantize(kind, rows, cols, &self.floats(u64::from(rows * cols), 0.5)).unwrap()
+        } else {
+            let encoding = Encoding::ALL.into_iter().find(|e| e.exact() == kind).unwrap();
+            let (values, bytes) = encoding.block();
+            let noise = self.floats(u64::from(rows * cols / values * bytes), 128.0);
+            let mut blocks: Vec<u8> = noise.iter().map(|v| *v as i8 as u8).collect();
+            // The f16 scales, by their place in a block.
+            let scales: &[(usize, f32)] = match kind {
+                WeightType::Q4_1 => &[(0, 0.05), (2, -0.4)],
+                WeightType::Q5_1 => &[(0, -0.03), (2, 0.45)],
+                WeightType::Q4K | WeightType::Q5K => &[(0, 6e-4), (2, 7e-3)],
+                _ => &[(208, 2e-4)],
+            };
+            for (i, block) in blocks.chunks_exact_mut(bytes as usize).enumerate() {
+                for (at, scale) in scales {
+                    let scale = half::f16::from_f32(scale * (1.0 + (i % 7) as f32 / 8.0));
+                    block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
+                }
+            }
+            let mut planes = vec![0; stored_bytes(kind, rows, cols).unwrap() as usize];
+            repack(encoding, rows, cols, &blocks, None, &mut planes).unwrap();
+            planes
+        };
+        let (blocks, scales) = planes.split_at(plane_bytes(kind, rows, cols).unwrap().0 as usize);
+        Weight { kind, first_row, rows, cols, blocks: self.bytes(blocks), scales: self.bytes(scales) }
     }
 
     /// `n` words that the kernel writes; they start as NaN, or as random values up to `scale`.
@@ -159,6 +191,15 @@ fn the_harness_fails_on_wrong_answers() {
     assert!(compare(&bits(&[1.001, -2.002, 3.003]), &right, 1e-9, 1.0).is_err(), "all slightly off");
     assert!(compare(&bits(&[1.0, -2.0, f32::NAN]), &right, 1.0, 1e9).is_err(), "NaN");
     assert!(compare(&[right[0], right[1], UNWRITTEN], &right, 1.0, 1e9).is_err(), "not written");
+}
+
+#[test]
+fn both_shaders_that_read_weights_read_scales_alike() {
+    let part = |wgsl: &'static str| {
+        let part = wgsl.split_once("const NIBBLES").unwrap().1;
+        part.split_once("fn scale_offset").map(|(consts, rest)| (consts, rest.split_once("\n}").unwrap().0)).unwrap()
+    };
+    assert_eq!(part(super::matmul::MATMUL.wgsl), part(super::embed_rows::EMBED_ROWS.wgsl));
 }
 
 #[test]

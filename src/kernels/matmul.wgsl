@@ -1,12 +1,13 @@
 // out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n])
-// Shapes: x [M, K] f32; w one tile [rows, K] as 16-byte blocks [K/B][rows], B = 4, 8, 16, 32 for f32, f16, q8, q4;
-//   scales f16 [K/32][rows], two in a word; bias [N]; out [M, stride].
+// Shapes: x [M, K] f32; w one tile [rows, K] as 16-byte blocks [K/B][rows], B = 4 (f32), 8 (f16), 16 (bytes), 32 (nibbles);
+//   scales: an entry per 32 values [K/32][rows], then, for the k types, one per 256 [K/256][rows] (see quant/mod.rs);
+//   bias [N]; out [M, stride].
 // Grid: (rows / 64, M / ROW_TILE). An invocation owns one column and ROW_TILE rows, so that a block is read and
 //   dequantised once for ROW_TILE rows; neighbouring invocations read neighbouring blocks.
 // Bytes moved: the tile M / ROW_TILE times, x rows / 64 times (the same address in a whole workgroup: broadcast).
-// Limits: K a multiple of B (quantised: of 32); no workgroup memory, no barrier.
+// Limits: K a multiple of B (quantised: of 32, k types: of 256); no workgroup memory, no barrier.
 // Twin: matmul::reference
-const WEIGHT_TYPE: u32 = 3u; // 0 f32, 1 f16, 2 q8, 3 q4
+const WEIGHT_TYPE: u32 = 3u; // 0 f32, 1 f16, 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
 const BIAS: u32 = 1u;
 const ACCUMULATE: u32 = 1u;
 const ROW_TILE: u32 = 8u;
@@ -23,20 +24,39 @@ struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p
 
 var<private> values: array<vec4<f32>, 8>;
 
-fn scale(index: u32) -> f32 {
-    let pair = unpack2x16float(scales[index >> 1u]);
-    return select(pair.x, pair.y, (index & 1u) == 1u);
+const NIBBLES: bool = WEIGHT_TYPE == 3u || WEIGHT_TYPE == 4u || WEIGHT_TYPE == 6u; // 32 in a block
+const SIGNED: bool = WEIGHT_TYPE == 2u || WEIGHT_TYPE == 8u; // bytes −128 … 127, else 0 … 255
+const OFFSET: bool = WEIGHT_TYPE >= 4u && WEIGHT_TYPE <= 7u; // a group has a minimum of its own
+const PARTS: u32 = (1u << min(WEIGHT_TYPE, 2u)) << u32(NIBBLES); // vec4 per block
+
+// Scale and offset of 16 values of row n, the `half` of their group of 32 (q4's offset of −8 scales is left out).
+fn scale_offset(group: u32, half: u32, n: u32) -> vec2<f32> {
+    let at = group * params.rows + n;
+    if (WEIGHT_TYPE == 4u || WEIGHT_TYPE == 5u) { return unpack2x16float(scales[at]); }
+    let word = scales[at >> 1u] >> (16u * (at & 1u));
+    if (WEIGHT_TYPE <= 3u) { return vec2<f32>(unpack2x16float(word).x, 0.0); }
+    let d = unpack2x16float(scales[(params.k / 64u + group / 8u) * params.rows + n]);
+    if (WEIGHT_TYPE == 8u) { return vec2<f32>(d.x * f32(extractBits(bitcast<i32>(word), 8u * half, 8u)), 0.0); }
+    return vec2<f32>(d.x * f32(word & 255u), -d.y * f32((word >> 8u) & 255u));
 }
 
 fn low_nibbles(w: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u)) - 8.0;
+    return vec4<f32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u));
 }
 
-fn signed_bytes(w: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<i32>(bitcast<i32>(w)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
+fn bytes(w: u32) -> vec4<f32> {
+    if (SIGNED) { return vec4<f32>((vec4<i32>(bitcast<i32>(w)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u)); }
+    return vec4<f32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
 }
 
-// Dequantises block `kb` of row `n` into `values`, scales left out; returns the scale.
+// Without an offset of their own, values leave their scale to `load_block`'s caller: once per block instead of per value.
+fn value(q: vec4<f32>, a: vec2<f32>) -> vec4<f32> {
+    if (OFFSET) { return q * a.x + a.y; }
+    if (NIBBLES) { return q - 8.0; }
+    return q;
+}
+
+// Dequantises block `kb` of row `n` into `values`, up to the factor that it returns.
 fn load_block(kb: u32, n: u32) -> f32 {
     let w = blocks[kb * params.rows + n];
     if (WEIGHT_TYPE == 0u) {
@@ -46,31 +66,31 @@ fn load_block(kb: u32, n: u32) -> f32 {
         values[0] = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
         values[1] = vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
         return 1.0;
-    } else if (WEIGHT_TYPE == 2u) {
-        values[0] = signed_bytes(w.x);
-        values[1] = signed_bytes(w.y);
-        values[2] = signed_bytes(w.z);
-        values[3] = signed_bytes(w.w);
-        return scale((kb >> 1u) * params.rows + n);
+    } else if (NIBBLES) {
+        let a = scale_offset(kb, 0u, n);
+        values[0] = value(low_nibbles(w.x), a);
+        values[1] = value(low_nibbles(w.y), a);
+        values[2] = value(low_nibbles(w.z), a);
+        values[3] = value(low_nibbles(w.w), a);
+        values[4] = value(low_nibbles(w.x >> 4u), a);
+        values[5] = value(low_nibbles(w.y >> 4u), a);
+        values[6] = value(low_nibbles(w.z >> 4u), a);
+        values[7] = value(low_nibbles(w.w >> 4u), a);
+        return select(a.x, 1.0, OFFSET);
     }
-    values[0] = low_nibbles(w.x);
-    values[1] = low_nibbles(w.y);
-    values[2] = low_nibbles(w.z);
-    values[3] = low_nibbles(w.w);
-    values[4] = low_nibbles(w.x >> 4u);
-    values[5] = low_nibbles(w.y >> 4u);
-    values[6] = low_nibbles(w.z >> 4u);
-    values[7] = low_nibbles(w.w >> 4u);
-    return scale(kb * params.rows + n);
+    let a = scale_offset(kb >> 1u, kb & 1u, n);
+    values[0] = value(bytes(w.x), a);
+    values[1] = value(bytes(w.y), a);
+    values[2] = value(bytes(w.z), a);
+    values[3] = value(bytes(w.w), a);
+    return select(a.x, 1.0, OFFSET);
 }
-
-const PARTS: u32 = 1u << WEIGHT_TYPE; // vec4 per block
 
 fn part_dot(at: u32) -> f32 {
     var sum = dot(x[at], values[0]);
-    if (WEIGHT_TYPE >= 1u) { sum += dot(x[at + 1u], values[1]); }
-    if (WEIGHT_TYPE >= 2u) { sum += dot(x[at + 2u], values[2]) + dot(x[at + 3u], values[3]); }
-    if (WEIGHT_TYPE >= 3u) {
+    if (PARTS >= 2u) { sum += dot(x[at + 1u], values[1]); }
+    if (PARTS >= 4u) { sum += dot(x[at + 2u], values[2]) + dot(x[at + 3u], values[3]); }
+    if (PARTS >= 8u) {
         sum += dot(x[at + 4u], values[4]) + dot(x[at + 5u], values[5]);
         sum += dot(x[at + 6u], values[6]) + dot(x[at + 7u], values[7]);
     }
