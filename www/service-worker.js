@@ -1,12 +1,10 @@
-// Offline: what a visit has used is kept, and served when the network does not answer. Shards are named by
-// their hash, so a kept one is as good as a fetched one; everything else is asked for first, so that a
-// new version of the page is never hidden by an old one.
+// Offline: the files of the page that a visit has used are kept, and served when the network does not answer.
+// They are asked for first, so that a new version of the page is never hidden by an old one. Models are not
+// its business: worker/store.js keeps them, verified.
 
 const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const CACHE = "llava-web";
 
-/** @param {URL} url */
-const isShard = (url) => url.pathname.includes("/models/") && url.pathname.endsWith(".bin");
 /** The page is one document, whatever its query. @param {URL} url */
 const keyOf = (url) => url.origin + url.pathname;
 
@@ -21,7 +19,6 @@ async function keep(addresses) {
   // What no visit uses any more makes room.
   for (const request of await cache.keys()) if (!wanted.has(request.url)) await cache.delete(request);
   for (const key of wanted) {
-    if (isShard(new URL(key)) && (await cache.match(key))) continue;
     const response = await fetch(key);
     if (response.ok) await cache.put(key, response);
   }
@@ -29,17 +26,10 @@ async function keep(addresses) {
 
 /** @param {Request} request @param {URL} url */
 async function answer(request, url) {
-  const cache = await caches.open(CACHE);
-  const key = keyOf(url);
-  // "reload" is the page's second attempt at a damaged shard: then a kept copy is the last thing wanted.
-  if (isShard(url) && request.cache !== "reload") {
-    const kept = await cache.match(key);
-    if (kept) return kept;
-  }
   try {
     return await fetch(request);
   } catch (thrown) {
-    const kept = await cache.match(key);
+    const kept = await (await caches.open(CACHE)).match(keyOf(url));
     if (kept) return kept;
     throw thrown;
   }
@@ -52,6 +42,7 @@ scope.addEventListener("message", (event) => {
 scope.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || url.origin !== scope.location.origin) return;
+  if (event.request.headers.has("range") || event.request.cache === "no-store") return;
   event.respondWith(answer(event.request, url));
 });
 

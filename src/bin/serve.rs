@@ -40,11 +40,17 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 /// Everything else: ask whether it changed, every time.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
+/// Where the weights of most models lie: the hub, and the hosts that its addresses redirect to. Allowed by default
+/// because pasting such an address is what most people will do, and because the page only ever *reads* there: it
+/// sends no cookies, no referrer and no body, so that nothing of the person can leave by this door. Without a scheme
+/// a page that was served securely may ask them securely only.
+const HUB_HOSTS: [&str; 3] = ["huggingface.co", "*.huggingface.co", "*.hf.co"];
+
 /// The policy of the page and of its worker (a worker obeys the header of its own script, not the page's).
 /// `index.html` repeats it for hosts that send no headers; only this header knows other model hosts.
 fn content_security_policy(model_hosts: &[String]) -> String {
     let mut connect = "connect-src 'self'".to_owned();
-    for host in model_hosts {
+    for host in HUB_HOSTS.into_iter().chain(model_hosts.iter().map(String::as_str)) {
         connect.push(' ');
         connect.push_str(host);
     }
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn policy_names_the_other_hosts_under_connect_only() {
         let policy = content_security_policy(&["https://example.org".to_owned()]);
-        assert!(policy.contains("connect-src 'self' https://example.org;"));
+        assert!(policy.contains("connect-src 'self' huggingface.co *.huggingface.co *.hf.co https://example.org;"));
         assert_eq!(policy.matches("example.org").count(), 1);
         assert!(!policy.contains("unsafe-inline"));
     }

@@ -20,8 +20,8 @@ function measure(visit, backend) {
     /** @type {typeof import("../../www/page/engine-link.js")} */
     const { EngineLink } = await import(address);
     const link = new EngineLink(console.error);
-    await link.open(new URL("models/scenes/manifest.json", document.baseURI).href, /** @type {any} */ (backend));
-    const { adapter } = await link.call("load", null);
+    await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, /** @type {any} */ (backend));
+    const { report } = await link.call("load", { keep: false, context: null });
     /** @type {{ encode: number[], prefill: number[], decode: number[] }} */
     const seen = { encode: [], prefill: [], decode: [] };
     for (let run = 0; run <= runs; run++) {
@@ -37,7 +37,7 @@ function measure(visit, backend) {
       seen.prefill.push(((answer.prompt_ids.length - answer.reused_rows) * 1000) / timing.first_token_ms);
       seen.decode.push(timing.tokens_per_second);
     }
-    return { adapter, ...seen };
+    return { adapter: report.adapter, ...seen };
   }, { backend, runs: RUNS, question: QUESTION });
 }
 

@@ -28,8 +28,8 @@ function inBrowser(visit, model, backend) {
     /** @type {typeof import("../../www/page/engine-link.js")} */
     const { EngineLink } = await import(address);
     const link = new EngineLink((failure) => console.error(failure));
-    const { report } = await link.open(new URL(`models/${model}/manifest.json`, document.baseURI).href, /** @type {any} */ (backend));
-    await link.call("load", null);
+    const { report } = await link.open({ addresses: [new URL(`models/${model}/manifest.json`, document.baseURI).href] }, /** @type {any} */ (backend));
+    await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();
     await link.call("encode", { bytes });
     const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0 };

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
@@ -80,10 +81,11 @@ export function fakeRoot(manifest = {}) {
     for (const name of ["pkg", "models"]) await rm(path.join(root, name), { force: true });
     await cp(path.join(here, "fake"), path.join(root, "pkg"), { recursive: true });
     await mkdir(path.join(root, "models/scenes"), { recursive: true });
-    const parts = Array.from({ length: 6 }, (_, index) => ({ index, file: `${index}.bin`, bytes: 1000, sha256: "" }));
+    const contents = Array.from({ length: 6 }, (_, index) => Buffer.alloc(1000, index));
+    const parts = contents.map((bytes, index) => ({ index, file: `${index}.bin`, offset: 0, bytes: 1000, sha256: createHash("sha256").update(bytes).digest("hex") }));
     const plan = { name: "A stand-in", parameters: 1e6, parts, total_bytes: 6000, context: 512, ...manifest };
     await writeFile(path.join(root, "models/scenes/manifest.json"), JSON.stringify(plan));
-    for (const part of parts) await writeFile(path.join(root, "models/scenes", part.file), Buffer.alloc(1000));
+    for (const [index, bytes] of contents.entries()) await writeFile(path.join(root, "models/scenes", `${index}.bin`), bytes);
   });
 }
 

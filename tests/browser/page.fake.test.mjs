@@ -10,6 +10,9 @@ import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
 
+/** A manifest that says it is large; its parts are not. */
+const BIG = { total_bytes: 4e9 };
+
 /** @param {object} manifest @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
 async function withFake(manifest, body) {
   const { root, remove } = await fakeRoot(manifest);
@@ -79,7 +82,7 @@ describe("the page with a stand-in engine", () => {
       await visit.at("error").waitFor();
       assert.match(await visit.troubles(), /3\.bin/);
       assert.equal(await visit.at("status").getAttribute("data-state"), "error");
-      await writeFile(bad, Buffer.alloc(1000));
+      await writeFile(bad, Buffer.alloc(1000, 3));
       visit.requests.length = 0;
       await visit.page.getByRole("button", { name: "Retry" }).click();
       await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
@@ -87,7 +90,7 @@ describe("the page with a stand-in engine", () => {
       assert.deepEqual([...new Set(shards)], [`${url}models/scenes/3.bin`]);
     }));
 
-  for (const [question, words] of [["panic", /panicked at/], ["lost", /device was lost/]]) {
+  for (const [question, words] of [["panic", /panicked at/], ["gpu", /device was lost/]]) {
     test(`after "${question}" the model can be started again`, () =>
       withFake({}, async ({ browser, url }) => {
         const visit = await open(browser, url);
@@ -105,13 +108,13 @@ describe("the page with a stand-in engine", () => {
       }));
   }
 
-  test("Retry after a lost GPU opens a new one and asks again", () =>
+  test("Retry after a GPU that gave up opens a new one and asks again", () =>
     withFake({}, async ({ browser, url }) => {
       // Without the service worker: its own requests are not the page's.
       const visit = await open(browser, url, { serviceWorkers: "block" });
       await visit.show(EXAMPLE);
       await visit.reaches("ready");
-      await visit.at("question").fill("lost");
+      await visit.at("question").fill("gpu");
       await visit.at("send").click();
       await visit.at("error").waitFor();
       const workers = () => visit.requests.filter((request) => request.endsWith("worker/worker.js")).length;
@@ -137,11 +140,11 @@ describe("the page with a stand-in engine", () => {
     }));
 
   test("a large model is not downloaded before the person agrees", () =>
-    withFake({ total_bytes: 4e9 }, async ({ browser, url }) => {
+    withFake(BIG, async ({ browser, url }) => {
       const visit = await open(browser, url);
       const consent = visit.page.getByRole("button", { name: "Download and load" });
       await consent.waitFor();
-      assert.match(await visit.page.locator("#consent").innerText(), /4\.0 GB/);
+      assert.match(await visit.page.locator("#offer").innerText(), /4\.0 GB/);
       assert(!visit.requests.some((request) => request.endsWith(".bin")));
       await consent.click();
       await visit.reaches("ready");

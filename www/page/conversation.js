@@ -23,9 +23,10 @@ export class Conversation {
     return turn;
   }
 
-  /** What the engine forgets stays readable, under a note that says so. @param {string} note */
-  forget(note) {
-    if (this.last?.remembered) this.entries.push({ note });
-    for (const turn of this.turns) turn.remembered = false;
+  /** What the engine forgets stays readable, under a note that says so.
+   * @param {string} note @param {boolean} only the note, and nothing is forgotten */
+  forget(note, only) {
+    if (only || this.last?.remembered) this.entries.push({ note });
+    if (!only) for (const turn of this.turns) turn.remembered = false;
   }
 }

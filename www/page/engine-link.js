@@ -7,14 +7,16 @@ import { Caller } from "../shared/messenger.js";
 /** @typedef {import("../shared/protocol.js").Calls} Calls */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Method} Method */
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 
-/** The security policy lets scripts be named only through this policy; it knows two.
+/** The security policy lets scripts be named only through this policy; it knows these.
  * @type {{ createScriptURL: (name: string) => any }} */
 export const ownScripts = (() => {
+  const names = ["worker/worker.js", "worker/storage.js", "service-worker.js"];
   const rules = {
     /** @param {string} name */
     createScriptURL(name) {
-      if (name !== "worker/worker.js" && name !== "service-worker.js") throw new TypeError(`${name} is not ours`);
+      if (!names.includes(name)) throw new TypeError(`${name} is not ours`);
       return new URL(`../${name}`, import.meta.url).href;
     },
   };
@@ -33,14 +35,20 @@ export class EngineLink {
 
   /**
    * A fresh worker for this model, and its plan. What the last one held is freed with it.
-   * @param {string} manifest address
+   * @param {ModelRef} model
    * @param {BackendChoice} backend
    */
-  open(manifest, backend) {
-    this.#caller?.close(new Failure({ kind: "cancelled", place: "worker", message: "the model is being restarted" }));
+  open(model, backend) {
+    this.close();
     const worker = new Worker(ownScripts.createScriptURL("worker/worker.js"), { type: "module", name: "engine" });
     this.#caller = new Caller(worker, this.onCrash);
-    return this.#caller.call("open", { manifest, backend });
+    return this.#caller.call("open", { model, backend });
+  }
+
+  /** Ends the worker and whatever it was doing. */
+  close() {
+    this.#caller?.close(new Failure({ kind: "cancelled", place: "worker", message: "the model is being restarted" }));
+    this.#caller = null;
   }
 
   /**

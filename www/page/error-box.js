@@ -17,13 +17,18 @@ const TITLES = {
   "context-full": "The conversation is longer than the model can hold.",
   "no-gpu": "There is no usable GPU here.",
   gpu: "The GPU gave up.",
+  "gpu-lost": "The GPU was lost, again.",
   "out-of-memory": "There is not enough memory.",
   network: "The model could not be fetched.",
+  changed: "The model changed while it was being fetched.",
+  file: "A file of the model could not be read.",
+  storage: "The model is no longer kept in this browser.",
+  gguf: "This GGUF file is not right.",
   crash: "The engine stopped.",
 };
 
 /** Failures that the CPU may not have. */
-const GPU_KINDS = ["no-gpu", "gpu", "out-of-memory", "crash"];
+const GPU_KINDS = ["no-gpu", "gpu", "gpu-lost", "out-of-memory", "crash"];
 
 export class ErrorBox {
   #box = byId("error", HTMLElement);

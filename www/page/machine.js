@@ -4,6 +4,12 @@ import { byId, inBytes, inSeconds, inWords, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
+/** @param {string} address */
+const shorten = (address) => {
+  const url = new URL(address);
+  return url.origin === location.origin ? url.pathname : url.host + url.pathname;
+};
+
 export class Machine {
   #chip = byId("backend", HTMLElement);
   #list = byId("machine", HTMLElement);
@@ -14,7 +20,7 @@ export class Machine {
   }
 
   /** @param {Session} session */
-  #render({ plan, report, picture, kept }) {
+  #render({ plan, report, picture, kept, storage, agreed, model }) {
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
@@ -24,15 +30,26 @@ export class Machine {
     const rows = [
       ["Model", plan?.name],
       ["Parameters", report?.parameters && inWords(report.parameters)],
-      ["Download", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} files`],
+      ["Size", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} ${plan.parts.length === 1 ? "part" : "parts"}`],
+      ["Came from", plan && ("files" in model ? "files on this machine" : "addresses" in model ? model.addresses.map(shorten).join(" + ") : "this browser")],
+      ["Kept here", plan && storage && this.#keeping(storage, plan.total_bytes, agreed.keep)],
+      ["Noted", report?.notes?.join("; ") || plan?.notes?.join("; ")],
       ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
       ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inSeconds(seen.encode_ms)}` : undefined],
-      ["Without a network", kept && "everything is kept: the next visit needs none"],
+      ["Without a network", kept && storage && plan && storage.bytes >= plan.total_bytes && "everything is kept: the next visit needs none"],
       ["Sent elsewhere", "nothing"],
     ];
     const known = rows.filter(([, value]) => value);
     this.#list.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: String(value) })]));
+  }
+
+  /** @param {import("../shared/protocol.js").Storage} storage @param {number} total @param {boolean} wanted */
+  #keeping({ kind, bytes, full }, total, wanted) {
+    if (kind === "none") return "nothing: this browser offers no storage here";
+    if (full) return `${inBytes(bytes)} of ${inBytes(total)}: ${full}`;
+    if (!wanted && !bytes) return "nothing, as you chose";
+    return bytes >= total ? "all of it" : `${inBytes(bytes)} of ${inBytes(total)}`;
   }
 }

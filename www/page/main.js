@@ -1,13 +1,17 @@
 // The page: makes the components and joins them. Read session.js for what happens.
 
+import { deepLink, fileAddress, fromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Camera } from "./camera.js";
 import { Composer } from "./composer.js";
-import { byId, inBytes } from "./dom.js";
+import { byId } from "./dom.js";
 import { DrawingPad } from "./drawing-pad.js";
+import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
 import { Machine } from "./machine.js";
+import { ModelCard } from "./model-card.js";
+import { ModelDialog } from "./model-dialog.js";
 import { keepForOffline } from "./offline.js";
 import { PictureBox } from "./picture-box.js";
 import { Session } from "./session.js";
@@ -15,12 +19,15 @@ import { Settings } from "./settings.js";
 import { StatusBar } from "./status-bar.js";
 import { Transcript } from "./transcript.js";
 
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+
 /** The model that is shipped with the page. */
 const SHIPPED = "models/scenes/manifest.json";
 
 const query = new URLSearchParams(location.search);
 const settings = new Settings(query, () => session.open());
-const session = new Session(new URL(query.get("model") ?? SHIPPED, document.baseURI).href, () => settings.current);
+const shipped = { addresses: [new URL(SHIPPED, document.baseURI).href] };
+const session = new Session(shipped, () => settings.current);
 
 new StatusBar(session);
 new Machine(session);
@@ -49,20 +56,39 @@ function take(blob, name, questions = Examples.general) {
   if (matchMedia("(pointer: fine)").matches) byId("question", HTMLElement).focus({ preventScroll: true });
 }
 new PictureBox(session, take);
+acceptDrops(take, (files) => attempt(() => choose(fromFiles(files))));
 new Camera(take);
 new Examples(take, (thrown) => session.fail(Failure.from(thrown, "example"), "example", () => session.dismiss()));
 
-// What the shipped model cannot do is said only of the shipped model.
-byId("intro-limits", HTMLElement).hidden = query.has("model");
-byId("consent-load", HTMLButtonElement).addEventListener("click", () => session.load());
-session.addEventListener("change", () => {
-  const { awaitsConsent, plan, report } = session;
-  byId("consent", HTMLElement).hidden = !awaitsConsent || !plan;
-  if (!awaitsConsent || !plan) return;
-  const where = report?.backend === "cpu" ? "memory" : "graphics memory";
-  byId("consent-text", HTMLElement).textContent =
-    `${plan.name} is a download of ${inBytes(plan.total_bytes)} and needs about as much ${where} while it runs.`;
-});
+/** Another model, and its address in the place of this page's, for sharing. @param {ModelRef} model */
+async function choose(model) {
+  const own = model === shipped || !("addresses" in model);
+  history.replaceState(null, "", deepLink(own ? [] : model.addresses, location.href));
+  // What the shipped model cannot do is said only of the shipped model.
+  byId("intro-limits", HTMLElement).hidden = model !== shipped;
+  await session.choose(model);
+}
 
-await session.open();
-keepForOffline(session);
+/** @param {() => Promise<void> | void} work */
+async function attempt(work) {
+  try {
+    await work();
+  } catch (thrown) {
+    session.fail(thrown, "model", () => session.dismiss());
+  }
+}
+new ModelCard(session, () => choose(shipped));
+new ModelDialog(choose, () => choose(shipped));
+
+const whenLoaded = () => {
+  if (!session.loaded) return;
+  session.removeEventListener("change", whenLoaded);
+  keepForOffline(session);
+};
+session.addEventListener("change", whenLoaded);
+
+const named = [query.get("model"), query.get("mmproj")].filter((text) => text !== null);
+await attempt(() => {
+  const addresses = named.map((text) => fileAddress(text, document.baseURI));
+  return addresses[0] && addresses[0] !== shipped.addresses[0] ? choose({ addresses }) : choose(shipped);
+});

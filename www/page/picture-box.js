@@ -1,4 +1,4 @@
-// The picture in its mat, and every way a picture gets there: drop, paste, file.
+// The picture in its mat, and the button that puts one there.
 
 import { byId } from "./dom.js";
 
@@ -11,7 +11,6 @@ export class PictureBox {
   #invitation = byId("invitation", HTMLElement);
   #input = byId("image-input", HTMLInputElement);
   #remove = byId("remove-picture", HTMLButtonElement);
-  #veil = byId("drop-veil", HTMLElement);
 
   /**
    * @param {Session} session
@@ -33,41 +32,6 @@ export class PictureBox {
     this.#image.addEventListener("error", () => {
       this.#image.alt = "This browser cannot show the picture.";
     });
-    this.#acceptDrops();
-    document.addEventListener("paste", (event) => this.#accept(event, event.clipboardData));
-  }
-
-  #acceptDrops() {
-    let depth = 0;
-    /** @param {DragEvent} event */
-    const carriesFile = (event) => event.dataTransfer?.types.includes("Files") ?? false;
-    window.addEventListener("dragenter", (event) => {
-      if (!carriesFile(event)) return;
-      depth += 1;
-      this.#veil.hidden = false;
-    });
-    window.addEventListener("dragleave", (event) => {
-      if (carriesFile(event)) depth = Math.max(0, depth - 1);
-      this.#veil.hidden = depth === 0;
-    });
-    // Without this the browser leaves the page for the dropped file.
-    window.addEventListener("dragover", (event) => {
-      if (carriesFile(event)) event.preventDefault();
-    });
-    window.addEventListener("drop", (event) => {
-      depth = 0;
-      this.#veil.hidden = true;
-      this.#accept(event, event.dataTransfer);
-    });
-  }
-
-  /** @param {Event} event @param {DataTransfer | null} data */
-  #accept(event, data) {
-    const files = [...(data?.files ?? [])];
-    const file = files.find((file) => file.type.startsWith("image/")) ?? files[0];
-    if (!file) return;
-    event.preventDefault();
-    this.onPicture(file, file.name);
   }
 
   #render() {

@@ -2,86 +2,30 @@
 // read its fields when it says "change"; only its methods change them. Calls to the engine never overlap.
 
 import { Failure } from "../shared/failure.js";
-import { Activity } from "./activity.js";
 import { Conversation } from "./conversation.js";
-import { EngineLink } from "./engine-link.js";
+import { Loading } from "./loading.js";
 
+/** @typedef {import("../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
-/** @typedef {import("./types.js").Choices} Choices */
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Turn} Turn */
 
-/** A model larger than this is not downloaded before the person agrees, bytes. */
-const ASK_ABOVE = 100e6;
-
-export class Session extends Activity {
-  /** @type {import("../shared/protocol.js").Plan | null} */
-  plan = null;
-  /** @type {import("../shared/protocol.js").Report | null} */
-  report = null;
+export class Session extends Loading {
   /** @type {Picture | null} */
   picture = null;
   conversation = new Conversation();
-  /** The model is large and waits for a word from the person. */
-  awaitsConsent = false;
-  /** The service worker has all of it. */
+  /** The page's own files are kept too: the next visit needs no network. */
   kept = false;
-
-  #link = new EngineLink((failure) => {
-    this.loaded = false;
-    this.fail(failure, "worker", () => this.open());
-  });
-
-  /** @param {string} manifest address @param {() => Choices} settings */
-  constructor(manifest, settings) {
-    super();
-    this.manifest = manifest;
-    this.settings = settings;
-  }
-
-  /** Opens the model, anew if there was one. */
-  async open() {
-    this.loaded = false;
-    this.#forget("The model was started again: it does not remember what is above.");
-    this.begin("loading");
-    try {
-      const { plan, report } = await this.#link.open(this.manifest, this.settings().backend);
-      Object.assign(this, { plan, report });
-    } catch (thrown) {
-      this.fail(thrown, "open", () => this.open());
-      return;
-    }
-    this.awaitsConsent = (this.plan?.total_bytes ?? 0) > ASK_ABOVE;
-    this.changed();
-    if (!this.awaitsConsent) await this.load();
-  }
-
-  /** Fetches what is missing of the model. */
-  async load() {
-    this.awaitsConsent = false;
-    this.begin("loading");
-    try {
-      this.report = await this.#link.call("load", null, { onEvent: this.onProgress });
-    } catch (thrown) {
-      // Only what was not accepted is fetched again; after anything else the engine itself is in doubt.
-      const again = ["network", "shard"].includes(Failure.from(thrown, "load").kind);
-      this.fail(thrown, "load", () => (again ? this.load() : this.open()));
-      return;
-    }
-    this.loaded = true;
-    this.end();
-    await this.#read();
-  }
 
   /** Shows the model a picture and starts to read it; a new picture is a new conversation.
    * @param {Blob} blob @param {string} name */
   async show(blob, name) {
     await this.stop();
-    this.#forget("A new picture, and a new conversation.");
+    this.forget("A new picture, and a new conversation.");
     this.#put({ blob, name, url: URL.createObjectURL(blob), seen: null });
     this.trouble = this.loaded ? null : this.trouble;
     this.changed();
-    await this.#read();
+    await this.read();
   }
 
   async removePicture() {
@@ -101,7 +45,7 @@ export class Session extends Activity {
     this.conversation = new Conversation();
     if (this.picture) this.picture.seen = null;
     this.dismiss();
-    await this.#read();
+    await this.read();
   }
 
   /** @param {string} question */
@@ -118,31 +62,31 @@ export class Session extends Activity {
   async stop() {
     const turn = this.conversation.last;
     if (turn?.state === "streaming") turn.state = "stopped";
-    if (this.phase === "encoding" || this.phase === "generating") this.#link.call("cancel", null).catch(() => {});
+    if (this.phase === "encoding" || this.phase === "generating") this.link.call("cancel", null).catch(() => {});
     await this.idle;
   }
 
   /** Addresses of what the worker has fetched. */
-  workerFiles = () => this.#link.call("files", null);
+  workerFiles = () => this.link.call("files", null);
 
   /** Reads the picture, unless it has been read. */
-  #read() {
+  read() {
     return this.exclusive(async () => {
       const picture = this.picture;
       if (!this.loaded || picture?.seen) return;
-      this.report = await this.#link.call("reset", null);
+      this.report = await this.link.call("reset", null);
       if (!picture) return this.changed();
       this.begin("encoding");
       try {
         const bytes = await picture.blob.arrayBuffer();
-        const seen = await this.#link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
+        const seen = await this.link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
         // A picture whose reading was stopped is read again when a question needs it.
         picture.seen = seen.encoded.cancelled ? null : seen;
         this.report = seen.report;
         this.end();
       } catch (thrown) {
         if (picture !== this.picture) this.end();
-        else this.fail(thrown, "picture", () => this.#again(thrown, () => this.#read()));
+        else if (!(await this.#recovered(thrown))) this.fail(thrown, "picture", () => this.#again(thrown, () => this.read()));
       }
     });
   }
@@ -152,26 +96,19 @@ export class Session extends Activity {
     Object.assign(turn, { answer: "", state: "streaming", result: null });
     this.trouble = null;
     this.changed();
-    await this.#read();
+    await this.read();
     await this.exclusive(async () => {
       if (turn.state === "stopped") return this.changed();
       if (this.trouble || !this.loaded) {
         turn.state = "error";
         return this.changed();
       }
-      this.begin("generating");
-      /** @param {EngineEvent} event */
-      const onEvent = (event) => {
-        if (event.type === "token") turn.answer = (turn.answer + event.text).trimStart();
-        this.onProgress(event);
-      };
       try {
         if (turn.remembered) {
-          this.report = await this.#link.call("truncate", { turns: (this.report?.turns ?? 1) - 1 });
+          this.report = await this.link.call("truncate", { turns: (this.report?.turns ?? 1) - 1 });
           turn.remembered = false;
         }
-        const args = { question: turn.question, options: this.settings().generate };
-        const result = await this.#link.call("generate", args, { onEvent });
+        const result = await this.#generate(turn);
         Object.assign(turn, { result, answer: result.answer.text, remembered: true });
         turn.state = result.answer.stop === "cancelled" ? "stopped" : "done";
         this.report = result.report;
@@ -183,16 +120,66 @@ export class Session extends Activity {
     });
   }
 
+  /** An answer; one that a lost GPU cut off goes on where it was. @param {Turn} turn @returns {Promise<Answered>} */
+  async #generate(turn) {
+    /** @type {number[]} */
+    const ids = [];
+    /** @param {EngineEvent} event */
+    const onEvent = (event) => {
+      if (event.type === "token") {
+        turn.answer = (turn.answer + event.text).trimStart();
+        if (event.id !== undefined) ids.push(event.id);
+      }
+      this.onProgress(event);
+    };
+    for (;;) {
+      this.begin("generating");
+      // Without their ids the words so far cannot be gone on with: they are said again.
+      if (!ids.length) turn.answer = "";
+      try {
+        const options = { ...this.settings().generate, ...(ids.length && { begin: [...ids] }) };
+        return await this.link.call("generate", { question: turn.question, options }, { onEvent });
+      } catch (thrown) {
+        if (!(await this.#recovered(thrown))) throw thrown;
+        if (/** @type {string} */ (turn.state) === "stopped") throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
+      }
+    }
+  }
+
+  /** Whether what was thrown is a lost GPU, and all is as it was before: the model loaded, the picture and the
+   * conversation read again. @param {unknown} thrown @returns {Promise<boolean>} */
+  async #recovered(thrown) {
+    if (Failure.from(thrown, "engine").kind !== "gpu-lost" || !this.mayRecover()) return false;
+    this.recovering = true;
+    try {
+      await this.reopen();
+      if (!this.picture) return true;
+      this.begin("encoding");
+      const bytes = await this.picture.blob.arrayBuffer();
+      this.picture.seen = await this.link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
+      // The picture belongs to the first question.
+      const past = this.conversation.turns.filter((turn) => turn.remembered);
+      const turns = past.map(({ question, result }, i) => ({ question, ids: result?.answer.ids ?? [], images: i === 0 ? 1 : 0 }));
+      this.report = turns.length ? await this.link.call("restore", { turns }) : this.picture.seen.report;
+      this.end();
+      return true;
+    } catch (again) {
+      return this.#recovered(again);
+    } finally {
+      this.recovering = false;
+    }
+  }
+
   /** Repeats `step`; where the device itself is in doubt, on a new one.
    * @param {unknown} thrown @param {() => Promise<void>} step */
   async #again(thrown, step) {
-    if (["gpu", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.open();
+    if (["gpu", "gpu-lost", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.open();
     if (this.loaded) await step();
   }
 
-  /** @param {string} note */
-  #forget(note) {
-    this.conversation.forget(note);
-    if (this.picture) this.picture.seen = null;
+  /** @param {string} note @param {boolean} [only] something is said, and nothing forgotten */
+  forget(note, only = false) {
+    this.conversation.forget(note, only);
+    if (this.picture && !only) this.picture.seen = null;
   }
 }

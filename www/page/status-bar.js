@@ -1,15 +1,22 @@
 // One line that always says what is happening, with a bar while something can be counted.
 
 import { byId, inBytes } from "./dom.js";
+import { Rate, inTime } from "./rate.js";
 
 /** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
+
+/** Loading that takes longer than this can be called off, ms: before, the button would only flicker. */
+const CANCEL_AFTER = 800;
 
 export class StatusBar {
   #status = byId("status", HTMLElement);
   #text = byId("status-text", HTMLElement);
   #bar = byId("progress", HTMLProgressElement);
   #announcer = byId("announcer", HTMLElement);
-  #began = 0;
+  #cancel = byId("cancel-loading", HTMLButtonElement);
+  #rate = new Rate();
+  #since = 0;
   #phase = "";
 
   /** @param {Session} session */
@@ -17,6 +24,7 @@ export class StatusBar {
     this.session = session;
     session.addEventListener("change", () => this.#render());
     session.addEventListener("progress", () => this.#render());
+    this.#cancel.addEventListener("click", () => session.cancelLoading());
     this.#render();
   }
 
@@ -24,13 +32,16 @@ export class StatusBar {
     const { phase } = this.session;
     if (phase !== this.#phase) {
       this.#phase = phase;
-      this.#began = performance.now();
+      this.#rate.reset();
+      this.#since = performance.now();
+      if (phase === "loading") setTimeout(() => this.#render(), CANCEL_AFTER);
       this.#status.dataset.state = phase;
       // Only changes of phase are spoken; the numbers are for the eye. Answers and errors speak themselves.
       if (phase !== "generating" && phase !== "error") this.#announcer.textContent = this.#words();
     }
     this.#text.textContent = this.#words();
     const part = this.#part();
+    this.#cancel.hidden = phase !== "loading" || performance.now() - this.#since < CANCEL_AFTER;
     this.#bar.hidden = phase !== "loading" && phase !== "encoding";
     if (part === null) this.#bar.removeAttribute("value");
     else this.#bar.value = part;
@@ -43,14 +54,16 @@ export class StatusBar {
   }
 
   #words() {
-    const { phase, progress, picture, awaitsConsent } = this.session;
+    const { phase, progress, picture, offer, plan } = this.session;
     const percent = Math.round((this.#part() ?? 0) * 100);
     switch (phase) {
       case "loading":
-        if (awaitsConsent) return "This model is large: nothing is downloaded before you say so.";
-        if (progress?.type !== "fetch") return "Starting…";
-        if (progress.done >= progress.total) return "Preparing the model…";
-        return `Loading the model: ${inBytes(progress.done)} of ${inBytes(progress.total)}${this.#rate(progress.done)}`;
+        if (progress?.type === "fetch") return this.#fetching(progress);
+        if (this.session.recovering) return "The GPU was lost. Starting it again; the conversation will go on…";
+        return plan ? "Preparing…" : "Starting: reading what the model is…";
+      case "waiting":
+        if (!offer) return "Stopped: no model is loaded.";
+        return "This model is large: nothing is downloaded before you say so.";
       case "ready":
         return picture ? "Ready: ask about the picture." : "Ready: show it a picture.";
       case "encoding":
@@ -63,10 +76,16 @@ export class StatusBar {
     }
   }
 
-  /** @param {number} bytes */
-  #rate(bytes) {
-    const seconds = (performance.now() - this.#began) / 1000;
-    return seconds > 0.5 ? `, ${inBytes(bytes / seconds)}/s` : "";
+  /** @param {FetchEvent} event */
+  #fetching({ done, total, received, from, waiting }) {
+    if (done >= total) return "Preparing the model…";
+    this.#rate.add(received);
+    const again = this.session.recovering ? "The GPU was lost; loading again. " : "";
+    const verb = { network: "Downloading", store: "Loading what is kept", files: "Reading your files" }[from];
+    const bytes = `${again}${verb}: ${inBytes(done)} of ${inBytes(total)}`;
+    if (waiting) return `${bytes}. ${waiting}`;
+    const speed = from === "network" ? this.#rate.perSecond : 0;
+    return speed ? `${bytes}, ${inBytes(speed)}/s, about ${inTime((total - done) / speed)} left` : bytes;
   }
 
   /** @param {number} tokens */

@@ -11,6 +11,11 @@
  */
 
 /**
+ * A large model, before it is downloaded: what a short trial says of it, and how much more this page may keep.
+ * @typedef {{ probe: import("../shared/protocol.js").Probe | null, probing: boolean, room: number | null }} Offer
+ */
+
+/**
  * `seen` is what the engine said of it once it had read it.
  * @typedef {{ blob: Blob, url: string, name: string, seen: Seen | null }} Picture
  */

@@ -95,9 +95,9 @@ export class Caller {
 }
 
 /**
- * The worker's end: answers calls with the methods of `handlers`.
+ * The worker's end: answers calls with the methods of `handlers`, which are all that the page calls there.
  * @param {EventTarget & { postMessage: (message: ReplyMessage) => void, llavaPanic?: string }} scope
- * @param {{ [M in Method]: (args: Calls[M][0], emit: (event: Event) => void) => Promise<Calls[M][1]> }} handlers
+ * @param {{ [M in Method]?: (args: Calls[M][0], emit: (event: Event) => void) => Promise<Calls[M][1]> }} handlers
  */
 export function answerCalls(scope, handlers) {
   /** @param {ReplyMessage} reply */

@@ -4,7 +4,7 @@
 /**
  * How an error looks on the wire: src/error.rs, field by field.
  * @typedef {object} FailureFields
- * @property {string} kind     an engine `Kind`, or `network`, `crash`, `cancelled`, `page`
+ * @property {string} kind     an engine `Kind`, or `network`, `changed`, `storage`, `file`, `crash`, `cancelled`, `page`
  * @property {string} place    a file, a tensor, a field, an option
  * @property {string} message  what is wrong, with the numbers
  * @property {string} [hint]   what to do about it
@@ -13,19 +13,61 @@
 /** @typedef {"auto" | "webgpu" | "cpu"} BackendChoice */
 
 /**
- * One file of the model; `file` is relative to the manifest.
- * @typedef {object} PlanPart
- * @property {number} index
- * @property {string} file
- * @property {number} bytes
- * @property {string} sha256
+ * What the person named: addresses, files of theirs (by the names the model knows them under), or the key of a
+ * model that is kept in this browser and came from neither.
+ * @typedef {{ addresses: string[] } | { files: Record<string, File>, entry: string[] } | { stored: string }} ModelRef
  */
 
 /**
+ * A range of one file, pushed as one piece. `sha256` is what was promised of it, if anything was.
+ * @typedef {object} PlanPart
+ * @property {number} index
+ * @property {string} file
+ * @property {number} offset
+ * @property {number} bytes
+ * @property {string | null} sha256
+ */
+
+/**
+ * All known of a model before its weights are fetched. Memory is in bytes, for `context` rows.
  * @typedef {object} Plan
  * @property {string} name
- * @property {PlanPart[]} parts
+ * @property {PlanPart[]} parts  in order of use
  * @property {number} total_bytes
+ * @property {number} [parameters]
+ * @property {string[]} [mirrors]  other addresses that the files may be fetched from
+ * @property {string[]} [notes]  such as: a type is stored wider than in the file
+ * @property {{ file: string, bytes: number }[]} [file_bytes]
+ * @property {{ weights: number, cache_per_token: number, cache_type: string, scratch: number, total: number }} [memory]
+ * @property {number} [context]  proposed, rows
+ * @property {number} [longest_context]
+ * @property {number} [bytes_per_token]
+ */
+
+/**
+ * What a second of trying says about this model on this machine.
+ * @typedef {object} Probe
+ * @property {number} decode_tokens_per_second
+ * @property {number} prefill_rows_per_second
+ * @property {boolean} fits
+ * @property {string} message
+ */
+
+/**
+ * What is kept of a model in this browser.
+ * @typedef {object} Stored
+ * @property {string} key
+ * @property {string} name
+ * @property {string[]} addresses  empty for copies of local files
+ * @property {number} bytes  kept
+ * @property {number} total_bytes  of the whole model; 0 while unknown
+ * @property {boolean} complete
+ * @property {string} date  of the last change, ISO 8601
+ */
+
+/**
+ * Where the parts will come from. `kind` is what the browser offers; `full` says why nothing more is kept.
+ * @typedef {{ kind: "opfs" | "cache" | "none", key: string, bytes: number, full: string }} Storage
  */
 
 /**
@@ -36,12 +78,15 @@
  * @property {string} [model]
  * @property {number} [parameters]
  * @property {number} [device_bytes]  weights, cache and activations
- * @property {number} [context]  rows: tokens and image patches
+ * @property {number} [context]  rows: tokens and image patches, that the cache may grow to
+ * @property {string} [cache_type]
+ * @property {string[]} [notes]
  * @property {number} [cached]   rows
  * @property {number} [turns]
  */
 
-/** @typedef {{ plan: Plan, report: Report }} Opened */
+/** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
+/** @typedef {{ report: Report, storage: Storage }} Loaded */
 
 /**
  * @typedef {object} Encoded
@@ -78,26 +123,44 @@
  * @property {number} temperature
  * @property {number} top_p
  * @property {number} seed
+ * @property {number[]} [begin]  ids of an answer that was cut off and goes on
+ */
+
+/** A turn to be read again. `images` is how many of the encoded pictures its question takes.
+ * @typedef {{ question: string, ids: number[], images: number }} PastTurn */
+
+/**
+ * How far the weights are. `received` counts what came over the network in this call; `waiting` says for what.
+ * @typedef {object} FetchEvent
+ * @property {"fetch"} type
+ * @property {number} done
+ * @property {number} total
+ * @property {number} received
+ * @property {"network" | "store" | "files"} from  where most of the last bytes came from
+ * @property {string} waiting  a try that failed, and when the next one is; empty while all is well
  */
 
 /**
  * What happens on the way.
- * @typedef {{ type: "fetch", done: number, total: number }
- *   | { type: "encode" | "prefill", done: number, total: number }
- *   | { type: "token", text: string, count: number }} Event
+ * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
+ *   | { type: "token", text: string, count: number, id?: number }} Event
  */
 
 /**
  * Every call the page makes: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ manifest: string, backend: BackendChoice }, Opened]} open
- * @property {[null, Report]} load
+ * @property {[{ model: ModelRef, backend: BackendChoice }, Opened]} open
+ * @property {[null, Probe]} probe
+ * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
  * @property {[null, null]} cancel
  * @property {[{ turns: number }, Report]} truncate
  * @property {[null, Report]} reset
+ * @property {[{ turns: PastTurn[] }, Report]} restore
  * @property {[null, string[]]} files
+ * @property {[null, { kind: Storage["kind"], models: Stored[] }]} stored
+ * @property {[{ key: string }, null]} forget
  */
 
 /** @typedef {keyof Calls} Method */

@@ -1,150 +1,182 @@
-// Fetching weights: several parts at once, each into one buffer of its exact size, never the whole model.
+// Loading weights: kept parts first, the rest in order of use, several at once, each in one buffer of its
+// exact size that is let go as soon as the engine has it. Never the whole model, whatever its size.
 
 import { Failure } from "../shared/failure.js";
+import { stopIfAsked } from "./retry.js";
 
+/** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 /** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
+/** @typedef {import("./kept-source.js").KeptSource} KeptSource */
 
-/** Connections used at once: enough to fill a line, few enough to bound what is in flight. */
+/** Connections used at once, at most: enough to fill a line. */
 const LANES = 4;
+/** Parts in flight, bytes: what the tab's heap has to bear while gigabytes pass through it. */
+const IN_FLIGHT = 64e6;
+/** Between two reports of bytes fetched, ms: the eye needs no more. */
+const PROGRESS_INTERVAL = 100;
 
-/**
- * @param {URL} url
- * @param {RequestCache} cache
- * @returns {Promise<Response>}
- */
-async function request(url, cache) {
-  const foreign = url.origin !== self.location.origin;
-  let response;
-  try {
-    response = await fetch(url, { cache, credentials: "same-origin" });
-  } catch (thrown) {
-    throw new Failure({
-      kind: "network",
-      place: url.href,
-      message: `could not be fetched (${thrown instanceof Error ? thrown.message : thrown})`,
-      hint: foreign
-        ? `Its host must allow other sites to read it (CORS), and this page must be allowed to ask it: start it with --model-host ${url.origin}.`
-        : "Check the connection, then retry: what has arrived is kept.",
-    });
-  }
-  if (!response.ok) {
-    throw new Failure({
-      kind: "network",
-      place: url.href,
-      message: `the server answered ${response.status} ${response.statusText}`.trim(),
-      hint: response.status === 404 ? "The file is not there: the model's folder is incomplete, or its address is wrong." : "Retry in a moment.",
-    });
-  }
-  return response;
-}
+/** Counts bytes and says so, not too often. */
+class Counter {
+  #last = -Infinity;
+  #received = 0;
+  #waiting = "";
 
-/**
- * A small file, whole. A server that answers a page instead of a missing file is the usual mistake.
- * @param {URL} url
- * @returns {Promise<Uint8Array>}
- */
-export async function fetchManifest(url) {
-  const response = await request(url, "no-cache");
-  if (response.headers.get("content-type")?.startsWith("text/html")) {
-    throw new Failure({
-      kind: "manifest",
-      place: url.href,
-      message: "this is a web page, not a model's manifest.json",
-      hint: "Give the address of manifest.json itself after ?model=.",
-    });
+  /** @param {number} done @param {number} total @param {(event: FetchEvent) => void} emit */
+  constructor(done, total, emit) {
+    Object.assign(this, { done, total, emit });
+    this.done = done;
+    this.total = total;
+    this.emit = emit;
   }
-  return new Uint8Array(await response.arrayBuffer());
-}
 
-/**
- * @param {URL} url
- * @param {number} bytes what the manifest promises
- * @param {RequestCache} cache
- * @param {(more: number) => void} onBytes
- * @returns {Promise<Uint8Array>} exactly `bytes` long
- */
-async function fetchPart(url, bytes, cache, onBytes) {
-  const response = await request(url, cache);
-  const buffer = new Uint8Array(bytes);
-  let filled = 0;
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (filled + value.length > bytes) {
-        await reader.cancel();
-        throw new Failure({ kind: "shard", place: url.href, message: `longer than the ${bytes} bytes of the manifest` });
-      }
-      buffer.set(value, filled);
-      filled += value.length;
-      onBytes(value.length);
-    }
-    if (filled < bytes) {
-      throw new Failure({ kind: "shard", place: url.href, message: `ended after ${filled} of ${bytes} bytes` });
-    }
-    return buffer;
-  } catch (thrown) {
-    onBytes(-filled);
-    if (thrown instanceof Failure) throw thrown;
-    throw new Failure({
-      kind: "network",
-      place: url.href,
-      message: `the connection broke after ${filled} of ${bytes} bytes`,
-      hint: "Retry: what has arrived is kept.",
-    });
+  /** @param {number} more @param {FetchEvent["from"]} from */
+  add(more, from) {
+    this.done += more;
+    if (from === "network") this.#received += Math.max(0, more);
+    const resumed = this.#waiting !== "";
+    this.#waiting = "";
+    this.#say(from, resumed);
+  }
+
+  /** @param {string} words */
+  wait(words) {
+    this.#waiting = words;
+    this.#say("network", true);
+  }
+
+  /** @param {FetchEvent["from"]} from @param {boolean} now */
+  #say(from, now) {
+    const time = performance.now();
+    if (!now && time - this.#last < PROGRESS_INTERVAL && this.done < this.total) return;
+    this.#last = time;
+    this.emit({ type: "fetch", done: this.done, total: this.total, received: this.#received, from, waiting: this.#waiting });
   }
 }
 
 /**
- * Fetches `parts` and hands each to `push`, which verifies it. A bad part is fetched once more, past every
- * cache; a part that stays bad does not keep the others from arriving.
+ * One tab at a time fetches a part; the next finds it kept.
+ * @param {string} name @param {AbortSignal} signal @param {(waited: boolean) => Promise<void>} work
+ */
+async function alone(name, signal, work) {
+  if (!navigator.locks) return work(false);
+  const free = await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+    if (lock) await work(false);
+    return lock !== null;
+  });
+  if (!free) await navigator.locks.request(name, { signal }, () => work(true));
+}
+
+/** @type {typeof alone} nothing is shared with other tabs */
+const atOnce = (_name, _signal, work) => work(false);
+
+/** What another attempt, or another part, may do better: the fault is the bytes'. @param {unknown} thrown */
+const isDamage = (thrown) => Failure.from(thrown, "worker").kind === "shard";
+
+/**
  * @param {object} job
- * @param {URL} job.base what the file names are relative to
- * @param {PlanPart[]} job.parts
+ * @param {KeptSource} job.source
+ * @param {PlanPart[]} job.parts those that are still missing, in order of use
+ * @param {number} job.done bytes of the others
  * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are not the part's
- * @param {(more: number) => void} job.onBytes
- * @returns {Promise<void>} rejects with the first failure once all the rest is done
+ * @param {(event: FetchEvent) => void} job.emit
+ * @param {AbortSignal} job.signal
+ * @returns {Promise<void>} rejects at the first failure, but with damage only once all the rest is done
  */
-export async function fetchParts({ base, parts, push, onBytes }) {
-  const queue = [...parts];
+export async function fetchParts({ source, parts, done, push, emit, signal }) {
+  const counter = new Counter(done, parts.reduce((sum, part) => sum + part.bytes, done), emit);
+  const own = new AbortController();
+  const stop = AbortSignal.any([signal, own.signal]);
+  const from = source.kind === "files" ? "files" : "network";
+  const how = { signal: stop, onBytes: (/** @type {number} */ more) => counter.add(more, from), onWait: (/** @type {string} */ words) => counter.wait(words) };
   /** @type {Failure[]} */
-  const failures = [];
+  const damage = [];
   // The engine takes one part at a time; the lanes go on fetching meanwhile.
   /** @type {Promise<void>} */
   let pushing = Promise.resolve();
 
-  /** @param {PlanPart} part @param {RequestCache} cache */
-  const attempt = async (part, cache) => {
-    const bytes = await fetchPart(new URL(part.file, base), part.bytes, cache, onBytes);
-    const turn = pushing.then(() => push(part, bytes));
+  /** @param {PlanPart} part @param {Uint8Array} bytes @returns {Promise<Failure | null>} why the bytes are not the part's */
+  const refusal = async (part, bytes) => {
+    const turn = pushing.then(() => {
+      stopIfAsked(stop);
+      return push(part, bytes);
+    });
     pushing = turn.catch(() => {});
     try {
       await turn;
+      return null;
     } catch (thrown) {
-      onBytes(-part.bytes);
-      throw thrown;
+      counter.add(-part.bytes, from);
+      if (!isDamage(thrown)) throw thrown;
+      await source.shelf.drop(await source.rangeOf(part));
+      return Failure.from(thrown, part.file);
     }
   };
-  /** @param {unknown} thrown */
-  const worthAnother = (thrown) => ["shard", "network"].includes(Failure.from(thrown, "worker").kind);
+  /** @param {PlanPart[]} wanted @returns {Promise<PlanPart[]>} those that are not kept, or not as they should be */
+  const fromStore = async (wanted) => {
+    const missing = [];
+    for (const part of wanted) {
+      stopIfAsked(stop);
+      const bytes = await source.kept(part);
+      if (bytes) counter.add(part.bytes, "store");
+      if (!bytes || (await refusal(part, bytes))) missing.push(part);
+    }
+    return missing;
+  };
+  /** @param {PlanPart[]} wanted */
+  const fromSource = async (wanted) => {
+    /** @type {Map<PlanPart, Failure>} */
+    const refused = new Map();
+    if (!wanted.length) return refused;
+    for await (const { part, bytes } of source.parts(wanted, how)) {
+      const why = await refusal(part, bytes);
+      if (why) refused.set(part, why);
+    }
+    return refused;
+  };
+  /** @param {PlanPart[]} wanted */
+  const run = async (wanted) => {
+    const missing = await fromStore(wanted);
+    if (!missing.length) return;
+    const name = `llava-web ${source.shelf.key} ${missing.map((part) => part.index)}`;
+    await (source.keep ? alone : atOnce)(name, stop, async (waited) => {
+      if (waited) await source.shelf.look();
+      const refused = await fromSource(waited ? await fromStore(missing) : missing);
+      damage.push(...(await fromSource([...refused.keys()])).values());
+    });
+  };
 
+  const queue = await inJobs(source, parts);
   const lane = async () => {
-    for (let part = queue.shift(); part; part = queue.shift()) {
+    for (let job = queue.shift(); job; job = queue.shift()) {
       try {
-        await attempt(part, "default");
-      } catch (first) {
-        try {
-          if (!worthAnother(first)) throw first;
-          await attempt(part, "reload");
-        } catch (second) {
-          failures.push(Failure.from(second, part.file));
-          // What is not the part's fault (no memory, a lost device) will not get better with the next part.
-          if (!worthAnother(second)) queue.length = 0;
+        await run(job);
+      } catch (thrown) {
+        stopIfAsked(signal);
+        if (isDamage(thrown)) damage.push(Failure.from(thrown, "part"));
+        else {
+          // What is not the part's fault (no network, no memory, a lost device) will not get better with the next.
+          own.abort();
+          throw thrown;
         }
       }
     }
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
-  if (failures[0]) throw failures[0];
+  const largest = Math.max(1, ...parts.map((part) => part.bytes));
+  const lanes = Math.max(1, Math.min(LANES, Math.floor(IN_FLIGHT / largest)));
+  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  stopIfAsked(signal);
+  const failed = ends.flatMap((end) => (end.status === "rejected" ? [Failure.from(end.reason, "load")] : []));
+  // Lanes that were called off because of another's failure have nothing of their own to say.
+  const first = failed.find((failure) => failure.kind !== "cancelled") ?? failed[0] ?? damage[0];
+  if (first) throw first;
+}
+
+/** What is fetched in one go: a part, or all of a file that comes only as a whole. What is kept goes first.
+ * @param {KeptSource} source @param {PlanPart[]} parts */
+async function inJobs(source, parts) {
+  /** @type {Map<string | PlanPart, PlanPart[]>} */
+  const jobs = Map.groupBy(parts, (part) => (source.comesWhole(part.file) ? part.file : part));
+  const sorted = [...jobs.values()].map((job) => job.sort((a, b) => a.offset - b.offset));
+  const kept = await Promise.all(sorted.map(async (job) => (await Promise.all(job.map(async (part) => source.shelf.has(await source.rangeOf(part))))).every(Boolean)));
+  return [...sorted.filter((_, i) => kept[i]), ...sorted.filter((_, i) => !kept[i])];
 }

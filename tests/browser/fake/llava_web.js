@@ -7,7 +7,13 @@ export default async function init() {}
 /** @param {number} ms */
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Bytes of a header that are read before the rest of a file. */
+const HEADER = 4096;
 export class Llava {
+  #pushed = new Set();
+  #context = 512;
+  /** @type {{ question: string, ids: number[], images: number }[]} */
+  #restored = [];
   #cancelled = false;
   #turns = 0;
   #images = 0;
@@ -23,22 +29,53 @@ export class Llava {
 
   backend = "webgpu";
 
-  /** @param {Uint8Array} manifest */
-  async plan(manifest) {
-    this.#plan = JSON.parse(new TextDecoder().decode(manifest));
-    return this.#plan;
+  /** The manifest is the plan, but for what follows from it. A manifest may name further files to be read.
+   * @param {string[]} entry
+   * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source */
+  async plan(entry, { size, read }) {
+    const file = entry.find((name) => name.endsWith(".json")) ?? entry[0] ?? "";
+    const bytes = await size(file);
+    if (bytes === null) throw { kind: "manifest", place: file, message: "there is none", hint: "" };
+    // A stand-in for GGUF: a line of JSON at the beginning, whose length is read first.
+    const head = file.endsWith(".gguf") ? await read(file, 0, HEADER) : await read(file, 0, bytes);
+    const plan = JSON.parse(new TextDecoder().decode(head).replace(/\0+$/, ""));
+    for (const name of plan.also ?? []) await read(name, 0, Math.min(HEADER, (await size(name)) ?? 0));
+    if (plan.absent && (await size(plan.absent)) !== null) throw { kind: "manifest", place: plan.absent, message: "is there", hint: "" };
+    this.#plan = plan;
+    return plan;
+  }
+
+  async probe() {
+    await sleep(20);
+    return this.#plan.probe ?? { decode_tokens_per_second: 9.5, prefill_rows_per_second: 300, fits: true, message: "It fits." };
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
   async push(index, bytes) {
     const part = this.#plan.parts[index];
+    if (bytes.length !== part.bytes) throw { kind: "crash", place: part.file, message: `${bytes.length} bytes were pushed for ${part.bytes}` };
     if (bytes[0] === 0xff) throw { kind: "shard", place: part.file, message: "its SHA-256 is not the manifest's", hint: "Fetch it again." };
+    if (part.sum !== undefined && part.sum !== bytes.reduce((sum, byte) => (sum * 31 + byte) >>> 0, 0)) {
+      throw { kind: "shard", place: part.file, message: `part ${index} is not what it was`, hint: "Fetch it again." };
+    }
+    if (this.#plan.push_ms) await sleep(this.#plan.push_ms);
+    this.#pushed.add(index);
   }
 
-  async finish() {}
+  /** @param {number} [context] */
+  async finish(context) {
+    if (this.#pushed.size !== this.#plan.parts.length) throw { kind: "state", place: "finish", message: `${this.#pushed.size} parts of ${this.#plan.parts.length} were pushed` };
+    this.#context = context ?? 512;
+  }
+
+  /** @param {{ question: string, ids: number[], images: number }[]} turns */
+  restore(turns) {
+    this.#turns = turns.length;
+    this.#restored = turns;
+  }
 
   report() {
-    return { backend: this.backend, adapter: "a fake", context: 512, cached: this.#used, turns: this.#turns };
+    return { backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns };
   }
 
   /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
@@ -54,7 +91,7 @@ export class Llava {
     return { width: 64, height: 64, rows: 16, reused: false, cancelled: false };
   }
 
-  /** @param {string} question @param {{ max_new_tokens: number }} options @param {(event: any) => void} onEvent */
+  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options @param {(event: any) => void} onEvent */
   async generate(question, options, onEvent) {
     this.#cancelled = false;
     if (question === "panic") {
@@ -64,18 +101,23 @@ export class Llava {
       });
       return new Promise(() => {});
     }
-    if (question === "lost") throw { kind: "gpu", place: "device", message: "the device was lost", hint: "Restart the model." };
+    if (question === "gpu") throw { kind: "gpu", place: "device", message: "the device was lost", hint: "Restart the model." };
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
     const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
-    let text = "";
-    const ids = [];
-    for (const word of words) {
+    const ids = [...(options.begin ?? [])];
+    let text = words.slice(0, ids.length).join("");
+    // "lose 3" loses the GPU after three words, "lose 3 always" on every new GPU too.
+    const [, after, always] = /^lose (\d+)( always)?/.exec(question) ?? [];
+    const loseAt = after && (always || !ids.length) ? ids.length + Number(after) : Infinity;
+    for (const word of words.slice(ids.length)) {
+      if (ids.length >= loseAt) throw { kind: "gpu-lost", place: "device", message: "the device was lost: the driver was reset", hint: "Retry." };
       await sleep(this.#plan.slow ?? 5);
       if (this.#cancelled) break;
       text += word;
       ids.push(ids.length);
-      onEvent({ type: "token", text: word, count: ids.length });
+      onEvent({ type: "token", text: word, count: ids.length, id: ids.length - 1 });
     }
+    if (question === "what was restored") text = JSON.stringify(this.#restored);
     this.#turns += 1;
     this.#used += ids.length;
     return { text, ids, prompt_ids: Array(20).fill(0), reused_rows: 16, stop: this.#cancelled ? "cancelled" : "eos" };

@@ -1,0 +1,157 @@
+// The model's way onto this machine, as the page sees it: named, opened, weighed, agreed to, loaded, and
+// brought back when the GPU is lost.
+
+import { Failure } from "../shared/failure.js";
+import { Activity } from "./activity.js";
+import { EngineLink } from "./engine-link.js";
+
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./types.js").Choices} Choices */
+/** @typedef {import("./types.js").Offer} Offer */
+
+/** A model of which more than this is missing is not downloaded before the person agrees, bytes. */
+const ASK_ABOVE = 100e6;
+/** What happens more often than this within the span (a GPU lost, a file changed) is not tried again unasked. */
+const RECOVERIES = 2;
+const RECOVERY_SPAN = 60_000;
+/** Failures after which only what the engine has not accepted is fetched again; after others it is in doubt. */
+const RESUMABLE = ["network", "shard", "cancelled"];
+
+export class Loading extends Activity {
+  /** @type {import("../shared/protocol.js").Plan | null} */
+  plan = null;
+  /** @type {import("../shared/protocol.js").Report | null} */
+  report = null;
+  /** @type {import("../shared/protocol.js").Storage | null} */
+  storage = null;
+  /** The model is large and waits for a word from the person. @type {Offer | null} */
+  offer = null;
+  /** What the person agreed to, for this model. */
+  agreed = { keep: false, context: /** @type {number | null} */ (null) };
+  /** The GPU was lost and is being replaced. */
+  recovering = false;
+  /** When something was tried again unasked, ms. @type {number[]} */
+  #recoveries = [];
+
+  link = new EngineLink((failure) => {
+    this.loaded = false;
+    this.fail(failure, "worker", () => this.open());
+  });
+
+  /** @param {ModelRef} model @param {() => Choices} settings */
+  constructor(model, settings) {
+    super();
+    this.model = model;
+    this.settings = settings;
+  }
+
+  /** Another model takes the place of this one. @param {ModelRef} model */
+  async choose(model) {
+    this.model = model;
+    Object.assign(this, { plan: null, report: null, storage: null });
+    await this.open();
+  }
+
+  /** Opens the model, anew if there was one. */
+  async open() {
+    this.loaded = false;
+    this.forget("The model was started again: it does not remember what is above.");
+    Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
+    this.begin("loading");
+    const { model } = this;
+    try {
+      Object.assign(this, await this.link.open(model, this.settings().backend));
+    } catch (thrown) {
+      if (model === this.model) this.fail(thrown, "open", () => this.open());
+      return;
+    }
+    const missing = (this.plan?.total_bytes ?? 0) - (this.storage?.bytes ?? 0);
+    if (missing > ASK_ABOVE) await this.#ask();
+    else await this.load();
+  }
+
+  /** Says what the model would need, and tries out meanwhile what it would be like. */
+  async #ask() {
+    /** @type {Offer} */
+    const offer = { probe: null, probing: true, room: null };
+    this.offer = offer;
+    this.begin("waiting");
+    const estimate = await navigator.storage?.estimate?.().catch(() => null);
+    offer.room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
+    this.changed();
+    try {
+      offer.probe = await this.link.call("probe", null);
+    } catch (thrown) {
+      console.info("No prediction:", thrown);
+    }
+    offer.probing = false;
+    this.changed();
+  }
+
+  /** The person agrees. @param {{ keep: boolean, context: number | null }} agreed */
+  async accept(agreed) {
+    this.agreed = agreed;
+    // Without this a browser may clear gigabytes when the disk gets full; it may ask the person.
+    if (agreed.keep) await navigator.storage?.persist?.().catch(() => false);
+    await this.load();
+  }
+
+  /** Fetches what is missing of the model. */
+  async load() {
+    const { offer } = this;
+    this.offer = null;
+    this.begin("loading");
+    try {
+      await this.fetch();
+    } catch (thrown) {
+      const { kind } = Failure.from(thrown, "load");
+      if (kind === "cancelled" && this.phase === "loading") {
+        this.offer = offer ?? { probe: null, probing: false, room: null };
+        return this.begin("waiting");
+      }
+      // What has changed meanwhile is looked at anew; what still belongs to it is kept.
+      if (["gpu-lost", "changed"].includes(kind) && this.mayRecover()) return this.open();
+      return this.fail(thrown, "load", () => (RESUMABLE.includes(kind) ? this.load() : this.open()));
+    }
+    this.loaded = true;
+    this.end();
+    await this.read();
+  }
+
+  async fetch() {
+    Object.assign(this, await this.link.call("load", this.agreed, { onEvent: this.onProgress }));
+    if (this.storage?.full && this.agreed.keep) this.forget(`This model is not kept for the next visit: ${this.storage.full}.`, true);
+  }
+
+  /** Stops opening or loading; what has arrived stays. */
+  cancelLoading() {
+    if (this.phase !== "loading") return;
+    if (this.plan && this.storage) this.link.call("cancel", null).catch(() => {});
+    else {
+      this.link.close();
+      this.begin("waiting");
+    }
+  }
+
+  /** Whether another try is worth it now; counts it. */
+  mayRecover() {
+    const now = Date.now();
+    this.#recoveries = this.#recoveries.filter((time) => now - time < RECOVERY_SPAN);
+    return this.#recoveries.push(now) <= RECOVERIES;
+  }
+
+  /** A new worker with the same model, as it was agreed to. Rejects when that does not work. */
+  async reopen() {
+    this.loaded = false;
+    this.begin("loading");
+    Object.assign(this, await this.link.open(this.model, this.settings().backend));
+    await this.fetch();
+    this.loaded = true;
+  }
+
+  /** What the engine knew is gone. For sessions. @param {string} _note @param {boolean} [_only] */
+  forget(_note, _only) {}
+
+  /** Reads what there is to read. For sessions. */
+  async read() {}
+}

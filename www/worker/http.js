@@ -1,0 +1,151 @@
+// One request for a range of a file, and every way in which it can go wrong, in words that say what, where,
+// and what to do.
+
+import { Failure } from "../shared/failure.js";
+import { Hiccup, cancelled, retryAfter } from "./retry.js";
+
+/**
+ * A file as its host describes it. `validator` changes when the content does; `ranges` says whether parts of
+ * it can be asked for.
+ * @typedef {{ size: number, etag: string, modified: string, ranges: boolean }} Identity
+ */
+
+/** Statuses after which the same request may succeed. */
+const PASSING = [408, 425, 429, 500, 502, 503, 504];
+
+/** @param {URL} url @returns {string} without what may be a secret */
+const placeOf = (url) => url.origin + url.pathname;
+
+/** @param {string} kind @param {URL} url @param {string} message @param {string} [hint] */
+const failure = (kind, url, message, hint) => new Failure({ kind, place: placeOf(url), message, ...(hint && { hint }) });
+
+/** @param {URL} url @param {number} status */
+function statusHint(url, status) {
+  if (status === 404 || status === 410) return "The file is not there: the model's folder is incomplete, or its address is wrong.";
+  if (status === 401 || status === 403) return "Its host wants a password or an agreement first. Download the files, then open them from your disk.";
+  return url.origin === self.location.origin ? "Retry in a moment." : "Its host has trouble. Retry in a moment: what has arrived is kept.";
+}
+
+/**
+ * @param {URL} url
+ * @param {{ range: [number, number] | null, signal: AbortSignal, again?: boolean }} how `range` is first and last byte
+ * @returns {Promise<Response>} of a status that is fine, 404, 410 or 416
+ */
+export async function request(url, { range, signal, again = false }) {
+  let response;
+  try {
+    response = await fetch(url, {
+      // Weights are kept by us, verified: a second copy of gigabytes in the browser's own cache helps nobody.
+      cache: again ? "reload" : "no-store",
+      credentials: "same-origin",
+      referrerPolicy: "no-referrer",
+      signal,
+      // The one form of this header that needs no preflight.
+      ...(range && { headers: { range: `bytes=${range[0]}-${range[1]}` } }),
+    });
+  } catch (thrown) {
+    if (signal.aborted) throw cancelled();
+    const foreign = url.origin !== self.location.origin;
+    throw new Hiccup({
+      kind: "network",
+      place: placeOf(url),
+      message: `could not be fetched (${thrown instanceof Error ? thrown.message : thrown})`,
+      hint: foreign
+        ? `If the connection is fine, its host must allow other sites to read it (CORS), and this page must be allowed to ask it: start it with --model-host ${url.origin}. Files from your disk need neither.`
+        : "Check the connection, then retry: what has arrived is kept.",
+    });
+  }
+  const { status } = response;
+  if (response.ok || [404, 410, 416].includes(status)) return response;
+  await response.body?.cancel();
+  const fields = { kind: "network", place: placeOf(url), message: `the server answered ${status} ${response.statusText}`.trim(), hint: statusHint(url, status) };
+  throw PASSING.includes(status) ? new Hiccup(fields, retryAfter(response.headers.get("retry-after"))) : new Failure(fields);
+}
+
+/** @param {URL} url */
+export const missing = (url) => failure("network", url, "the server answered 404", statusHint(url, 404));
+
+/** @param {Response} response */
+export const isPage = (response) => response.headers.get("content-type")?.startsWith("text/html") ?? false;
+
+/** @param {URL} url */
+export function webPage(url) {
+  return failure("manifest", url, "this is a web page, not a file of a model", "Give the address of the file itself: on a hub, what its download button points to.");
+}
+
+/** Where a partial answer lies in the file, if its host lets us see. @param {Response} response */
+function contentRange(response) {
+  const seen = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
+  return seen && { first: Number(seen[1]), last: Number(seen[2]), size: seen[3] === "*" ? NaN : Number(seen[3]) };
+}
+
+/** @param {Response} response */
+const validators = (response) => ({ etag: response.headers.get("etag") ?? "", modified: response.headers.get("last-modified") ?? "" });
+
+/** Length of a whole body that its host gives no length for, counted as it passes. @param {Response} response */
+async function count(response) {
+  let size = 0;
+  const body = /** @type {ReadableStream<Uint8Array>} */ (response.body);
+  for await (const chunk of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (body))) size += chunk.length;
+  return size;
+}
+
+/**
+ * Asks for one byte, which tells the length of the file, its version, and whether ranges work.
+ * @param {URL} url @param {AbortSignal} signal
+ * @returns {Promise<Identity | null | "page">} null when there is no such file
+ */
+export async function identify(url, signal) {
+  const response = await request(url, { range: [0, 0], signal });
+  const seen = contentRange(response);
+  const known = validators(response);
+  if (response.status === 416) return { size: seen?.size || 0, ...known, ranges: true };
+  if (response.status === 200) {
+    const length = response.headers.get("content-length");
+    if (isPage(response)) {
+      await response.body?.cancel();
+      return "page";
+    }
+    const size = length === null ? await count(response) : Number(length);
+    await response.body?.cancel().catch(() => {});
+    return { size, ...known, ranges: false };
+  }
+  await response.body?.cancel();
+  if (!response.ok) return null;
+  if (isPage(response)) return "page";
+  if (seen && Number.isFinite(seen.size)) return { size: seen.size, ...known, ranges: true };
+  // The header is there but hidden from us (CORS): a length always shows.
+  const head = await fetch(url, { method: "HEAD", cache: "no-store", credentials: "same-origin", signal }).catch(() => null);
+  const size = Number(head?.ok ? (head.headers.get("content-length") ?? NaN) : NaN);
+  if (Number.isFinite(size)) return { size, ...known, ranges: true };
+  throw failure("network", url, "its host does not say how long the file is", "Its host must expose the header Content-Range to other sites (CORS).");
+}
+
+/**
+ * The body from `first` on, checked to be of the file that was identified.
+ * @param {URL} url
+ * @param {{ first: number, end: number, identity: Identity | null, signal: AbortSignal, again?: boolean }} how
+ *   `identity` is null where a promised hash is the better check
+ * @returns {Promise<{ reader: ReadableStreamDefaultReader<Uint8Array>, position: number }>}
+ */
+export async function openBody(url, { first, end, identity, signal, again }) {
+  const whole = first === 0 && end === identity?.size;
+  const response = await request(url, { range: whole || identity?.ranges === false ? null : [first, end - 1], signal, again });
+  const changed = (/** @type {string} */ how) =>
+    failure("changed", url, `changed on its server while it was being read: ${how}`, "Retry: what no longer belongs to it is thrown away.");
+  if (response.status === 404 || response.status === 410) throw missing(url);
+  if (response.status === 416) throw changed(`it no longer has ${end} bytes`);
+  if (isPage(response)) throw webPage(url);
+  const { etag, modified } = validators(response);
+  // Hosts of many machines may give one file several ETags; its date then is the same on all of them.
+  const sameDate = Boolean(modified) && modified === identity?.modified;
+  if (identity && etag && identity.etag && etag !== identity.etag && !sameDate) throw changed(`its ETag was ${identity.etag} and is ${etag}`);
+  if (identity && !etag && modified && identity.modified && !sameDate) throw changed(`it was of ${identity.modified} and is of ${modified}`);
+  const seen = contentRange(response);
+  if (identity && seen && Number.isFinite(seen.size) && seen.size !== identity.size) throw changed(`it had ${identity.size} bytes and has ${seen.size}`);
+  if (response.status === 206 && seen && seen.first !== first) {
+    throw failure("network", url, `the server gave the bytes from ${seen.first} on instead of those from ${first} on`, "Its host answers Range requests wrongly: download the files, then open them from your disk.");
+  }
+  const body = /** @type {ReadableStream<Uint8Array>} */ (response.body);
+  return { reader: body.getReader(), position: response.status === 206 ? first : 0 };
+}

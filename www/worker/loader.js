@@ -1,0 +1,109 @@
+// One model on its way into the engine: opened, planned, tried out, fetched, finished.
+
+import init, { Llava } from "../pkg/llava_web.js";
+import { Failure } from "../shared/failure.js";
+import { fetchParts } from "./fetch-parts.js";
+import { KeptSource } from "./kept-source.js";
+
+/** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
+/** @typedef {import("../shared/protocol.js").Event} Event */
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
+
+/** @param {string} place */
+const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
+
+export class Loader {
+  /** `any` until the class of wasm has probe, restore and plans by source. @type {any} */
+  #engine = null;
+  /** @type {Plan | null} */
+  #plan = null;
+  /** @type {KeptSource | null} */
+  #source = null;
+  #stop = new AbortController();
+  /** Indices of the parts the engine has accepted: a second `load` fetches only the others.
+   * @type {Set<number>} */
+  #pushed = new Set();
+
+  /** @returns {any} */
+  get engine() {
+    if (!this.#engine) throw nothingOpen("worker");
+    return this.#engine;
+  }
+
+  /** Reads what a model is, and nothing of its weights. @param {ModelRef} model @param {BackendChoice} backend */
+  async open(model, backend) {
+    this.#stop = new AbortController();
+    const [source] = await Promise.all([KeptSource.open(model, this.#stop.signal), init()]);
+    const engine = await Llava.create({ backend });
+    const plan = await planOf(engine, source).catch((thrown) => {
+      // What went wrong on the way to the engine is said better than what the engine made of it.
+      throw source.trouble ?? thrown;
+    });
+    this.#pushed.clear();
+    this.#engine = engine;
+    this.#source = source;
+    this.#plan = plan;
+    return plan;
+  }
+
+  /** @returns {Promise<import("../shared/protocol.js").Probe>} */
+  async probe() {
+    return this.engine.probe();
+  }
+
+  /** How much of the model is kept here already. @returns {Promise<import("../shared/protocol.js").Storage>} */
+  async storage() {
+    const [source, plan] = [this.#source, this.#plan];
+    if (!source || !plan) throw nothingOpen("storage");
+    const { shelf } = source;
+    let bytes = 0;
+    for (const part of plan.parts) if (shelf.has(await source.rangeOf(part))) bytes += part.bytes;
+    return { kind: shelf.kind, key: shelf.key, bytes, full: shelf.full };
+  }
+
+  /** @param {boolean} keep @param {number | null} context @param {(event: Event) => void} emit */
+  async load(keep, context, emit) {
+    const [engine, source, plan] = [this.engine, this.#source, this.#plan];
+    if (!source || !plan) throw nothingOpen("load");
+    this.#stop = new AbortController();
+    source.signal = this.#stop.signal;
+    await source.begin(plan, keep);
+    const [there, parts] = [plan.parts.filter((part) => this.#pushed.has(part.index)), plan.parts.filter((part) => !this.#pushed.has(part.index))];
+    await fetchParts({
+      source,
+      parts,
+      done: there.reduce((sum, part) => sum + part.bytes, 0),
+      push: async (part, bytes) => {
+        await engine.push(part.index, bytes);
+        this.#pushed.add(part.index);
+      },
+      emit,
+      signal: this.#stop.signal,
+    });
+    await source.end(plan);
+    await engine.finish(context ?? undefined);
+  }
+
+  /** Stops what runs, be it loading or answering. */
+  cancel() {
+    this.#stop.abort();
+    this.#engine?.cancel();
+  }
+}
+
+/**
+ * The plan of a model, asked of the engine.
+ * @param {any} engine @param {KeptSource} source
+ * @returns {Promise<Plan>}
+ */
+async function planOf(engine, source) {
+  const { entry, size, read } = source;
+  if ("probe" in engine) return engine.plan(entry, { size, read }, {});
+  // Until the engine speaks of sources it takes the bytes of a manifest.
+  const file = entry[0] ?? "";
+  const manifest = await read(file, 0, (await size(file)) ?? 0);
+  const plan = await engine.plan(manifest);
+  return { ...plan, parts: plan.parts.map((/** @type {PlanPart} */ part) => ({ ...part, offset: part.offset ?? 0 })) };
+}
