@@ -1,0 +1,120 @@
+//! The language model of a GGUF pair: llama.cpp's keys → `text_config`, its names → canonical ones.
+
+use super::{Gguf, TensorInfo};
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{DECODER, EMBED_TOKENS, LM_HEAD};
+use crate::{ensure, fail};
+use serde_json::{Value as Json, json};
+
+/// What the metadata of a language model say.
+pub(super) struct Language {
+    pub hidden_size: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    /// Rows of the embedding table.
+    pub vocab_size: u32,
+    /// `text_config`, without the ids of tokens.
+    pub config: Json,
+    pub notes: Vec<String>,
+}
+
+/// Reads and checks the metadata of a `llama`. `tensor` finds a tensor in any of its parts.
+///
+/// # Errors
+/// [`Kind::Config`], naming the key, for what is missing, inconsistent or not implemented.
+pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a TensorInfo>) -> Result<Language> {
+    let experts = file.uint("llama.expert_count")?.unwrap_or(0);
+    ensure!(experts == 0, Config, "GGUF: llama.expert_count", "a mixture of {experts} experts is not implemented");
+    rope_is_plain(file)?;
+    if let Some(factors) = tensor("rope_freqs.weight") {
+        let message = "Llama 3.1's scaled rotary frequencies are not implemented";
+        let error = Error::new(Kind::Tensor, &factors.name, message);
+        return Err(error.hint("take a model made of Llama 3 or Llama 2"));
+    }
+    let Some(&[vocab_size, _]) = tensor("token_embd.weight").map(|t| t.shape.as_slice()) else {
+        fail!(Tensor, "token_embd.weight", "is missing, or no matrix");
+    };
+    let hidden_size = file.required("llama.embedding_length")?;
+    let heads = file.required("llama.attention.head_count")?;
+    let kv_heads = file.u32("llama.attention.head_count_kv")?.unwrap_or(heads);
+    let rotated = file.u32("llama.rope.dimension_count")?;
+    let key_length = file.u32("llama.attention.key_length")?;
+    let Some(head_dim) = key_length.or(rotated).or(hidden_size.checked_div(heads)) else {
+        fail!(Config, "GGUF: llama.attention.head_count", "is zero");
+    };
+    for (key, value) in [
+        ("llama.rope.dimension_count", rotated),
+        ("llama.attention.value_length", file.u32("llama.attention.value_length")?),
+    ] {
+        let same = value.is_none_or(|n| n == head_dim);
+        ensure!(same, Config, format!("GGUF: {key}"), "{value:?}, but heads have {head_dim} values: not implemented");
+    }
+    let mut notes = Vec::new();
+    let mut context = file.u32("llama.context_length")?.unwrap_or(2048);
+    if let Some(window) = file.u32("llama.attention.sliding_window")?.filter(|w| (1..context).contains(w)) {
+        notes.push(format!("its sliding window of {window} tokens is not implemented: the context ends there"));
+        context = window;
+    }
+    let config = json!({
+        "model_type": "llama",
+        "hidden_size": hidden_size,
+        "intermediate_size": file.required("llama.feed_forward_length")?,
+        "num_hidden_layers": file.required("llama.block_count")?,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "vocab_size": vocab_size,
+        "rms_norm_eps": file.float("llama.attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
+        "rope_theta": file.float("llama.rope.freq_base")?.unwrap_or(10000.0),
+        "max_position_embeddings": context,
+        "tie_word_embeddings": tensor("output.weight").is_none(),
+    });
+    Ok(Language { hidden_size, heads, kv_heads, vocab_size, config, notes })
+}
+
+/// Refuses every way to stretch the context that changes a number.
+fn rope_is_plain(file: &Gguf) -> Result<()> {
+    let kind = file.text("llama.rope.scaling.type")?.unwrap_or("none");
+    let known = matches!(kind, "none" | "linear");
+    ensure!(known, Config, "GGUF: llama.rope.scaling.type", "`{}` is not implemented (none)", kind.escape_debug());
+    let scaled = |key: &str| Ok(file.float(key)?.filter(|f| *f != 1.0 && *f != 0.0));
+    for key in ["llama.rope.scale_linear", "llama.rope.scaling.factor"] {
+        if let Some(factor) = scaled(key)? {
+            // `none` with a factor is a left-over that llama.cpp does not apply either.
+            let applies = key == "llama.rope.scale_linear" || kind != "none";
+            ensure!(!applies, Config, format!("GGUF: {key}"), "rotary scaling by {factor} is not implemented");
+        }
+    }
+    Ok(())
+}
+
+/// llama.cpp's name → the canonical one.
+pub(super) fn canonical(name: &str) -> Option<String> {
+    match name {
+        "token_embd.weight" => return Some(EMBED_TOKENS.to_string()),
+        "output.weight" => return Some(LM_HEAD.to_string()),
+        "output_norm.weight" => return Some(format!("{DECODER}norm.weight")),
+        _ => {}
+    }
+    let (block, part) = numbered(name.strip_prefix("blk.")?)?;
+    let part = match part.strip_suffix(".weight")? {
+        "attn_norm" => "input_layernorm",
+        "attn_q" => "self_attn.q_proj",
+        "attn_k" => "self_attn.k_proj",
+        "attn_v" => "self_attn.v_proj",
+        "attn_output" => "self_attn.o_proj",
+        "ffn_norm" => "post_attention_layernorm",
+        "ffn_gate" => "mlp.gate_proj",
+        "ffn_up" => "mlp.up_proj",
+        "ffn_down" => "mlp.down_proj",
+        _ => return None,
+    };
+    Some(format!("{DECODER}layers.{block}.{part}.weight"))
+}
+
+/// `12.rest` → 12, `rest`; only for numbers as they are usually spelled.
+pub(super) fn numbered(name: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = name.split_once('.')?;
+    let number: u32 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some((number, rest))
+}
