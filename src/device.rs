@@ -32,6 +32,8 @@ pub struct Device {
 enum Executor {
     Gpu(Gpu),
     Cpu(Cpu),
+    /// Allocates nothing and counts: what would be needed.
+    Ledger,
 }
 
 /// A prepared pass.
@@ -63,11 +65,18 @@ impl Device {
         Ok(Self { executor, allocated: 0 })
     }
 
+    /// A device without memory: [`allocated`](Self::allocated) tells what a real one would have given. It runs
+    /// nothing.
+    pub fn ledger() -> Self {
+        Self { executor: Executor::Ledger, allocated: 0 }
+    }
+
     /// `cpu`, `webgpu`, `vulkan`, `metal`, `dx12`.
     pub fn backend(&self) -> &'static str {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.backend(),
             Executor::Cpu(_) => "cpu",
+            Executor::Ledger => "none",
         }
     }
 
@@ -76,6 +85,7 @@ impl Device {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.adapter(),
             Executor::Cpu(_) => "Rust reference kernels".into(),
+            Executor::Ledger => "none".into(),
         }
     }
 
@@ -99,6 +109,7 @@ impl Device {
         let buffer = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.buffer(name, words).await?,
             Executor::Cpu(cpu) => cpu.buffer(words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?,
+            Executor::Ledger => Buf { id: u32::MAX, words },
         };
         self.allocated += words * 4;
         Ok(buffer)
@@ -116,6 +127,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.upload(buffer, word_offset, bytes),
             Executor::Cpu(cpu) => cpu.upload(buffer, word_offset, bytes),
+            Executor::Ledger => {}
         }
     }
 
@@ -128,6 +140,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
             Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
+            Executor::Ledger => {}
         }
     }
 
@@ -139,6 +152,7 @@ impl Device {
         Ok(PassId(match &mut self.executor {
             Executor::Gpu(gpu) => gpu.prepare(pass).await?,
             Executor::Cpu(cpu) => cpu.prepare(pass),
+            Executor::Ledger => return Err(Self::no_work()),
         }))
     }
 
@@ -151,6 +165,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.replay(&passes, call)?,
             Executor::Cpu(cpu) => cpu.replay(&passes, call),
+            Executor::Ledger => return Err(Self::no_work()),
         }
         Ok(())
     }
@@ -160,6 +175,7 @@ impl Device {
         Pending(match &mut self.executor {
             Executor::Gpu(gpu) => PendingKind::Gpu(gpu.start_reading(buffer, word_offset, words)),
             Executor::Cpu(cpu) => PendingKind::Cpu(cpu.read(buffer, word_offset, words)),
+            Executor::Ledger => PendingKind::Cpu(vec![0; words]),
         })
     }
 
@@ -171,7 +187,7 @@ impl Device {
         match (pending.0, &mut self.executor) {
             (PendingKind::Cpu(words), _) => Ok(words),
             (PendingKind::Gpu(reading), Executor::Gpu(gpu)) => gpu.finish_reading(reading).await,
-            (PendingKind::Gpu(_), Executor::Cpu(_)) => Err(Error::new(Kind::State, "read back", "of another device")),
+            (PendingKind::Gpu(_), _) => Err(Error::new(Kind::State, "read back", "of another device")),
         }
     }
 
@@ -184,6 +200,10 @@ impl Device {
     /// [`read_back`](Self::read_back), as floats.
     pub async fn read_back_f32(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<f32>> {
         Ok(bytemuck::cast_vec(self.read_back(buffer, word_offset, words).await?))
+    }
+
+    fn no_work() -> Error {
+        Error::new(Kind::State, "device", "this one only counts what is needed")
     }
 
     /// Waits until everything replayed so far has run.

@@ -1,19 +1,141 @@
-//! What the native programs share: models from directories.
+//! What the native programs share: models on disk.
 
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader};
 use crate::error::{Error, Kind, Result};
-use std::path::Path;
+use crate::format::checkpoint::TOWER_DIRECTORY;
+use crate::format::manifest::MANIFEST_FILE;
+use crate::format::source::{Source, exactly};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
-/// Loads the model whose `manifest.json` is in `directory`; `context` rows of cache, or the default.
+/// A model's files in a directory; some may lie elsewhere.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    base: PathBuf,
+    elsewhere: BTreeMap<String, PathBuf>,
+    tower: Option<PathBuf>,
+}
+
+impl Folder {
+    /// The files in `base`; `tower` is the directory of the CLIP tower that an original LLaVA checkpoint lacks.
+    pub fn new(base: &Path, tower: Option<&Path>) -> Self {
+        Self { base: base.to_path_buf(), elsewhere: BTreeMap::new(), tower: tower.map(Path::to_path_buf) }
+    }
+
+    /// Finds the model that `path` is: a directory with manifest.json, with config.json or with a GGUF pair, or the
+    /// language model of such a pair, whose `mmproj` may be elsewhere. Also gives the names to open it by.
+    ///
+    /// # Errors
+    /// [`Kind::Io`], saying what is missing.
+    pub fn locate(path: &Path, mmproj: Option<&Path>, tower: Option<&Path>) -> Result<(Self, Vec<String>)> {
+        let directory = path.is_dir();
+        let base = if directory { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let mut folder = Self::new(if base.as_os_str().is_empty() { Path::new(".") } else { base }, tower);
+        if directory {
+            for entry in [MANIFEST_FILE, "config.json"] {
+                if path.join(entry).is_file() {
+                    return Ok((folder, vec![entry.to_string()]));
+                }
+            }
+        }
+        let found = folder.gguf_files()?;
+        let is_projector = |name: &String| name.contains("mmproj");
+        let language = match directory {
+            true => found.iter().find(|name| !is_projector(name)).cloned(),
+            false => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+        };
+        let language = language.filter(|name| name.ends_with(".gguf") && folder.base.join(name).is_file());
+        let Some(language) = language else {
+            let what = "holds no model: neither manifest.json nor config.json nor a .gguf file";
+            return Err(Error::new(Kind::Io, path.display().to_string(), what));
+        };
+        let projector = match mmproj {
+            Some(path) => {
+                let name = path.file_name().map_or("mmproj.gguf".into(), |name| name.to_string_lossy().into_owned());
+                folder.elsewhere.insert(name.clone(), path.to_path_buf());
+                name
+            }
+            None => match found.iter().find(|name| is_projector(name) && **name != language) {
+                Some(name) => name.clone(),
+                None => {
+                    let error = Error::new(Kind::Io, path.display().to_string(), "has no mmproj file beside it");
+                    return Err(error.hint("LLaVA is a pair of files: name the other one with --mmproj FILE"));
+                }
+            },
+        };
+        Ok((folder, vec![language, projector]))
+    }
+
+    fn gguf_files(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.base).map_err(|e| io_error(&self.base, &e))?;
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".gguf")).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        if let Some(path) = self.elsewhere.get(name) {
+            return Ok(path.clone());
+        }
+        let (base, name) = match (name.strip_prefix(TOWER_DIRECTORY), &self.tower) {
+            (Some(rest), Some(tower)) => (tower, rest),
+            _ => (&self.base, name),
+        };
+        let inside = Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        crate::ensure!(inside, Io, name, "is no name of a file in the model's directory");
+        Ok(base.join(name))
+    }
+}
+
+impl Source for Folder {
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let path = self.path(name)?;
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error(&path, &e)),
+        }
+    }
+
+    async fn read(&self, name: &str, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let path = self.path(name)?;
+        let io = |e: std::io::Error| io_error(&path, &e);
+        let mut file = File::open(&path).map_err(io)?;
+        let there = file.metadata().map_err(io)?.len().saturating_sub(offset);
+        crate::ensure!(bytes <= there, Io, path.display().to_string(), "ends {} bytes early", bytes - there);
+        file.seek(SeekFrom::Start(offset)).map_err(io)?;
+        let mut out = vec![0; bytes as usize];
+        file.read_exact(&mut out).map_err(io)?;
+        Ok(out)
+    }
+}
+
+/// Loads the model that `path` is (see [`Folder::locate`]); the cache may grow to `context` rows, or the default.
 ///
 /// # Errors
 /// [`Kind::Io`] for a file that cannot be read, and what [`Loader`] reports.
-pub async fn load_directory(directory: &Path, choice: BackendChoice, context: Option<u32>) -> Result<Engine> {
-    let manifest = read_file(&directory.join(crate::format::manifest::MANIFEST_FILE))?;
-    let mut loader = Loader::new(Device::open(choice).await?, &manifest).await?;
-    for (index, part) in loader.plan().parts.iter().enumerate() {
-        loader.push(index, &read_file(&directory.join(&part.record.file))?).await?;
+pub async fn load_model(
+    path: &Path,
+    mmproj: Option<&Path>,
+    choice: BackendChoice,
+    context: Option<u32>,
+) -> Result<Engine> {
+    let (folder, entry) = Folder::locate(path, mmproj, None)?;
+    load(&folder, &entry, Device::open(choice).await?, context).await
+}
+
+/// Loads the model that `entry` names in `source`, part by part.
+///
+/// # Errors
+/// Those of the source, and what [`Loader`] reports.
+pub async fn load<S: Source>(source: &S, entry: &[String], device: Device, context: Option<u32>) -> Result<Engine> {
+    let mut loader = Loader::open(device, source, entry).await?;
+    for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {
+        loader.push(index, &exactly(source, &part.file, part.offset, part.bytes).await?).await?;
     }
     loader.finish(context).await
 }

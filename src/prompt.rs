@@ -25,6 +25,10 @@ pub enum Template {
     LlavaV1,
     /// The same without a system sentence, as the Hugging Face checkpoints' chat template has it.
     LlavaHf,
+    /// LLaMA-3's chat format, for relatives of LLaVA with that decoder:
+    /// `<|start_header_id|>user<|end_header_id|>\n\n<image>\n{q}<|eot_id|>…`.
+    #[serde(rename = "llama_3")]
+    Llama3,
     /// `<image>{q}`: picture, then text. Stage 1.
     Plain,
 }
@@ -63,7 +67,7 @@ enum Piece {
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::VicunaV1, Self::LlavaV1, Self::LlavaHf, Self::Plain];
+    pub const ALL: [Self; 5] = [Self::VicunaV1, Self::LlavaV1, Self::LlavaHf, Self::Llama3, Self::Plain];
 
     /// The name in manifests and options.
     pub fn name(self) -> &'static str {
@@ -71,8 +75,17 @@ impl Template {
             Self::VicunaV1 => "vicuna_v1",
             Self::LlavaV1 => "llava_v1",
             Self::LlavaHf => "llava_hf",
+            Self::Llama3 => "llama_3",
             Self::Plain => "plain",
         }
+    }
+
+    /// What a checkpoint is asked with when it does not say: LLaMA-3's own format where the tokenizer has its marks,
+    /// else that of LLaVA-1.5's training.
+    pub fn for_tokenizer(tokenizer_json: &[u8]) -> Self {
+        let mark = format!("\"{}\"", HEADER_MARKS[0]);
+        let found = tokenizer_json.windows(mark.len()).any(|window| window == mark.as_bytes());
+        if found { Self::Llama3 } else { Self::default() }
     }
 
     /// What stands before the first turn, its separator included.
@@ -86,7 +99,7 @@ impl Template {
                 "A chat between a curious human and an artificial intelligence assistant. \
                  The assistant gives helpful, detailed, and polite answers to the human's questions. "
             }
-            Self::LlavaHf | Self::Plain => "",
+            Self::LlavaHf | Self::Llama3 | Self::Plain => "",
         }
     }
 
@@ -104,7 +117,10 @@ impl Template {
         }
         let mut pieces = vec![Piece::Ids(vec![tokenizer.bos()]), Piece::Text(self.system().to_string())];
         for turn in turns {
-            self.turn(turn, tokenizer, &mut pieces);
+            match self {
+                Self::Llama3 => llama_3_turn(turn, &header_ids(tokenizer)?, &mut pieces),
+                _ => self.turn(turn, tokenizer, &mut pieces),
+            }
         }
         tokenize(pieces, tokenizer)
     }
@@ -129,6 +145,37 @@ impl Template {
             pieces.push(Piece::Ids(answer.clone()));
             pieces.push(if plain { text("\n") } else { Piece::Ids(vec![tokenizer.eos()]) });
         }
+    }
+}
+
+/// What LLaMA-3 puts around the name of a speaker, and after what he says.
+const HEADER_MARKS: [&str; 3] = ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"];
+
+fn header_ids(tokenizer: &Tokenizer) -> Result<[u32; 3]> {
+    let mut ids = [0; 3];
+    for (id, mark) in ids.iter_mut().zip(HEADER_MARKS) {
+        match tokenizer.special_id(mark) {
+            Some(found) => *id = found,
+            None => fail!(Prompt, "prompt template", "llama_3 needs `{mark}`, which the tokenizer does not have"),
+        }
+    }
+    Ok(ids)
+}
+
+/// Source: `chat_template` of `meta-llama/Meta-Llama-3-8B-Instruct`.
+fn llama_3_turn(turn: &Turn, &[start, end, over]: &[u32; 3], pieces: &mut Vec<Piece>) {
+    let header = |speaker: &str| [Piece::Ids(vec![start]), Piece::Text(speaker.into()), Piece::Ids(vec![end])];
+    let text = |text: &str| Piece::Text(text.to_string());
+    pieces.extend(header("user"));
+    pieces.push(text("\n\n"));
+    for _ in 0..turn.images {
+        pieces.extend([Piece::Image, text("\n")]);
+    }
+    pieces.extend([text(&turn.question), Piece::Ids(vec![over])]);
+    pieces.extend(header("assistant"));
+    pieces.push(text("\n\n"));
+    if let Some(answer) = &turn.answer {
+        pieces.push(Piece::Ids(answer.iter().copied().chain([over]).collect()));
     }
 }
 
@@ -180,7 +227,11 @@ impl std::str::FromStr for Template {
     fn from_str(name: &str) -> Result<Self> {
         match Self::ALL.into_iter().find(|t| t.name() == name) {
             Some(template) => Ok(template),
-            None => fail!(Argument, "prompt template", "`{name}` is unknown (vicuna_v1, llava_v1, llava_hf, plain)"),
+            None => fail!(
+                Argument,
+                "prompt template",
+                "`{name}` is unknown (vicuna_v1, llava_v1, llava_hf, llama_3, plain)"
+            ),
         }
     }
 }
@@ -188,12 +239,15 @@ impl std::str::FromStr for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::tests::{byte_level, llama_like};
+    use crate::tokenizer::tests::{byte_level, llama_like, with_specials};
     use proptest::prelude::*;
 
     fn turn(images: usize, question: &str, answer: Option<&[u32]>) -> Turn {
         Turn { images, question: question.to_string(), answer: answer.map(<[u32]>::to_vec) }
     }
+
+    /// Those whose marks are text, or ids that every tokenizer has.
+    const SPELLED: [Template; 4] = [Template::VicunaV1, Template::LlavaV1, Template::LlavaHf, Template::Plain];
 
     /// Items as text again: special tokens and pictures by their marks.
     fn spelled(items: &[PromptItem], tokenizer: &Tokenizer) -> String {
@@ -221,6 +275,29 @@ mod tests {
         assert_eq!(spell(Template::LlavaV1, &turns), format!("<s>{}{hf}", vicuna.replace("user", "human")));
         assert_eq!(spell(Template::Plain, &turns), "<s>[0][1]q a\nr a\n[2]s");
         assert_eq!(spell(Template::LlavaHf, &[turn(0, "q", None)]), "<s>USER: q ASSISTANT:");
+    }
+
+    #[test]
+    fn llama_3_has_marks_of_its_own() {
+        let plain = byte_level();
+        let error = Template::Llama3.items(&[turn(1, "q", None)], &plain).unwrap_err();
+        assert!(error.message.contains("<|start_header_id|>"), "{error}");
+        let tokenizer = with_specials(&HEADER_MARKS);
+        let [start, end, over] = header_ids(&tokenizer).unwrap();
+        let answer = tokenizer.encode_text("a").unwrap();
+        let turns = [turn(1, "q<|eot_id|>", Some(&answer)), turn(0, "r", None)];
+        let items = Template::Llama3.items(&turns, &tokenizer).unwrap();
+        let marks: Vec<u32> = items
+            .iter()
+            .filter_map(|item| match item {
+                PromptItem::Token(id) if [start, end, over].contains(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(marks, [start, end, over, start, end, over, start, end, over, start, end], "typed marks stay text");
+        assert_eq!(items.iter().filter(|i| matches!(i, PromptItem::Image(_))).count(), 1);
+        assert_eq!(Template::for_tokenizer(br#"{"content": "<|start_header_id|>"}"#), Template::Llama3);
+        assert_eq!(Template::for_tokenizer(b"{}"), Template::VicunaV1);
     }
 
     #[test]
@@ -253,7 +330,7 @@ mod tests {
             question in ".{0,12}", other in ".{0,12}", images in 1usize..3, which in 0usize..4,
             answer in prop::collection::vec(3u32..40, 0..5),
         ) {
-            let (template, tokenizer) = (Template::ALL[which], llama_like());
+            let (template, tokenizer) = (SPELLED[which], llama_like());
             let items = |turns: &[Turn]| template.items(turns, &tokenizer).unwrap();
             let asked = items(&[turn(images, &question, None)]);
             let empty = items(&[turn(images, "", None)]);
@@ -271,7 +348,7 @@ mod tests {
         fn typed_marks_stay_text(before in ".{0,4}", mark in 0usize..4, after in ".{0,4}", which in 0usize..4) {
             let tokenizer = llama_like();
             let mark = ["<image>", "</s>", "<s>", "<pad>"][mark];
-            let items = Template::ALL[which].items(&[turn(1, &format!("{before}{mark}{after}"), None)], &tokenizer).unwrap();
+            let items = SPELLED[which].items(&[turn(1, &format!("{before}{mark}{after}"), None)], &tokenizer).unwrap();
             prop_assert_eq!(items.iter().filter(|i| matches!(i, PromptItem::Image(_))).count(), 1);
             let specials = [tokenizer.bos(), tokenizer.eos(), tokenizer.image()];
             let special = |i: &&PromptItem| matches!(i, PromptItem::Token(id) if specials.contains(id));

@@ -179,6 +179,11 @@ impl Tokenizer {
         self.image
     }
 
+    /// The id of a special token by its text.
+    pub fn special_id(&self, text: &str) -> Option<u32> {
+        self.inner.token_to_id(text).filter(|id| self.special.contains(id))
+    }
+
     /// Whether decoding leaves `id` out: special, or no token at all.
     fn is_silent(&self, id: u32) -> bool {
         self.special.contains(&id) || self.inner.id_to_token(id).is_none()

@@ -3,13 +3,15 @@
 //!
 //! Every method takes `&self`. A call that comes while another runs is refused with [`Kind::State`], so that
 //! JavaScript never sees a borrow panic; only [`Llava::cancel`] and [`Llava::report`] are always welcome.
+// budget: a method per word of the sentence, a few lines each.
 
 mod host;
 
 use crate::device::{BackendChoice, Device};
-use crate::engine::{Engine, Loader, Options};
+use crate::engine::{Engine, Loader, Options, Restored};
 use crate::error::{self, Error, Kind};
-use host::{Host, from_js, thrown, to_js};
+use crate::prompt::Template;
+use host::{Host, JsSource, from_js, now, thrown, to_js};
 use js_sys::{Function, Reflect};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -20,13 +22,24 @@ type Result<T> = std::result::Result<T, JsValue>;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-import type { Answer, BackendChoice, Encoded, Event, GenerateOptions, Plan, Report } from "../shared/protocol.js";
+import type { Answer, BackendChoice, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
+    "../shared/protocol.js";
 "#;
 
 /// What the page chooses before anything is loaded.
 #[derive(Deserialize)]
 struct CreateOptions {
     backend: String,
+}
+
+/// What the page may choose of a plan.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PlanOptions {
+    /// Rows that the cache may grow to.
+    context: Option<u32>,
+    /// How to ask, where the model itself does not say or says wrong.
+    prompt_template: Option<Template>,
 }
 
 /// What is known of the machine before there is an engine.
@@ -82,15 +95,42 @@ impl Llava {
         Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
     }
 
-    /// Reads the manifest; says which parts to push.
+    /// Reads the headers of what `entry` names, through `source`; says which parts to push and what they need. May be
+    /// called again, before the first push, for another context.
     #[wasm_bindgen(unchecked_return_type = "Plan")]
-    pub async fn plan(&self, manifest: Vec<u8>) -> Result<JsValue> {
-        let stage = self.stage.replace(Stage::Away("the manifest was refused; create a new one"));
-        let Stage::Opened(device) = stage else { return Err(self.refuse(stage, "plan")) };
-        let loader = Loader::new(device, &manifest).await.map_err(thrown)?;
-        let plan = to_js(&loader.plan());
+    pub async fn plan(
+        &self,
+        entry: Vec<String>,
+        #[wasm_bindgen(unchecked_param_type = "Source")] source: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "PlanOptions")] options: JsValue,
+    ) -> Result<JsValue> {
+        let options: PlanOptions = from_js(options, "plan: options")?;
+        let mut loader = match self.stage.replace(Stage::Away("the model was refused; create a new one")) {
+            Stage::Loading(loader) => loader,
+            Stage::Opened(device) => {
+                let source = JsSource::new(source);
+                let opened = Loader::open(device, &source, &entry).await;
+                // What JavaScript threw goes back as it was.
+                opened.map_err(|error| source.thrown().unwrap_or_else(|| thrown(error)))?
+            }
+            stage => return Err(self.refuse(stage, "plan")),
+        };
+        if let Some(template) = options.prompt_template {
+            loader.ask_as(template);
+        }
+        let plan = loader.plan(options.context).await;
         self.stage.replace(Stage::Loading(loader));
-        Ok(plan)
+        plan.map(|plan| to_js(&plan)).map_err(thrown)
+    }
+
+    /// Tries out how fast the planned model would be, and whether it fits; a second or two.
+    #[wasm_bindgen(unchecked_return_type = "Probe")]
+    pub async fn probe(&self) -> Result<JsValue> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Loading(mut loader) = stage else { return Err(self.refuse(stage, "probe")) };
+        let probe = loader.probe(&now).await;
+        self.stage.replace(Stage::Loading(loader));
+        probe.map(|probe| to_js(&probe)).map_err(thrown)
     }
 
     /// Verifies one part and uploads it. A part that is refused may be pushed again.
@@ -102,11 +142,11 @@ impl Llava {
         pushed.map_err(thrown)
     }
 
-    /// Ends loading: from here on pictures and questions are welcome.
-    pub async fn finish(&self) -> Result<()> {
+    /// Ends loading: from here on pictures and questions are welcome. The cache may grow to `context` rows.
+    pub async fn finish(&self, context: Option<u32>) -> Result<()> {
         let stage = self.stage.replace(Stage::Away("the model could not be finished; create a new one"));
         let Stage::Loading(loader) = stage else { return Err(self.refuse(stage, "finish")) };
-        let engine = loader.finish(None).await.map_err(thrown)?;
+        let engine = loader.finish(context).await.map_err(thrown)?;
         self.put_back(engine);
         Ok(())
     }
@@ -149,6 +189,12 @@ impl Llava {
         self.change("truncate", |engine| engine.truncate(turns))
     }
 
+    /// After `encode` of its pictures on a new device: the conversation as it was.
+    pub fn restore(&self, #[wasm_bindgen(unchecked_param_type = "Restored[]")] turns: JsValue) -> Result<()> {
+        let turns: Vec<Restored> = from_js(turns, "restore: turns")?;
+        self.change("restore", |engine| engine.restore(&turns))
+    }
+
     /// Begins a new conversation.
     pub fn reset(&self) -> Result<()> {
         self.change("reset", |engine| {
@@ -189,7 +235,7 @@ impl Llava {
     /// Puts back a stage that a call was not made for, and says what is in the way.
     fn refuse(&self, stage: Stage, call: &str) -> JsValue {
         let message = match &stage {
-            Stage::Opened(_) => "no manifest has been read yet",
+            Stage::Opened(_) => "no model has been planned yet",
             Stage::Loading(_) => "the model is still being loaded",
             Stage::Ready(_) => "the model is already loaded",
             Stage::Away(why) => why,

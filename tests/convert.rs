@@ -4,34 +4,40 @@
 mod checkpoint;
 mod common;
 
-use checkpoint::{Checkpoint, Memory};
+use checkpoint::{Checkpoint, Written};
 use common::{Scratch, golden, golden_file};
 use llava_web::config::Config;
 use llava_web::error::{Error, Kind};
 use llava_web::format::convert::{Options, Progress, convert};
 use llava_web::format::manifest::{Layout, MANIFEST_FILE, Manifest};
 use llava_web::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING};
-use llava_web::format::shards::PartKind;
+use llava_web::format::source::Memory;
 use llava_web::prompt::Template;
 use llava_web::quant::{WeightType, dequantize};
+use pollster::block_on;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::Command;
 
 fn converted(source: &Memory, options: &Options) -> Result<(Manifest, Memory), Error> {
-    let mut sink = Memory::default();
-    let mut last = 0;
-    let manifest = convert(source, &mut sink, options, &mut |p: Progress| {
+    let mut sink = Written::default();
+    let (mut last, mut total) = (0, 0);
+    let progress = &mut |p: Progress| {
         assert!(p.done > last && p.done <= p.total, "{}: {} of {}", p.tensor, p.done, p.total);
-        last = p.done;
-    })?;
-    assert_eq!(last, manifest.parameters, "progress ends at the end");
-    assert_eq!(Manifest::parse(&sink.0[MANIFEST_FILE]).unwrap(), manifest);
-    for part in manifest.parts() {
-        part.verify(&sink.0[&part.record.file]).unwrap();
+        (last, total) = (p.done, p.total);
+    };
+    let manifest = block_on(convert(source, &["config.json".into()], "t", &mut sink, options, progress))?;
+    assert!(last == total && total > 0, "progress ends at the end");
+    let Written(files) = sink;
+    assert_eq!(Manifest::parse(&files.0[MANIFEST_FILE]).unwrap(), manifest);
+    for shard in &manifest.shards {
+        shard.verify(&files.0[&shard.file]).unwrap();
     }
-    assert_eq!(sink.0.len(), manifest.parts().len() + 1, "nothing else is written");
-    Ok((manifest, sink))
+    let small = block_on(manifest.small_files(&files)).unwrap();
+    let optional = [small.generation_config, small.preprocessor_config];
+    let small = 2 + optional.iter().flatten().count();
+    assert_eq!(files.0.len(), manifest.shards.len() + small + 1, "nothing else is written");
+    Ok((manifest, files))
 }
 
 /// Every tensor as floats, from the shards.
@@ -119,15 +125,21 @@ fn shards_keep_to_their_limit_and_to_the_order_of_use() {
     assert!(manifest.shards.len() > 5);
     let mut single = 0;
     for (i, shard) in manifest.shards.iter().enumerate() {
-        let tiles = manifest.tiles_in(i as u32).count();
+        let here = |t: &&llava_web::format::manifest::Tile| t.shard as usize == i;
+        let tiles = manifest.tensors.iter().flat_map(|t| &t.tiles).filter(here).count();
         assert!(shard.bytes <= 20_000 || tiles == 1, "{shard:?} has {tiles} tiles");
         single += usize::from(shard.bytes > 20_000);
     }
     assert!(single > 0, "the case of a tensor longer than a shard is there");
-    let places: Vec<_> = manifest.tensors.iter().map(|t| (t.tiles[0].shard, t.tiles[0].offset)).collect();
-    assert!(places.is_sorted());
-    let first = manifest.parts().iter().position(|p| matches!(p.what, PartKind::Shard(0))).unwrap();
-    assert_eq!(first, 4, "config, generation config, preprocessor config, tokenizer, then shards");
+    // Within a block in the order of the checkpoint's file, block after block in the order of use.
+    let mut groups: Vec<(&str, u32)> = Vec::new();
+    for tensor in &manifest.tensors {
+        let group = llava_web::format::names::group(&tensor.name);
+        if groups.last().is_none_or(|(last, _)| *last != group) {
+            groups.push((group, tensor.tiles[0].shard));
+        }
+    }
+    assert!(groups.len() >= 7 && groups.is_sorted_by_key(|(_, shard)| *shard), "{groups:?}");
 }
 
 #[test]
@@ -222,6 +234,7 @@ fn the_template_is_the_options_or_the_configs_or_the_default() {
     assert_eq!(template(json!("plain"), None).unwrap(), Template::Plain);
     assert_eq!(template(json!("plain"), Some(Template::LlavaHf)).unwrap(), Template::LlavaHf);
     assert_eq!(template(json!("alpaca"), None).unwrap_err().kind, Kind::Config);
+    assert_eq!(template(json!("llama_3"), None).unwrap(), Template::Llama3);
 }
 
 /// The program: whole or nothing, and nothing of anyone's is overwritten.

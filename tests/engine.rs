@@ -4,10 +4,9 @@ mod common;
 
 use common::{convert, golden_file};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Stop};
+use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Restored, Stop};
 use llava_web::error::Kind;
-use llava_web::format::shards::PartKind;
-use llava_web::native::{load_directory, read_file};
+use llava_web::native::{Folder, load_model, read_file};
 use pollster::block_on;
 use std::path::Path;
 
@@ -19,7 +18,7 @@ fn options(max_new_tokens: u32) -> Options {
 }
 
 fn open(directory: &Path) -> Engine {
-    block_on(load_directory(directory, BackendChoice::Cpu, None)).unwrap()
+    block_on(load_model(directory, None, BackendChoice::Cpu, None)).unwrap()
 }
 
 fn encode(engine: &mut Engine, picture: &str) {
@@ -147,7 +146,7 @@ fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
 #[test]
 fn pictures_beyond_the_context_are_refused_and_those_before_stay() {
     let directory = convert("gqa", "q8");
-    let mut engine = block_on(load_directory(directory.path(), BackendChoice::Cpu, Some(200))).unwrap();
+    let mut engine = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(200))).unwrap();
     let mut taken = 0;
     let error = loop {
         // The same picture twice is one slot and twice its rows.
@@ -239,22 +238,59 @@ fn sampling_is_reproducible_and_bounded_by_its_options() {
 fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
     let directory = convert("mha", "f32");
     let read = |file: &str| read_file(&directory.path().join(file)).unwrap();
+    let folder = Folder::new(directory.path(), None);
     block_on(async {
         let device = Device::open(BackendChoice::Cpu).await.unwrap();
-        let mut loader = Loader::new(device, &read("manifest.json")).await.unwrap();
-        for (index, part) in loader.plan().parts.iter().enumerate() {
-            let bytes = read(&part.record.file);
+        let mut loader = Loader::open(device, &folder, &["manifest.json".into()]).await.unwrap();
+        let parts = loader.plan(None).await.unwrap().parts;
+        for (index, part) in parts.iter().enumerate() {
+            let bytes = read(&part.file);
             let mut damaged = bytes.clone();
             damaged[bytes.len() / 2] ^= 1;
             let error = loader.push(index, &damaged).await.unwrap_err();
             assert_eq!(error.kind, Kind::Shard);
-            assert!(error.to_string().contains(&part.record.file), "{error}");
+            assert!(error.to_string().contains(&part.file), "{error}");
             assert_eq!(loader.push(index, &bytes[1..]).await.unwrap_err().kind, Kind::Shard);
-            if !matches!(part.what, PartKind::Shard(0)) {
+            if index > 0 {
                 loader.push(index, &bytes).await.unwrap();
             }
         }
         assert_eq!(loader.push(1000, &[]).await.unwrap_err().kind, Kind::Argument);
         assert_eq!(loader.finish(None).await.map(|_| ()).unwrap_err().kind, Kind::State);
     });
+    // The small files, too, are what the manifest says or nothing.
+    let path = directory.path().join("config.json");
+    let spaced = [b" ".to_vec(), read("config.json")].concat();
+    std::fs::write(&path, spaced).unwrap();
+    let error = block_on(load_model(directory.path(), None, BackendChoice::Cpu, None)).map(drop).unwrap_err();
+    assert!(error.kind == Kind::Shard && error.place == "config.json", "{error}");
+}
+
+/// The same conversation on a new device: pictures, turns, and the answer that was cut off.
+#[test]
+fn a_conversation_goes_on_where_another_engine_was_cut_off() {
+    let directory = convert("mha", "f32");
+    let picture = golden_file("wide.png");
+    let long = options(10);
+    let mut first = open(directory.path());
+    block_on(first.encode(&picture, &mut Quiet)).unwrap();
+    let said = block_on(first.generate(QUESTION, &options(6), &mut Quiet)).unwrap();
+    let whole = block_on(first.generate("how many?", &long, &mut Quiet)).unwrap();
+    assert_eq!(whole.ids.len(), 10);
+    for cut in [0, 1, 4, 9] {
+        let mut second = open(directory.path());
+        let turns = [Restored { question: QUESTION.into(), ids: said.ids.clone(), images: 1 }];
+        assert_eq!(second.restore(&turns).unwrap_err().kind, Kind::Argument, "the picture is missing");
+        block_on(second.encode(&picture, &mut Quiet)).unwrap();
+        second.restore(&turns).unwrap();
+        let begun = Options { begin: whole.ids[..cut].to_vec(), ..long.clone() };
+        let rest = block_on(second.generate("how many?", &begun, &mut Quiet)).unwrap();
+        assert_eq!((&rest.ids, &rest.text, &rest.prompt_ids), (&whole.ids, &whole.text, &whole.prompt_ids), "{cut}");
+        assert_eq!(second.report().turns, 2);
+    }
+    let mut strange = open(directory.path());
+    let unknown = [Restored { question: "?".into(), ids: vec![1 << 20], images: 0 }];
+    assert_eq!(strange.restore(&unknown).unwrap_err().kind, Kind::Argument);
+    let begun = Options { begin: vec![1 << 20], ..options(3) };
+    assert_eq!(block_on(strange.generate("?", &begun, &mut Quiet)).unwrap_err().kind, Kind::Argument);
 }

@@ -5,8 +5,10 @@
 
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
+use llava_web::format::blueprint::Blueprint;
 use llava_web::model::Model;
 use llava_web::model::load::ModelLoader;
+use llava_web::native::Folder;
 use llava_web::pass::Call;
 use pollster::block_on;
 use safetensors::SafeTensors;
@@ -51,13 +53,14 @@ fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
 }
 
 async fn load(directory: &std::path::Path, backend: BackendChoice) -> Model {
-    let manifest = std::fs::read(directory.join("manifest.json")).unwrap();
-    let mut loader = ModelLoader::new(Device::open(backend).await.unwrap(), &manifest).await.unwrap();
+    let blueprint = Blueprint::open(&Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
+    let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
+    let mut loader = ModelLoader::new(Device::open(backend).await.unwrap(), blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
-    for (index, part) in loader.plan().parts.iter().enumerate().rev() {
-        loader.push(index, &std::fs::read(directory.join(&part.record.file)).unwrap()).await.unwrap();
+    for (index, part) in parts.iter().enumerate().rev() {
+        loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();
     }
-    loader.finish(None).await.unwrap().0
+    loader.finish(context).await.unwrap().0
 }
 
 /// Token ids → words of the engine: the n-th image token is the n-th row of the pictures in their slots.

@@ -6,6 +6,7 @@ use llava_web::config::Config;
 use llava_web::format::manifest::Manifest;
 use llava_web::format::names;
 use llava_web::format::safetensors::read_header;
+use llava_web::format::source::Memory;
 use llava_web::preprocess::{MAX_PIXELS, PreprocessConfig, preprocess};
 use llava_web::tokenizer::Tokenizer;
 use proptest::prelude::*;
@@ -167,7 +168,8 @@ proptest! {
         let lengths = (renumbered.len() as u64).to_le_bytes().to_vec();
         for bytes in [hurt(damaged(&valid[..header], &edits, cut)), hurt([lengths, renumbered].concat())] {
             let size = bytes.len();
-            let (result, most) = measured(|| read_header("f", &bytes));
+            let source = Memory([("f".to_string(), bytes)].into());
+            let (result, most) = measured(|| pollster::block_on(read_header(&source, "f")));
             prop_assert!(most <= JSON_FACTOR * size, "{most} bytes for {size}");
             if let Ok((data, metadata)) = result {
                 prop_assert_eq!(data as usize + metadata.data_len(), size);

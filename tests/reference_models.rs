@@ -6,7 +6,7 @@ mod common;
 use common::{Scratch, gpu_or_skip, nmse};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Options, Quiet};
-use llava_web::native::{load_directory, read_file};
+use llava_web::native::{load_model, read_file};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
     assert!(convert.status().unwrap().success());
     let cases: serde_json::Value =
         serde_json::from_slice(&read_file(&source.join("golden/cases.json")).unwrap()).unwrap();
-    let mut engine = block_on(load_directory(scratch.path(), backend, None)).unwrap();
+    let mut engine = block_on(load_model(scratch.path(), None, backend, None)).unwrap();
     for (name, case) in cases.as_object().unwrap() {
         let golden = read_file(&source.join(format!("golden/{name}.safetensors"))).unwrap();
         let golden = SafeTensors::deserialize(&golden).unwrap();

@@ -8,7 +8,7 @@ use llava_web::device::BackendChoice;
 use llava_web::engine::{Engine, Options, Quiet};
 use llava_web::error::{Error, Kind, Result};
 use llava_web::model::{Model, PREFILL_ROWS};
-use llava_web::native::{load_directory, read_file};
+use llava_web::native::{load_model, read_file};
 use llava_web::pass::Call;
 use pollster::block_on;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<()> {
     println!("# commit {}, machine {}", output("git", &["describe", "--always", "--dirty"]), machine());
     println!("# command {}", std::env::args().collect::<Vec<_>>().join(" "));
-    let mut engines = vec![load_directory(&arguments.model, BackendChoice::Cpu, None).await?];
-    match load_directory(&arguments.model, BackendChoice::Gpu, None).await {
+    let mut engines = vec![load_model(&arguments.model, None, BackendChoice::Cpu, None).await?];
+    match load_model(&arguments.model, None, BackendChoice::Gpu, None).await {
         Ok(engine) => engines.push(engine),
         Err(e) if e.kind == Kind::NoGpu => println!("# no GPU: {e}"),
         Err(e) => return Err(e),

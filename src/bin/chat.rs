@@ -4,7 +4,7 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
 use llava_web::error::{Error, Result};
-use llava_web::native::{io_error, load_directory, read_file};
+use llava_web::native::{io_error, load_model, read_file};
 use pollster::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,12 @@ use std::time::Instant;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Directory with manifest.json, as `convert` writes it.
-    #[arg(long, value_name = "DIR")]
+    /// A directory with manifest.json, a Hugging Face checkpoint or a GGUF pair; or the pair's language model.
+    #[arg(long, value_name = "PATH")]
     model: PathBuf,
+    /// The pair's other file, where it is not beside the model.
+    #[arg(long, value_name = "FILE")]
+    mmproj: Option<PathBuf>,
     /// A picture (JPEG, PNG, WebP, GIF, BMP); may be given several times.
     #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
@@ -100,6 +103,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         ignore_eos: arguments.ignore_eos,
         keep_logits: arguments.logits.is_some(),
+        begin: Vec::new(),
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
         (Some(question), _) => engine.generate(question, &options, &mut screen).await?,
@@ -126,7 +130,7 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
         Backend::Gpu => BackendChoice::Gpu,
         Backend::Cpu => BackendChoice::Cpu,
     };
-    load_directory(&arguments.model, choice, arguments.context).await
+    load_model(&arguments.model, arguments.mmproj.as_deref(), choice, arguments.context).await
 }
 
 /// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.

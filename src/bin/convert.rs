@@ -1,47 +1,62 @@
-//! `convert <huggingface_dir> <out_dir>`: a LLaVA checkpoint → manifest and shards.
+//! `convert <checkpoint> <out_dir>`: a LLaVA checkpoint of any layout → manifest and shards; `--inspect`: what it is.
 //!
 //! Files and the clock live here; what is done with the bytes is [`llava_web::format::convert`].
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::Loader;
+use llava_web::ensure;
 use llava_web::error::{Error, Kind, Result};
-use llava_web::format::convert::{Options, Sink, convert};
+use llava_web::format::blueprint::Blueprint;
+use llava_web::format::convert::{Options, SHARD_BYTES, Sink, convert};
 use llava_web::format::manifest::{MANIFEST_FILE, Manifest};
-use llava_web::format::safetensors::{ReadAt, Source};
+use llava_web::native::{Folder, io_error, read_file};
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
-use llava_web::{ensure, fail};
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use pollster::block_on;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-/// Converts a LLaVA-1.5 checkpoint (llava-hf layout: config.json, tokenizer.json, safetensors) for the browser.
+/// Converts a LLaVA checkpoint (Hugging Face directory, original LLaVA directory or GGUF pair) for the browser.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The checkpoint's directory.
+    /// The checkpoint: its directory, or the language model of a GGUF pair.
     source: PathBuf,
     /// Where to write; must not exist, or be empty.
-    out: PathBuf,
-    /// Decoder and head: q4, q8, f16 or f32.
-    #[arg(long, default_value = "q4")]
-    quant: WeightType,
-    /// Vision tower and connector [default: f16; f32 with --quant f32].
+    #[arg(required_unless_present = "inspect")]
+    out: Option<PathBuf>,
+    /// Lists tensors, types and sizes, and what a page would need for them; writes nothing.
+    #[arg(long)]
+    inspect: bool,
+    /// The pair's other file, where it is not beside the language model.
+    #[arg(long, value_name = "FILE")]
+    mmproj: Option<PathBuf>,
+    /// The CLIP tower of an original LLaVA checkpoint: a directory with config.json and safetensors.
+    #[arg(long, value_name = "DIR")]
+    vision_tower: Option<PathBuf>,
+    /// Decoder and head: q4, q8, f16 or f32 [default: q4 for floats; GGUF weights stay exactly as they are].
+    #[arg(long)]
+    quant: Option<WeightType>,
+    /// Vision tower and connector [default: f16; f32 with --quant f32; as they are for GGUF].
     #[arg(long)]
     vision_quant: Option<WeightType>,
-    /// Embedding table, and the head if it is tied to it [default: f16; f32 with --quant f32].
+    /// Embedding table, and the head if it is tied to it [default: f16; f32 with --quant f32; as it is for GGUF].
     #[arg(long)]
     embed_quant: Option<WeightType>,
-    /// Length of a shard, MiB. A longer tensor has a shard to itself.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=256))]
+    /// Length of a shard, MiB.
+    #[arg(long, default_value_t = SHARD_BYTES >> 20, value_parser = clap::value_parser!(u64).range(4..=256))]
     shard_mib: u64,
-    /// vicuna_v1, llava_v1, llava_hf or plain [default: `llava_web.prompt_template` of config.json, else vicuna_v1].
+    /// vicuna_v1, llava_v1, llava_hf, llama_3 or plain [default: what the checkpoint or its tokenizer suggests].
     #[arg(long)]
     prompt_template: Option<Template>,
-    /// What to call the model [default: the checkpoint directory's name].
+    /// What to call the model [default: what it calls itself, else its directory's name].
     #[arg(long)]
     name: Option<String>,
+    /// Another address where the result will lie, such as https://example.org/llava/ (repeatable).
+    #[arg(long, value_name = "URL")]
+    mirror: Vec<String>,
     /// Replace an earlier conversion in the output directory.
     #[arg(long)]
     force: bool,
@@ -58,52 +73,93 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let source = Directory(arguments.source.clone());
-    ensure!(arguments.source.is_dir(), Io, arguments.source.display().to_string(), "is not a directory");
-    check_target(&arguments.out, arguments.force)?;
-    let base = fs::canonicalize(&arguments.source).map_err(|e| io(&arguments.source, &e))?;
-    let directory_name = base.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = arguments.name.clone().or(directory_name).unwrap_or_else(|| "llava".to_string());
+    let source = &arguments.source;
+    let (folder, entry) = Folder::locate(source, arguments.mmproj.as_deref(), arguments.vision_tower.as_deref())?;
+    if arguments.inspect {
+        return block_on(inspect(&folder, &entry));
+    }
+    let Some(out) = &arguments.out else { return Ok(()) };
+    check_target(out, arguments.force)?;
+    let base = fs::canonicalize(source).map_err(|e| io_error(source, &e))?;
+    let fallback = base.file_stem().map_or("llava".into(), |name| name.to_string_lossy().into_owned());
+    let pair = entry.iter().any(|name| name.ends_with(".gguf"));
     let options = Options {
+        quant: arguments.quant.or((!pair).then_some(WeightType::Q4)),
         vision_quant: arguments.vision_quant,
         embed_quant: arguments.embed_quant,
         shard_bytes: arguments.shard_mib << 20,
         prompt_template: arguments.prompt_template,
-        ..Options::new(arguments.quant, name)
+        name: arguments.name.clone(),
+        mirrors: arguments.mirror.clone(),
     };
     // Written beside the target under another name, so that the target is always whole or absent.
-    let mut partial = Partial::new(&arguments.out)?;
+    let mut partial = Partial::new(out)?;
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{bar:32} {percent:>3} % {elapsed} / {duration}  {wide_msg}");
     bar.set_style(style.expect("the template is a constant"));
-    let manifest = convert(&source, &mut partial, &options, &mut |p| {
+    let manifest = block_on(convert(&folder, &entry, &fallback, &mut partial, &options, &mut |p| {
         bar.set_length(p.total);
         bar.set_position(p.done);
         bar.set_message(p.tensor.to_string());
-    })?;
+    }))?;
     bar.finish_and_clear();
     verify(&partial.path)?;
-    partial.rename_to(&arguments.out)?;
+    partial.rename_to(out)?;
     println!(
-        "{}: {} parameters, {} tensors in {} shards, {:.1} MB, template {}",
-        arguments.out.display(),
+        "{}: {}, {} parameters, {} tensors in {} shards, {:.1} MB, template {}",
+        out.display(),
+        manifest.name,
         manifest.parameters,
         manifest.tensors.len(),
         manifest.shards.len(),
-        manifest.total_bytes() as f64 / 1e6,
+        manifest.shards.iter().map(|s| s.bytes).sum::<u64>() as f64 / 1e6,
         manifest.prompt_template
     );
     Ok(())
 }
 
+/// Lists what is there and what it would take.
+async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
+    let blueprint = Blueprint::open(folder, entry).await?;
+    println!("{:<72} {:<18} {:<6} {:<6} {:>12}", "tensor", "shape", "file", "held", "bytes");
+    for tensor in &blueprint.tensors {
+        let shape = format!("{:?}", tensor.expected.shape);
+        let stored = tensor.encoding.map_or("".into(), |e| e.to_string());
+        let (name, held) = (&tensor.expected.name, tensor.weight_type);
+        println!("{name:<72} {shape:<18} {stored:<6} {held:<6} {:>12}", tensor.bytes());
+    }
+    let parts = blueprint.parts.len();
+    println!("{}: {} parameters, template {}", blueprint.name, blueprint.parameters, blueprint.template);
+    println!("download: {:.1} MB in {parts} parts", blueprint.total_bytes() as f64 / 1e6);
+    for note in blueprint.notes() {
+        println!("note: {note}");
+    }
+    let loader = Loader::open(Device::open(BackendChoice::Cpu).await?, folder, entry).await?;
+    let longest = loader.plan(None).await?.longest_context;
+    println!(
+        "{:>8} {:>12} {:>12} {:>12} {:>12}  (MB on the device)",
+        "context", "weights", "cache", "scratch", "total"
+    );
+    for context in [1024, 2048, 4096, longest].into_iter().filter(|c| *c <= longest) {
+        let memory = loader.plan(Some(context)).await?.memory;
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        println!(
+            "{context:>8} {:>12.1} {:>12.1} {:>12.1} {:>12.1}  cache {}",
+            mb(memory.weights),
+            mb(memory.cache_per_token * u64::from(context)),
+            mb(memory.scratch),
+            mb(memory.total),
+            memory.cache_type
+        );
+    }
+    Ok(())
+}
+
 /// Reads everything back and checks it as a loader does.
 fn verify(directory: &Path) -> Result<()> {
-    let read = |name: &str| {
-        let path = directory.join(name);
-        fs::read(&path).map_err(|e| io(&path, &e))
-    };
-    let manifest = Manifest::parse(&read(MANIFEST_FILE)?)?;
-    manifest.parts().iter().try_for_each(|part| part.verify(&read(&part.record.file)?))
+    let manifest = Manifest::parse(&read_file(&directory.join(MANIFEST_FILE))?)?;
+    block_on(manifest.small_files(&Folder::new(directory, None)))?;
+    manifest.shards.iter().try_for_each(|shard| shard.verify(&read_file(&directory.join(&shard.file))?))
 }
 
 /// The target may be replaced only if it is an earlier conversion and the person said so.
@@ -113,7 +169,7 @@ fn check_target(out: &Path, force: bool) -> Result<()> {
     }
     let place = || out.display().to_string();
     ensure!(out.is_dir(), Io, place(), "is there and is no directory");
-    let empty = fs::read_dir(out).map_err(|e| io(out, &e))?.next().is_none();
+    let empty = fs::read_dir(out).map_err(|e| io_error(out, &e))?.next().is_none();
     let ours = out.join(MANIFEST_FILE).is_file();
     if !(empty || force && ours) {
         let what = if ours { "holds an earlier conversion" } else { "is not empty and holds no manifest.json" };
@@ -121,50 +177,6 @@ fn check_target(out: &Path, force: bool) -> Result<()> {
         return Err(Error::new(Kind::Io, place(), what).hint(hint));
     }
     Ok(())
-}
-
-fn io(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::Io, path.display().to_string(), error.to_string())
-}
-
-/// The checkpoint.
-struct Directory(PathBuf);
-
-impl Source for Directory {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.0.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(io(&path, &e)),
-        }
-    }
-    fn open(&self, name: &str) -> Result<Box<dyn ReadAt>> {
-        let path = self.0.join(name);
-        let file = File::open(&path).map_err(|e| io(&path, &e))?;
-        let size = file.metadata().map_err(|e| io(&path, &e))?.len();
-        Ok(Box::new(OpenFile { path, size, file: Mutex::new(file) }))
-    }
-}
-
-struct OpenFile {
-    path: PathBuf,
-    size: u64,
-    file: Mutex<File>,
-}
-
-impl ReadAt for OpenFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let mut file = match self.file.lock() {
-            Ok(file) => file,
-            Err(_) => fail!(Io, self.path.display().to_string(), "an earlier read of it failed"),
-        };
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
-        read.map_err(|e| io(&self.path, &e))
-    }
 }
 
 /// A directory that disappears unless it is renamed.
@@ -176,7 +188,7 @@ struct Partial {
 impl Partial {
     fn new(out: &Path) -> Result<Self> {
         let path = beside(out, "partial");
-        fs::create_dir_all(&path).map_err(|e| io(&path, &e))?;
+        fs::create_dir_all(&path).map_err(|e| io_error(&path, &e))?;
         Ok(Self { path, renamed: false })
     }
 
@@ -184,11 +196,11 @@ impl Partial {
         let old = beside(out, "old");
         let replaces = out.exists();
         if replaces {
-            fs::rename(out, &old).map_err(|e| io(out, &e))?;
+            fs::rename(out, &old).map_err(|e| io_error(out, &e))?;
         }
-        fs::rename(&self.path, out).map_err(|e| io(out, &e))?;
+        fs::rename(&self.path, out).map_err(|e| io_error(out, &e))?;
         self.renamed = true;
-        if replaces { fs::remove_dir_all(&old).map_err(|e| io(&old, &e)) } else { Ok(()) }
+        if replaces { fs::remove_dir_all(&old).map_err(|e| io_error(&old, &e)) } else { Ok(()) }
     }
 }
 
@@ -204,7 +216,7 @@ impl Drop for Partial {
 impl Sink for Partial {
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
-        fs::write(&path, bytes).map_err(|e| io(&path, &e))
+        fs::write(&path, bytes).map_err(|e| io_error(&path, &e))
     }
 }
 

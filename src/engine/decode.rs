@@ -20,7 +20,9 @@ impl Engine {
         observer: &mut O,
         answer: &mut Answer,
     ) -> Result<()> {
-        let start = self.cache.len() as u32;
+        // Steps are counted from the answer's first token, also of one that is continued.
+        let begun = options.begin.len() as u32;
+        let start = self.cache.len() as u32 - begun;
         let room = self.model.context - start;
         let limit = options.max_new_tokens.min(room).min(self.model.history_limit());
         let ahead = if options.keep_logits || self.model.device.backend() == "cpu" { 1 } else { STEPS_IN_FLIGHT };
@@ -29,13 +31,17 @@ impl Engine {
             (options.seed, options.temperature, options.top_k, options.top_p);
         let mut stream = StreamDecoder::default();
         let mut in_flight: VecDeque<Pending> = VecDeque::new();
-        let mut launched = 0;
-        let mut read = 0; // tokens that have been read into the cache by a step
+        let mut launched = begun;
+        let mut read = begun; // tokens that are in the cache
+        for id in &options.begin {
+            answer.ids.push(*id);
+            answer.text.push_str(&stream.push(&self.tokenizer, *id));
+        }
         answer.stop = if limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
         while (answer.ids.len() as u32) < limit {
             while in_flight.len() < ahead && launched < limit {
                 call.step = launched;
-                if launched == 0 {
+                if launched == begun {
                     self.model.sample(&call)?;
                 } else {
                     call.pos = start + launched - 1;
@@ -46,7 +52,7 @@ impl Engine {
                 in_flight.push_back(self.model.device.start_reading(history, launched as usize, 1));
                 launched += 1;
             }
-            if options.keep_logits && launched > 1 {
+            if options.keep_logits && launched > begun + 1 {
                 answer.logits.push(self.model.logits().await?);
             }
             let Some(pending) = in_flight.pop_front() else { break };
@@ -58,7 +64,7 @@ impl Engine {
             }
             let text = stream.push(&self.tokenizer, id);
             answer.text.push_str(&text);
-            observer.event(Event::Token { text, count: answer.ids.len() as u32 });
+            observer.event(Event::Token { text, count: answer.ids.len() as u32, id });
             if observer.pause().await {
                 answer.stop = Stop::Cancelled;
                 break;
@@ -74,7 +80,7 @@ impl Engine {
             answer.logits.push(self.model.logits().await?);
         }
         let valid = answer.ids.len().min(read as usize);
-        self.cache.extend(answer.ids[..valid].iter().map(|id| Row::Token(*id)));
+        self.cache.extend(answer.ids[begun as usize..valid].iter().map(|id| Row::Token(*id)));
         Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub enum Event {
         text: String,
         /// Tokens so far.
         count: u32,
+        /// The token.
+        id: u32,
     },
 }
 
@@ -68,12 +70,23 @@ pub struct Options {
     pub ignore_eos: bool,
     /// Keeps the logits of the last prompt row and of every generated one.
     pub keep_logits: bool,
+    /// An answer that was cut off: generation goes on after these tokens, which the answer then includes.
+    pub begin: Vec<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (max_new_tokens, temperature, top_p) = (512, 0.0, 1.0);
-        Self { max_new_tokens, temperature, top_k: 0, top_p, seed: 0, ignore_eos: false, keep_logits: false }
+        Self {
+            max_new_tokens,
+            temperature,
+            top_k: 0,
+            top_p,
+            seed: 0,
+            ignore_eos: false,
+            keep_logits: false,
+            begin: Vec::new(),
+        }
     }
 }
 
@@ -85,6 +98,17 @@ impl Options {
         ensure!(p > 0.0 && p <= 1.0, Argument, "top_p", "{p} is not above 0 and at most 1");
         Ok(())
     }
+}
+
+/// A turn of a conversation that was held before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restored {
+    /// What was asked.
+    pub question: String,
+    /// The answer.
+    pub ids: Vec<u32>,
+    /// Pictures before the question.
+    pub images: usize,
 }
 
 /// Why an answer ended.
@@ -141,6 +165,8 @@ pub struct Report {
     pub model: String,
     /// Its parameters.
     pub parameters: u64,
+    /// What should be known of how its weights are held.
+    pub notes: Vec<String>,
     /// `cpu`, `webgpu`, `vulkan`, ...
     pub backend: String,
     /// Name of the adapter.

@@ -7,14 +7,15 @@
 pub mod cache;
 mod decode;
 mod events;
+mod loader;
+mod probe;
 
-pub use events::{Answer, Encoded, Event, Observer, Options, Quiet, Report, Stop};
+pub use events::{Answer, Encoded, Event, Observer, Options, Quiet, Report, Restored, Stop};
+pub use loader::{Loader, Memory, Plan};
+pub use probe::Probe;
 
-use crate::device::Device;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::Manifest;
-use crate::model::load::{ModelLoader, Plan};
 use crate::model::{Model, PREFILL_ROWS};
 use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
 use crate::prompt::{PromptItem, Template, Turn};
@@ -24,53 +25,6 @@ use cache::{PrefixCache, Row};
 /// A picture this engine has encoded. The same bytes are the same picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageId(pub u64);
-
-/// Builds an [`Engine`] from parts pushed in any order.
-pub struct Loader(ModelLoader);
-
-impl Loader {
-    /// Begins with a manifest.
-    ///
-    /// # Errors
-    /// [`Kind::Manifest`].
-    pub async fn new(device: Device, manifest: &[u8]) -> Result<Self> {
-        ModelLoader::new(device, manifest).await.map(Self)
-    }
-
-    /// What is to be fetched and pushed.
-    pub fn plan(&self) -> Plan {
-        self.0.plan()
-    }
-
-    /// Takes a part. One that fails its check can be pushed again.
-    ///
-    /// # Errors
-    /// See [`ModelLoader::push`].
-    pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
-        self.0.push(index, bytes).await
-    }
-
-    /// The engine, once every part is there; `context` rows of cache, or the default.
-    ///
-    /// # Errors
-    /// See [`ModelLoader::finish`]; [`Kind::Tokenizer`] when tokenizer and configuration disagree.
-    pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
-        let (model, manifest, files) = self.0.finish(context).await?;
-        let tokenizer = Tokenizer::parse(files.tokenizer.as_deref().unwrap_or_default(), &model.config)?;
-        let preprocess = PreprocessConfig::parse(files.preprocessor_config.as_deref(), &model.config.vision)?;
-        Ok(Engine {
-            model,
-            tokenizer,
-            preprocess,
-            manifest,
-            known: Vec::new(),
-            next_id: 0,
-            turns: Vec::new(),
-            pending: Vec::new(),
-            cache: PrefixCache::default(),
-        })
-    }
-}
 
 /// A picture whose embeds are on the device.
 struct Known {
@@ -86,12 +40,20 @@ struct Spoken {
     turn: Turn,
 }
 
+/// What a model says of itself.
+struct About {
+    name: String,
+    template: Template,
+    parameters: u64,
+    notes: Vec<String>,
+}
+
 /// A loaded model and a conversation.
 pub struct Engine {
     model: Model,
     tokenizer: Tokenizer,
     preprocess: PreprocessConfig,
-    manifest: Manifest,
+    about: About,
     /// Pictures on the device, by hash of their bytes; older ones give way when slots run out.
     known: Vec<Known>,
     next_id: u64,
@@ -161,7 +123,7 @@ impl Engine {
         let mut turns: Vec<Turn> = self.turns.iter().map(|t| t.turn.clone()).collect();
         turns.push(Turn { images: self.pending.len(), question: question.to_string(), answer: None });
         let images: Vec<ImageId> = self.turns.iter().flat_map(|t| &t.images).chain(&self.pending).copied().collect();
-        let items = self.template().items(&turns, &self.tokenizer)?;
+        let items = self.about.template.items(&turns, &self.tokenizer)?;
         Ok(self.expand(&items, &images))
     }
 
@@ -232,10 +194,10 @@ impl Engine {
         options: &Options,
         observer: &mut O,
     ) -> Result<Answer> {
-        let rows = self.rows_of(question)?;
+        let mut rows = self.rows_of(question)?;
+        rows.extend(options.begin.iter().map(|id| Row::Token(*id)));
         let answer = self.answer(&rows, options, observer).await?;
-        let eos = &self.model.config.text.eos_token_ids;
-        let kept: Vec<u32> = answer.ids.iter().copied().filter(|id| !eos.contains(id)).collect();
+        let kept = self.without_end(&answer.ids);
         let images = std::mem::take(&mut self.pending);
         let turn = Turn { images: images.len(), question: question.to_string(), answer: Some(kept) };
         self.turns.push(Spoken { images, turn });
@@ -268,6 +230,9 @@ impl Engine {
 
     async fn answer<O: Observer>(&mut self, rows: &[Row], options: &Options, observer: &mut O) -> Result<Answer> {
         options.check()?;
+        let vocabulary = self.model.config.text.vocab_size;
+        let unknown = options.begin.iter().find(|id| **id >= vocabulary);
+        ensure!(unknown.is_none(), Argument, "begin", "{} is no token of {vocabulary}", unknown.unwrap());
         ensure!(!rows.is_empty(), Prompt, "prompt", "is empty");
         self.fits(rows.len())?;
         let image_token = self.model.config.image_token_index;
@@ -275,7 +240,7 @@ impl Engine {
         let mut answer = Answer {
             text: String::new(),
             ids: Vec::new(),
-            prompt_ids: rows.iter().map(token).collect(),
+            prompt_ids: rows[..rows.len() - options.begin.len()].iter().map(token).collect(),
             reused_rows: self.cache.shared(rows) as u32,
             stop: Stop::Cancelled,
             logits: Vec::new(),
@@ -303,6 +268,34 @@ impl Engine {
             self.pending = removed.into_iter().next().map(|t| t.images).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// The conversation as it was, on a device that has just encoded its pictures in their order and knows nothing
+    /// else; it is read when the next question needs it.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`] when pictures are missing or a token is none of the model's; nothing has changed then.
+    pub fn restore(&mut self, turns: &[Restored]) -> Result<()> {
+        let wanted: usize = turns.iter().map(|turn| turn.images).sum();
+        let there = self.pending.len();
+        ensure!(self.turns.is_empty(), State, "restore", "there is a conversation already");
+        ensure!(wanted <= there, Argument, "restore", "{wanted} pictures are spoken of, {there} were encoded");
+        let vocabulary = self.model.config.text.vocab_size;
+        let known = turns.iter().flat_map(|turn| &turn.ids).all(|id| *id < vocabulary);
+        ensure!(known, Argument, "restore", "an answer holds tokens outside the vocabulary of {vocabulary}");
+        for Restored { question, ids, images } in turns {
+            let answer = Some(self.without_end(ids));
+            let turn = Turn { images: *images, question: question.clone(), answer };
+            let images = self.pending.drain(..*images).collect();
+            self.turns.push(Spoken { images, turn });
+        }
+        Ok(())
+    }
+
+    /// An answer's ids without those that end it.
+    fn without_end(&self, ids: &[u32]) -> Vec<u32> {
+        let eos = &self.model.config.text.eos_token_ids;
+        ids.iter().copied().filter(|id| !eos.contains(id)).collect()
     }
 
     /// Forgets the conversation. What the cache holds still serves a prompt that begins alike.
@@ -334,8 +327,9 @@ impl Engine {
     /// What runs, and how full it is.
     pub fn report(&self) -> Report {
         Report {
-            model: self.manifest.name.clone(),
-            parameters: self.manifest.parameters,
+            model: self.about.name.clone(),
+            parameters: self.about.parameters,
+            notes: self.about.notes.clone(),
             backend: self.model.device.backend().into(),
             adapter: self.model.device.adapter(),
             device_bytes: self.model.device.allocated(),
@@ -343,10 +337,6 @@ impl Engine {
             cached: self.cache.len() as u32,
             turns: self.turns.len() as u32,
         }
-    }
-
-    fn template(&self) -> Template {
-        self.manifest.prompt_template
     }
 
     /// The model underneath, for measurements and comparisons.

@@ -79,6 +79,14 @@ pub struct TensorInfo {
     pub bytes: u64,
 }
 
+/// `tokenizer.json` from the metadata `tokenizer.ggml.*` of a model with `rows` embeddings.
+///
+/// # Errors
+/// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, for what is missing or not implemented.
+pub fn tokenizer_json(file: &Gguf, rows: u32) -> Result<Vec<u8>> {
+    tokenizer::vocabulary(file, rows).map(|vocabulary| vocabulary.json)
+}
+
 /// The header from the first bytes of a file of `file_size` bytes.
 ///
 /// # Errors

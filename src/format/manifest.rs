@@ -7,8 +7,10 @@
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
+use crate::format::checkpoint::SmallFiles;
 use crate::format::names::{self, Role};
 use crate::format::shards::{ALIGNMENT, FileRecord};
+use crate::format::source::{Source, exactly, whole};
 use crate::prompt::Template;
 use crate::quant::{self, MAX_BINDING, WeightType};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,7 @@ pub const MAX_SHARD: u64 = 512 << 20;
 pub const MAX_TOKENIZER: u64 = 64 << 20;
 /// Largest other JSON file, bytes.
 const MAX_JSON: u64 = 1 << 20;
+const MAX_MIRRORS: usize = 16;
 const MAX_SHARDS: usize = 4096;
 const MAX_TENSORS: usize = 16384;
 
@@ -48,6 +51,10 @@ pub struct Manifest {
     pub tensors: Vec<TensorRecord>,
     /// Number of parameters, for display.
     pub parameters: u64,
+    /// Other addresses of the folder that this manifest is in, each ending in `/`: where a loader turns when one
+    /// host fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
 }
 
 /// The small files.
@@ -205,6 +212,43 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Fetches, parses and validates `manifest.json`.
+    ///
+    /// # Errors
+    /// [`Kind::Manifest`]; those of the source.
+    pub async fn fetch<S: Source>(source: &S) -> Result<Self> {
+        let Some(bytes) = whole(source, MANIFEST_FILE, MAX_MANIFEST as u64, Kind::Manifest).await? else {
+            return Err(Error::new(Kind::Io, MANIFEST_FILE, "is not there"));
+        };
+        Self::parse(&bytes)
+    }
+
+    /// Fetches and verifies the small files.
+    ///
+    /// # Errors
+    /// [`Kind::Shard`] when one is not what the manifest says; those of the source.
+    pub async fn small_files<S: Source>(&self, source: &S) -> Result<SmallFiles> {
+        async fn verified<S: Source>(source: &S, file: &FileRecord) -> Result<Vec<u8>> {
+            let bytes = exactly(source, &file.file, 0, file.bytes).await?;
+            file.verify(&bytes)?;
+            Ok(bytes)
+        }
+        let mut optional = Vec::new();
+        for file in [&self.files.generation_config, &self.files.preprocessor_config] {
+            optional.push(match file {
+                Some(file) => Some(verified(source, file).await?),
+                None => None,
+            });
+        }
+        let preprocessor_config = optional.pop().flatten();
+        Ok(SmallFiles {
+            config: verified(source, &self.files.config).await?,
+            generation_config: optional.pop().flatten(),
+            preprocessor_config,
+            tokenizer: verified(source, &self.files.tokenizer).await?,
+        })
+    }
+
     /// The file's text.
     pub fn to_json(&self) -> String {
         // Only maps with keys that are not strings, and failing writers, make serde_json fail.
@@ -220,6 +264,15 @@ impl Manifest {
             "{} shards and {} tensors; allowed are 1 to {MAX_SHARDS} and 1 to {MAX_TENSORS}",
             self.shards.len(),
             self.tensors.len()
+        );
+        let place = format!("{MANIFEST_FILE}: mirrors");
+        let address =
+            |a: &String| (a.starts_with("https://") || a.starts_with("http://")) && a.ends_with('/') && a.len() <= 1024;
+        ensure!(
+            self.mirrors.len() <= MAX_MIRRORS && self.mirrors.iter().all(address),
+            Manifest,
+            place,
+            "are at most {MAX_MIRRORS} addresses https://…/ of folders"
         );
         self.check_files()?;
         let mut names = HashSet::new();

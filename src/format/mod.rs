@@ -1,17 +1,24 @@
-//! The model on disk and on the wire: a manifest, shards, and how a Hugging Face checkpoint becomes both.
+//! The model on disk and on the wire, in every layout that is read.
 //!
+//! - [`source`]: files by name, read by ranges, wherever they are.
 //! - [`names`]: which tensors a configuration needs, in order of use, under which names.
-//! - [`manifest`]: `manifest.json`, validated before it is believed.
-//! - [`shards`]: the parts a loader fetches, their verification, and the writer that packs tiles into shards.
-//! - [`safetensors`]: bounded reading of checkpoints by ranges.
-//! - [`gguf`]: llama.cpp's container, and how a LLaVA in two such files is described like any other.
-//! - [`convert`]: checkpoint directory → manifest and shards.
+//! - [`manifest`], [`shards`]: our own layout, validated before it is believed, and the writer of shards.
+//! - [`checkpoint`]: everybody else's: directories of [`safetensors`] (llava-hf's layout and the [`original`] with its
+//!   [`sentencepiece`] vocabulary), and [`gguf`] pairs.
+//! - [`blueprint`], [`piece`]: any of them as a plan: which byte ranges become which rows on the device.
+//! - [`convert`]: a checkpoint, by its blueprint → manifest and shards.
 //!
 //! The bytes are documented in `src/docs/format.md`.
 
+pub mod blueprint;
+pub mod checkpoint;
 pub mod convert;
 pub mod gguf;
 pub mod manifest;
 pub mod names;
+pub mod original;
+pub mod piece;
 pub mod safetensors;
+pub mod sentencepiece;
 pub mod shards;
+pub mod source;

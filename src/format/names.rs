@@ -168,20 +168,51 @@ fn decoder(config: &Config, list: &mut Vec<Expected>) {
 /// `LlavaForConditionalGeneration` of transformers: hub files keep the names of versions before 4.52; later
 /// versions hold (and may save) `model.language_model.*`, `model.vision_tower.*`,
 /// `model.multi_modal_projector.*` and `lm_head.weight`, and transformers 5 drops `vision_model.` as well.
+/// `LlavaLlamaForCausalLM` of the original code: a LLaMA's own names, `model.mm_projector.*`, and in some copies
+/// `model.vision_tower.vision_tower.*`; its tower's own files have `vision_model.*`.
 pub fn canonical(key: &str) -> String {
     let inner = key.strip_prefix("model.").unwrap_or(key);
     if key == "lm_head.weight" {
         return LM_HEAD.to_string();
     }
-    if let Some(rest) = inner.strip_prefix("vision_tower.") {
+    if let Some(rest) = inner.strip_prefix("vision_tower.").or_else(|| key.strip_prefix("vision_model.")) {
+        let rest = rest.strip_prefix("vision_tower.").unwrap_or(rest);
         return format!("{VISION_TOWER}{}", rest.strip_prefix("vision_model.").unwrap_or(rest));
     }
     if inner.starts_with(CONNECTOR) {
         return inner.to_string();
     }
-    match inner.strip_prefix("language_model.") {
-        Some(rest) if inner != key => format!("{DECODER}{}", rest.strip_prefix("model.").unwrap_or(rest)),
-        _ => key.to_string(),
+    if let Some(rest) = inner.strip_prefix("mm_projector.") {
+        // An nn.Sequential of linear, GELU, linear; a single linear has no number.
+        return match rest.split_once('.') {
+            Some(("0", part)) => format!("{CONNECTOR}linear_1.{part}"),
+            Some(("2", part)) => format!("{CONNECTOR}linear_2.{part}"),
+            Some(_) => key.to_string(),
+            None => format!("{CONNECTOR}linear_1.{rest}"),
+        };
+    }
+    if let Some(rest) = inner.strip_prefix("language_model.") {
+        return match inner != key {
+            true => format!("{DECODER}{}", rest.strip_prefix("model.").unwrap_or(rest)),
+            false => key.to_string(),
+        };
+    }
+    let decoder = ["layers.", "embed_tokens.", "norm."].iter().any(|start| inner.starts_with(start));
+    if decoder && inner != key { format!("{DECODER}{inner}") } else { key.to_string() }
+}
+
+/// Whether a key of a whole CLIP belongs to its text tower or to what joins the two: nothing that LLaVA uses.
+pub fn is_clip_text(key: &str) -> bool {
+    let unused = ["text_model.", "text_projection.", "visual_projection.", "logit_scale"];
+    unused.iter().any(|start| key.starts_with(start))
+}
+
+/// What lies together in the files of every layout: one block, or everything of a stage that is in no block.
+pub fn group(name: &str) -> &str {
+    let end = name.find("layers.").map(|at| at + "layers.".len());
+    match end.and_then(|end| name[end..].find('.').map(|dot| end + dot + 1)) {
+        Some(end) => &name[..end],
+        None => name.split('.').next().unwrap_or(name),
     }
 }
 
@@ -246,7 +277,19 @@ mod tests {
             ("model.multi_modal_projector.linear_1.bias", "multi_modal_projector.linear_1.bias"),
             ("lm_head.weight", LM_HEAD),
             (LM_HEAD, LM_HEAD),
-            ("model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+            ("model.layers.0.mlp.up_proj.weight", "language_model.model.layers.0.mlp.up_proj.weight"),
+            ("model.embed_tokens.weight", EMBED_TOKENS),
+            ("model.mm_projector.0.bias", "multi_modal_projector.linear_1.bias"),
+            ("model.mm_projector.2.weight", "multi_modal_projector.linear_2.weight"),
+            ("model.mm_projector.weight", "multi_modal_projector.linear_1.weight"),
+            ("model.mm_projector.1.weight", "model.mm_projector.1.weight"),
+            (
+                "model.vision_tower.vision_tower.vision_model.pre_layrnorm.bias",
+                "vision_tower.vision_model.pre_layrnorm.bias",
+            ),
+            ("vision_model.encoder.layers.0.mlp.fc1.bias", "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias"),
+            ("layers.0.mlp.up_proj.weight", "layers.0.mlp.up_proj.weight"),
+            ("model.image_newline", "model.image_newline"),
         ] {
             assert_eq!(canonical(key), name);
         }

@@ -1,8 +1,7 @@
-//! Shards and the other files of a model as *parts*: what a loader fetches, in which order, and how it knows
-//! that it got the right bytes. And the writer that packs tiles into shards.
+//! Shards: files named by their hash, and the writer that packs tiles into them.
 
-use crate::error::{Error, Kind, Result};
-use crate::format::manifest::{MANIFEST_FILE, Manifest, Tile};
+use crate::error::Result;
+use crate::format::manifest::{MANIFEST_FILE, Tile};
 use crate::{ensure, fail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,6 +25,17 @@ impl FileRecord {
     /// Describes `bytes` as a file of this name.
     pub fn of(file: impl Into<String>, bytes: &[u8]) -> Self {
         Self { file: file.into(), bytes: bytes.len() as u64, sha256: sha256_hex(bytes) }
+    }
+
+    /// Checks that `bytes` are this file's.
+    ///
+    /// # Errors
+    /// [`Kind::Shard`], saying whether length or hash differ.
+    pub fn verify(&self, bytes: &[u8]) -> Result<()> {
+        let same = bytes.len() as u64 == self.bytes && sha256_hex(bytes) == self.sha256;
+        let count = bytes.len();
+        ensure!(same, Shard, &self.file, "{count} bytes that are not the {} of the manifest, by SHA-256", self.bytes);
+        Ok(())
     }
 
     /// Checks name, length and hash for form.
@@ -57,88 +67,6 @@ impl FileRecord {
             self.sha256.escape_debug()
         );
         Ok(())
-    }
-}
-
-/// What a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartKind {
-    /// `config.json`.
-    Config,
-    /// `generation_config.json`.
-    GenerationConfig,
-    /// `preprocessor_config.json`.
-    PreprocessorConfig,
-    /// `tokenizer.json`.
-    Tokenizer,
-    /// The shard of this index.
-    Shard(u32),
-}
-
-/// One file to fetch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Part {
-    /// Position in [`Manifest::parts`].
-    pub index: u32,
-    /// The file.
-    #[serde(flatten)]
-    pub record: FileRecord,
-    /// What it is.
-    pub what: PartKind,
-}
-
-impl Part {
-    /// Checks that `bytes` are this part: first the length, then the hash.
-    ///
-    /// # Errors
-    /// [`Kind::Shard`], naming the file.
-    pub fn verify(&self, bytes: &[u8]) -> Result<()> {
-        let FileRecord { file, bytes: length, sha256 } = &self.record;
-        let again = |message: String| Error::new(Kind::Shard, file, message).hint("fetch it again");
-        if bytes.len() as u64 != *length {
-            return Err(again(format!("has {} bytes instead of {length}", bytes.len())));
-        }
-        let found = sha256_hex(bytes);
-        if found != *sha256 {
-            return Err(again(format!("its SHA-256 is {found} instead of {sha256}")));
-        }
-        Ok(())
-    }
-}
-
-impl Manifest {
-    /// Everything to fetch: the small files first, then the shards in order of use.
-    pub fn parts(&self) -> Vec<Part> {
-        let files = &self.files;
-        let small = [
-            (Some(&files.config), PartKind::Config),
-            (files.generation_config.as_ref(), PartKind::GenerationConfig),
-            (files.preprocessor_config.as_ref(), PartKind::PreprocessorConfig),
-            (Some(&files.tokenizer), PartKind::Tokenizer),
-        ];
-        let small = small.into_iter().filter_map(|(file, what)| Some((file?, what)));
-        let shards = self.shards.iter().enumerate().map(|(i, shard)| (shard, PartKind::Shard(i as u32)));
-        let part = |(index, (record, what)): (usize, (&FileRecord, PartKind))| Part {
-            index: index as u32,
-            record: record.clone(),
-            what,
-        };
-        small.chain(shards).enumerate().map(part).collect()
-    }
-
-    /// The tiles in shard `shard`, as (index of the tensor, index of its tile), in no particular order.
-    pub fn tiles_in(&self, shard: u32) -> impl Iterator<Item = (usize, usize)> {
-        let tiles = self.tensors.iter().enumerate();
-        tiles.flat_map(move |(t, tensor)| {
-            let here = tensor.tiles.iter().enumerate().filter(move |(_, tile)| tile.shard == shard);
-            here.map(move |(i, _)| (t, i))
-        })
-    }
-
-    /// Bytes of all parts together.
-    pub fn total_bytes(&self) -> u64 {
-        self.parts().iter().map(|part| part.record.bytes).sum()
     }
 }
 
@@ -236,15 +164,5 @@ mod tests {
             assert_eq!(*record, FileRecord::of(name, bytes));
             assert_eq!(record.file, format!("{}.bin", &record.sha256[..16]));
         }
-    }
-
-    #[test]
-    fn verify_tells_length_from_hash() {
-        let part = Part { index: 0, record: FileRecord::of("a.bin", b"abc"), what: PartKind::Shard(0) };
-        assert!(part.verify(b"abc").is_ok());
-        let short = part.verify(b"ab").unwrap_err();
-        let wrong = part.verify(b"abd").unwrap_err();
-        assert!(short.message.contains("2 bytes instead of 3") && wrong.message.contains("SHA-256"));
-        assert!([short, wrong].iter().all(|e| e.kind == Kind::Shard && e.place == "a.bin" && !e.hint.is_empty()));
     }
 }

@@ -1,6 +1,6 @@
 //! Loading as a state machine that is pushed into, in any order: `plan` → `push` … → `finish`.
 //!
-//! Whoever has the network or the disk fetches the parts of a manifest and pushes them as they come; each tensor
+//! Whoever has the network or the disk fetches the parts of a blueprint and pushes them as they come; each tensor
 //! goes to the device at once, so that the memory in use is the parts in flight and never the model.
 
 use super::attention::Attention;
@@ -13,74 +13,47 @@ use crate::config::{Config, ConnectorKind};
 use crate::device::Device;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::{Layout, Manifest};
+use crate::format::blueprint::{Blueprint, Planned};
+use crate::format::manifest::Layout;
 use crate::format::names;
-use crate::format::shards::{Part, PartKind};
+use crate::format::piece::Piece;
 use crate::kernels::Weight;
 use crate::pass::Buf;
-use crate::quant::plane_bytes;
-use serde::Serialize;
+use crate::quant::{self, plane_bytes};
 use std::collections::HashMap;
 
-/// Longest context we allocate unless asked otherwise: LLaVA-1.5 was trained at 2048.
-const DEFAULT_CONTEXT: u32 = 2048;
-
-/// What will be fetched, before anything is.
-#[derive(Debug, Clone, Serialize)]
-pub struct Plan {
-    /// Name of the model.
-    pub name: String,
-    /// Files to fetch; push them by `index`.
-    pub parts: Vec<Part>,
-    /// Bytes of all of them.
-    pub total_bytes: u64,
-}
-
-/// The small files, as pushed.
-#[derive(Debug, Default)]
-pub struct SmallFiles {
-    /// `config.json`.
-    pub config: Option<Vec<u8>>,
-    /// `generation_config.json`.
-    pub generation_config: Option<Vec<u8>>,
-    /// `preprocessor_config.json`.
-    pub preprocessor_config: Option<Vec<u8>>,
-    /// `tokenizer.json`.
-    pub tokenizer: Option<Vec<u8>>,
-}
-
-/// Loads a model from the parts of a manifest.
+/// Loads a model by its blueprint.
 pub struct ModelLoader {
     device: Device,
-    manifest: Manifest,
-    parts: Vec<Part>,
+    blueprint: Blueprint,
     pushed: Vec<bool>,
-    files: SmallFiles,
     weights: Weights,
 }
 
 impl ModelLoader {
-    /// Begins with a manifest.
+    /// Begins with a plan of what will come.
     ///
     /// # Errors
-    /// [`Kind::Manifest`]; [`Kind::OutOfMemory`].
-    pub async fn new(mut device: Device, manifest: &[u8]) -> Result<Self> {
-        let manifest = Manifest::parse(manifest)?;
-        let parts = manifest.parts();
-        let weights =
-            Weights { vectors: HashMap::new(), tiles: HashMap::new(), unused: device.buffer("unused", 1).await? };
-        let pushed = vec![false; parts.len()];
-        Ok(Self { device, manifest, parts, pushed, files: SmallFiles::default(), weights })
+    /// [`Kind::OutOfMemory`].
+    pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
+        let weights = Weights::new(&mut device).await?;
+        let pushed = vec![false; blueprint.parts.len()];
+        Ok(Self { device, blueprint, pushed, weights })
     }
 
-    /// The manifest.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+    /// What is loaded.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
     }
 
-    /// What is to be fetched.
-    pub fn plan(&self) -> Plan {
-        Plan { name: self.manifest.name.clone(), parts: self.parts.clone(), total_bytes: self.manifest.total_bytes() }
+    /// What is loaded, before any of it is there.
+    pub fn blueprint_mut(&mut self) -> &mut Blueprint {
+        &mut self.blueprint
+    }
+
+    /// Where it is loaded to.
+    pub fn device(&mut self) -> &mut Device {
+        &mut self.device
     }
 
     /// Takes part `index`: verifies it and puts its tensors on the device. A part that was already taken is
@@ -88,69 +61,34 @@ impl ModelLoader {
     ///
     /// # Errors
     /// [`Kind::Shard`] when the bytes are not the part; [`Kind::Argument`] for an index that is not there;
-    /// [`Kind::OutOfMemory`].
+    /// [`Kind::Tensor`] for values that cannot be; [`Kind::OutOfMemory`].
     pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
-        ensure!(index < self.parts.len(), Argument, "push", "part {index}; there are {}", self.parts.len());
+        let count = self.blueprint.parts.len();
+        ensure!(index < count, Argument, "push", "part {index}; there are {count}");
         if self.pushed[index] {
             return Ok(());
         }
-        self.parts[index].verify(bytes)?;
-        match self.parts[index].what {
-            PartKind::Config => self.files.config = Some(bytes.to_vec()),
-            PartKind::GenerationConfig => self.files.generation_config = Some(bytes.to_vec()),
-            PartKind::PreprocessorConfig => self.files.preprocessor_config = Some(bytes.to_vec()),
-            PartKind::Tokenizer => self.files.tokenizer = Some(bytes.to_vec()),
-            PartKind::Shard(shard) => self.push_shard(shard, bytes).await?,
+        let part = &self.blueprint.parts[index];
+        part.verify(bytes)?;
+        for piece in &part.pieces {
+            let tensor = &self.blueprint.tensors[piece.tensor];
+            let stored = piece.unpack(tensor, bytes)?;
+            self.weights.place(&mut self.device, tensor, piece, &stored).await?;
         }
         self.pushed[index] = true;
         Ok(())
     }
 
-    async fn push_shard(&mut self, shard: u32, bytes: &[u8]) -> Result<()> {
-        for (t, i) in self.manifest.tiles_in(shard) {
-            let (record, tile) = (&self.manifest.tensors[t], &self.manifest.tensors[t].tiles[i]);
-            // The manifest was checked: tiles lie inside their shards and are as long as their shapes say.
-            let stored = &bytes[tile.offset as usize..][..tile.bytes as usize];
-            match record.layout {
-                Layout::Rows => {
-                    let buffer = upload(&mut self.device, &record.name, stored).await?;
-                    self.weights.vectors.insert(record.name.clone(), buffer);
-                }
-                Layout::Blocks => {
-                    let (n, k) = (tile.rows[1] - tile.rows[0], record.shape[1]);
-                    let (block_bytes, scale_bytes) = plane_bytes(record.weight_type, n, k)?;
-                    let (blocks, scales) = stored.split_at(block_bytes as usize);
-                    let blocks = upload(&mut self.device, &record.name, blocks).await?;
-                    let scales = match scale_bytes {
-                        0 => self.weights.unused_scales(&mut self.device).await?,
-                        _ => upload(&mut self.device, &record.name, scales).await?,
-                    };
-                    let weight =
-                        Weight { kind: record.weight_type, first_row: tile.rows[0], rows: n, cols: k, blocks, scales };
-                    self.weights.tiles.entry(record.name.clone()).or_default().push(weight);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Builds the model from what was pushed. `context` rows of cache; by default what the configuration allows,
-    /// at most 2048.
+    /// Builds the model from what was pushed, with a cache that may grow to `context` rows.
     ///
     /// # Errors
-    /// [`Kind::State`] when parts are missing; what [`Config::parse`], [`Manifest::match_config`] and
-    /// [`Model::new`] report.
-    pub async fn finish(self, context: Option<u32>) -> Result<(Model, Manifest, SmallFiles)> {
+    /// [`Kind::State`] when parts are missing; what [`Model::new`] reports.
+    pub async fn finish(self, context: u32) -> Result<(Model, Blueprint)> {
         let missing = self.pushed.iter().filter(|p| !**p).count();
-        ensure!(missing == 0, State, "finish", "{missing} of {} parts have not been pushed", self.parts.len());
-        let config = self.files.config.as_deref().unwrap_or_default();
-        let config = Config::parse(config, self.files.generation_config.as_deref())?;
-        self.manifest.match_config(&config)?;
-        let limit = config.text.max_position_embeddings;
-        let context = context.unwrap_or(DEFAULT_CONTEXT.min(limit));
-        ensure!((1..=limit).contains(&context), Argument, "context", "{context} tokens; this model has 1 to {limit}");
+        ensure!(missing == 0, State, "finish", "{missing} of {} parts have not been pushed", self.pushed.len());
+        let config = self.blueprint.config.clone();
         let parts = self.weights.parts(&config)?;
-        Ok((Model::new(config, self.device, parts, context).await?, self.manifest, self.files))
+        Ok((Model::new(config, self.device, parts, context).await?, self.blueprint))
     }
 }
 
@@ -166,15 +104,79 @@ struct Weights {
     tiles: HashMap<String, Vec<Weight>>,
     /// Bound where there is no bias.
     unused: Buf,
+    /// Bound where there are no scales; another one, for no buffer is bound twice.
+    unused_scales: Buf,
 }
 
 impl Weights {
-    /// A buffer to bind where there are no scales; not `unused` itself, for no buffer is bound twice.
-    async fn unused_scales(&self, device: &mut Device) -> Result<Buf> {
-        match self.tiles.values().flatten().find(|w| !w.kind.has_scales()) {
-            Some(weight) => Ok(weight.scales),
-            None => device.buffer("unused scales", 1).await,
+    async fn new(device: &mut Device) -> Result<Self> {
+        let (vectors, tiles) = (HashMap::new(), HashMap::new());
+        let (unused, unused_scales) = (device.buffer("unused", 1).await?, device.buffer("unused scales", 1).await?);
+        Ok(Self { vectors, tiles, unused, unused_scales })
+    }
+
+    /// Puts the rows of a piece where they belong. `stored` is a complete tile of these rows alone; a tile of the
+    /// device has more of them beside each other in every strip.
+    async fn place(&mut self, device: &mut Device, tensor: &Planned, piece: &Piece, stored: &[u8]) -> Result<()> {
+        let name = &tensor.expected.name;
+        if tensor.layout == Layout::Rows {
+            let buffer = upload(device, name, stored).await?;
+            self.vectors.insert(name.clone(), buffer);
+            return Ok(());
         }
+        self.allocate(device, tensor).await?;
+        let (t, k) = (tensor.weight_type, tensor.expected.shape[1]);
+        let [first, end] = piece.rows;
+        let (own_blocks, _) = plane_bytes(t, end - first, k)?;
+        for tile in &self.tiles[name] {
+            let (from, to) = (first.max(tile.first_row), end.min(tile.first_row + tile.rows));
+            if [from, to] == piece.rows && tile.rows == to - from {
+                let (blocks, scales) = stored.split_at(own_blocks as usize);
+                device.upload(tile.blocks, 0, blocks);
+                device.upload(tile.scales, 0, scales);
+                return Ok(());
+            }
+            if from >= to {
+                continue;
+            }
+            let (tile_blocks, _) = plane_bytes(t, tile.rows, k)?;
+            for (own, whole) in quant::planes(t, end - first, k)?.iter().zip(quant::planes(t, tile.rows, k)?) {
+                let (buffer, base) = match whole.offset < tile_blocks {
+                    true => (tile.blocks, whole.offset),
+                    false => (tile.scales, whole.offset - tile_blocks),
+                };
+                let row = u64::from(whole.row_bytes);
+                let bytes = u64::from(to - from) * row;
+                for strip in 0..u64::from(whole.strips) {
+                    let source = own.offset + (strip * u64::from(end - first) + u64::from(from - first)) * row;
+                    let target = base + (strip * u64::from(tile.rows) + u64::from(from - tile.first_row)) * row;
+                    device.upload(buffer, target as usize / 4, &stored[source as usize..][..bytes as usize]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the buffers of a matrix, unless they are there.
+    async fn allocate(&mut self, device: &mut Device, tensor: &Planned) -> Result<()> {
+        let name = &tensor.expected.name;
+        if self.tiles.contains_key(name) {
+            return Ok(());
+        }
+        let (kind, cols) = (tensor.weight_type, tensor.expected.shape[1]);
+        let mut tiles = Vec::new();
+        for [first_row, end] in tensor.tiles.iter().copied() {
+            let rows = end - first_row;
+            let (blocks, scales) = plane_bytes(kind, rows, cols)?;
+            let blocks = device.buffer(name, blocks / 4).await?;
+            let scales = match scales {
+                0 => self.unused_scales,
+                bytes => device.buffer(name, bytes / 4).await?,
+            };
+            tiles.push(Weight { kind, first_row, rows, cols, blocks, scales });
+        }
+        self.tiles.insert(name.clone(), tiles);
+        Ok(())
     }
 
     fn vector(&self, name: &str) -> Result<Buf> {
@@ -185,8 +187,7 @@ impl Weights {
         let Some(tiles) = self.tiles.get(name) else {
             crate::fail!(Tensor, name, "has not been loaded");
         };
-        let mut tiles = tiles.clone();
-        tiles.sort_by_key(|tile| tile.first_row);
+        let tiles = tiles.clone();
         let outputs = tiles.iter().map(|tile| tile.rows).sum();
         let bias = bias.map(|name| self.vector(name)).transpose()?;
         Ok(Linear { tiles, bias, outputs, unused: self.unused })

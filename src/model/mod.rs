@@ -1,7 +1,7 @@
 //! The model: what is computed, as recorded passes over named buffers.
 //!
 //! Read in this order: [`vision_tower`], [`connector`], [`decoder`] (with [`attention`], [`kv_cache`] and
-//! [`linear`] below them), then [`load`], which builds all of it from the parts of a manifest.
+//! [`linear`] below them), then [`load`], which builds all of it from the parts of a blueprint.
 
 pub mod attention;
 pub mod connector;
@@ -77,6 +77,27 @@ impl Model {
             sample: device.prepare(sample).await?,
         };
         Ok(Self { config, device, context, vision, decoder, passes })
+    }
+
+    /// What a model of this configuration needs beside its weights.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`](crate::error::Kind::Tensor) when something would not fit a binding.
+    pub async fn needs(config: &Config, context: u32) -> Result<Needs> {
+        let mut ledger = Device::ledger();
+        VisionBuffers::new(&mut ledger, config).await?;
+        let t = &config.text;
+        let cache_per_token = 2 * 4 * u64::from(t.num_hidden_layers * t.num_key_value_heads * t.head_dim);
+        DecoderBuffers::new(&mut ledger, config, context).await?;
+        let scratch = ledger.allocated() - cache_per_token * u64::from(context);
+        Ok(Needs { scratch, cache_per_token, cache_type: CacheType::F32 })
+    }
+
+    /// Most rows that a cache of this configuration can hold: a layer's keys are one binding.
+    pub fn longest_context(config: &Config) -> u32 {
+        let t = &config.text;
+        let row = u64::from(t.num_key_value_heads) * u64::from(t.head_dim) * 4;
+        t.max_position_embeddings.min((crate::quant::MAX_BINDING / row.max(1)) as u32)
     }
 
     /// Pictures whose embeds fit at once.
@@ -160,6 +181,30 @@ impl Model {
     }
 }
 
+/// What a model needs beside its weights, bytes.
+pub struct Needs {
+    /// Activations, tables, picture embeds.
+    pub scratch: u64,
+    /// Keys and values of one row.
+    pub cache_per_token: u64,
+    /// How those are held.
+    pub cache_type: CacheType,
+}
+
+/// TEMP
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheType {
+    /// a
+    F32,
+    /// b
+    F16,
+}
+impl std::fmt::Display for CacheType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
 /// The three parts of LLaVA, as loaded.
 pub struct Parts {
     /// CLIP.

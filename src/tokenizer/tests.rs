@@ -58,6 +58,16 @@ pub(crate) fn llama_like() -> Tokenizer {
     parse(&llama_json()).unwrap()
 }
 
+/// [`llama_like`] with more special tokens.
+pub(crate) fn with_specials(marks: &[&str]) -> Tokenizer {
+    let mut json = llama_json();
+    let (image, first) = (image_id(&json), image_id(&json) + 2);
+    for (id, mark) in (first..).zip(marks) {
+        json["added_tokens"].as_array_mut().unwrap().push(added(id, mark));
+    }
+    Tokenizer::parse(json.to_string().as_bytes(), &config(first + marks.len() as u32, image)).unwrap()
+}
+
 /// A byte-level BPE (GPT-2's kind) of nothing but bytes.
 pub(crate) fn byte_level() -> Tokenizer {
     let mut letters: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();

@@ -4,7 +4,7 @@ use super::eval::Answerer;
 use crate::device::BackendChoice;
 use crate::engine::{Engine, Options, Quiet};
 use crate::error::Result;
-use crate::native::load_directory;
+use crate::native::load_model;
 use pollster::block_on;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl EngineAnswerer {
     /// # Errors
     /// What the engine reports.
     pub fn load(directory: &Path, backend: BackendChoice) -> Result<Self> {
-        Ok(Self { engine: block_on(load_directory(directory, backend, None))? })
+        Ok(Self { engine: block_on(load_model(directory, None, backend, None))? })
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the engine sees of JavaScript during a call, and how values cross.
 
 use crate::engine::{Event, Observer};
-use crate::error::{Error, Kind};
-use js_sys::{Function, Promise};
+use crate::error::{self, Error, Kind};
+use crate::format::source::Source;
+use js_sys::{Function, Promise, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -42,6 +43,61 @@ impl Observer for Host {
     }
 }
 
+/// A [`Source`] that asks JavaScript: an object with `size(file)` and `read(file, offset, bytes)`.
+pub struct JsSource {
+    source: JsValue,
+    /// What it threw, to be thrown again unchanged.
+    thrown: RefCell<Option<JsValue>>,
+}
+
+impl JsSource {
+    /// Wraps the object.
+    pub fn new(source: JsValue) -> Self {
+        Self { source, thrown: RefCell::default() }
+    }
+
+    /// What JavaScript threw, if it did.
+    pub fn thrown(&self) -> Option<JsValue> {
+        self.thrown.take()
+    }
+
+    /// Calls a method and waits for what it promises.
+    async fn call(&self, method: &str, file: &str, arguments: &[u64]) -> error::Result<JsValue> {
+        let call = || -> Result<Promise, JsValue> {
+            let function: Function = Reflect::get(&self.source, &method.into())?.dyn_into()?;
+            let list = js_sys::Array::of1(&file.into());
+            for n in arguments {
+                list.push(&(*n as f64).into());
+            }
+            Ok(Promise::resolve(&function.apply(&self.source, &list)?))
+        };
+        let result = match call() {
+            Ok(promise) => JsFuture::from(promise).await,
+            Err(thrown) => Err(thrown),
+        };
+        result.map_err(|thrown| {
+            self.thrown.replace(Some(thrown));
+            Error::new(Kind::Io, file, format!("{method} failed"))
+        })
+    }
+}
+
+impl Source for JsSource {
+    async fn size(&self, name: &str) -> error::Result<Option<u64>> {
+        let size = self.call("size", name, &[]).await?;
+        // 2^53: sizes come from servers.
+        Ok(size.as_f64().filter(|n| (0.0..=9e15).contains(n)).map(|n| n as u64))
+    }
+
+    async fn read(&self, name: &str, offset: u64, bytes: u64) -> error::Result<Vec<u8>> {
+        let read = self.call("read", name, &[offset, bytes]).await?;
+        match read.dyn_into::<Uint8Array>() {
+            Ok(array) if u64::from(array.length()) <= bytes => Ok(array.to_vec()),
+            _ => crate::fail!(Io, name, "read gave something else than at most {bytes} bytes"),
+        }
+    }
+}
+
 /// Lets the worker read its messages (`cancel`, above all): a resolved promise would not, as microtasks run
 /// before them; a message of our own queues behind them.
 async fn next_turn() {
@@ -55,7 +111,7 @@ async fn next_turn() {
 }
 
 /// Milliseconds on the worker's monotonic clock.
-fn now() -> f64 {
+pub fn now() -> f64 {
     js_sys::global().unchecked_into::<WorkerGlobalScope>().performance().map_or(0.0, |clock| clock.now())
 }
 

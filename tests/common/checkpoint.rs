@@ -3,10 +3,11 @@
 
 use super::golden_file;
 use llava_web::config::Config;
-use llava_web::error::{Error, Kind, Result};
+use llava_web::error::Result;
 use llava_web::format::convert::Sink;
 use llava_web::format::names;
-use llava_web::format::safetensors::{ReadAt, SINGLE_FILE, Source, write};
+use llava_web::format::safetensors::{SINGLE_FILE, write};
+use llava_web::format::source::Memory;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -57,25 +58,13 @@ impl Checkpoint {
     }
 }
 
-/// A directory in memory.
+/// A place in memory to convert to.
 #[derive(Default)]
-pub struct Memory(pub BTreeMap<String, Vec<u8>>);
+pub struct Written(pub Memory);
 
-impl Source for Memory {
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.get(name).cloned())
-    }
-    fn open(&self, name: &str) -> Result<Box<dyn ReadAt>> {
-        match self.0.get(name) {
-            Some(bytes) => Ok(Box::new(bytes.clone())),
-            None => Err(Error::new(Kind::Io, name, "is not there")),
-        }
-    }
-}
-
-impl Sink for Memory {
+impl Sink for Written {
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.0.insert(name.to_string(), bytes.to_vec());
+        self.0.0.insert(name.to_string(), bytes.to_vec());
         Ok(())
     }
 }

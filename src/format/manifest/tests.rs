@@ -37,17 +37,17 @@ fn parse(v: &Value) -> Result<Manifest> {
 fn a_valid_manifest_survives_a_round_trip() {
     let manifest = parse(&fixed()).unwrap();
     assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
-    let files: Vec<String> = manifest.parts().into_iter().map(|p| p.record.file).collect();
-    assert_eq!(files, ["config.json", "tokenizer.json", "a.bin", "b.bin"]);
-    assert_eq!(manifest.tiles_in(1).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
-    assert_eq!(manifest.total_bytes(), 1982);
+    let mut mirrored = fixed();
+    mirrored["mirrors"] = json!(["https://example.org/llava/"]);
+    let mirrored = parse(&mirrored).unwrap();
+    assert_eq!(Manifest::parse(mirrored.to_json().as_bytes()).unwrap().mirrors, ["https://example.org/llava/"]);
 }
 
 #[test]
 fn each_contradiction_is_refused() {
     assert!(parse(&valid()).is_err(), "a shard longer than its tensors' end");
     let only_tile = json!([{"rows": [0, 32], "shard": 0, "offset": 0, "bytes": 1152}]);
-    let cases: [(&str, Value, &str); 23] = [
+    let cases: [(&str, Value, &str); 26] = [
         ("/format", json!("gguf"), "not a llava-web"),
         ("/version", json!(2), "version 2"),
         ("/prompt_template", json!("alpaca"), "alpaca"),
@@ -71,6 +71,9 @@ fn each_contradiction_is_refused() {
         ("/tensors/1/tiles/0/offset", json!(512), "ends at 576"),
         ("/tensors/1/tiles/0/offset", json!(u64::MAX - 255), "ends at 576"),
         ("/tensors/1/tiles/0/shard", json!(9), "not there"),
+        ("/parameters", json!("many"), "invalid type"),
+        ("/shards/0/sha256", json!(7), "invalid type"),
+        ("/name", json!("n".repeat(300)), "300 bytes"),
     ];
     for (pointer, value, message) in cases {
         let mut broken = fixed();
@@ -80,6 +83,16 @@ fn each_contradiction_is_refused() {
         *broken.pointer_mut(pointer).unwrap() = value;
         let error = parse(&broken).expect_err(pointer);
         assert!(error.kind == Kind::Manifest && error.to_string().contains(message), "{pointer}: {error}");
+    }
+}
+
+#[test]
+fn mirrors_are_addresses_of_folders() {
+    for mirrors in [json!(["https://example.org/llava"]), json!(["ftp://example.org/"]), json!(vec!["https://a/"; 17])]
+    {
+        let mut wrong = fixed();
+        wrong["mirrors"] = mirrors;
+        assert!(parse(&wrong).unwrap_err().place.contains("mirrors"));
     }
 }
 

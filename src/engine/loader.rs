@@ -1,0 +1,181 @@
+//! From a source to an engine: what will be fetched and what it will need, the parts, the engine.
+
+use super::{About, Engine, PrefixCache};
+use crate::device::Device;
+use crate::ensure;
+use crate::error::Result;
+use crate::format::blueprint::{Blueprint, Part};
+use crate::format::names::Stage;
+use crate::format::source::Source;
+use crate::model::load::ModelLoader;
+use crate::model::{CacheType, Model};
+use crate::preprocess::PreprocessConfig;
+use crate::prompt::Template;
+use crate::tokenizer::Tokenizer;
+use serde::Serialize;
+
+/// Longest context that is proposed: LLaVA-1.5 was trained at 2048.
+const DEFAULT_CONTEXT: u32 = 2048;
+
+/// What will be fetched and what it will need, before anything is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// Name of the model.
+    pub name: String,
+    /// Byte ranges to fetch; push them by `index`.
+    pub parts: Vec<Part>,
+    /// Bytes of all of them.
+    pub total_bytes: u64,
+    /// Of each file.
+    pub file_bytes: Vec<FileBytes>,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// How it will be asked.
+    pub prompt_template: Template,
+    /// Other addresses of the same files.
+    pub mirrors: Vec<String>,
+    /// What a person should know of how the weights will be held.
+    pub notes: Vec<String>,
+    /// Bytes on the device with the whole context in use.
+    pub memory: Memory,
+    /// Rows that the cache may grow to.
+    pub context: u32,
+    /// Most rows that could be asked for.
+    pub longest_context: u32,
+    /// Bytes of weights that every generated token reads.
+    pub bytes_per_token: u64,
+}
+
+/// What is fetched of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileBytes {
+    /// The file.
+    pub file: String,
+    /// Bytes of it.
+    pub bytes: u64,
+}
+
+/// Bytes on the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Weights, as they are held.
+    pub weights: u64,
+    /// Keys and values of one row.
+    pub cache_per_token: u64,
+    /// How those are held.
+    pub cache_type: CacheType,
+    /// Activations, tables, picture embeds.
+    pub scratch: u64,
+    /// All together, with the context full.
+    pub total: u64,
+}
+
+/// Builds an [`Engine`] from parts pushed in any order.
+pub struct Loader {
+    pub(super) inner: ModelLoader,
+    tokenizer: Tokenizer,
+    preprocess: PreprocessConfig,
+}
+
+impl Loader {
+    /// Reads headers and small files of what `entry` names (see [`Blueprint::open`]) and checks all that can be
+    /// checked before the weights are there.
+    ///
+    /// # Errors
+    /// What is wrong with any of them, by name.
+    pub async fn open<S: Source>(device: Device, source: &S, entry: &[String]) -> Result<Self> {
+        let blueprint = Blueprint::open(source, entry).await?;
+        let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
+        let preprocess =
+            PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
+        Ok(Self { inner: ModelLoader::new(device, blueprint).await?, tokenizer, preprocess })
+    }
+
+    /// The plan for a context of so many rows, or of the usual number.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`](crate::error::Kind::Argument) for a context that the model does not have.
+    pub async fn plan(&self, context: Option<u32>) -> Result<Plan> {
+        let b = self.inner.blueprint();
+        let context = self.context(context)?;
+        let needs = Model::needs(&b.config, context).await?;
+        let mut file_bytes: Vec<FileBytes> = Vec::new();
+        for part in &b.parts {
+            match file_bytes.iter_mut().find(|f| f.file == part.file) {
+                Some(file) => file.bytes += part.bytes,
+                None => file_bytes.push(FileBytes { file: part.file.clone(), bytes: part.bytes }),
+            }
+        }
+        let weights = b.tensors.iter().map(|t| t.bytes()).sum();
+        let read = |stage| stage == Stage::Decoder || stage == Stage::Head;
+        let tied = b.config.text.tie_word_embeddings;
+        let every_token = |stage| read(stage) || tied && stage == Stage::Embeddings;
+        let tensors = b.tensors.iter().filter(|t| every_token(t.expected.stage));
+        Ok(Plan {
+            name: b.name.clone(),
+            parts: b.parts.clone(),
+            total_bytes: b.total_bytes(),
+            file_bytes,
+            parameters: b.parameters,
+            prompt_template: b.template,
+            mirrors: b.mirrors.clone(),
+            notes: b.notes(),
+            memory: Memory {
+                weights,
+                cache_per_token: needs.cache_per_token,
+                cache_type: needs.cache_type,
+                scratch: needs.scratch,
+                total: weights + needs.scratch + needs.cache_per_token * u64::from(context),
+            },
+            context,
+            longest_context: Model::longest_context(&b.config),
+            bytes_per_token: tensors.map(|t| t.bytes()).sum(),
+        })
+    }
+
+    /// Overrides how the model is asked.
+    pub fn ask_as(&mut self, template: Template) {
+        self.inner.blueprint_mut().template = template;
+    }
+
+    fn context(&self, wanted: Option<u32>) -> Result<u32> {
+        let longest = Model::longest_context(&self.inner.blueprint().config);
+        let context = wanted.unwrap_or(DEFAULT_CONTEXT.min(longest));
+        ensure!(
+            (1..=longest).contains(&context),
+            Argument,
+            "context",
+            "{context} tokens; this model has 1 to {longest}"
+        );
+        Ok(context)
+    }
+
+    /// Takes a part. One that fails its check can be pushed again.
+    ///
+    /// # Errors
+    /// See [`ModelLoader::push`].
+    pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
+        self.inner.push(index, bytes).await
+    }
+
+    /// The engine, once every part is there; its cache may grow to `context` rows, or the usual number.
+    ///
+    /// # Errors
+    /// See [`ModelLoader::finish`].
+    pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
+        let context = self.context(context)?;
+        let (model, b) = self.inner.finish(context).await?;
+        let about = About { notes: b.notes(), name: b.name, template: b.template, parameters: b.parameters };
+        Ok(Engine {
+            model,
+            tokenizer: self.tokenizer,
+            preprocess: self.preprocess,
+            about,
+            known: Vec::new(),
+            next_id: 0,
+            turns: Vec::new(),
+            pending: Vec::new(),
+            cache: PrefixCache::default(),
+        })
+    }
+}

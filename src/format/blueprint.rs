@@ -1,0 +1,346 @@
+//! A model before it is fetched: which tensors it will have on the device, and which byte ranges of which files
+//! they come from, in order of use. One description for all sources; loading and converting both follow it.
+
+use crate::config::Config;
+use crate::ensure;
+use crate::error::{Error, Kind, Result};
+use crate::format::checkpoint::{Checkpoint, Located, SmallFiles};
+use crate::format::manifest::{Layout, MANIFEST_FILE, Manifest};
+use crate::format::names::{self, Expected, Role};
+use crate::format::piece::{Form, Piece};
+use crate::format::shards::sha256_hex;
+use crate::format::source::Source;
+use crate::prompt::Template;
+use crate::quant::{self, Encoding, WeightType};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Longest part cut from a checkpoint, bytes: some of them in flight stay far below what a tab may hold, and most
+/// matrices of a 7B model in 4 bits (9.4 MB) are still whole.
+pub const PART_BYTES: u64 = 12 << 20;
+/// Unused bytes between two tensors of a part that are fetched rather than asked for around.
+const MAX_GAP: u64 = 4096;
+
+/// One byte range of one file, fetched, verified and kept as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// Position in [`Blueprint::parts`].
+    pub index: u32,
+    /// The file.
+    pub file: String,
+    /// First byte.
+    pub offset: u64,
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256 where the source promises one: 64 lower-case hex digits.
+    pub sha256: Option<String>,
+    /// What is in it.
+    #[serde(skip)]
+    pub pieces: Vec<Piece>,
+}
+
+impl Part {
+    /// Checks that `bytes` are this part's, as far as that can be known.
+    ///
+    /// # Errors
+    /// [`Kind::Shard`], saying whether length or hash differ.
+    pub fn verify(&self, bytes: &[u8]) -> Result<()> {
+        let wrong = |message: String| {
+            let hint = "fetch it again; if it stays so, the file has changed or is damaged where it is hosted";
+            Err(Error::new(Kind::Shard, &self.file, message).hint(hint))
+        };
+        if bytes.len() as u64 != self.bytes {
+            return wrong(format!("{} bytes instead of {} from {} on", bytes.len(), self.bytes, self.offset));
+        }
+        match &self.sha256 {
+            Some(sha256) if sha256_hex(bytes) != *sha256 => wrong("its SHA-256 is not the manifest's".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A tensor as the device will hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// What it is.
+    pub expected: Expected,
+    /// How it is stored.
+    pub weight_type: WeightType,
+    /// Planes or rows.
+    pub layout: Layout,
+    /// Row ranges that have buffers of their own: as few as bindings allow. (Rows: one.)
+    pub tiles: Vec<[u32; 2]>,
+    /// How the checkpoint has it; `None` where it comes as it is stored.
+    pub encoding: Option<Encoding>,
+}
+
+impl Planned {
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        let tile = |rows: &[u32; 2]| quant::stored_bytes(self.weight_type, rows[1] - rows[0], self.expected.shape[1]);
+        match self.layout {
+            Layout::Rows => self.expected.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 4,
+            // Shapes were checked when the plan was made.
+            Layout::Blocks => self.tiles.iter().map(|rows| tile(rows).unwrap_or(0)).sum(),
+        }
+    }
+}
+
+/// The whole plan.
+#[derive(Debug)]
+pub struct Blueprint {
+    /// What to call the model.
+    pub name: String,
+    /// How it is asked.
+    pub template: Template,
+    /// Configuration and tokenizer, complete.
+    pub small: SmallFiles,
+    /// Parsed from them.
+    pub config: Config,
+    /// In order of use.
+    pub tensors: Vec<Planned>,
+    /// What to fetch, in order of use.
+    pub parts: Vec<Part>,
+    /// Other addresses where the same files are.
+    pub mirrors: Vec<String>,
+    /// Number of parameters.
+    pub parameters: u64,
+}
+
+impl Blueprint {
+    /// Opens what `entry` names: `manifest.json`, `config.json` of a checkpoint directory, or the files of a GGUF
+    /// pair. Weights will be as they are: every type has storage that holds it exactly.
+    ///
+    /// # Errors
+    /// [`Kind::Manifest`] and what [`Checkpoint::open`] reports.
+    pub async fn open<S: Source>(source: &S, entry: &[String]) -> Result<Self> {
+        ensure!(!entry.is_empty(), Argument, "model", "no file is named");
+        if entry.iter().any(|name| name == MANIFEST_FILE) {
+            let manifest = Manifest::fetch(source).await?;
+            let small = manifest.small_files(source).await?;
+            return Self::from_manifest(manifest, small);
+        }
+        let checkpoint = Checkpoint::open(source, entry).await?;
+        let exact = |_: &Expected, located: &Located| located.encoding.exact();
+        Self::from_checkpoint(checkpoint, "model", &exact, PART_BYTES)
+    }
+
+    /// Plans a checkpoint, each matrix as the type that `wanted` gives it, in parts of at most about `part_bytes`.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`] when a shape fits no storage.
+    pub fn from_checkpoint(
+        checkpoint: Checkpoint,
+        name: &str,
+        wanted: &dyn Fn(&Expected, &Located) -> WeightType,
+        part_bytes: u64,
+    ) -> Result<Self> {
+        let expected = names::expected(&checkpoint.config);
+        let parameters = expected.iter().map(Expected::parameters).sum();
+        let mut tensors = Vec::new();
+        let mut cut = Cutter { part_bytes, files: &checkpoint.files, group: Vec::new(), parts: Vec::new() };
+        let mut group = String::new();
+        for (index, expected) in expected.into_iter().enumerate() {
+            // Checkpoint::open has matched them.
+            let Some(located) = checkpoint.get(&expected.name) else { continue };
+            let place = |e: Error| Error { place: expected.name.clone(), ..e };
+            let vector = expected.role == Role::Vector;
+            let (weight_type, layout) = match vector {
+                true => (WeightType::F32, Layout::Rows),
+                false => {
+                    let wanted = wanted(&expected, located);
+                    (quant::widest_fitting(wanted, expected.shape[1]).map_err(place)?, Layout::Blocks)
+                }
+            };
+            if names::group(&expected.name) != group {
+                cut.finish_group();
+                group = names::group(&expected.name).to_string();
+            }
+            let pieces = cut.tensor(index, &expected, located, weight_type).map_err(place)?;
+            let tiles = device_tiles(layout, weight_type, &expected.shape, &pieces).map_err(place)?;
+            tensors.push(Planned { expected, weight_type, layout, tiles, encoding: Some(located.encoding) });
+        }
+        cut.finish_group();
+        let parts = cut.parts;
+        let Checkpoint { name: own, small, config, template, .. } = checkpoint;
+        let name = own.unwrap_or_else(|| name.to_string());
+        Ok(Self { name, template, small, config, tensors, parts, mirrors: Vec::new(), parameters })
+    }
+
+    /// Plans what a manifest lists: a part per shard.
+    ///
+    /// # Errors
+    /// What [`Config::parse`] and [`Manifest::match_config`] report.
+    pub fn from_manifest(manifest: Manifest, small: SmallFiles) -> Result<Self> {
+        let config = Config::parse(&small.config, small.generation_config.as_deref())?;
+        let order = manifest.match_config(&config)?;
+        let part = |(index, shard): (usize, &super::shards::FileRecord)| Part {
+            index: index as u32,
+            file: shard.file.clone(),
+            offset: 0,
+            bytes: shard.bytes,
+            sha256: Some(shard.sha256.clone()),
+            pieces: Vec::new(),
+        };
+        let mut parts: Vec<Part> = manifest.shards.iter().enumerate().map(part).collect();
+        let mut tensors = Vec::new();
+        for (tensor, (expected, &index)) in names::expected(&config).into_iter().zip(&order).enumerate() {
+            let record = &manifest.tensors[index];
+            let mut rows = Vec::new();
+            for tile in &record.tiles {
+                rows.push(tile.rows);
+                let piece =
+                    Piece { tensor, rows: tile.rows, offset: tile.offset, bytes: tile.bytes, form: Form::Stored };
+                parts[tile.shard as usize].pieces.push(piece);
+            }
+            let tiles = device_tiles(record.layout, record.weight_type, &expected.shape, &rows)?;
+            let (weight_type, layout) = (record.weight_type, record.layout);
+            tensors.push(Planned { expected, weight_type, layout, tiles, encoding: None });
+        }
+        let Manifest { name, prompt_template: template, parameters, mirrors, .. } = manifest;
+        Ok(Self { name, template, small, config, tensors, parts, mirrors, parameters })
+    }
+
+    /// Bytes of all parts together.
+    pub fn total_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
+    /// What a person should know of how the weights are held: types that take more room here than in their file,
+    /// with what that costs.
+    pub fn notes(&self) -> Vec<String> {
+        let mut widened: BTreeMap<(Encoding, WeightType), (u64, u64)> = BTreeMap::new();
+        for tensor in self.tensors.iter().filter(|t| t.layout == Layout::Blocks) {
+            let Some(encoding) = tensor.encoding else { continue };
+            let (values, bytes) = encoding.block();
+            let was = tensor.expected.parameters() * u64::from(bytes) / u64::from(values);
+            let sum = widened.entry((encoding, tensor.weight_type)).or_default();
+            *sum = (sum.0 + was, sum.1 + tensor.bytes());
+        }
+        let note = |((encoding, weight_type), (was, is)): (&(Encoding, WeightType), &(u64, u64))| {
+            // The planes of q4_k take 3 % more than its blocks, for alignment; that is no other type.
+            (*is > *was + *was / 20).then(|| {
+                let mb = |bytes: &u64| *bytes as f64 / 1e6;
+                format!(
+                    "{encoding} weights are held as {weight_type}, exactly: {:.1} MB instead of {:.1} MB",
+                    mb(is),
+                    mb(was)
+                )
+            })
+        };
+        widened.iter().filter_map(note).collect()
+    }
+}
+
+/// Cuts tensors into pieces and pieces that lie beside each other into parts.
+struct Cutter<'a> {
+    part_bytes: u64,
+    files: &'a [String],
+    /// Pieces of the present group, with file and offset in it.
+    group: Vec<(usize, u64, Piece)>,
+    parts: Vec<Part>,
+}
+
+impl Cutter<'_> {
+    /// Adds a tensor to the group; returns the row ranges of its pieces.
+    fn tensor(
+        &mut self,
+        tensor: usize,
+        expected: &Expected,
+        located: &Located,
+        weight_type: WeightType,
+    ) -> Result<Vec<[u32; 2]>> {
+        let n = located.shape[0];
+        let width: u64 = located.shape[1..].iter().map(|&side| u64::from(side)).product();
+        let vector = expected.role == Role::Vector;
+        let (row_bytes, stored) = match vector {
+            // A vector is one piece, whatever its shape.
+            true => (located.encoding.row_bytes(width * u64::from(n))?, 0),
+            false => {
+                (located.encoding.row_bytes(width)?, quant::stored_bytes(weight_type, 256, expected.shape[1])? / 256)
+            }
+        };
+        let form = Form::Encoded {
+            encoding: located.encoding,
+            width: if vector { width * u64::from(n) } else { width },
+            head_rows: located.rope_heads.map(|heads| n / heads.max(1)),
+        };
+        let ranges = if vector {
+            vec![[0, n]]
+        } else {
+            // Whole heads, and an even number of scales in every strip.
+            let granule = match form.head_rows() {
+                Some(rows) => num_lcm(32, rows),
+                None => 32,
+            };
+            let most = (self.part_bytes / row_bytes.max(stored).max(1)).min(u64::from(u32::MAX)) as u32;
+            let most = (most / granule * granule).max(granule);
+            let each = n.div_ceil(n.div_ceil(most)).next_multiple_of(granule);
+            (0..n.div_ceil(each)).map(|i| [i * each, ((i + 1) * each).min(n)]).collect()
+        };
+        for &rows in &ranges {
+            let bytes = if vector { row_bytes } else { row_bytes * u64::from(rows[1] - rows[0]) };
+            let offset = located.offset + row_bytes * u64::from(rows[0]);
+            self.group.push((located.file, offset, Piece { tensor, rows, offset: 0, bytes, form }));
+        }
+        Ok(ranges)
+    }
+
+    /// The group's pieces, in the order of the file, become parts.
+    fn finish_group(&mut self) {
+        let mut pieces = std::mem::take(&mut self.group);
+        pieces.sort_by_key(|(file, offset, _)| (*file, *offset));
+        let mut open: Option<(usize, Part)> = None;
+        for (file, offset, mut piece) in pieces {
+            let end = offset + piece.bytes;
+            match &mut open {
+                Some((of, part))
+                    if *of == file
+                        && offset >= part.offset + part.bytes
+                        && offset - (part.offset + part.bytes) <= MAX_GAP
+                        && end - part.offset <= self.part_bytes =>
+                {
+                    piece.offset = offset - part.offset;
+                    part.bytes = end - part.offset;
+                    part.pieces.push(piece);
+                }
+                _ => {
+                    self.parts.extend(open.take().map(|(_, part)| part));
+                    let (index, name) = (self.parts.len() as u32, self.files[file].clone());
+                    let bytes = piece.bytes;
+                    open = Some((file, Part { index, file: name, offset, bytes, sha256: None, pieces: vec![piece] }));
+                }
+            }
+        }
+        self.parts.extend(open.map(|(_, part)| part));
+    }
+}
+
+/// Least common multiple; head sizes are small.
+fn num_lcm(a: u32, b: u32) -> u32 {
+    let mut c = a;
+    while !c.is_multiple_of(b.max(1)) {
+        c += a;
+    }
+    c
+}
+
+/// Row ranges with a buffer each. Pieces are written strip by strip at word boundaries: of an odd number of rows,
+/// whose scales are two bytes each, the last piece has a buffer to itself.
+fn device_tiles(layout: Layout, t: WeightType, shape: &[u32], pieces: &[[u32; 2]]) -> Result<Vec<[u32; 2]>> {
+    let n = shape[0];
+    if layout == Layout::Rows {
+        return Ok(vec![[0, n]]);
+    }
+    match pieces {
+        [.., before, last] if n % 2 == 1 => {
+            let mut tiles = quant::row_tiles(t, before[1], shape[1])?;
+            tiles.push(*last);
+            Ok(tiles)
+        }
+        _ => quant::row_tiles(t, n, shape[1]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::format::names;
+
+fn config() -> Config {
+    let json = r#"{"text_config": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "vocab_size": 163}, "vision_config": {"hidden_size": 32,
+        "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 28}}"#;
+    Config::parse(json.as_bytes(), None).unwrap()
+}
+
+/// A checkpoint whose tensors lie in the order of their names, as safetensors writes them.
+fn checkpoint() -> Checkpoint {
+    let config = config();
+    let mut expected = names::expected(&config);
+    expected.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut offset = 1000;
+    let mut located = Vec::new();
+    for e in expected {
+        let shape = e.checkpoint_shape.clone();
+        let bytes = e.parameters() * 2;
+        located.push((e.name, Located { file: 0, offset, encoding: Encoding::F16, shape, rope_heads: None }));
+        offset += bytes;
+    }
+    Checkpoint::for_tests(config, located)
+}
+
+fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
+    Blueprint::from_checkpoint(checkpoint(), "t", &|_, _| wanted, part_bytes).unwrap()
+}
+
+/// Whatever the limit, every byte of every tensor is in exactly one piece, inside its part, at whole rows.
+#[test]
+fn parts_cover_every_tensor_once() {
+    let checkpoint = checkpoint();
+    for part_bytes in [1 << 10, 5_000, 1 << 16, 1 << 30] {
+        let b = plan(part_bytes, WeightType::F16);
+        let mut rows: Vec<Vec<[u32; 2]>> = vec![Vec::new(); b.tensors.len()];
+        for (index, part) in b.parts.iter().enumerate() {
+            assert_eq!(part.index as usize, index);
+            let mut end = 0;
+            for piece in &part.pieces {
+                assert!(piece.offset >= end && piece.offset + piece.bytes <= part.bytes);
+                end = piece.offset + piece.bytes;
+                let located = checkpoint.get(&b.tensors[piece.tensor].expected.name).unwrap();
+                let width: u64 = located.shape[1..].iter().map(|&n| u64::from(n)).product();
+                assert_eq!(part.offset + piece.offset, located.offset + u64::from(piece.rows[0]) * width * 2);
+                rows[piece.tensor].push(piece.rows);
+            }
+            assert_eq!(end, part.bytes, "a part ends with its last piece");
+        }
+        for (tensor, mut rows) in b.tensors.iter().zip(rows) {
+            rows.sort_unstable();
+            let end = rows.iter().fold(0, |next, [first, end]| if *first == next { *end } else { u32::MAX });
+            assert_eq!(end, tensor.expected.checkpoint_shape[0], "{}", tensor.expected.name);
+        }
+        // The last norm and the head lie together.
+        let stage = |part: &Part| b.tensors[part.pieces[0].tensor].expected.stage.min(names::Stage::Decoder);
+        let in_order = b.parts.iter().map(stage);
+        assert!(in_order.is_sorted(), "in order of use");
+    }
+    assert!(plan(1 << 30, WeightType::F16).parts.len() <= 10, "what lies together is fetched together");
+    assert!(plan(1 << 10, WeightType::F16).parts.len() > 50);
+}
+
+/// 163 rows in pieces of 32: the last three have a buffer of their own, as their scales end off a word.
+#[test]
+fn an_odd_end_has_a_buffer_to_itself() {
+    let b = plan(1 << 12, WeightType::Q8);
+    let table = b.tensors.iter().find(|t| t.expected.name == names::EMBED_TOKENS).unwrap();
+    assert_eq!(table.tiles, [[0, 160], [160, 163]]);
+    let b = plan(1 << 30, WeightType::Q8);
+    let table = b.tensors.iter().find(|t| t.expected.name == names::EMBED_TOKENS).unwrap();
+    assert_eq!(table.tiles, [[0, 163]]);
+}
+
+#[test]
+fn what_takes_more_room_here_is_said() {
+    assert_eq!(plan(1 << 20, WeightType::F16).notes(), Vec::<String>::new());
+    assert_eq!(plan(1 << 20, WeightType::Q8).notes(), Vec::<String>::new());
+    let notes = plan(1 << 20, WeightType::F32).notes();
+    assert!(notes.len() == 1 && notes[0].starts_with("F16 weights are held as f32"), "{notes:?}");
+}
+
+#[test]
+fn a_part_is_verified_by_length_and_hash() {
+    let part = |sha256| Part { index: 0, file: "a".into(), offset: 0, bytes: 3, sha256, pieces: Vec::new() };
+    assert!(part(None).verify(b"abc").is_ok() && part(None).verify(b"ab").is_err());
+    let hashed = part(Some(sha256_hex(b"abc")));
+    assert!(hashed.verify(b"abc").is_ok() && hashed.verify(b"abd").unwrap_err().message.contains("SHA-256"));
+}

@@ -1,0 +1,307 @@
+//! Checkpoints: everything a model consists of, wherever it was saved, under one set of names.
+//!
+//! Three layouts are read: llava-hf (sharded safetensors), the original LLaVA's (the same with other keys and
+//! without the CLIP tower, which lies in a second directory `vision_tower/`), and GGUF pairs. Nothing is read here
+//! but headers and small files; where each tensor is, and how it is encoded, is the result.
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::format::names::{self, Expected};
+use crate::format::original;
+use crate::format::safetensors::{INDEX_FILE, MAX_INDEX, SINGLE_FILE, parse_index, read_header};
+use crate::format::source::{Source, whole};
+use crate::format::{gguf, manifest::MAX_TOKENIZER};
+use crate::prompt::Template;
+use crate::quant::Encoding;
+use crate::{ensure, fail};
+use safetensors::Dtype;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+
+/// Most files a checkpoint may be split into.
+const MAX_FILES: usize = 1024;
+/// Largest configuration file, bytes.
+pub(crate) const MAX_JSON: u64 = 1 << 20;
+/// Read of a GGUF file before it is known how long its header is, bytes: a LLaMA's vocabulary fits.
+const FIRST_READ: u64 = 1 << 20;
+/// What to do when half of a pair is missing.
+const PAIR_HINT: &str = "LLaVA is a pair of GGUF files: the language model (perhaps in several parts) and mmproj";
+/// Prefix of the files of an original checkpoint's CLIP tower.
+pub const TOWER_DIRECTORY: &str = "vision_tower/";
+
+/// The small files, as text that [`Config`], the tokenizer and the preprocessor parse. GGUF pairs and original
+/// checkpoints have them made up from their metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmallFiles {
+    /// `config.json`.
+    pub config: Vec<u8>,
+    /// `generation_config.json`.
+    pub generation_config: Option<Vec<u8>>,
+    /// `preprocessor_config.json`.
+    pub preprocessor_config: Option<Vec<u8>>,
+    /// `tokenizer.json`.
+    pub tokenizer: Vec<u8>,
+}
+
+/// Where a tensor is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Index into [`Checkpoint::files`].
+    pub file: usize,
+    /// First byte there.
+    pub offset: u64,
+    /// How its values are stored.
+    pub encoding: Encoding,
+    /// Shape as the checkpoint states it, row-major.
+    pub shape: Vec<u32>,
+    /// Rows of so many heads are interleaved for GGUF's kind of RoPE: row `2i + j` of a head is row `j·D/2 + i` of
+    /// ours.
+    pub rope_heads: Option<u32>,
+}
+
+/// All tensors of a model by canonical name, and its small files.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// What it calls itself, if it does.
+    pub name: Option<String>,
+    /// The large files.
+    pub files: Vec<String>,
+    /// The small ones.
+    pub small: SmallFiles,
+    /// Parsed from them.
+    pub config: Config,
+    /// How it is to be asked.
+    pub template: Template,
+    tensors: BTreeMap<String, Located>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint that `entry` names: `config.json`, or the files of a GGUF pair in any order.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] for files that are missing; [`Kind::Config`], [`Kind::Tokenizer`] and [`Kind::Tensor`] for what
+    /// is malformed, contradictory, superfluous or not implemented, by name.
+    pub async fn open<S: Source>(source: &S, entry: &[String]) -> Result<Self> {
+        let gguf = entry.iter().any(|name| name.ends_with(".gguf"));
+        let checkpoint = if gguf { open_gguf(source, entry).await? } else { open_directory(source).await? };
+        checkpoint.match_config()?;
+        Ok(checkpoint)
+    }
+
+    /// One without files.
+    #[cfg(test)]
+    pub(super) fn for_tests(config: Config, tensors: Vec<(String, Located)>) -> Self {
+        let (generation_config, preprocessor_config) = (None, None);
+        let small = SmallFiles { config: Vec::new(), generation_config, preprocessor_config, tokenizer: Vec::new() };
+        let (files, template) = (vec!["f".to_string()], Template::default());
+        Self { name: None, files, small, config, template, tensors: tensors.into_iter().collect() }
+    }
+
+    /// Where `name` (canonical) is.
+    pub fn get(&self, name: &str) -> Option<&Located> {
+        self.tensors.get(name)
+    }
+
+    /// Checks that the checkpoint holds what its configuration needs and nothing that we do not understand.
+    fn match_config(&self) -> Result<()> {
+        let expected = names::expected(&self.config);
+        for e in &expected {
+            let Some(found) = self.get(&e.name) else {
+                let absent = Error::new(Kind::Tensor, &e.name, "is missing from the checkpoint");
+                let hint = "a LLaVA checkpoint holds tower, connector and decoder; the original layout has its CLIP \
+                            tower in a second directory, a GGUF model in a second file (mmproj)";
+                return Err(absent.hint(hint));
+            };
+            ensure!(
+                found.shape == e.checkpoint_shape,
+                Tensor,
+                &e.name,
+                "is {:?} in the checkpoint; config.json makes it {:?}",
+                found.shape,
+                e.checkpoint_shape
+            );
+        }
+        let needed: HashSet<&str> = expected.iter().map(|e: &Expected| e.name.as_str()).collect();
+        let known = |name: &str| needed.contains(name) || names::is_skipped(&self.config, name);
+        match self.tensors.keys().find(|name| !known(name)) {
+            None => Ok(()),
+            Some(name) => fail!(Tensor, name, "is in the checkpoint, but config.json has no use for it"),
+        }
+    }
+}
+
+/// With each part `x-00002-of-00003.gguf` of a split file, the others, in order and once.
+fn siblings(entry: &[String]) -> Result<Vec<String>> {
+    let mut files: Vec<String> = Vec::new();
+    for name in entry {
+        let split = name.strip_suffix(".gguf").and_then(|stem| {
+            let (rest, count) = stem.rsplit_once("-of-")?;
+            let (base, number) = rest.rsplit_once('-')?;
+            (number.len() == 5 && count.len() == 5).then_some(())?;
+            Some((base, number.parse::<u32>().ok()?, count.parse::<u32>().ok()?))
+        });
+        let names = match split {
+            None => vec![name.clone()],
+            Some((base, number, count)) => {
+                let sane = (1..=MAX_FILES as u32).contains(&count) && (1..=count).contains(&number);
+                ensure!(sane, Io, name, "is no part of at most {MAX_FILES}");
+                (1..=count).map(|i| format!("{base}-{i:05}-of-{count:05}.gguf")).collect()
+            }
+        };
+        for name in names {
+            if !files.contains(&name) {
+                files.push(name);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Reads the headers of all parts of a pair, in growing prefixes.
+async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint> {
+    let files = siblings(entry)?;
+    let mut headers = Vec::new();
+    for name in &files {
+        let Some(size) = source.size(name).await? else {
+            return Err(Error::new(Kind::Io, name, "is not there").hint(PAIR_HINT));
+        };
+        let mut prefix: Vec<u8> = Vec::new();
+        let mut wanted = FIRST_READ.min(size);
+        headers.push(loop {
+            let more = wanted - prefix.len() as u64;
+            prefix.extend(super::source::exactly(source, name, prefix.len() as u64, more).await?);
+            let parsed = gguf::parse(&prefix, size).map_err(|e| Error { place: format!("{name}: {}", e.place), ..e });
+            match parsed? {
+                gguf::Parsed::Header(header) => break header,
+                // `More` asks for more than was given, and no more than the file has.
+                gguf::Parsed::More(least) => wanted = least.max(wanted * 2).min(size),
+            }
+        });
+    }
+    let described = gguf::describe(&headers)?;
+    let small = SmallFiles {
+        config: described.config,
+        generation_config: Some(described.generation_config),
+        preprocessor_config: Some(described.preprocessor_config),
+        tokenizer: described.tokenizer,
+    };
+    let config = Config::parse(&small.config, small.generation_config.as_deref())?;
+    let located = |t: gguf::DescribedTensor| {
+        let gguf::DescribedTensor { name, file, encoding, shape, offset, rope_heads, .. } = t;
+        (name, Located { file, offset, encoding, shape, rope_heads })
+    };
+    let tensors = described.tensors.into_iter().map(located).collect();
+    let template = Template::for_tokenizer(&small.tokenizer);
+    Ok(Checkpoint { name: Some(described.name), files, small, config, template, tensors })
+}
+
+async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
+    let hint = "a checkpoint directory has config.json, tokenizer.json (or tokenizer.model) and safetensors files";
+    let Some(config_json) = whole(source, "config.json", MAX_JSON, Kind::Config).await? else {
+        return Err(Error::new(Kind::Io, "config.json", "is not there").hint(hint));
+    };
+    let small = if original::is_original(&config_json)? {
+        original::small_files(source, &config_json).await?
+    } else {
+        let Some(tokenizer) = whole(source, "tokenizer.json", MAX_TOKENIZER, Kind::Tokenizer).await? else {
+            return Err(Error::new(Kind::Io, "tokenizer.json", "is not there").hint(hint));
+        };
+        SmallFiles {
+            config: config_json,
+            generation_config: whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?,
+            preprocessor_config: whole(source, "preprocessor_config.json", MAX_JSON, Kind::Config).await?,
+            tokenizer,
+        }
+    };
+    let config = Config::parse(&small.config, small.generation_config.as_deref())?;
+    let template = match chosen_template(&small.config)? {
+        Some(template) => template,
+        None => Template::for_tokenizer(&small.tokenizer),
+    };
+    let mut checkpoint =
+        Checkpoint { name: None, files: Vec::new(), small, config, template, tensors: BTreeMap::new() };
+    checkpoint.add_safetensors(source, "").await?;
+    let has_tower = checkpoint.tensors.keys().any(|name| name.starts_with(names::VISION_TOWER));
+    if !has_tower {
+        checkpoint.add_safetensors(source, TOWER_DIRECTORY).await.map_err(|e| {
+            let hint = "this checkpoint holds no CLIP tower: give the directory of openai/clip-vit-large-patch14-336, \
+                        saved as safetensors, beside it (convert: --vision-tower DIR)";
+            if e.kind == Kind::Io && e.hint.is_empty() { e.hint(hint) } else { e }
+        })?;
+    }
+    Ok(checkpoint)
+}
+
+/// `llava_web.prompt_template` in config.json: how our own training says what it trained with.
+fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
+    let root = crate::config::json_object(config, "config.json")?;
+    let place = "config.json: llava_web.prompt_template";
+    match root.get("llava_web").and_then(|ours| ours.get("prompt_template")) {
+        None | Some(Value::Null) => Ok(None),
+        Some(name) => Template::deserialize(name).map(Some).map_err(|e| Error::new(Kind::Config, place, e.to_string())),
+    }
+}
+
+impl Checkpoint {
+    /// Adds the tensors of the safetensors files in a directory of the source: one file, or an index and several.
+    async fn add_safetensors<S: Source>(&mut self, source: &S, directory: &str) -> Result<()> {
+        let index_name = format!("{directory}{INDEX_FILE}");
+        let single = format!("{directory}{SINGLE_FILE}");
+        let Some(bytes) = whole(source, &index_name, MAX_INDEX, Kind::Tensor).await? else {
+            if source.size(&single).await?.is_none() {
+                let what = format!("neither it nor `{index_name}` is there");
+                return Err(Error::new(Kind::Io, single, what));
+            }
+            return self.add_file(source, directory, SINGLE_FILE).await.map(drop);
+        };
+        let map = parse_index(&bytes)?;
+        let names: BTreeMap<&String, ()> = map.values().map(|name| (name, ())).collect();
+        ensure!(names.len() <= MAX_FILES, Tensor, index_name, "{} files are more than {MAX_FILES}", names.len());
+        let mut written: HashSet<String> = HashSet::new();
+        for name in names.keys() {
+            let keys = self.add_file(source, directory, name).await?;
+            let stray = keys.iter().find(|key| map.get(*key) != Some(*name));
+            ensure!(stray.is_none(), Tensor, *name, "holds `{}`, which {INDEX_FILE} places elsewhere", stray.unwrap());
+            written.extend(keys);
+        }
+        let missing = map.keys().find(|key| !written.contains(*key));
+        ensure!(missing.is_none(), Tensor, index_name, "`{}` is in no file", missing.unwrap());
+        Ok(())
+    }
+
+    /// Adds one file's tensors; returns its keys as written.
+    async fn add_file<S: Source>(&mut self, source: &S, directory: &str, name: &str) -> Result<Vec<String>> {
+        let path = format!("{directory}{name}");
+        let (data, metadata) = read_header(source, &path).await?;
+        let mut keys = Vec::new();
+        for (key, info) in metadata.tensors() {
+            keys.push(key.clone());
+            let canonical = names::canonical(&key);
+            // A whole CLIP has a text tower beside the one that sees; position counters are read by nobody.
+            let text_tower = !directory.is_empty() && names::is_clip_text(&key);
+            if text_tower || info.dtype == Dtype::I64 && key.ends_with("position_ids") {
+                continue;
+            }
+            let encoding = match info.dtype {
+                Dtype::F32 => Encoding::F32,
+                Dtype::F16 => Encoding::F16,
+                Dtype::BF16 => Encoding::Bf16,
+                other => fail!(Tensor, key, "is {other:?} in {path}; only F32, F16 and BF16 are read"),
+            };
+            let sides: Option<Vec<u32>> = info.shape.iter().map(|&n| u32::try_from(n).ok()).collect();
+            let Some(shape) = sides else {
+                fail!(Tensor, key, "has a side longer than 2^32 in {path}");
+            };
+            let offset = data + info.data_offsets.0 as u64;
+            let located = Located { file: self.files.len(), offset, encoding, shape, rope_heads: None };
+            let twice = self.tensors.insert(canonical, located).is_some();
+            ensure!(!twice, Tensor, key, "is there twice, perhaps under another spelling");
+        }
+        self.files.push(path);
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The original LLaVA's checkpoints (`liuhaotian/llava-v1.5-7b` and what was trained with that code): their
+//! configuration is flat, their CLIP tower is named and lies elsewhere, their tokenizer is often a SentencePiece
+//! model only. From it the files of the llava-hf layout are made, so that everything after reads one layout.
+
+use crate::config::json_object;
+use crate::error::{Error, Kind, Result};
+use crate::format::checkpoint::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
+use crate::format::manifest::MAX_TOKENIZER;
+use crate::format::source::{Source, whole};
+use crate::format::{gguf, sentencepiece};
+use crate::{ensure, fail};
+use serde_json::{Value, json};
+
+/// Whether config.json is that of the original code: it names its tower.
+///
+/// # Errors
+/// [`Kind::Config`] when it is no JSON object.
+pub fn is_original(config: &[u8]) -> Result<bool> {
+    let root = json_object(config, "config.json")?;
+    Ok(root.get("text_config").is_none() && root.get("mm_vision_tower").is_some())
+}
+
+/// The files of the llava-hf layout.
+///
+/// # Errors
+/// [`Kind::Config`] for what the original code can do and this program cannot, by the field's name;
+/// [`Kind::Io`] when there is neither tokenizer.json nor tokenizer.model.
+pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFiles> {
+    let root = json_object(config, "config.json")?;
+    let tower = whole(source, &format!("{TOWER_DIRECTORY}config.json"), MAX_JSON, Kind::Config).await?;
+    let config = to_hf(&root, tower.as_deref())?;
+    let tokenizer = match whole(source, "tokenizer.json", MAX_TOKENIZER, Kind::Tokenizer).await? {
+        Some(json) => json,
+        None => match whole(source, "tokenizer.model", MAX_TOKENIZER, Kind::Tokenizer).await? {
+            Some(model) => gguf::tokenizer_json(&sentencepiece::parse(&model)?, vocabulary(&root))?,
+            None => {
+                let hint = "take it from the checkpoint's repository, or from lmsys/vicuna-7b-v1.5";
+                return Err(
+                    Error::new(Kind::Io, "tokenizer.json", "neither it nor tokenizer.model is there").hint(hint)
+                );
+            }
+        },
+    };
+    let aspect = root.get("image_aspect_ratio").and_then(Value::as_str).unwrap_or("pad");
+    let preprocessor =
+        whole(source, &format!("{TOWER_DIRECTORY}preprocessor_config.json"), MAX_JSON, Kind::Config).await?;
+    Ok(SmallFiles {
+        config: config.to_string().into_bytes(),
+        generation_config: whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?,
+        preprocessor_config: Some(to_preprocessor(preprocessor.as_deref(), aspect)?),
+        tokenizer,
+    })
+}
+
+/// Rows of the embedding table.
+fn vocabulary(root: &Value) -> u32 {
+    let size = root.get("vocab_size").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    size.unwrap_or(32000)
+}
+
+/// The flat configuration → `text_config`, `vision_config` and the fields that join them.
+fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
+    let at = |key: &str| format!("config.json: {key}");
+    let text = |key: &str| root.get(key).and_then(Value::as_str);
+    ensure!(
+        root.get("mm_use_im_start_end") != Some(&Value::Bool(true)),
+        Config,
+        at("mm_use_im_start_end"),
+        "pictures between <im_start> and <im_end> (LLaVA before 1.5) are not implemented"
+    );
+    let vision = match tower {
+        Some(bytes) => {
+            let tower = json_object(bytes, &format!("{TOWER_DIRECTORY}config.json"))?;
+            // A whole CLIP nests what a tower alone has at the top.
+            tower.get("vision_config").cloned().unwrap_or(tower)
+        }
+        // transformers' defaults are those of ViT-L/14-336, which every LLaVA-1.5 has.
+        None => match text("mm_vision_tower").and_then(|name| name.rsplit('/').next()) {
+            Some("clip-vit-large-patch14-336") => json!({}),
+            Some("clip-vit-large-patch14") => json!({"image_size": 224}),
+            other => {
+                let what = format!("`{}`: give its directory with config.json", other.unwrap_or("?"));
+                return Err(Error::new(Kind::Config, at("mm_vision_tower"), what));
+            }
+        },
+    };
+    let mut vision = vision;
+    if let Some(fields) = vision.as_object_mut() {
+        fields.insert("model_type".into(), json!("clip_vision_model"));
+    }
+    let mut decoder = root.clone();
+    if let Some(fields) = decoder.as_object_mut() {
+        fields.retain(|key, _| !key.starts_with("mm_"));
+        // `llava`, `llava_llama`; LLaVA-Mistral (BakLLaVA) has a LLaMA's tensors.
+        let mistral = text("model_type").is_some_and(|t| t.contains("mistral"));
+        ensure!(
+            !mistral || root.get("sliding_window").is_none_or(Value::is_null),
+            Config,
+            at("sliding_window"),
+            "attention in a window is not implemented"
+        );
+        fields.insert("model_type".into(), json!("llama"));
+    }
+    let strategy = match text("mm_vision_select_feature").unwrap_or("patch") {
+        "patch" => "default",
+        "cls_patch" => "full",
+        other => fail!(Config, at("mm_vision_select_feature"), "`{other}` is unknown (patch, cls_patch)"),
+    };
+    Ok(json!({
+        "model_type": "llava",
+        "text_config": decoder,
+        "vision_config": vision,
+        "vision_feature_layer": root.get("mm_vision_select_layer").cloned().unwrap_or(json!(-2)),
+        "vision_feature_select_strategy": strategy,
+        "mm_projector_type": text("mm_projector_type").unwrap_or("linear"),
+        // Beside the vocabulary, unless a copy says otherwise.
+        "image_token_index": root.get("image_token_index").cloned().unwrap_or(json!(vocabulary(root))),
+        "tie_word_embeddings": root.get("tie_word_embeddings").cloned().unwrap_or(json!(false)),
+    }))
+}
+
+/// CLIP's preprocessing with the original code's way of making a picture square.
+fn to_preprocessor(clip: Option<&[u8]>, aspect: &str) -> Result<Vec<u8>> {
+    let known = matches!(aspect, "pad" | "square");
+    ensure!(known, Config, "config.json: image_aspect_ratio", "`{aspect}` is not implemented (pad, square)");
+    let mut json = match clip {
+        Some(bytes) => json_object(bytes, "preprocessor_config.json")?,
+        None => json!({}),
+    };
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert("image_aspect_ratio".into(), json!(aspect));
+    }
+    Ok(json.to_string().into_bytes())
+}

@@ -1,0 +1,137 @@
+//! Rows of a tensor inside a part: from the bytes of a file to the bytes of the device.
+
+use crate::ensure;
+use crate::error::{Error, Result};
+use crate::format::blueprint::Planned;
+use crate::format::manifest::Layout;
+use crate::quant::{self, Encoding};
+use std::borrow::Cow;
+
+/// Values decoded at a time where a type has to change: 1 MiB of f32.
+const RUN_VALUES: u64 = 256 << 10;
+
+/// How a piece's bytes are to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As the device holds them: planes of these rows, or f32 rows.
+    Stored,
+    /// Row-major, as a checkpoint has them.
+    Encoded {
+        /// How.
+        encoding: Encoding,
+        /// Values per row there: less than stored for the patch embedding, all of a vector's for a vector.
+        width: u64,
+        /// Rows per head, where they are interleaved for GGUF's RoPE.
+        head_rows: Option<u32>,
+    },
+}
+
+impl Form {
+    /// Rows per head, where rows are permuted.
+    pub fn head_rows(self) -> Option<u32> {
+        match self {
+            Self::Encoded { head_rows, .. } => head_rows,
+            Self::Stored => None,
+        }
+    }
+}
+
+/// Rows `rows` of tensor `tensor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Index into [`Blueprint::tensors`](super::blueprint::Blueprint::tensors).
+    pub tensor: usize,
+    /// First row and one past the last.
+    pub rows: [u32; 2],
+    /// First byte in the part.
+    pub offset: u64,
+    /// Length.
+    pub bytes: u64,
+    /// How they are to be understood.
+    pub form: Form,
+}
+
+impl Piece {
+    /// The part's bytes → these rows as the device holds them: a complete tile of their own (`n` of its planes is
+    /// the number of these rows), or f32 values.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the type cannot hold (NaN, infinities).
+    pub fn unpack<'a>(&self, tensor: &Planned, part: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        let place = |e: Error| Error { place: format!("{}: {}", tensor.expected.name, e.place), ..e };
+        let inside = usize::try_from(self.offset).ok().and_then(|at| part.get(at..)?.get(..self.bytes as usize));
+        let Some(bytes) = inside else {
+            crate::fail!(Shard, &tensor.expected.name, "its part ends after {} bytes", part.len());
+        };
+        match self.form {
+            Form::Stored => Ok(Cow::Borrowed(bytes)),
+            Form::Encoded { encoding, .. } if tensor.layout == Layout::Rows => {
+                let values = quant::decode(encoding, bytes).map_err(place)?;
+                let bad = values.iter().position(|w| !w.is_finite());
+                ensure!(bad.is_none(), Tensor, &tensor.expected.name, "value {} is not finite", bad.unwrap());
+                Ok(Cow::Owned(bytemuck::cast_slice(&values).to_vec()))
+            }
+            Form::Encoded { encoding, width, head_rows } => {
+                let k = tensor.expected.shape[1];
+                let n = self.rows[1] - self.rows[0];
+                let order = head_rows.map(|size| rope_order(n, size));
+                let mut planes = vec![0; quant::stored_bytes(tensor.weight_type, n, k)? as usize];
+                if tensor.weight_type == encoding.exact() && width == u64::from(k) {
+                    quant::repack(encoding, n, k, bytes, order.as_deref(), &mut planes).map_err(place)?;
+                } else {
+                    requantize(encoding, width, order.as_deref(), tensor, n, bytes, &mut planes).map_err(place)?;
+                }
+                Ok(Cow::Owned(planes))
+            }
+        }
+    }
+}
+
+/// Through f32, a few rows at a time: another type was asked for, or rows are to be filled up with zeros.
+fn requantize(
+    encoding: Encoding,
+    width: u64,
+    order: Option<&[u32]>,
+    tensor: &Planned,
+    n: u32,
+    bytes: &[u8],
+    planes: &mut [u8],
+) -> Result<()> {
+    let k = tensor.expected.shape[1];
+    let row_bytes = encoding.row_bytes(width)? as usize;
+    let run = (RUN_VALUES / width.max(1)).clamp(1, u64::from(n)) as u32;
+    for first in (0..n).step_by(run as usize) {
+        let count = run.min(n - first);
+        let mut values = Vec::with_capacity(count as usize * k as usize);
+        for row in first..first + count {
+            let from = order.map_or(row, |order| order[row as usize]) as usize * row_bytes;
+            // `bytes` has n rows: its part was cut so, and is as long as it should be.
+            values.extend(quant::decode(encoding, &bytes[from..from + row_bytes])?);
+            values.resize((row - first + 1) as usize * k as usize, 0.0);
+        }
+        quant::quantize_rows(tensor.weight_type, n, k, first, &values, planes)?;
+    }
+    Ok(())
+}
+
+/// Source rows of our rows, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE turns.
+fn rope_order(rows: u32, size: u32) -> Vec<u32> {
+    let half = (size / 2).max(1);
+    let source = |row: u32| {
+        let (head, i) = (row / size * size, row % size);
+        head + i % half * 2 + i / half
+    };
+    (0..rows).map(source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// transformers' `permute`, backwards: `[heads, D/2, 2]` → `[heads, 2, D/2]`.
+    #[test]
+    fn interleaved_rows_are_put_apart() {
+        assert_eq!(rope_order(8, 8), [0, 2, 4, 6, 1, 3, 5, 7]);
+        assert_eq!(rope_order(8, 4), [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
+}
