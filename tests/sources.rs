@@ -3,6 +3,8 @@
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
 mod common;
+#[path = "common/gguf.rs"]
+mod pair;
 
 use checkpoint::Checkpoint;
 use common::{golden, golden_file, gpu_or_skip};
@@ -11,11 +13,14 @@ use llava_web::engine::{Engine, Loader, Options, Quiet};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::checkpoint::Checkpoint as Saved;
+use llava_web::format::convert::convert;
 use llava_web::format::source::Memory;
 use llava_web::model::Model;
 use llava_web::model::load::ModelLoader;
 use llava_web::native::{Folder, load};
 use llava_web::pass::Call;
+use llava_web::quant::Encoding;
+use pair::Pair;
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -209,4 +214,57 @@ fn a_source_that_fails_or_lies_is_refused() {
     let pair = names(&files, &["model.gguf"]);
     assert!(pair.kind == Kind::Io && pair.hint.contains("pair"), "{pair}");
     assert_eq!(names(&files, &["model-00001-of-99999.gguf"]).kind, Kind::Io);
+}
+
+/// Both files of a pair, in memory.
+fn pair(change: impl FnOnce(&mut Pair)) -> Memory {
+    let mut pair = Pair::random();
+    change(&mut pair);
+    Memory([("m.gguf".into(), pair.language.bytes()), ("mmproj.gguf".into(), pair.vision.bytes())].into())
+}
+
+fn open_pair(files: &Memory) -> Engine {
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let entry = ["mmproj.gguf".to_string(), "m.gguf".to_string()];
+    block_on(load(files, &entry, device, Some(192))).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The permuted rows, the other names and the vocabulary from metadata: in the end the same numbers.
+#[test]
+fn a_gguf_pair_is_the_same_model() {
+    let wanted = answer(&mut open(&hub()));
+    let exact = pair(|p| {
+        for (tensor, _) in p.language.tensors.iter_mut().chain(&mut p.vision.tensors) {
+            tensor.encoding = Encoding::F32;
+        }
+    });
+    assert!(answer(&mut open_pair(&exact)) == wanted);
+    // As they are usually written, the matrices are halves: the directory of the same values in f16 is the same.
+    let halves = {
+        let mut hub = Checkpoint::random(|_| ());
+        for (name, (shape, values)) in &mut hub.tensors {
+            if shape.len() > 1 && !name.contains("position_embedding") {
+                values.iter_mut().for_each(|w| *w = half::f16::from_f32(*w).to_f32());
+            }
+        }
+        let mut files = hub.into_memory();
+        files.0.remove("preprocessor_config.json");
+        files
+    };
+    assert!(answer(&mut open_pair(&pair(|_| ()))) == answer(&mut open(&halves)));
+}
+
+/// Converting keeps what the file has, to the bit, and the manifest loads to the same answer.
+#[test]
+fn a_converted_pair_is_the_same_model() {
+    let files = pair(|_| ());
+    let mut sink = checkpoint::Written::default();
+    let entry = ["m.gguf".to_string(), "mmproj.gguf".to_string()];
+    let options =
+        llava_web::format::convert::Options { shard_bytes: 50_000, ..llava_web::format::convert::Options::exact() };
+    let manifest = block_on(convert(&files, &entry, "t", &mut sink, &options, &mut |_| ())).unwrap();
+    assert!(manifest.shards.len() > 5);
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let mut converted = block_on(load(&sink.0, &["manifest.json".into()], device, Some(192))).unwrap();
+    assert!(answer(&mut converted) == answer(&mut open_pair(&files)));
 }
