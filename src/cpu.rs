@@ -1,6 +1,7 @@
 //! The CPU executor: replays a pass with the kernels' twins.
 
 use crate::pass::{Buf, Call, Pass, Words};
+use std::collections::TryReserveError;
 
 /// Buffers in main memory.
 #[derive(Debug, Default)]
@@ -10,13 +11,29 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    pub(crate) fn buffer(&mut self, words: u64) -> Result<Buf, std::collections::TryReserveError> {
-        let mut memory = Vec::new();
-        let length = usize::try_from(words).unwrap_or(usize::MAX);
-        memory.try_reserve_exact(length)?;
-        memory.resize(length, 0);
-        self.buffers.push(Words(memory));
+    pub(crate) fn buffer(&mut self, words: u64) -> Result<Buf, TryReserveError> {
+        self.buffers.push(zeroed(words)?);
         Ok(Buf { id: self.buffers.len() as u32 - 1, words })
+    }
+
+    /// Frees the memory of a buffer; returns the words it had.
+    pub(crate) fn free(&mut self, buffer: Buf) -> u64 {
+        std::mem::take(&mut self.buffers[buffer.id as usize]).0.len() as u64
+    }
+
+    /// Words of a buffer: those it has, not those that an old copy of its [`Buf`] remembers.
+    pub(crate) fn words(&self, buffer: Buf) -> u64 {
+        self.buffers[buffer.id as usize].0.len() as u64
+    }
+
+    /// Other memory behind the same buffer, with the same contents as far as they fit.
+    pub(crate) fn resize(&mut self, buffer: Buf, words: u64) -> Result<(), TryReserveError> {
+        let mut new = zeroed(words)?;
+        let old = &mut self.buffers[buffer.id as usize];
+        let kept = old.0.len().min(new.0.len());
+        new.0[..kept].copy_from_slice(&old.0[..kept]);
+        *old = new;
+        Ok(())
     }
 
     pub(crate) fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
@@ -52,4 +69,12 @@ impl Cpu {
             }
         }
     }
+}
+
+fn zeroed(words: u64) -> Result<Words, TryReserveError> {
+    let mut memory = Vec::new();
+    let length = usize::try_from(words).unwrap_or(usize::MAX);
+    memory.try_reserve_exact(length)?;
+    memory.resize(length, 0);
+    Ok(Words(memory))
 }

@@ -89,7 +89,7 @@ impl Device {
         }
     }
 
-    /// Bytes in buffers so far.
+    /// Bytes in buffers at present.
     pub fn allocated(&self) -> u64 {
         self.allocated
     }
@@ -97,15 +97,9 @@ impl Device {
     /// A zeroed buffer of `words` 32-bit words; `name` is for errors.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it could not be bound ([`MAX_BINDING`]).
+    /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it could not be bound ([`MAX_BINDING`]); [`Kind::GpuLost`].
     pub async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
-        ensure!(
-            words > 0 && words * 4 <= MAX_BINDING,
-            Tensor,
-            name,
-            "a buffer of {} bytes; one binding holds 4 to {MAX_BINDING}",
-            words.saturating_mul(4)
-        );
+        bindable(name, words)?;
         let buffer = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.buffer(name, words).await?,
             Executor::Cpu(cpu) => cpu.buffer(words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?,
@@ -113,6 +107,39 @@ impl Device {
         };
         self.allocated += words * 4;
         Ok(buffer)
+    }
+
+    /// Gives a buffer's memory back. Prepared passes that use it must not be replayed any more.
+    pub fn free(&mut self, buffer: Buf) {
+        let words = match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.free(buffer),
+            Executor::Cpu(cpu) => cpu.free(buffer),
+        };
+        self.allocated -= words * 4;
+    }
+
+    /// Makes a buffer longer or shorter. Contents stay as far as they fit, the rest is zero; it is the same buffer to
+    /// everyone who has a copy of its [`Buf`], prepared passes too. Old and new memory exist together for a moment.
+    ///
+    /// # Errors
+    /// As [`buffer`](Self::buffer), and [`Kind::Gpu`]; then the buffer is as it was.
+    pub async fn resize(&mut self, buffer: Buf, words: u64) -> Result<Buf> {
+        let name = "a buffer that changes its size";
+        bindable(name, words)?;
+        let before = match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.words(buffer),
+            Executor::Cpu(cpu) => cpu.words(buffer),
+        };
+        if words != before {
+            match &mut self.executor {
+                Executor::Gpu(gpu) => gpu.resize(buffer, words).await?,
+                Executor::Cpu(cpu) => {
+                    cpu.resize(buffer, words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?;
+                }
+            }
+            self.allocated = self.allocated - before * 4 + words * 4;
+        }
+        Ok(Buf { words, ..buffer })
     }
 
     /// Writes `bytes` at `word_offset`.
@@ -147,7 +174,7 @@ impl Device {
     /// Makes a recorded pass ready for [`replay`](Self::replay).
     ///
     /// # Errors
-    /// [`Kind::Gpu`] when the driver refuses a shader or a binding.
+    /// [`Kind::Gpu`] when the driver refuses a shader or a binding; [`Kind::GpuLost`].
     pub async fn prepare(&mut self, pass: Pass) -> Result<PassId> {
         Ok(PassId(match &mut self.executor {
             Executor::Gpu(gpu) => gpu.prepare(pass).await?,
@@ -159,7 +186,7 @@ impl Device {
     /// Runs prepared passes in order, as one submission. On a GPU it returns before they have run.
     ///
     /// # Errors
-    /// [`Kind::Gpu`] or [`Kind::OutOfMemory`] when the device has reported trouble since.
+    /// [`Kind::Gpu`], [`Kind::GpuLost`] or [`Kind::OutOfMemory`] when the device has reported trouble since.
     pub fn replay(&mut self, passes: &[PassId], call: &Call) -> Result<()> {
         let passes: Vec<usize> = passes.iter().map(|p| p.0).collect();
         match &mut self.executor {
@@ -182,7 +209,7 @@ impl Device {
     /// Waits for a reading.
     ///
     /// # Errors
-    /// [`Kind::Gpu`] when the device was lost.
+    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
     pub async fn finish_reading(&mut self, pending: Pending) -> Result<Vec<u32>> {
         match (pending.0, &mut self.executor) {
             (PendingKind::Cpu(words), _) => Ok(words),
@@ -209,11 +236,22 @@ impl Device {
     /// Waits until everything replayed so far has run.
     ///
     /// # Errors
-    /// [`Kind::Gpu`] when the device was lost.
+    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
     pub async fn settle(&mut self) -> Result<()> {
         if let Executor::Gpu(gpu) = &mut self.executor {
             gpu.settle().await?;
         }
         Ok(())
     }
+}
+
+fn bindable(name: &str, words: u64) -> Result<()> {
+    ensure!(
+        words > 0 && words <= MAX_BINDING / 4,
+        Tensor,
+        name,
+        "a buffer of {} bytes; one binding holds 4 to {MAX_BINDING}",
+        words.saturating_mul(4)
+    );
+    Ok(())
 }

@@ -30,8 +30,10 @@ pub enum Kind {
     ContextFull,
     /// No adapter, or the adapter lacks what we need.
     NoGpu,
-    /// The device was lost or reported an error of its own.
+    /// The device reported an error of its own.
     Gpu,
+    /// The device is gone, with everything on it: a new one can take its place.
+    GpuLost,
     /// An allocation failed.
     OutOfMemory,
     /// A call came at the wrong time (generate before finish, two calls at once).

@@ -9,6 +9,9 @@ use crate::pass::{Access, Buf, Call, Op, Params, Pass};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+#[cfg(test)]
+mod tests;
+
 /// Slots of the parameter buffer are this far apart: WebGPU's `minUniformBufferOffsetAlignment`.
 const SLOT: u64 = 256;
 
@@ -18,19 +21,22 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     call: wgpu::Buffer,
-    buffers: Vec<wgpu::Buffer>,
+    /// By id; none where it was freed.
+    buffers: Vec<Option<wgpu::Buffer>>,
     pipelines: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
     passes: Vec<Vec<Prepared>>,
     /// First error reported outside any scope: a lost device, a driver's complaint.
     trouble: Arc<Mutex<Option<Error>>>,
 }
 
-/// An operation ready to be replayed.
+/// An operation ready to be replayed, and what it takes to bind it anew.
 struct Prepared {
+    op: Op,
     pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+    /// The pass's buffer of parameters, and where this operation's are.
+    slots: (wgpu::Buffer, u64),
     bindings: wgpu::BindGroup,
-    grid: fn(&Params, &Call) -> [u32; 3],
-    params: Params,
 }
 
 /// A read-back under way; it settles when the GPU has reached it.
@@ -100,16 +106,22 @@ impl Gpu {
         words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// Waits for an error scope and turns what it caught into ours.
-    async fn scope(guard: wgpu::ErrorScopeGuard, kind: Kind, place: &str) -> Result<()> {
-        match guard.pop().await {
-            None => Ok(()),
-            Some(error) => Err(Error::new(kind, place, error.to_string())),
-        }
+    /// Waits for an error scope and turns what it caught into ours. A lost device catches nothing.
+    async fn scope(&self, guard: wgpu::ErrorScopeGuard, kind: Kind, place: &str) -> Result<()> {
+        let caught = guard.pop().await;
+        self.healthy().or_else(|e| if e.kind == Kind::GpuLost { Err(e) } else { Ok(()) })?;
+        caught.map_or(Ok(()), |error| Err(Error::new(kind, place, error.to_string())))
     }
 
-    /// Makes a zeroed buffer. Out of memory is caught here, not at first use.
+    /// Makes a zeroed buffer.
     pub(crate) async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
+        let buffer = self.allocate(name, words).await?;
+        self.buffers.push(Some(buffer));
+        Ok(Buf { id: self.buffers.len() as u32 - 1, words })
+    }
+
+    /// Out of memory is caught here, not at first use.
+    async fn allocate(&self, name: &str, words: u64) -> Result<wgpu::Buffer> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -119,18 +131,60 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let place = format!("GPU buffer `{name}` of {} bytes", words * 4);
-        Self::scope(validation, Kind::Gpu, &place).await?;
-        Self::scope(memory, Kind::OutOfMemory, &place).await?;
-        self.buffers.push(buffer);
-        Ok(Buf { id: self.buffers.len() as u32 - 1, words })
+        self.scope(validation, Kind::Gpu, &place).await?;
+        self.scope(memory, Kind::OutOfMemory, &place).await?;
+        Ok(buffer)
+    }
+
+    /// `panic`s when it was freed: a mistake that no input can cause.
+    fn at(&self, buffer: Buf) -> &wgpu::Buffer {
+        self.buffers[buffer.id as usize].as_ref().expect("freed buffers are not used")
+    }
+
+    /// Words of a buffer: those it has, not those that an old copy of its [`Buf`] remembers.
+    pub(crate) fn words(&self, buffer: Buf) -> u64 {
+        self.at(buffer).size() / 4
+    }
+
+    /// Frees the memory of a buffer; returns the words it had. In a browser, dropping the handle would leave that to
+    /// the garbage collector.
+    pub(crate) fn free(&mut self, buffer: Buf) -> u64 {
+        let freed = self.buffers[buffer.id as usize].take();
+        freed.map_or(0, |buffer| {
+            buffer.destroy();
+            buffer.size() / 4
+        })
+    }
+
+    /// Other memory behind the same buffer: made, filled with the old contents and bound, before the old goes.
+    pub(crate) async fn resize(&mut self, buffer: Buf, words: u64) -> Result<()> {
+        let new = self.allocate("resized", words).await?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let kept = words.min(self.words(buffer)) * 4;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(self.at(buffer), 0, &new, 0, kept);
+        self.queue.submit([encoder.finish()]);
+        let rebind = |prepared: &Prepared| {
+            let uses = prepared.op.buffers.iter().any(|b| b.id == buffer.id);
+            uses.then(|| self.bind(&prepared.op, &prepared.layout, &prepared.slots, Some((buffer, &new))))
+        };
+        let bound: Vec<_> = self.passes.iter().flatten().map(rebind).collect();
+        self.scope(scope, Kind::Gpu, "a buffer that changes its size").await?;
+        for (prepared, bindings) in self.passes.iter_mut().flatten().zip(bound) {
+            prepared.bindings = bindings.unwrap_or_else(|| prepared.bindings.clone());
+        }
+        if let Some(old) = self.buffers[buffer.id as usize].replace(new) {
+            old.destroy();
+        }
+        Ok(())
     }
 
     pub(crate) fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
-        self.queue.write_buffer(&self.buffers[buffer.id as usize], word_offset as u64 * 4, bytes);
+        self.queue.write_buffer(self.at(buffer), word_offset as u64 * 4, bytes);
     }
 
     pub(crate) fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
-        let [from, to] = [from, to].map(|b| &self.buffers[b.id as usize]);
+        let [from, to] = [from, to].map(|b| self.at(b));
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(from, 0, to, to_offset as u64 * 4, words as u64 * 4);
         self.queue.submit([encoder.finish()]);
@@ -146,18 +200,15 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut prepared = Vec::with_capacity(pass.ops.len());
-        for (index, op) in pass.ops.iter().enumerate() {
+        for (index, op) in pass.ops.into_iter().enumerate() {
             let offset = SLOT * index as u64;
             self.queue.write_buffer(&slots, offset, bytemuck::cast_slice(&op.params));
-            let (pipeline, layout) = self.pipeline(op);
-            prepared.push(Prepared {
-                bindings: self.bind(op, &layout, &slots, offset),
-                pipeline,
-                grid: op.kernel.grid,
-                params: op.params,
-            });
+            let (pipeline, layout) = self.pipeline(&op);
+            let slots = (slots.clone(), offset);
+            let bindings = self.bind(&op, &layout, &slots, None);
+            prepared.push(Prepared { op, pipeline, layout, slots, bindings });
         }
-        Self::scope(scope, Kind::Gpu, &format!("pass `{}`", pass.name)).await?;
+        self.scope(scope, Kind::Gpu, &format!("pass `{}`", pass.name)).await?;
         self.passes.push(prepared);
         Ok(self.passes.len() - 1)
     }
@@ -202,17 +253,30 @@ impl Gpu {
         (pipeline, layout)
     }
 
-    fn bind(&self, op: &Op, layout: &wgpu::BindGroupLayout, slots: &wgpu::Buffer, offset: u64) -> wgpu::BindGroup {
-        let slot =
-            wgpu::BufferBinding { buffer: slots, offset, size: wgpu::BufferSize::new(size_of::<Params>() as u64) };
+    /// `instead`: memory that is bound in place of a buffer's own.
+    fn bind(
+        &self,
+        op: &Op,
+        layout: &wgpu::BindGroupLayout,
+        (slots, offset): &(wgpu::Buffer, u64),
+        instead: Option<(Buf, &wgpu::Buffer)>,
+    ) -> wgpu::BindGroup {
+        let size = wgpu::BufferSize::new(size_of::<Params>() as u64);
+        let slot = wgpu::BufferBinding { buffer: slots, offset: *offset, size };
+        let memory = |b: &Buf| match instead {
+            Some((buffer, new)) if buffer.id == b.id => new,
+            _ => self.at(*b),
+        };
         let mut entries = vec![
             wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(slot) },
             wgpu::BindGroupEntry { binding: 1, resource: self.call.as_entire_binding() },
         ];
-        entries.extend(op.buffers.iter().zip(2..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-            binding,
-            resource: self.buffers[buffer.id as usize].as_entire_binding(),
-        }));
+        entries.extend(
+            op.buffers.iter().zip(2..).map(|(buffer, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: memory(buffer).as_entire_binding(),
+            }),
+        );
         self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(op.kernel.name),
             layout,
@@ -227,10 +291,10 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
             let mut compute = encoder.begin_compute_pass(&Default::default());
-            for op in passes.iter().flat_map(|&p| &self.passes[p]) {
-                let [x, y, z] = (op.grid)(&op.params, call);
-                compute.set_pipeline(&op.pipeline);
-                compute.set_bind_group(0, &op.bindings, &[]);
+            for prepared in passes.iter().flat_map(|&p| &self.passes[p]) {
+                let [x, y, z] = (prepared.op.kernel.grid)(&prepared.op.params, call);
+                compute.set_pipeline(&prepared.pipeline);
+                compute.set_bind_group(0, &prepared.bindings, &[]);
                 compute.dispatch_workgroups(x, y, z);
             }
         }
@@ -248,7 +312,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.buffers[buffer.id as usize], word_offset as u64 * 4, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(self.at(buffer), word_offset as u64 * 4, &staging, 0, size);
         let submission = self.queue.submit([encoder.finish()]);
         let (tell, done) = futures_channel::oneshot::channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
@@ -260,14 +324,13 @@ impl Gpu {
 
     /// Waits for a reading.
     pub(crate) async fn finish_reading(&mut self, reading: Reading) -> Result<Vec<u32>> {
-        let lost = |e: String| Error::new(Kind::Gpu, "read back", e).hint("reload the page to get a new device");
         // In a browser `poll` does nothing and the event loop drives the callback.
         let wait = wgpu::PollType::Wait { submission_index: Some(reading.submission), timeout: None };
-        self.device.poll(wait).map_err(|e| lost(e.to_string()))?;
-        let mapped = reading.done.await.map_err(|e| lost(e.to_string()))?;
+        self.device.poll(wait).map_err(|e| self.blame(e))?;
+        let mapped = reading.done.await.map_err(|e| self.blame(e))?;
         self.healthy()?;
-        mapped.map_err(|e| lost(e.to_string()))?;
-        let view = reading.staging.slice(..).get_mapped_range().map_err(|e| lost(e.to_string()))?;
+        mapped.map_err(|e| self.blame(e))?;
+        let view = reading.staging.slice(..).get_mapped_range().map_err(|e| self.blame(e))?;
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 
@@ -278,40 +341,59 @@ impl Gpu {
             // The receiver is gone only when nobody waits any more.
             let _ = tell.send(());
         });
-        let lost = |e: String| Error::new(Kind::Gpu, "GPU", e).hint("reload the page to get a new device");
         // In a browser `poll` does nothing and the event loop drives the callback.
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| lost(e.to_string()))?;
-        done.await.map_err(|e| lost(e.to_string()))?;
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| self.blame(e))?;
+        done.await.map_err(|e| self.blame(e))?;
         self.healthy()
     }
 
-    /// The first error that was reported outside any scope, if there was one.
+    /// The first error that was reported outside any scope, or the loss of the device.
     fn healthy(&self) -> Result<()> {
+        // Natively a loss is told to who polls; whether anything was waited for does not matter here.
+        let _ = self.device.poll(wgpu::PollType::Poll);
         match self.trouble.lock().map(|t| t.clone()) {
             Ok(None) => Ok(()),
             Ok(Some(error)) => Err(error),
             Err(_) => Err(Error::new(Kind::Gpu, "device", "the error handler panicked")),
         }
     }
+    /// Why waiting failed: what the device has reported, or else that it is gone: only then do our waits, which
+    /// are valid, fail. (A browser may say so a moment before it calls back.)
+    fn blame(&self, error: impl std::fmt::Display) -> Error {
+        self.healthy().err().unwrap_or_else(|| lost(&error.to_string()))
+    }
 }
 
-/// Remembers the first error that the device reports on its own.
+impl Drop for Gpu {
+    /// Gives all memory back now. In a browser, dropping handles would leave it to the garbage collector.
+    fn drop(&mut self) {
+        self.device.destroy();
+    }
+}
+
+fn lost(why: &str) -> Error {
+    let colon = if why.is_empty() { "" } else { ": " };
+    let message = format!("the GPU device was lost{colon}{why}");
+    Error::new(Kind::GpuLost, "GPU", message).hint("a new device has to be opened and the model loaded again")
+}
+
+/// Remembers the first error that the device reports on its own, or that it was lost.
 fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Error>>>) {
-    let note = |slot: &Arc<Mutex<Option<Error>>>, error: Error| {
-        if let Ok(mut slot) = slot.lock() {
-            slot.get_or_insert(error);
-        }
-    };
     let slot = trouble.clone();
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let kind = if matches!(error, wgpu::Error::OutOfMemory { .. }) { Kind::OutOfMemory } else { Kind::Gpu };
-        note(&slot, Error::new(kind, "GPU", error.to_string()));
+        if let Ok(mut slot) = slot.lock() {
+            slot.get_or_insert(Error::new(kind, "GPU", error.to_string()));
+        }
     }));
     let slot = trouble.clone();
-    device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            let message = format!("the GPU device was lost: {message}");
-            note(&slot, Error::new(Kind::Gpu, "GPU", message).hint("reload the page to get a new device"));
+    // Also when it was destroyed: we do that only when nobody looks any more.
+    device.set_device_lost_callback(move |_, message| {
+        if let Ok(mut slot) = slot.lock() {
+            // Complaints may precede the loss that they come from; running out of memory is worth knowing.
+            if !slot.as_ref().is_some_and(|e| e.kind == Kind::OutOfMemory) {
+                *slot = Some(lost(&message));
+            }
         }
     });
 }

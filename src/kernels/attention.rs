@@ -3,7 +3,7 @@
 //! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Head `h` of
 //! the queries reads head `h' = h / (N / N_kv)` of keys and values (grouped-query attention).
 
-use super::{Rows, attention_step, rows};
+use super::{Kv, Rows, attention_step, cache, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
 /// An invocation per (row, head) keeps the running maximum, sum and output of its softmax.
@@ -40,7 +40,9 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let d = op.constant("HEAD_SIZE") as usize;
     let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
     let t_rows = rows(op.params[P_ROWS], call) as usize;
-    let (q, k, v) = (q.f32(), k.f32(), v.f32());
+    let reach = if op.params[P_CAUSAL] == 1 { call.pos as usize + t_rows } else { t_rows };
+    let [k, v] = [k, v].map(|words| cache::read(op.constant("CACHE_F16"), words, reach * kv_heads * d));
+    let q = q.f32();
     for t in 0..t_rows {
         let seen = if op.params[P_CAUSAL] == 1 { call.pos as usize + t + 1 } else { t_rows };
         for h in 0..heads {
@@ -63,42 +65,52 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// Appends attention of `q [T, N, D]` over `k, v [S, N_kv, D]` into `out [T, N, D]`.
+/// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`.
 ///
 /// One causal row (a decoding step) takes [`attention_step`], which spreads a
 /// head over a workgroup.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
-pub fn attention(pass: &mut Pass, m: Rows, q: Buf, k: Buf, v: Buf, out: Buf, h: Heads) {
+pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
     assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4) && h.size <= 256, "attention: heads");
     let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
     assert!(q.words.min(out.words) >= u64::from(fixed * h.heads * h.size), "attention: q, out");
-    assert!(k.words.min(v.words) >= u64::from(h.kv_heads * h.size), "attention: k, v");
+    let row = kv.stored.words(u64::from(h.kv_heads * h.size));
+    assert!(kv.k.words.min(kv.v.words) >= row, "attention: k, v");
     let mut params: Params = [0; 8];
     params[P_ROWS] = m.word();
     params[P_HEADS] = h.heads;
     params[P_KV_HEADS] = h.kv_heads;
     params[P_CAUSAL] = u32::from(h.causal);
     let kernel = if m == Rows::Fixed(1) && h.causal { &attention_step::ATTENTION_STEP } else { &ATTENTION };
-    pass.push(Op { kernel, consts: vec![("HEAD_SIZE", h.size)], params, buffers: vec![q, k, v, out] });
+    let consts = vec![("HEAD_SIZE", h.size), ("CACHE_F16", kv.stored.code())];
+    pass.push(Op { kernel, consts, params, buffers: vec![q, kv.k, kv.v, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::CacheType;
     use crate::kernels::harness::Case;
 
     fn check(t: u32, pos: u32, heads: u32, kv_heads: u32, size: u32, causal: bool) {
-        let mut case = Case::new(format!("attention {t} rows at {pos}, {heads}/{kv_heads}x{size} causal {causal}"));
+        check_stored(CacheType::F32, t, pos, Heads { heads, kv_heads, size, causal });
+        if causal {
+            check_stored(CacheType::F16, t, pos, Heads { heads, kv_heads, size, causal });
+        }
+    }
+
+    fn check_stored(stored: CacheType, t: u32, pos: u32, h: Heads) {
+        let Heads { heads, kv_heads, size, .. } = h;
+        let mut case = Case::new(format!("attention {t} rows at {pos}, {h:?} in {stored}"));
         case.call = Call::new(t, pos);
         let s = pos + t;
         let q = case.random(u64::from(t * heads * size), 2.0);
-        let (k, v) =
-            (case.random(u64::from(s * kv_heads * size), 2.0), case.random(u64::from(s * kv_heads * size), 1.0));
+        let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from(s * kv_heads * size), scale));
         let out = case.output(u64::from(t * heads * size), None);
-        attention(&mut case.pass, Rows::Fixed(t), q, k, v, out, Heads { heads, kv_heads, size, causal });
-        // f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
+        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
+        // Both read the same halves. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
         case.check(1e-11, 2e-5);
     }
 

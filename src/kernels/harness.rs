@@ -5,7 +5,7 @@
 
 use crate::device::{BackendChoice, Device};
 use crate::error::Kind;
-use crate::kernels::Weight;
+use crate::kernels::{CacheType, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::{Encoding, WeightType, plane_bytes, quantize, repack, stored_bytes};
 use pollster::block_on;
@@ -19,7 +19,7 @@ const UNWRITTEN: u32 = 0x7fc0_beef;
 
 /// Whether there is a GPU. Without one a comparison is skipped, visibly, unless somebody insists (`CI` or
 /// `LLAVA_REQUIRE_GPU`).
-fn gpu_or_skip() -> bool {
+pub(crate) fn gpu_or_skip() -> bool {
     match block_on(Device::open(BackendChoice::Gpu)) {
         Ok(_) => true,
         Err(e)
@@ -40,7 +40,8 @@ pub struct Case {
     /// What varies per replay.
     pub call: Call,
     contents: Vec<Vec<u32>>,
-    outputs: Vec<(usize, u64)>,
+    /// Buffer, words that are compared, and what they hold.
+    outputs: Vec<(usize, u64, CacheType)>,
     state: u64,
 }
 
@@ -115,8 +116,31 @@ impl Case {
         };
         words.extend([GUARD_WORD; GUARD as usize]);
         let buffer = self.add(words);
-        self.outputs.push((buffer.id as usize, n));
+        self.outputs.push((buffer.id as usize, n, CacheType::F32));
         buffer
+    }
+
+    /// Random keys or values.
+    pub fn cache(&mut self, stored: CacheType, n: u64, scale: f32) -> Buf {
+        let floats = self.floats(n, scale);
+        let mut words = match stored {
+            CacheType::F32 => bytemuck::cast_vec(floats),
+            CacheType::F16 => {
+                let half = |pair: &[f32], i: usize| u32::from(half::f16::from_f32(pair[i]).to_bits());
+                floats.chunks_exact(2).map(|pair| half(pair, 0) | half(pair, 1) << 16).collect()
+            }
+        };
+        words.resize(stored.words(n) as usize, 0);
+        self.add(words)
+    }
+
+    /// [`cache`](Self::cache) that the kernel writes parts of.
+    pub fn cache_output(&mut self, stored: CacheType, n: u64, scale: f32) -> Buf {
+        let buffer = self.cache(stored, n, scale);
+        let words = &mut self.contents[buffer.id as usize];
+        words.extend([GUARD_WORD; GUARD as usize]);
+        self.outputs.push((buffer.id as usize, buffer.words, stored));
+        Buf { words: buffer.words + GUARD, ..buffer }
     }
 
     /// The outputs after running on `choice`.
@@ -130,12 +154,18 @@ impl Case {
             let pass = device.prepare(self.pass.clone()).await.unwrap();
             device.replay(&[pass], &self.call).unwrap();
             let mut outputs = Vec::new();
-            for (id, n) in &self.outputs {
+            for (id, n, stored) in &self.outputs {
                 let buffer = Buf { id: *id as u32, words: *n + GUARD };
                 let words = device.read_back(buffer, 0, buffer.words as usize).await.unwrap();
                 let (output, guard) = words.split_at(*n as usize);
                 assert!(guard.iter().all(|w| *w == GUARD_WORD), "{}: wrote past output {id} ({choice:?})", self.name);
-                outputs.push(output.to_vec());
+                outputs.push(match stored {
+                    CacheType::F32 => output.to_vec(),
+                    CacheType::F16 => {
+                        let halves: &[half::f16] = bytemuck::cast_slice(output);
+                        halves.iter().map(|h| h.to_f32().to_bits()).collect()
+                    }
+                });
             }
             outputs
         })

@@ -7,9 +7,10 @@
 pub mod activation;
 pub mod attention;
 pub mod attention_step;
+mod cache;
 pub mod embed_rows;
 #[cfg(test)]
-mod harness;
+pub(crate) mod harness;
 pub mod layer_norm;
 pub mod matmul;
 pub mod patches;
@@ -20,6 +21,7 @@ pub mod select_rows;
 pub mod vision_embed;
 mod weight;
 
+pub use cache::{CacheType, Kv};
 pub use weight::Weight;
 
 use crate::pass::Call;

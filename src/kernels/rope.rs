@@ -2,24 +2,26 @@
 //!
 //! `(a, b) ← (a cos − b sin, b cos + a sin)` for element `i` and `i + D/2` of every head of `q` and `k` (the
 //! rotate-half form of Hugging Face), angle `(pos + t) · θ^(−2i/D)`; then `k` and `v` go to row `pos + t` of the
-//! cache. Source: arXiv 2104.09864. Sines come from a table: WGSL promises `sin` only to 2⁻¹¹.
+//! cache, as f32 or f16. Source: arXiv 2104.09864. Sines come from a table: WGSL promises `sin` only to 2⁻¹¹.
 
-use super::{Rows, rows};
+use super::cache::put;
+use super::{Kv, Rows, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 
-/// An invocation per pair of elements: `q` in place, `k` and `v` into the cache.
+/// An invocation per two neighbouring pairs of elements: `q` in place, `k` and `v` into the cache.
 pub static ROPE: Kernel = Kernel {
     name: "rope",
     wgsl: include_str!("rope.wgsl"),
     access: &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [((p[1] + 2 * p[2]) * p[3] / 2).div_ceil(64), rows(p[0], call), 1],
+    grid: |p, call| [((p[1] + 2 * p[2]) * p[3] / 4).div_ceil(64), rows(p[0], call), 1],
     reference,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, table, k_cache, v_cache] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, kv_heads, d] = [1, 2, 3].map(|i| op.params[i] as usize);
+    let stored = op.constant("CACHE_F16");
     for t in 0..rows(op.params[0], call) as usize {
         let position = call.pos as usize + t;
         let table = &table.f32()[position * d..][..d];
@@ -35,11 +37,15 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
         }
         for h in 0..kv_heads {
             let (from, to) = ((t * kv_heads + h) * d, (position * kv_heads + h) * d);
-            let key = &k.f32()[from..][..d];
+            let (key, value) = (&k.f32()[from..][..d], &v.f32()[from..][..d]);
             for i in 0..d / 2 {
-                [k_cache.f32_mut()[to + i], k_cache.f32_mut()[to + i + d / 2]] = rotate(key, i);
+                let [a, b] = rotate(key, i);
+                put(stored, k_cache, to + i, a);
+                put(stored, k_cache, to + i + d / 2, b);
             }
-            v_cache.f32_mut()[to..][..d].copy_from_slice(&v.f32()[from..][..d]);
+            for (i, value) in value.iter().enumerate() {
+                put(stored, v_cache, to + i, *value);
+            }
         }
     }
 }
@@ -64,40 +70,49 @@ pub struct Rotation {
     pub v: Buf,
     /// [`table`].
     pub table: Buf,
-    /// `[S, N_kv, D]`.
-    pub k_cache: Buf,
-    /// `[S, N_kv, D]`.
-    pub v_cache: Buf,
+    /// Where the rotated `k` and `v` go.
+    pub cache: Kv,
 }
 
 /// Appends the rotation of `q` and `k` and the append of `k` and `v` to the cache.
 pub fn rope(pass: &mut Pass, m: Rows, r: Rotation, heads: u32, kv_heads: u32, head_size: u32) {
-    assert!(head_size.is_multiple_of(2) && r.table.words >= u64::from(head_size), "rope");
+    assert!(head_size.is_multiple_of(4) && r.table.words >= u64::from(head_size), "rope");
     let params = [m.word(), heads, kv_heads, head_size, 0, 0, 0, 0];
-    let buffers = vec![r.q, r.k, r.v, r.table, r.k_cache, r.v_cache];
-    pass.push(Op { kernel: &ROPE, consts: vec![], params, buffers });
+    let buffers = vec![r.q, r.k, r.v, r.table, r.cache.k, r.cache.v];
+    pass.push(Op { kernel: &ROPE, consts: vec![("CACHE_F16", r.cache.stored.code())], params, buffers });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::CacheType;
     use crate::kernels::harness::Case;
 
     #[test]
     fn shader_equals_twin() {
+        for stored in [CacheType::F32, CacheType::F16] {
+            check(stored);
+        }
+    }
+
+    fn check(stored: CacheType) {
         for (t, pos, heads, kv_heads, d) in [(1, 0, 2, 2, 4), (1, 17, 4, 2, 32), (9, 5, 4, 1, 12), (3, 100, 2, 2, 128)]
         {
-            let mut case = Case::new(format!("rope {t} rows at {pos}, {heads}/{kv_heads}x{d}"));
+            let mut case = Case::new(format!("rope {t} rows at {pos}, {heads}/{kv_heads}x{d}, {stored}"));
             case.call = Call::new(t, pos);
             let words = |rows: u32, heads: u32| u64::from(rows * heads * d);
             let q = case.output(words(t, heads), Some(1.0));
             let (k, v) = (case.random(words(t, kv_heads), 1.0), case.random(words(t, kv_heads), 1.0));
             let table = case.floats_of(&table(pos + t, d, 10000.0));
             // The cache before `pos` keeps what it holds: it is compared too.
-            let k_cache = case.output(words(pos + t, kv_heads), Some(1.0));
-            let v_cache = case.output(words(pos + t, kv_heads), Some(1.0));
-            rope(&mut case.pass, Rows::Fixed(t), Rotation { q, k, v, table, k_cache, v_cache }, heads, kv_heads, d);
-            case.check(1e-13, 1e-6);
+            let [k_cache, v_cache] = [(); 2].map(|()| case.cache_output(stored, words(pos + t, kv_heads), 1.0));
+            let cache = Kv { k: k_cache, v: v_cache, stored };
+            rope(&mut case.pass, Rows::Fixed(t), Rotation { q, k, v, table, cache }, heads, kv_heads, d);
+            match stored {
+                CacheType::F32 => case.check(1e-13, 1e-6),
+                // WGSL lets a conversion to f16 round either way: a step of 2⁻¹⁰.
+                CacheType::F16 => case.check(1e-7, 1e-3),
+            }
         }
     }
 

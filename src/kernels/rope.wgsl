@@ -1,46 +1,76 @@
 // (a, b) ← (a cos − b sin, b cos + a sin) for elements i, i + D/2 of each head of q and k; then k, v → cache row pos + t
-// Shapes: q [T, heads, D]; k, v [T, kv_heads, D]; table [positions, D/2] of (cos, sin); caches [S, kv_heads, D].
-// Grid: (pairs / 64, T), pairs = (heads + 2 kv_heads) D/2: first those of q, then of k, then of v.
-// Bytes moved: q twice, k and v twice.   Twin: rope::reference.   Source: arXiv 2104.09864
+// Shapes: q [T, heads, D]; k, v [T, kv_heads, D]; table [positions, D/2] of (cos, sin); caches [S, kv_heads, D] in f32,
+//   or in f16, two in a word.
+// Grid: (pairs / 2 / 64, T), pairs = (heads + 2 kv_heads) D/2: first those of q, then of k, then of v; an invocation has
+//   two neighbouring ones, which in f16 share their words.
+// Bytes moved: q twice, k and v twice.   Limits: D a multiple of 4.
+// Twin: rope::reference.   Source: arXiv 2104.09864
+const CACHE_F16: u32 = 1u;
+
 struct Params { rows: u32, heads: u32, kv_heads: u32, size: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
 struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> call: Call;
-@group(0) @binding(2) var<storage, read_write> q: array<f32>;
-@group(0) @binding(3) var<storage, read> k: array<f32>;
-@group(0) @binding(4) var<storage, read> v: array<f32>;
-@group(0) @binding(5) var<storage, read> table: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> k_cache: array<f32>;
-@group(0) @binding(7) var<storage, read_write> v_cache: array<f32>;
+@group(0) @binding(2) var<storage, read_write> q: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> k: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> v: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> table: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
+@group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
 
-fn rotate(a: f32, b: f32, turn: vec2<f32>) -> vec2<f32> {
-    return vec2<f32>(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
+// Elements a, b of two pairs; turn = (cos, sin, cos, sin).
+fn rotate(a: vec2<f32>, b: vec2<f32>, turn: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(a * turn.xz - b * turn.yw, b * turn.xz + a * turn.yw);
+}
+
+// What f16 cannot hold would be indeterminate.
+fn packed(y: vec2<f32>) -> u32 {
+    return pack2x16float(clamp(y, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
+}
+
+// Stores two elements; `to` counts pairs of elements.
+fn put_key(to: u32, y: vec2<f32>) {
+    if (CACHE_F16 == 1u) {
+        k_cache[to] = packed(y);
+    } else {
+        k_cache[2u * to] = bitcast<u32>(y.x);
+        k_cache[2u * to + 1u] = bitcast<u32>(y.y);
+    }
+}
+
+fn put_value(to: u32, y: vec2<f32>) {
+    if (CACHE_F16 == 1u) {
+        v_cache[to] = packed(y);
+    } else {
+        v_cache[2u * to] = bitcast<u32>(y.x);
+        v_cache[2u * to + 1u] = bitcast<u32>(y.y);
+    }
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let t = id.y;
-    let half = params.size / 2u;
+    let half = params.size / 4u; // of a head, in pairs of elements
     let head = id.x / half; // q heads, then k heads, then v heads
     let i = id.x % half;
     let turn = table[(call.pos + t) * half + i];
     if (head < params.heads) {
-        let at = (t * params.heads + head) * params.size + i;
+        let at = (t * params.heads + head) * 2u * half + i;
         let y = rotate(q[at], q[at + half], turn);
-        q[at] = y.x;
-        q[at + half] = y.y;
+        q[at] = y.xy;
+        q[at + half] = y.zw;
     } else if (head < params.heads + params.kv_heads) {
         let h = head - params.heads;
-        let at = (t * params.kv_heads + h) * params.size + i;
-        let to = ((call.pos + t) * params.kv_heads + h) * params.size + i;
+        let at = (t * params.kv_heads + h) * 2u * half + i;
+        let to = ((call.pos + t) * params.kv_heads + h) * 2u * half + i;
         let y = rotate(k[at], k[at + half], turn);
-        k_cache[to] = y.x;
-        k_cache[to + half] = y.y;
+        put_key(to, y.xy);
+        put_key(to + half, y.zw);
     } else if (head < params.heads + 2u * params.kv_heads) {
         let h = head - params.heads - params.kv_heads;
-        let at = (t * params.kv_heads + h) * params.size + i;
-        let to = ((call.pos + t) * params.kv_heads + h) * params.size + i;
-        v_cache[to] = v[at];
-        v_cache[to + half] = v[at + half];
+        let at = (t * params.kv_heads + h) * 2u * half + i;
+        let to = ((call.pos + t) * params.kv_heads + h) * 2u * half + i;
+        put_value(to, v[at]);
+        put_value(to + half, v[at + half]);
     }
 }

@@ -1,12 +1,11 @@
 //! Self-attention with its four projections, as the tower and the decoder share it.
 
-use super::kv_cache::KvLayer;
 use super::linear::Linear;
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::Rows;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::rope::{Rotation, rope};
+use crate::kernels::{CacheType, Kv, Rows};
 use crate::pass::{Buf, Pass};
 
 /// `q`, `k`, `v` and output projections.
@@ -55,7 +54,8 @@ impl Attention {
     /// Appends `hidden += o_proj(attention(x))`, every row seeing every row (CLIP).
     pub fn record_bidirectional(&self, pass: &mut Pass, m: Rows, x: Buf, hidden: Buf, b: &AttentionBuffers, h: Heads) {
         self.record_qkv(pass, m, x, b);
-        attention(pass, m, b.q, b.k, b.v, b.mixed, h);
+        let kv = Kv { k: b.k, v: b.v, stored: CacheType::F32 };
+        attention(pass, m, b.q, kv, b.mixed, h);
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
     }
 
@@ -70,12 +70,12 @@ impl Attention {
         b: &AttentionBuffers,
         h: Heads,
         table: Buf,
-        cache: KvLayer,
+        cache: Kv,
     ) {
         self.record_qkv(pass, m, x, b);
-        let rotation = Rotation { q: b.q, k: b.k, v: b.v, table, k_cache: cache.k, v_cache: cache.v };
+        let rotation = Rotation { q: b.q, k: b.k, v: b.v, table, cache };
         rope(pass, m, rotation, h.heads, h.kv_heads, h.size);
-        attention(pass, m, b.q, cache.k, cache.v, b.mixed, h);
+        attention(pass, m, b.q, cache, b.mixed, h);
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
     }
 }

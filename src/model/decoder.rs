@@ -5,7 +5,7 @@
 
 use super::PREFILL_ROWS;
 use super::attention::{Attention, AttentionBuffers};
-use super::kv_cache::KvCache;
+use super::kv_cache::{CacheType, KvCache};
 use super::linear::Linear;
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
@@ -64,33 +64,39 @@ pub struct DecoderBuffers {
     head_row: Buf,
     head_normed: Buf,
     rope_table: Buf,
-    cache: KvCache,
+    /// Keys and values: as many rows as were needed so far, at most the context.
+    pub cache: KvCache,
 }
 
 impl DecoderBuffers {
-    /// Allocates them for a context of `context` rows.
-    pub async fn new(device: &mut Device, config: &Config, context: u32) -> Result<Self> {
+    /// Allocates them for a context of at most `context` rows, of which the cache has room for `rows` at first
+    /// ([`KvCache::grow`]).
+    ///
+    /// # Errors
+    /// What [`Device::buffer`] reports.
+    pub async fn new(device: &mut Device, config: &Config, context: u32, rows: u32, stored: CacheType) -> Result<Self> {
+        let cache = KvCache::new(device, &config.text, rows.min(context), stored).await?;
         let t = &config.text;
-        let rows = u64::from(PREFILL_ROWS);
+        let chunk = u64::from(PREFILL_ROWS);
         let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
         let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
         // As many pictures as the context could hold, at least one.
         let image_rows = u64::from((context / config.image_rows()).max(1) * config.image_rows());
         let table = rope::table(context, t.head_dim, t.rope_theta);
         let buffers = Self {
-            ids: device.buffer("ids", rows).await?,
+            ids: device.buffer("ids", chunk).await?,
             image_embeds: device.buffer("image embeds of the conversation", image_rows * h).await?,
             logits: device.buffer("logits", v).await?,
             history: device.buffer("history", u64::from(context)).await?,
-            hidden: device.buffer("hidden", rows * h).await?,
-            normed: device.buffer("normed", rows * h).await?,
-            attention: AttentionBuffers::new(device, rows, heads * d, kv_heads * d).await?,
-            gate: device.buffer("gate", rows * f).await?,
-            up: device.buffer("up", rows * f).await?,
+            hidden: device.buffer("hidden", chunk * h).await?,
+            normed: device.buffer("normed", chunk * h).await?,
+            attention: AttentionBuffers::new(device, chunk, heads * d, kv_heads * d).await?,
+            gate: device.buffer("gate", chunk * f).await?,
+            up: device.buffer("up", chunk * f).await?,
             head_row: device.buffer("head row", h).await?,
             head_normed: device.buffer("head normed", h).await?,
             rope_table: device.buffer("rope table", table.len() as u64).await?,
-            cache: KvCache::new(device, t, context).await?,
+            cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
         Ok(buffers)

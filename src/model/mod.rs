@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::pass::{Buf, Call, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
+use kv_cache::CacheType;
 use vision_tower::{VisionBuffers, VisionTower};
 
 /// Rows that one prefill pass takes: a longer prompt goes through in chunks.
@@ -51,7 +52,7 @@ impl Model {
     /// driver refuses a kernel.
     pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(&mut device, &config).await?;
-        let decoder = DecoderBuffers::new(&mut device, &config, context).await?;
+        let decoder = DecoderBuffers::new(&mut device, &config, context, context, CacheType::F32).await?;
         let mut encode = Pass::new("encode");
         parts.vision_tower.record(&mut encode, &config, &vision);
         parts.connector.record(&mut encode, &config, &vision);
