@@ -106,6 +106,7 @@ export class Loading extends Activity {
     } catch (thrown) {
       const { kind } = Failure.from(thrown, "load");
       if (kind === "cancelled" && this.phase === "loading") {
+        this.storage = await this.link.call("storage", null);
         this.offer = offer ?? { probe: null, probing: false, room: null };
         return this.begin("waiting");
       }

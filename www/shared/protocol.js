@@ -152,6 +152,7 @@
  * @property {[{ model: ModelRef, backend: BackendChoice }, Opened]} open
  * @property {[null, Probe]} probe
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
+ * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
  * @property {[null, null]} cancel

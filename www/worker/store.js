@@ -113,11 +113,12 @@ export class Shelf {
     try {
       const bytes = await this.folder.read(name);
       if (bytes && name.endsWith(await sha256(bytes))) return bytes;
+      await this.drop(range);
     } catch (thrown) {
-      // A disk that cannot be read is no worse than one that reads wrongly: the part is fetched again.
+      // It may be whole and only unreadable now: it stays, and is fetched again for this time.
       console.warn(`Kept part ${name}:`, thrown);
+      this.#names.delete(range);
     }
-    await this.drop(range);
     return null;
   }
 

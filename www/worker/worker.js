@@ -36,6 +36,8 @@ answerCalls(scope, {
 
   probe: () => loader.probe(),
 
+  storage: () => loader.storage(),
+
   async load({ keep, context }, emit) {
     await loader.load(keep, context, emit);
     return { report: await report(), storage: await loader.storage() };

@@ -37,8 +37,12 @@ export class Llava {
     const bytes = await size(file);
     if (bytes === null) throw { kind: "manifest", place: file, message: "there is none", hint: "" };
     // A stand-in for GGUF: a line of JSON at the beginning, whose length is read first.
-    const head = file.endsWith(".gguf") ? await read(file, 0, HEADER) : await read(file, 0, bytes);
-    const plan = JSON.parse(new TextDecoder().decode(head).replace(/\0+$/, ""));
+    let text = "";
+    for (let length = file.endsWith(".gguf") ? HEADER : bytes; ; length += HEADER) {
+      text = new TextDecoder().decode(await read(file, 0, length)).split("\0")[0] ?? "";
+      if (length >= bytes || text.endsWith("}")) break;
+    }
+    const plan = JSON.parse(text);
     for (const name of plan.also ?? []) await read(name, 0, Math.min(HEADER, (await size(name)) ?? 0));
     if (plan.absent && (await size(plan.absent)) !== null) throw { kind: "manifest", place: plan.absent, message: "is there", hint: "" };
     this.#plan = plan;

@@ -1,0 +1,345 @@
+// Loading, against a host that fails on purpose: whatever is interrupted, the model ends up loaded and
+// verified or the page says clearly why not, and no byte that was safely stored is fetched again.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { FaultyHost, fakeModel, random } from "./faulty-host.mjs";
+import { fakeRoot, launch, open, serve } from "./harness.mjs";
+
+/** @typedef {import("./harness.mjs").Visit} Visit */
+/** @typedef {import("playwright-core").BrowserContext} BrowserContext */
+
+const NAME = "model.gguf";
+const MODEL = fakeModel();
+/** The page asks nobody else, and a service worker's requests are not the page's. */
+const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
+
+/** @type {import("playwright-core").Browser} */ let browser;
+/** @type {Awaited<ReturnType<typeof serve>>} */ let server;
+/** @type {Awaited<ReturnType<typeof fakeRoot>>} */ let served;
+/** @type {FaultyHost} */ let host;
+
+before(async () => {
+  host = await new FaultyHost().listen();
+  served = await fakeRoot();
+  server = await serve(served.root, ["--model-host", host.origin]);
+  browser = await launch({ gpu: false });
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  await served?.remove();
+  await host?.close();
+});
+
+/** A host in good health with this model, and the page's address for it. */
+function healthy({ file } = MODEL) {
+  Object.assign(host, { ranges: true, cors: true, pace: 0, etag: '"one"', fault: () => null, sent: 0 });
+  host.asked.length = 0;
+  host.files = new Map([[NAME, file]]);
+  return `${server.url}?model=${host.origin}/${NAME}`;
+}
+
+/** A page of the same origin that only looks into the storage. @param {BrowserContext} context */
+async function inspector(context) {
+  const page = await context.newPage();
+  await page.goto(`${server.url}worker/retry.js`);
+  /** Names in the folders of all models, without the temporary ones. */
+  const names = () =>
+    page.evaluate(async () => {
+      const names = [];
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models").catch(() => null);
+      for await (const folder of root?.values() ?? []) {
+        for await (const name of /** @type {FileSystemDirectoryHandle} */ (folder).keys()) names.push(name);
+      }
+      return names;
+    });
+  return {
+    page,
+    names,
+    /** Ranges that are whole in the store, hashes and all. */
+    stored: () =>
+      page.evaluate(async () => {
+        const ranges = [];
+        const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models", { create: true });
+        for await (const folder of root.values()) {
+          for await (const [name, handle] of /** @type {FileSystemDirectoryHandle} */ (folder).entries()) {
+            const [, offset, bytes, hash] = name.split("-");
+            if (!hash || name.startsWith("tmp-")) continue;
+            const content = await (await /** @type {FileSystemFileHandle} */ (handle).getFile()).arrayBuffer();
+            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+            const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+            if (hex === hash && content.byteLength === Number(bytes)) ranges.push({ first: Number(offset), end: Number(offset) + Number(bytes) });
+          }
+        }
+        return ranges;
+      }),
+    /** Changes a byte of, or removes, the kept parts that begin at these offsets. @param {number[]} offsets @param {"flip" | "remove"} how */
+    harm: (offsets, how) =>
+      page.evaluate(
+        async ({ offsets, how }) => {
+          const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models", { create: true });
+          for await (const folder of root.values()) {
+            const directory = /** @type {FileSystemDirectoryHandle} */ (folder);
+            for await (const [name, handle] of directory.entries()) {
+              if (!offsets.includes(Number(name.split("-")[1]))) continue;
+              if (how === "remove") await directory.removeEntry(name);
+              else {
+                const file = /** @type {FileSystemFileHandle} */ (handle);
+                const old = new Uint8Array(await (await file.getFile()).arrayBuffer());
+                old[old.length >> 1] = (old[old.length >> 1] ?? 0) ^ 1;
+                const stream = await file.createWritable();
+                await stream.write(old);
+                await stream.close();
+              }
+            }
+          }
+        },
+        { offsets, how },
+      ),
+  };
+}
+
+/** @param {{ first: number, end: number }[]} kept @param {{ first: number, end: number }[]} asked */
+function overlaps(kept, asked) {
+  // A single byte asks for the size of the file.
+  return asked.filter((a) => a.end - a.first > 1 && kept.some((k) => a.first < k.end && k.first < a.end));
+}
+
+/** A fresh visit in a context that may hold things from before. @param {BrowserContext} context @param {string} url */
+async function visit(context, url) {
+  const page = await context.newPage();
+  await page.goto(url);
+  return page;
+}
+
+/** @param {import("playwright-core").Page} page @returns {Promise<string>} state */
+async function ends(page) {
+  await page.locator("[data-testid=status]:is([data-state=ready],[data-state=error])").waitFor();
+  return (await page.getByTestId("status").getAttribute("data-state")) ?? "";
+}
+
+/** @param {import("playwright-core").Page} page */
+const words = (page) => page.getByTestId("error").innerText();
+
+describe("loading from a host", () => {
+  test("parts come by ranges, are kept, and the second visit needs no network", async () => {
+    const url = healthy();
+    const context = await browser.newContext();
+    const page = await visit(context, url);
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.equal(host.asked.filter((asked) => asked.whole).length, 0, "only ranges were asked for");
+    assert(host.sent < MODEL.file.length * 1.1, `${host.sent} bytes were sent for ${MODEL.file.length}`);
+    await page.locator("#machine", { hasText: "everything is kept" }).waitFor({ state: "attached" });
+    await context.setOffline(true);
+    await page.reload();
+    assert.equal(await ends(page), "ready", await words(page));
+    await context.close();
+  });
+
+  test("a tab that dies leaves what it has stored, and nothing else", async () => {
+    const url = healthy();
+    host.pace = 10;
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    const first = await visit(context, url);
+    await host.afterSending(MODEL.file.length / 2);
+    const session = await context.newCDPSession(first);
+    session.send("Page.crash").catch(() => {});
+    await first.waitForEvent("crash");
+    host.pace = 0;
+    const kept = await look.stored();
+    assert(kept.length > 2 && kept.length < 26, `${kept.length} parts were stored`);
+    host.asked.length = 0;
+    const second = await visit(context, url);
+    assert.equal(await ends(second), "ready", await words(second));
+    assert.deepEqual(overlaps(kept, host.asked), []);
+    assert(!(await look.names()).some((name) => name.startsWith("tmp-")), "temporary files are swept");
+    await context.close();
+  });
+
+  test("a damaged part in the store is fetched again, alone", async () => {
+    const url = healthy();
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    assert.equal(await ends(await visit(context, url)), "ready");
+    const { offset, bytes } = /** @type {typeof MODEL.plan.parts[0]} */ (MODEL.plan.parts[7]);
+    await look.harm([offset], "flip");
+    host.asked.length = 0;
+    assert.equal(await ends(await visit(context, url)), "ready");
+    assert.deepEqual(host.asked.filter(({ first, end }) => end - first > 1), [{ file: NAME, first: offset, end: offset + bytes, whole: false }]);
+    await context.close();
+  });
+
+  test("cuts, short bodies, 500 and 429 are overcome; what a cut brought is not asked for again", async () => {
+    const url = healthy();
+    const next = random(5);
+    /** @type {Set<number>} */
+    const tried = new Set();
+    host.fault = ({ first }) => {
+      if (tried.has(first) || first === 0) return null;
+      tried.add(first);
+      const kind = Math.floor(next() * 5);
+      const at = 1 + Math.floor(next() * 60_000);
+      return [{ cut: at }, { short: at }, { status: 500 }, { status: 429, retryAfter: 0 }, null][kind] ?? null;
+    };
+    const page = (await open(browser, url, PLAIN)).page;
+    assert.equal(await ends(page), "ready", await words(page));
+    assert(host.sent < MODEL.file.length * 1.15, `${host.sent} bytes for ${MODEL.file.length}`);
+    await page.context().close();
+  });
+
+  test("a host without ranges is streamed once, and cut into parts", async () => {
+    const url = healthy();
+    host.ranges = false;
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    const page = await visit(context, url);
+    assert.equal(await ends(page), "ready", await words(page));
+    const whole = host.asked.length;
+    assert(whole <= 6, `${whole} requests: one for the size, those for the header, one for the weights`);
+    assert.equal((await look.stored()).filter(({ first }) => first > 0).length, MODEL.plan.parts.length);
+    await context.close();
+  });
+
+  test("a file that changes on the way is begun again, and old parts are thrown away", async () => {
+    const other = fakeModel({ seed: 2 });
+    const url = healthy();
+    host.pace = 10;
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    const page = await visit(context, url);
+    await host.afterSending(MODEL.file.length / 2);
+    Object.assign(host, { etag: '"two"', pace: 0, files: new Map([[NAME, other.file]]) });
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.match(await page.locator("#machine").textContent() ?? "", /Model 2/);
+    assert.equal((await look.stored()).filter(({ first }) => first > 0).length, other.plan.parts.length);
+    await context.close();
+  });
+
+  test("what cannot work is said at once: missing, a web page, no permission", async () => {
+    const url = healthy();
+    const { page } = await open(browser, url.replace(NAME, "nothing.gguf"), PLAIN);
+    assert.equal(await ends(page), "error");
+    assert.match(await words(page), /nothing\.gguf: the server answered 404.*not there/s);
+    host.fault = () => ({ type: "text/html" });
+    await page.goto(url);
+    assert.equal(await ends(page), "error");
+    assert.match(await words(page), /web page, not a file of a model/);
+    host.fault = ({ first }) => (first > 0 ? { status: 403 } : null);
+    await page.goto(url);
+    assert.equal(await ends(page), "error");
+    assert.match(await words(page), /403.*from your disk/s);
+    host.cors = false;
+    host.files.set("other.gguf", MODEL.file);
+    await page.goto(url.replace(NAME, "other.gguf"));
+    assert.equal(await ends(page), "error");
+    assert.match(await words(page), /could not be fetched.*\(CORS\)/s);
+    await page.context().close();
+  });
+
+  test("a quota that runs out is said once, and the model loads all the same", async () => {
+    const url = healthy();
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    const session = await context.newCDPSession(look.page);
+    await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(server.url).origin, quotaSize: 700_000 });
+    const page = await visit(context, url);
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.match(await page.locator(".note").innerText(), /not kept for the next visit: the browser gives this page no more room/);
+    assert.equal(await page.locator(".note").count(), 1);
+    const kept = await look.stored();
+    assert(kept.length > 0 && kept.length < MODEL.plan.parts.length);
+    await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(server.url).origin });
+    host.asked.length = 0;
+    await page.reload();
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.deepEqual(overlaps(kept, host.asked), []);
+    await context.close();
+  });
+
+  test("two tabs at once share what either fetches", async () => {
+    const url = healthy();
+    host.pace = 4;
+    const context = await browser.newContext(PLAIN);
+    const pages = await Promise.all([visit(context, url), visit(context, url)]);
+    for (const page of pages) assert.equal(await ends(page), "ready", await words(page));
+    const weights = host.asked.filter(({ first, end }) => first > 0 && end - first > 1);
+    assert.equal(weights.length, MODEL.plan.parts.length, "each part was asked for once");
+    await context.close();
+  });
+
+  test("cancel is immediate, and going on fetches only the rest", async () => {
+    const url = healthy();
+    host.pace = 60;
+    const context = await browser.newContext(PLAIN);
+    const look = await inspector(context);
+    const page = await visit(context, url);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    const clicked = Date.now();
+    await page.locator("[data-testid=status][data-state=waiting]").waitFor();
+    assert(Date.now() - clicked < 500, `${Date.now() - clicked} ms`);
+    const kept = await look.stored();
+    Object.assign(host, { pace: 0 });
+    host.asked.length = 0;
+    await page.getByRole("button", { name: "Download the rest and load" }).click();
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.deepEqual(overlaps(kept, host.asked), []);
+    await context.close();
+  });
+
+  test("twenty interruptions: always loaded and verified, or a clear message; nothing stored is fetched twice", async (t) => {
+    const url = healthy();
+    const next = random(20);
+    const context = await browser.newContext(PLAIN);
+    context.setDefaultTimeout(60_000);
+    const look = await inspector(context);
+    const origin = new URL(server.url).origin;
+    const quota = await context.newCDPSession(look.page);
+    /** @param {number} n */
+    const below = (n) => Math.floor(next() * n);
+    /** @type {Record<string, number>} */
+    const ended = {};
+    for (let round = 0; round < 20; round++) {
+      // What is complete is made incomplete: an eviction, and bytes that turn.
+      const offsets = (await look.stored()).map(({ first }) => first).filter((first) => first > 0);
+      if (offsets.length === MODEL.plan.parts.length) await look.harm(offsets.filter(() => next() < 0.7), "remove");
+      const whole = await look.stored();
+      // A page that is closed early does not notice all that is turned; `stored` does.
+      const turned = below(3) === 0 ? whole.filter(({ first }) => first > 0 && next() < 0.3).map(({ first }) => first) : [];
+      await look.harm(turned, "flip");
+      const safe = whole.filter(({ first }) => !turned.includes(first));
+      host.asked.length = 0;
+      host.pace = 3;
+      const kind = ["close", "crash", "cut", "drops", "quota", "refusals"][below(6)] ?? "";
+      if (kind === "drops") host.fault = () => (below(3) === 0 ? { cut: below(65_000) } : below(6) === 0 ? { short: below(65_000) } : null);
+      if (kind === "refusals") host.fault = () => (below(3) === 0 ? { status: [500, 503, 429][below(3)], retryAfter: 0 } : null);
+      if (kind === "quota") await quota.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 300_000 + below(1_000_000) });
+      const page = await visit(context, url);
+      if (["close", "crash", "cut"].includes(kind)) await host.afterSending(below(900_000));
+      let state = kind;
+      if (kind === "crash") {
+        const session = await context.newCDPSession(page);
+        const gone = page.waitForEvent("crash");
+        session.send("Page.crash").catch(() => {});
+        await gone;
+      } else if (kind !== "close") {
+        if (kind === "cut") host.cutAll();
+        state = await ends(page);
+        if (state === "error") assert.match(await words(page), /model\.gguf: .{20}/, "the message names the file and says what happened");
+      }
+      await page.close();
+      ended[`${kind}: ${state}`] = (ended[`${kind}: ${state}`] ?? 0) + 1;
+      assert.deepEqual(overlaps(safe, host.asked), [], `round ${round} (${kind}) fetched what was stored`);
+      host.fault = () => null;
+      await quota.send("Storage.overrideQuotaForOrigin", { origin });
+    }
+    t.diagnostic(JSON.stringify(ended));
+    const safe = await look.stored();
+    host.asked.length = 0;
+    const page = await visit(context, url);
+    assert.equal(await ends(page), "ready", await words(page));
+    assert.deepEqual(overlaps(safe, host.asked), []);
+    await context.close();
+  });
+});
