@@ -6,13 +6,13 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use clap::Parser;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tower_http::services::ServeDir;
@@ -33,6 +33,9 @@ struct Args {
     /// Another origin that `?model=` may load weights from, such as https://huggingface.co (repeatable).
     #[arg(long, value_name = "ORIGIN")]
     model_host: Vec<String>,
+    /// A folder of models of your own (GGUF pairs, shards, checkpoints), served under /models-local/.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
 }
 
 /// Weights: shards are named by their hash, so a name never changes its content.
@@ -61,6 +64,30 @@ fn content_security_policy(model_hosts: &[String]) -> String {
     )
 }
 
+/// Headers by which any page may read these weights, by ranges, and see what it needs to resume and to verify:
+/// where a range lies in its file, and which version of the file it is of.
+const SHARED: [(&str, &str); 5] = [
+    ("access-control-allow-origin", "*"),
+    ("access-control-allow-methods", "GET, HEAD"),
+    ("access-control-allow-headers", "Range"),
+    ("access-control-expose-headers", "Accept-Ranges, Content-Length, Content-Range, ETag"),
+    ("cross-origin-resource-policy", "cross-origin"),
+];
+/// Where the person's own models are served.
+const LOCAL: &str = "/models-local";
+
+/// Files of models: shards, manifests, checkpoints, GGUF.
+fn is_model(path: &str) -> bool {
+    path.starts_with("/models/") || path.starts_with("/models-local/")
+}
+
+/// A shard, named by its content. `model-00001.bin` of a checkpoint is not.
+fn is_content_addressed(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    is_model(path)
+        && name.strip_suffix(".bin").is_some_and(|stem| stem.len() >= 16 && stem.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Adds the headers that depend on the path and those that do not.
 async fn add_headers(
     axum::extract::State(policy): axum::extract::State<Arc<HeaderValue>>,
@@ -68,8 +95,16 @@ async fn add_headers(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let shard = path.contains("/models/") && path.ends_with(".bin");
-    let mut response = next.run(request).await;
+    let (model, shard) = (is_model(path), is_content_addressed(path));
+    let asks_first = model && request.method() == Method::OPTIONS;
+    let mut response = if asks_first {
+        // Another site's page asks whether it may ask for a range.
+        let mut answer = Response::default();
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        answer
+    } else {
+        next.run(request).await
+    };
     let found = response.status().is_success();
     let headers = response.headers_mut();
     // An error page must not be remembered as the content of a shard.
@@ -81,10 +116,53 @@ async fn add_headers(
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-embedder-policy", "require-corp"),
         ("cross-origin-resource-policy", "same-origin"),
-    ] {
+    ]
+    .iter()
+    .chain(if model { &SHARED[..] } else { &[] })
+    {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
+}
+
+/// For every model that lies in `folder`, or one folder deeper, the query that opens it.
+fn links(folder: &Path) -> Vec<String> {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        paths.sort();
+        paths
+    };
+    let address = |path: &Path| {
+        let relative = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().replace('\\', "/");
+        format!("{}/{}", LOCAL.trim_start_matches('/'), escaped(&relative))
+    };
+    let folders = std::iter::once(folder.to_owned()).chain(entries(folder).into_iter().filter(|path| path.is_dir()));
+    let mut links = Vec::new();
+    for folder in folders {
+        let files = entries(&folder);
+        let named = |name: &str| files.iter().find(|path| path.file_name().is_some_and(|n| n == name));
+        if let Some(main) = named("manifest.json").or_else(|| named("config.json")) {
+            links.push(format!("model={}", address(main)));
+            continue;
+        }
+        let ggufs = files.iter().filter(|path| path.extension().is_some_and(|e| e == "gguf"));
+        // Of a file in several pieces the first stands for all.
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let whole = ggufs.filter(|path| !name(path).contains("-of-") || name(path).contains("-00001-of-"));
+        let (mmproj, models): (Vec<_>, Vec<_>) = whole.partition(|path| name(path).contains("mmproj"));
+        for model in models {
+            let tower = mmproj.first().map(|path| format!("&mmproj={}", address(path))).unwrap_or_default();
+            links.push(format!("model={}{tower}", address(model)));
+        }
+    }
+    links
+}
+
+/// `path` as it may stand in a query.
+fn escaped(path: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 async fn serve(args: Args) -> Result<(), String> {
@@ -102,9 +180,14 @@ async fn serve(args: Args) -> Result<(), String> {
     }
     let policy = HeaderValue::from_str(&content_security_policy(&args.model_host))
         .map_err(|_| "--model-host: an origin holds characters that a header cannot".to_owned())?;
-    let app = Router::new()
-        .fallback_service(ServeDir::new(&args.root))
-        .layer(from_fn_with_state(Arc::new(policy), add_headers));
+    let mut app = Router::new().fallback_service(ServeDir::new(&args.root));
+    if let Some(folder) = &args.models {
+        if !folder.is_dir() {
+            return Err(format!("--models {}: there is no such folder", folder.display()));
+        }
+        app = app.nest_service(LOCAL, ServeDir::new(folder));
+    }
+    let app = app.layer(from_fn_with_state(Arc::new(policy), add_headers));
     let listener = tokio::net::TcpListener::bind((args.host, args.port)).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => {
             format!("port {0} is in use: stop what listens there, or choose another with --port", args.port)
@@ -118,6 +201,9 @@ async fn serve(args: Args) -> Result<(), String> {
     // `localhost` counts as a secure context, which WebGPU wants; a bare LAN address does not.
     let shown = if args.host.is_loopback() { format!("localhost:{}", address.port()) } else { address.to_string() };
     println!("LLaVA in your browser: http://{shown}/   (Ctrl-C stops)");
+    for query in args.models.iter().flat_map(|folder| links(folder)) {
+        println!("  http://{shown}/?{query}");
+    }
     axum::serve(listener, app).await.map_err(|error| error.to_string())
 }
 
@@ -146,5 +232,39 @@ mod tests {
         assert!(policy.contains("connect-src 'self' huggingface.co *.huggingface.co *.hf.co https://example.org;"));
         assert_eq!(policy.matches("example.org").count(), 1);
         assert!(!policy.contains("unsafe-inline"));
+    }
+
+    #[test]
+    fn only_names_that_are_hashes_are_immutable() {
+        assert!(is_content_addressed("/models/scenes/fa5b2757aec19a5b.bin"));
+        assert!(!is_content_addressed("/models-local/llava/pytorch_model.bin"));
+        assert!(!is_content_addressed("/models/scenes/manifest.json"));
+        assert!(!is_content_addressed("/pkg/fa5b2757aec19a5b.bin"));
+    }
+
+    #[test]
+    fn models_are_found_and_their_addresses_escaped() {
+        let folder = std::env::temp_dir().join(format!("llava-serve-{}", std::process::id()));
+        for name in [
+            "pair/a b.gguf",
+            "pair/mmproj.gguf",
+            "split/x-00001-of-00002.gguf",
+            "split/x-00002-of-00002.gguf",
+            "hf/config.json",
+        ] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let found = links(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(
+            found,
+            [
+                "model=models-local/hf/config.json",
+                "model=models-local/pair/a%20b.gguf&mmproj=models-local/pair/mmproj.gguf",
+                "model=models-local/split/x-00001-of-00002.gguf",
+            ]
+        );
     }
 }

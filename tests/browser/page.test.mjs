@@ -2,7 +2,8 @@
 // and without WebGPU, which is what a headless Chromium has by default.
 
 import assert from "node:assert/strict";
-import { readFile, rm, cp, writeFile, mkdir } from "node:fs/promises";
+import { readFile, readdir, rm, cp, writeFile, mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch, open, repository, rootWith, serve, www } from "./harness.mjs";
@@ -132,6 +133,41 @@ describe("damage and distance", () => {
       assert.equal((await wasm.arrayBuffer()).byteLength, 4);
     } finally {
       await server.stop();
+    }
+  });
+});
+
+describe("our server", () => {
+  test("serves weights to any page: ranges, versions, permissions; and only what is named by its hash for ever", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "llava-own-"));
+    await writeFile(path.join(folder, "model.gguf"), "GGUF and more");
+    const server = await serve(www, ["--models", folder]);
+    try {
+      /** @param {string} path @param {RequestInit} [how] */
+      const ask = async (path, how) => {
+        const response = await fetch(server.url + path, how);
+        return { status: response.status, text: await response.text(), header: (/** @type {string} */ name) => response.headers.get(name) };
+      };
+      const range = await ask("models-local/model.gguf", { headers: { range: "bytes=2-5" } });
+      assert.deepEqual([range.status, range.text, range.header("content-range")], [206, "UF a", "bytes 2-5/13"]);
+      assert.equal(range.header("access-control-allow-origin"), "*");
+      assert.match(range.header("access-control-expose-headers") ?? "", /Content-Range, ETag/);
+      assert.equal(range.header("cross-origin-resource-policy"), "cross-origin");
+      assert(range.header("last-modified"), "a version to compare with");
+      assert.equal(range.header("cache-control"), "no-cache");
+      const first = await ask("models-local/model.gguf", { method: "OPTIONS" });
+      assert.deepEqual([first.status, first.header("access-control-allow-headers")], [204, "Range"]);
+      const beyond = await ask("models-local/model.gguf", { headers: { range: "bytes=99-100" } });
+      assert.deepEqual([beyond.status, beyond.header("cache-control")], [416, "no-cache"]);
+      const [shard] = (await readdir(SHIPPED)).filter((name) => name.endsWith(".bin"));
+      assert.match((await ask(`models/scenes/${shard}`)).header("cache-control") ?? "", /immutable/);
+      assert.equal((await ask("models/scenes/0123456789abcdef.bin")).header("cache-control"), "no-cache", "what is missing is not remembered");
+      const page = await ask("");
+      assert.equal(page.header("access-control-allow-origin"), null);
+      assert.equal(page.header("cross-origin-resource-policy"), "same-origin");
+    } finally {
+      await server.stop();
+      await rm(folder, { recursive: true });
     }
   });
 });

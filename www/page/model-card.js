@@ -49,6 +49,8 @@ export class ModelCard {
       this.#filled = plan;
       this.#keep.checked = !local;
       this.#fillContext(plan);
+      // On a narrow screen it may lie below the fold.
+      this.#card.scrollIntoView({ block: "nearest" });
     }
     this.#keep.disabled = cannotKeep;
     const missing = plan.total_bytes - (storage?.bytes ?? 0);
@@ -110,7 +112,7 @@ export class ModelCard {
       if (memory && cache > memory.total / 4) words.push("A shorter context needs less.");
       const bits = parameters ? (total_bytes * 8) / parameters : 0;
       if (parameters && bits > MANY_BITS) words.push(`This file has ${bits.toFixed(1)} bits for each weight: one with 4 (Q4_0, Q4_K_M) is about ${inBytes(parameters * 0.57)}.`);
-      else words.push("A model with fewer parameters would fit.");
+      else words.push("A model with fewer parameters may fit.");
     }
     if (this.#keep.checked && !local && room !== null && room < missing) words.push(`There is room to keep only ${inBytes(room)}: the rest would be downloaded again on the next visit.`);
     return words;

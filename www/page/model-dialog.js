@@ -31,7 +31,8 @@ export class ModelDialog {
     byId("models-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       const texts = [this.#model.value, this.#mmproj.value].map((text) => text.trim()).filter(Boolean);
-      this.#choose(() => ({ addresses: texts.map((text) => fileAddress(text, document.baseURI)) }));
+      if (texts.length) this.#choose(() => ({ addresses: texts.map((text) => fileAddress(text, document.baseURI)) }));
+      else this.#model.focus();
     });
     for (const id of ["model-files", "model-folder"]) {
       const input = byId(id, HTMLInputElement);
