@@ -8,6 +8,9 @@ pub mod figures {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
+#[doc = include_str!("hosting.md")]
+pub mod hosting {}
+
 #[doc = include_str!("model-card.md")]
 pub mod model_card {}
 
