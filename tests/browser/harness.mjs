@@ -17,12 +17,17 @@ export const www = path.join(repository, "www");
 
 /** Where `./build.sh build` puts the server, unless it says otherwise. */
 export const BIN = process.env.LLAVA_BIN ?? path.resolve(repository, process.env.CARGO_TARGET_DIR ?? "target", "debug");
-const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+export const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
 /** Quiet: a test's browser asks nobody for anything. */
 const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-default-browser-check"];
 /** WebGPU on a software adapter: the only flags a visitor would not have. */
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+
+// Chromium's sandbox refuses to run as root, which CI containers do.
+const SANDBOX = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+/** What a Chromium with a software GPU is started with. */
+export const FLAGS = ["--headless=new", ...SANDBOX, ...QUIET, ...SOFTWARE_GPU];
 
 /** Longest wait for the model to load or answer on two busy cores, ms. */
 export const PATIENCE = 120_000;
@@ -30,9 +35,7 @@ export const PATIENCE = 120_000;
 /** @param {{ gpu: boolean }} options */
 export function launch({ gpu }) {
   assert(CHROMIUM, "no Chromium: ./build.sh test installs one, or set CHROMIUM");
-  // Chromium's sandbox refuses to run as root, which CI containers do.
-  const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: ["--headless=new", ...sandbox, ...QUIET, ...(gpu ? SOFTWARE_GPU : [])] });
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: gpu ? FLAGS : FLAGS.filter((flag) => !SOFTWARE_GPU.includes(flag)) });
 }
 
 /**

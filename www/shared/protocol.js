@@ -15,8 +15,19 @@
 /**
  * What the person named: addresses, files of theirs (by the names the model knows them under), or the key of a
  * model that is kept in this browser and came from neither.
- * @typedef {{ addresses: string[] } | { files: Record<string, File>, entry: string[] } | { stored: string }} ModelRef
+ * @typedef {{ addresses: string[], prompt_template?: string } | { files: Record<string, File>, entry: string[], prompt_template?: string }
+ *   | { stored: string, prompt_template?: string }} ModelRef
  */
+
+/**
+ * What the engine reads headers through.
+ * @typedef {object} Source
+ * @property {(file: string) => Promise<number | null>} size  null where there is no such file
+ * @property {(file: string, offset: number, bytes: number) => Promise<Uint8Array>} read  fewer only at the end of the file
+ */
+
+/** `prompt_template` is how to ask, where the model itself does not say or says wrong.
+ * @typedef {{ context?: number, prompt_template?: string }} PlanOptions */
 
 /**
  * A range of one file, pushed as one piece. `sha256` is what was promised of it, if anything was.
@@ -127,7 +138,7 @@
  */
 
 /** A turn to be read again. `images` is how many of the encoded pictures its question takes.
- * @typedef {{ question: string, ids: number[], images: number }} PastTurn */
+ * @typedef {{ question: string, ids: number[], images: number }} Restored */
 
 /**
  * How far the weights are. `received` counts what came over the network in this call; `waiting` says for what.
@@ -158,7 +169,8 @@
  * @property {[null, null]} cancel
  * @property {[{ turns: number }, Report]} truncate
  * @property {[null, Report]} reset
- * @property {[{ turns: PastTurn[] }, Report]} restore
+ * @property {[{ turns: Restored[] }, Report]} restore
+ * @property {[null, { wasm: number, heap: number, buffers: number }]} memory  bytes in the tab: of the engine, of JavaScript, of parts on their way
  * @property {[null, string[]]} files
  * @property {[null, { kind: Storage["kind"], models: Stored[] }]} stored
  * @property {[{ key: string }, null]} forget

@@ -15,6 +15,10 @@ const IN_FLIGHT = 64e6;
 /** Between two reports of bytes fetched, ms: the eye needs no more. */
 const PROGRESS_INTERVAL = 100;
 
+/** Bytes of parts that lanes hold at present. */
+let held = 0;
+export const inFlight = () => held;
+
 /** Counts bytes and says so, not too often. */
 class Counter {
   #last = -Infinity;
@@ -148,6 +152,8 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
   const queue = await inJobs(source, parts);
   const lane = async () => {
     for (let job = queue.shift(); job; job = queue.shift()) {
+      const largest = Math.max(...job.map((part) => part.bytes));
+      held += largest;
       try {
         await run(job);
       } catch (thrown) {
@@ -158,6 +164,8 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
           own.abort();
           throw thrown;
         }
+      } finally {
+        held -= largest;
       }
     }
   };

@@ -2,20 +2,19 @@
 
 import init, { Llava } from "../pkg/llava_web.js";
 import { Failure } from "../shared/failure.js";
-import { fetchParts } from "./fetch-parts.js";
+import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
-/** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
 
 /** @param {string} place */
 const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
 
 export class Loader {
-  /** `any` until the class of wasm has probe, restore and plans by source. @type {any} */
+  /** @type {Llava | null} */
   #engine = null;
   /** @type {Plan | null} */
   #plan = null;
@@ -25,8 +24,9 @@ export class Loader {
   /** Indices of the parts the engine has accepted: a second `load` fetches only the others.
    * @type {Set<number>} */
   #pushed = new Set();
+  /** @type {WebAssembly.Memory | null} */
+  #memory = null;
 
-  /** @returns {any} */
   get engine() {
     if (!this.#engine) throw nothingOpen("worker");
     return this.#engine;
@@ -35,22 +35,29 @@ export class Loader {
   /** Reads what a model is, and nothing of its weights. @param {ModelRef} model @param {BackendChoice} backend */
   async open(model, backend) {
     this.#stop = new AbortController();
-    const [source] = await Promise.all([KeptSource.open(model, this.#stop.signal), init()]);
+    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), init()]);
     const engine = await Llava.create({ backend });
-    const plan = await planOf(engine, source).catch((thrown) => {
+    const { prompt_template } = model;
+    const plan = await engine.plan(source.entry, source, prompt_template ? { prompt_template } : {}).catch((thrown) => {
       // What went wrong on the way to the engine is said better than what the engine made of it.
       throw source.trouble ?? thrown;
     });
     this.#pushed.clear();
+    this.#memory = wasm.memory;
     this.#engine = engine;
     this.#source = source;
     this.#plan = plan;
     return plan;
   }
 
-  /** @returns {Promise<import("../shared/protocol.js").Probe>} */
   async probe() {
     return this.engine.probe();
+  }
+
+  /** Bytes that this worker holds. */
+  memory() {
+    const heap = /** @type {{ memory?: { usedJSHeapSize: number } }} */ (performance).memory?.usedJSHeapSize ?? 0;
+    return { wasm: this.#memory?.buffer.byteLength ?? 0, heap, buffers: inFlight() };
   }
 
   /** How much of the model is kept here already. @returns {Promise<import("../shared/protocol.js").Storage>} */
@@ -91,19 +98,4 @@ export class Loader {
     this.#stop.abort();
     this.#engine?.cancel();
   }
-}
-
-/**
- * The plan of a model, asked of the engine.
- * @param {any} engine @param {KeptSource} source
- * @returns {Promise<Plan>}
- */
-async function planOf(engine, source) {
-  const { entry, size, read } = source;
-  if ("probe" in engine) return engine.plan(entry, { size, read }, {});
-  // Until the engine speaks of sources it takes the bytes of a manifest.
-  const file = entry[0] ?? "";
-  const manifest = await read(file, 0, (await size(file)) ?? 0);
-  const plan = await engine.plan(manifest);
-  return { ...plan, parts: plan.parts.map((/** @type {PlanPart} */ part) => ({ ...part, offset: part.offset ?? 0 })) };
 }

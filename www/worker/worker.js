@@ -90,6 +90,8 @@ answerCalls(scope, {
     return report();
   },
 
+  memory: async () => loader.memory(),
+
   async files() {
     // The page's own; the model's are kept by the store.
     const ours = new URL("..", import.meta.url).href;

@@ -2,7 +2,9 @@
 // lose its GPU, run out of context. Same class, same events; it "answers" by repeating the question.
 // Only tests serve it (see `rootWith` in harness.mjs); it is no part of the page.
 
-export default async function init() {}
+export default async function init() {
+  return { memory: new WebAssembly.Memory({ initial: 1 }) };
+}
 
 /** @param {number} ms */
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
