@@ -114,6 +114,7 @@ impl Device {
         let words = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.free(buffer),
             Executor::Cpu(cpu) => cpu.free(buffer),
+            Executor::Ledger => buffer.words,
         };
         self.allocated -= words * 4;
     }
@@ -129,6 +130,7 @@ impl Device {
         let before = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.words(buffer),
             Executor::Cpu(cpu) => cpu.words(buffer),
+            Executor::Ledger => buffer.words,
         };
         if words != before {
             match &mut self.executor {
@@ -136,6 +138,7 @@ impl Device {
                 Executor::Cpu(cpu) => {
                     cpu.resize(buffer, words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?;
                 }
+                Executor::Ledger => {}
             }
             self.allocated = self.allocated - before * 4 + words * 4;
         }

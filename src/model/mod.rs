@@ -17,8 +17,9 @@ use crate::error::Result;
 use crate::pass::{Buf, Call, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
-use kv_cache::CacheType;
 use vision_tower::{VisionBuffers, VisionTower};
+
+pub use kv_cache::CacheType;
 
 /// Rows that one prefill pass takes: a longer prompt goes through in chunks.
 pub const PREFILL_ROWS: u32 = 256;
@@ -87,11 +88,11 @@ impl Model {
     pub async fn needs(config: &Config, context: u32) -> Result<Needs> {
         let mut ledger = Device::ledger();
         VisionBuffers::new(&mut ledger, config).await?;
-        let t = &config.text;
-        let cache_per_token = 2 * 4 * u64::from(t.num_hidden_layers * t.num_key_value_heads * t.head_dim);
-        DecoderBuffers::new(&mut ledger, config, context).await?;
+        let cache_type = CacheType::F32;
+        let cache_per_token =
+            DecoderBuffers::new(&mut ledger, config, context, context, cache_type).await?.cache.row_bytes();
         let scratch = ledger.allocated() - cache_per_token * u64::from(context);
-        Ok(Needs { scratch, cache_per_token, cache_type: CacheType::F32 })
+        Ok(Needs { scratch, cache_per_token, cache_type })
     }
 
     /// Most rows that a cache of this configuration can hold: a layer's keys are one binding.
@@ -192,20 +193,6 @@ pub struct Needs {
     pub cache_type: CacheType,
 }
 
-/// TEMP
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CacheType {
-    /// a
-    F32,
-    /// b
-    F16,
-}
-impl std::fmt::Display for CacheType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
 /// The three parts of LLaVA, as loaded.
 pub struct Parts {
     /// CLIP.
