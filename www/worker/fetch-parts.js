@@ -2,6 +2,7 @@
 // exact size that is let go as soon as the engine has it. Never the whole model, whatever its size.
 
 import { Failure } from "../shared/failure.js";
+import { giveBack, letGo } from "./buffers.js";
 import { stopIfAsked } from "./retry.js";
 
 /** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
@@ -11,7 +12,7 @@ import { stopIfAsked } from "./retry.js";
 /** Connections used at once, at most: enough to fill a line. */
 const LANES = 4;
 /** Parts in flight, bytes: what the tab's heap has to bear while gigabytes pass through it. */
-const IN_FLIGHT = 64e6;
+const IN_FLIGHT = 48e6;
 /** Between two reports of bytes fetched, ms: the eye needs no more. */
 const PROGRESS_INTERVAL = 100;
 
@@ -113,6 +114,8 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
       if (!isDamage(thrown)) throw thrown;
       await source.shelf.drop(await source.rangeOf(part));
       return Failure.from(thrown, part.file);
+    } finally {
+      giveBack(bytes);
     }
   };
   /** @param {PlanPart[]} wanted @returns {Promise<PlanPart[]>} those that are not kept, or not as they should be */
@@ -172,6 +175,7 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
   const largest = Math.max(1, ...parts.map((part) => part.bytes));
   const lanes = Math.max(1, Math.min(LANES, Math.floor(IN_FLIGHT / largest)));
   const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  letGo();
   stopIfAsked(signal);
   const failed = ends.flatMap((end) => (end.status === "rejected" ? [Failure.from(end.reason, "load")] : []));
   // Lanes that were called off because of another's failure have nothing of their own to say.

@@ -1,6 +1,8 @@
 // Folders that outlive the tab: the origin's private file system (OPFS), or the Cache API where a browser
 // lacks it. A write is all or nothing in both.
 
+import { borrow } from "./buffers.js";
+
 /**
  * @typedef {object} Folder
  * @property {() => Promise<string[]>} list  names of whole files
@@ -63,9 +65,17 @@ class OpfsFolder {
   /** @param {string} name */
   async read(name) {
     const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    const file = folder && (await ifThere(folder.getFileHandle(name).then((handle) => handle.getFile())));
-    const bytes = file && (await ifThere(file.arrayBuffer()));
-    return bytes && new Uint8Array(bytes);
+    const handle = folder && (await ifThere(folder.getFileHandle(name)));
+    if (!handle) return null;
+    const access = await /** @type {any} */ (handle).createSyncAccessHandle({ mode: "read-only" }).catch(() => null);
+    // Where only one handle may be open at a time another tab may have it.
+    if (!access) return new Uint8Array(await (await handle.getFile()).arrayBuffer());
+    try {
+      const bytes = borrow(access.getSize());
+      return bytes.subarray(0, access.read(bytes, { at: 0 }));
+    } finally {
+      access.close();
+    }
   }
 
   /** Under another name first: a crash in the middle leaves nothing that looks whole.
@@ -84,7 +94,11 @@ class OpfsFolder {
       } finally {
         access.close();
       }
-      await /** @type {FileSystemFileHandle & { move(name: string): Promise<void> }} */ (handle).move(name);
+      await /** @type {FileSystemFileHandle & { move(name: string): Promise<void> }} */ (handle).move(name).catch(async (thrown) => {
+        // Another tab reads a file of that name: for a part that means it is there already, the same to the byte.
+        if (!(thrown instanceof DOMException && thrown.name === "NoModificationAllowedError")) throw thrown;
+        await this.remove(draft);
+      });
     } catch (thrown) {
       await this.remove(draft).catch(() => {});
       throw thrown;

@@ -13,6 +13,9 @@ import { Hiccup, cancelled, retryAfter } from "./retry.js";
 /** Statuses after which the same request may succeed. */
 const PASSING = [408, 425, 429, 500, 502, 503, 504];
 
+/** Bytes read at once. */
+const PIECE = 1 << 18;
+
 /** @param {URL} url @returns {string} without what may be a secret */
 const placeOf = (url) => url.origin + url.pathname;
 
@@ -126,7 +129,7 @@ export async function identify(url, signal) {
  * @param {URL} url
  * @param {{ first: number, end: number, identity: Identity | null, signal: AbortSignal, again?: boolean }} how
  *   `identity` is null where a promised hash is the better check
- * @returns {Promise<{ reader: ReadableStreamDefaultReader<Uint8Array>, position: number }>}
+ * @returns {Promise<{ read: (stop?: boolean) => Promise<Uint8Array | null>, position: number }>}
  */
 export async function openBody(url, { first, end, identity, signal, again }) {
   const whole = first === 0 && end === identity?.size;
@@ -146,6 +149,32 @@ export async function openBody(url, { first, end, identity, signal, again }) {
   if (response.status === 206 && seen && seen.first !== first) {
     throw failure("network", url, `the server gave the bytes from ${seen.first} on instead of those from ${first} on`, "Its host answers Range requests wrongly: download the files, then open them from your disk.");
   }
-  const body = /** @type {ReadableStream<Uint8Array>} */ (response.body);
-  return { reader: body.getReader(), position: response.status === 206 ? first : 0 };
+  return { read: chunks(/** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (response.body)), position: response.status === 206 ? first : 0 };
+}
+
+/**
+ * Reads a body piece by piece, through one buffer where the browser can: otherwise the pieces of gigabytes would
+ * be garbage faster than it is collected. A piece is good until the next is asked for; asked to stop, the
+ * connection ends.
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
+ * @returns {(stop?: boolean) => Promise<Uint8Array | null>} null at the end
+ */
+function chunks(body) {
+  let buffer = new ArrayBuffer(PIECE);
+  /** @type {ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>} */
+  let reader;
+  let next = () => /** @type {ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>} */ (reader).read();
+  try {
+    const through = body.getReader({ mode: "byob" });
+    reader = through;
+    next = () => /** @type {any} */ (through.read(new Uint8Array(buffer)));
+  } catch {
+    reader = body.getReader();
+  }
+  return async (stop = false) => {
+    if (stop) await reader.cancel();
+    const { done, value } = stop ? { done: true } : await next();
+    if (value) buffer = value.buffer;
+    return done || !value ? null : value;
+  };
 }

@@ -3,6 +3,7 @@
 
 import { Failure } from "../shared/failure.js";
 import { SECOND, SPLIT, entryOf } from "../shared/address.js";
+import { borrow } from "./buffers.js";
 import { identify, missing, openBody, webPage } from "./http.js";
 import { Hiccup, TRIES, persist, stopIfAsked } from "./retry.js";
 
@@ -81,19 +82,19 @@ export class HttpSource {
   async *take(file, ranges, identity, { signal, onBytes = () => {}, onWait, tries = TRIES }) {
     const hashed = ranges.every((range) => range.sha256);
     const bases = hashed ? [this.#own(file), ...this.mirrors.map((base) => new URL(file, base))] : [this.#own(file)];
-    const [base = 0, start] = [bases[this.#best] ? this.#best : 0, 0];
+    const base = bases[this.#best] ? this.#best : 0;
     const asked = hashed && identity ? { ...identity, etag: "", modified: "" } : identity;
-    let next = start;
+    let next = 0;
     let received = 0;
     let damaged = 0;
-    let buffer = new Uint8Array(ranges[0]?.bytes ?? 0);
+    let buffer = borrow(ranges[0]?.bytes ?? 0);
     let filled = 0;
     /** @type {Awaited<ReturnType<typeof openBody>> | null} */
     let body = null;
     /** @type {Uint8Array} what has come and is not used yet */
     let chunk = new Uint8Array(0);
     const drop = async () => {
-      await body?.reader.cancel().catch(() => {});
+      await body?.read(true).catch(() => {});
       body = null;
       chunk = new Uint8Array(0);
     };
@@ -104,9 +105,9 @@ export class HttpSource {
       body ??= await openBody(url, { first: range.offset + filled, end: end.offset + end.bytes, identity: asked, signal, again: damaged > 0 });
       while (filled < range.bytes) {
         if (!chunk.length) {
-          const { done, value } = await body.reader.read();
-          if (done) throw new Error(`ended after ${filled} of ${range.bytes} bytes`);
-          chunk = value;
+          const more = await body.read();
+          if (!more) throw new Error(`ended after ${filled} of ${range.bytes} bytes`);
+          chunk = more;
         }
         // A host without ranges begins at the beginning: what lies before is let go.
         const skip = Math.min(chunk.length, range.offset + filled - body.position);
@@ -154,8 +155,8 @@ export class HttpSource {
         damaged = 0;
         const whole = buffer;
         filled = 0;
-        buffer = new Uint8Array(ranges[next + 1]?.bytes ?? 0);
         yield whole;
+        buffer = borrow(ranges[next + 1]?.bytes ?? 0);
       }
     } finally {
       await drop();
