@@ -21,6 +21,8 @@ help() {
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
+./build.sh weights --size 7b --format gguf-q4_0 --out D
+                               write weights of real size that were never trained, to measure with
 HELP
 }
 
@@ -191,6 +193,7 @@ figures() {
 }
 
 bench() { need_rust; cargo run --release --bin bench -- "$@"; }
+weights() { need_rust; cargo run --bin weights -- "$@"; }
 train() {
     need_rust
     case ${1:-} in
@@ -204,7 +207,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | figures | train) "$command" "$@" ;;
+    serve | build | check | bench | figures | train | weights) "$command" "$@" ;;
     test) test_all ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;

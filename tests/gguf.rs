@@ -7,18 +7,23 @@ mod common;
 mod pair;
 
 use checkpoint::Checkpoint;
-use common::golden_file;
+use common::{Scratch, golden_file};
 use llava_web::config::{Activation, Config, ConnectorKind, SquarePolicy};
+use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::{Options, Quiet};
 use llava_web::error::Error;
-use llava_web::format::gguf::{Described, Strings, Value, describe};
+use llava_web::format::gguf::{Described, DescribedTensor, Strings, Value, describe};
 use llava_web::format::names::expected;
+use llava_web::native::{Folder, load};
 use llava_web::preprocess::PreprocessConfig;
-use llava_web::quant::Encoding;
+use llava_web::quant::{Encoding, decode};
 use llava_web::tokenizer::Tokenizer;
 use pair::{GgufFile, Pair, sentence_piece};
+use pollster::block_on;
 use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 fn described(change: impl FnOnce(&mut Pair)) -> Result<Described, Error> {
     let mut pair = Pair::random();
@@ -452,6 +457,155 @@ fn byte_level_vocabularies_give_the_same_ids() {
     }
 }
 
+/// The program that writes weights of real size, on its smallest: both GGUF mixes and Hugging Face's layout.
+#[test]
+fn made_up_weights_are_whole() {
+    let scratch = Scratch::new("weights");
+    let run = |format: &str, seed: &str, out: &str| {
+        let out = scratch.path().join(out);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weights"));
+        command.args(["--size", "tiny", "--format", format, "--seed", seed, "--out"]).arg(&out);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut files: Vec<PathBuf> = std::fs::read_dir(out).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let read = |files: &[PathBuf]| files.iter().map(|f| std::fs::read(f).unwrap()).collect::<Vec<_>>();
+    for (format, mix) in [("gguf-q4_0", Encoding::Q4_0), ("gguf-q4_k_m", Encoding::Q4K)] {
+        let bytes = read(&run(format, "1", format));
+        assert_eq!(bytes.len(), 2, "a pair and nothing temporary");
+        let d = describe(&bytes.iter().map(|b| pair::header(b)).collect::<Vec<_>>()).unwrap();
+        let kind = |name: &str| d.tensors.iter().find(|t| t.name.ends_with(name)).unwrap().encoding;
+        assert_eq!((kind("embed_tokens.weight"), kind("lm_head.weight")), (mix, Encoding::Q6K));
+        assert_eq!(kind("language_model.model.norm.weight"), Encoding::F32);
+        assert_eq!((config(&d).vision_blocks, config(&d).image_token_index), (2, 1024));
+        let ids = tokenizer(&d).encode_text("the cat in the house").unwrap();
+        assert!(ids.len() < 16, "{ids:?}: pairs merge");
+        assert_eq!(tokenizer(&d).decode(&ids), "the cat in the house");
+        assert_eq!(read(&run(format, "1", &format!("{format}-again"))), bytes);
+        assert_ne!(read(&run(format, "2", &format!("{format}-other"))), bytes);
+    }
+    let files = run("safetensors", "1", "hf");
+    let names: Vec<_> = files.iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert!(names.contains(&"model-00002-of-00002.safetensors".to_string()), "{names:?}");
+    common::convert_directory(&scratch.path().join("hf"), "q4");
+}
+
+/// A committed pair of `tests/golden/generate_gguf.py`: its bytes by file, its description, its answers.
+fn golden_pair(name: &str) -> ([Vec<u8>; 2], Described, Json) {
+    let files = [format!("gguf/{name}.gguf"), format!("gguf/{name}-mmproj.gguf")].map(|f| golden_file(&f));
+    let d = describe(&[pair::header(&files[0]), pair::header(&files[1])]).unwrap();
+    (files, d, serde_json::from_slice(&golden_file(&format!("gguf/{name}.json"))).unwrap())
+}
+
+/// A tensor's values in Hugging Face's order of rows.
+fn values(files: &[Vec<u8>; 2], t: &DescribedTensor) -> Vec<f32> {
+    let stored = decode(t.encoding, &files[t.file][t.offset as usize..][..t.bytes as usize]).unwrap();
+    let Some(heads) = t.rope_heads else { return stored };
+    let (rows, k) = (t.shape[0], t.shape[1] as usize);
+    let (d, mut out) = (rows / heads, Vec::new());
+    for row in 0..rows {
+        let (head, i) = (row / d * d, row % d);
+        let source = head + i % (d / 2) * 2 + i / (d / 2);
+        out.extend(&stored[source as usize * k..][..k]);
+    }
+    out
+}
+
+/// Pairs that llama.cpp's own package wrote: every value of the checkpoint is found where it belongs.
+#[test]
+fn files_of_the_gguf_package_hold_the_checkpoint() {
+    let bytes = golden_file("mha/model.safetensors");
+    let checkpoint = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (name, inexact) in
+        [("q4_0", &[][..]), ("legacy", &["q_proj", "k_proj", "v_proj", "o_proj", "mlp.", "lm_head", "embed_tokens"])]
+    {
+        let (files, d, _) = golden_pair(name);
+        assert_eq!(config(&d).vision_blocks, 2);
+        for t in &d.tensors {
+            let halves: Vec<half::f16> = bytemuck::pod_collect_to_vec(checkpoint.tensor(&t.name).unwrap().data());
+            let wanted: Vec<f32> = halves.iter().map(|h| h.to_f32()).collect();
+            let got = values(&files, t);
+            // Of the older types only some hold values of 4 bits exactly; Q8_0 and the 5-bit ones round to a
+            // step of the largest value / 127 or a range / 31.
+            let language = t.name.starts_with("language_model.");
+            let within = if language && inexact.iter().any(|part| t.name.contains(part)) { 1.0 / 31.0 } else { 0.0 };
+            let most = wanted.iter().fold(0f32, |m, w| m.max(w.abs()));
+            assert!(got.iter().zip(&wanted).all(|(a, b)| (a - b).abs() <= within * most), "{name}: {}", t.name);
+        }
+    }
+}
+
+#[test]
+fn golden_pairs_have_every_type_and_their_prompts_ids() {
+    let mut types = std::collections::BTreeSet::new();
+    for name in ["q4_0", "legacy", "k"] {
+        let (files, d, answers) = golden_pair(name);
+        let tokenizer = tokenizer(&d);
+        for (case, expected) in answers["cases"].as_object().unwrap() {
+            let ids = tokenizer.encode_raw(expected["prompt"].as_str().unwrap()).unwrap();
+            let wanted: Vec<u32> = serde_json::from_value(expected["ids"].clone()).unwrap();
+            let begins = usize::from(ids.first() == Some(&tokenizer.bos()));
+            assert_eq!(ids[begins..], wanted, "{name}: {case}");
+        }
+        for t in &d.tensors {
+            types.insert(t.encoding);
+            assert!(values(&files, t).iter().all(|x| x.is_finite()), "{name}: {}", t.name);
+        }
+    }
+    assert_eq!(types.len(), Encoding::ALL.len(), "{types:?}");
+}
+
+/// The engine on a golden pair gives PyTorch's best logits and greedy tokens.
+fn answers_as_pytorch(name: &str, backend: BackendChoice) {
+    let (_, d, answers) = golden_pair(name);
+    let entry = [format!("{name}.gguf"), format!("{name}-mmproj.gguf")];
+    let folder = Folder::new(&common::golden("gguf"), None);
+    let device = block_on(Device::open(backend)).unwrap();
+    let mut engine = block_on(load(&folder, &entry, device, Some(192))).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let begins = tokenizer(&d).encode_raw("").unwrap() == [1];
+    for (case, expected) in answers["cases"].as_object().unwrap() {
+        engine.reset();
+        for image in expected["images"].as_array().unwrap() {
+            let picture = golden_file(&format!("{}.png", image.as_str().unwrap()));
+            block_on(engine.encode(&picture, &mut Quiet)).unwrap();
+        }
+        let greedy: Vec<u32> = serde_json::from_value(expected["greedy"].clone()).unwrap();
+        let margins: Vec<f32> = serde_json::from_value(expected["margin"].clone()).unwrap();
+        let top: Vec<(usize, f32)> = serde_json::from_value(expected["top"].clone()).unwrap();
+        let prompt = format!("{}{}", if begins { "" } else { "<s>" }, expected["prompt"].as_str().unwrap());
+        let max_new_tokens = greedy.len() as u32;
+        let options = Options { max_new_tokens, ignore_eos: true, keep_logits: true, ..Options::default() };
+        let answer = block_on(engine.generate_raw(&prompt, &options, &mut Quiet)).unwrap();
+        let logits = &answer.logits[0];
+        for (id, wanted) in top {
+            // Logits are up to 20 here; f32 sums of two blocks differ in the sixth digit.
+            assert!((logits[id] - wanted).abs() < 2e-3, "{name} {case}: {} for {wanted} of token {id}", logits[id]);
+        }
+        // Where the two best are closer than that, either may come, and the texts may differ from there on.
+        let certain = margins.iter().position(|m| *m < 4e-3).unwrap_or(greedy.len());
+        assert!(certain >= greedy.len() / 2, "{name} {case}: too close after {certain} tokens to mean anything");
+        assert_eq!(answer.ids[..certain], greedy[..certain], "{name} {case}");
+    }
+}
+
+#[test]
+fn cpu_answers_as_pytorch() {
+    for name in ["q4_0", "legacy", "k"] {
+        answers_as_pytorch(name, BackendChoice::Cpu);
+    }
+}
+
+#[test]
+fn gpu_answers_as_pytorch() {
+    if common::gpu_or_skip() {
+        for name in ["q4_0", "legacy", "k"] {
+            answers_as_pytorch(name, BackendChoice::Gpu);
+        }
+    }
+}
+
 /// LLaMA's vocabulary as a GGUF file has it, by the `gguf` package: no tensors, only metadata.
 const VOCABULARY: &str = r#"
 import sys, gguf, sentencepiece
@@ -481,7 +635,7 @@ fn llamas_vocabulary_gives_the_ids_of_python() {
     if !python.is_file() || !model.is_file() {
         return skipped(&format!("no {} or {}", python.display(), model.display()));
     }
-    let output = std::process::Command::new(python).args(["-c", VOCABULARY]).arg(model).arg(&file).output().unwrap();
+    let output = Command::new(python).args(["-c", VOCABULARY]).arg(model).arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let vocabulary = pair::header(&std::fs::read(&file).unwrap());
     std::fs::remove_file(&file).unwrap();

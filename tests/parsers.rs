@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // an allocator that counts can only be written so
 
 use llava_web::config::Config;
+use llava_web::format::gguf::{Parsed, describe, parse};
 use llava_web::format::manifest::Manifest;
 use llava_web::format::names;
 use llava_web::format::safetensors::read_header;
@@ -14,7 +15,11 @@ use proptest::sample::Index;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+#[path = "common/checkpoint.rs"]
+mod checkpoint;
 mod common;
+#[path = "common/gguf.rs"]
+mod pair;
 use common::golden_file;
 
 /// Counts what each thread holds, and the most it ever held.
@@ -109,6 +114,15 @@ fn manifest() -> &'static [u8] {
     BYTES.get_or_init(|| std::fs::read(common::convert("mha", "q4").path().join("manifest.json")).unwrap())
 }
 
+/// The headers of a pair, without the values.
+fn gguf_pair() -> &'static (Vec<u8>, Vec<u8>) {
+    static BYTES: std::sync::OnceLock<(Vec<u8>, Vec<u8>)> = std::sync::OnceLock::new();
+    BYTES.get_or_init(|| {
+        let pair = pair::Pair::random();
+        (pair.language.beginning().bytes, pair.vision.beginning().bytes)
+    })
+}
+
 fn image_file(format: image::ImageFormat) -> Vec<u8> {
     let picture = image::RgbImage::from_fn(20, 12, |x, y| image::Rgb([x as u8 * 9, y as u8 * 7, (x * y) as u8]));
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -188,6 +202,33 @@ proptest! {
             if let Ok(tokenizer) = result {
                 let _ = tokenizer.encode_raw("USER: <image>\nwhat? é</s>").map(|ids| tokenizer.decode(&ids));
                 let _ = tokenizer.encode_text("</s> 😀");
+            }
+        }
+    }
+
+    /// A header of `bytes` is worth a few times as much memory; a description of it some megabytes.
+    #[test]
+    fn gguf_headers(edits in edits(), cut in any::<Option<Index>>(), at: Index, number in any_number(), which: bool) {
+        let (language, vision) = gguf_pair();
+        let valid = if which { language } else { vision };
+        let mut lying = valid.clone();
+        let at = at.index(valid.len() - 8);
+        lying[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        for bytes in [damaged(valid, &edits, cut), lying] {
+            for size in [bytes.len() as u64, 1 << 40] {
+                let (result, most) = measured(|| parse(&bytes, size));
+                prop_assert!(most <= 16 * bytes.len() + 4096, "{most} bytes for {}", bytes.len());
+                match result {
+                    Ok(Parsed::More(more)) => prop_assert!(more > bytes.len() as u64 && more <= 64 << 20, "{more}"),
+                    Ok(Parsed::Header(header)) => {
+                        let Ok(Parsed::Header(other)) = parse(if which { vision } else { language }, 1 << 40) else {
+                            panic!("the other file is whole");
+                        };
+                        let (_, most) = measured(|| describe(&[header, other]).map(drop));
+                        prop_assert!(most <= 64 * bytes.len() + (32 << 20), "{most} bytes for {}", bytes.len());
+                    }
+                    Err(_) => {}
+                }
             }
         }
     }

@@ -82,7 +82,7 @@ pub struct TensorInfo {
 /// `tokenizer.json` from the metadata `tokenizer.ggml.*` of a model with `rows` embeddings.
 ///
 /// # Errors
-/// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, for what is missing or not implemented.
+/// [`Kind::Tokenizer`], naming the key, for what is missing or not implemented.
 pub fn tokenizer_json(file: &Gguf, rows: u32) -> Result<Vec<u8>> {
     tokenizer::vocabulary(file, rows).map(|vocabulary| vocabulary.json)
 }

@@ -4,7 +4,7 @@
 use super::checkpoint::Checkpoint;
 use super::golden_file;
 use llava_web::config::Config;
-use llava_web::format::gguf::write::{Planned, beginning, file};
+use llava_web::format::gguf::write::{self, Beginning, Planned, beginning, file};
 use llava_web::format::gguf::{Gguf, Parsed, Strings, Value, parse};
 use llava_web::preprocess::PreprocessConfig;
 use llava_web::quant::Encoding;
@@ -48,10 +48,14 @@ impl GgufFile {
         let mut values = self.tensors.iter().map(|(_, values)| values);
         file(&self.metadata, &planned, |t| encode(t.encoding, values.next().unwrap())).unwrap()
     }
+    /// What stands before the values.
+    pub fn beginning(&self) -> Beginning {
+        let planned: Vec<Planned> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
+        beginning(&self.metadata, &planned).unwrap()
+    }
     /// Its header, read back; no values are written.
     pub fn header(&self) -> Gguf {
-        let planned: Vec<Planned> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
-        let beginning = beginning(&self.metadata, &planned).unwrap();
+        let beginning = self.beginning();
         match parse(&beginning.bytes, beginning.size).unwrap() {
             Parsed::Header(header) => header,
             Parsed::More(n) => panic!("{n} bytes of {} are asked for", beginning.bytes.len()),
@@ -94,10 +98,8 @@ impl Pair {
         for (name, (shape, values)) in &checkpoint.tensors {
             let matrix = shape.len() > 1 && !name.contains("position_embedding");
             let encoding = if matrix { Encoding::F16 } else { Encoding::F32 };
-            let (file, theirs) = match language_name(name) {
-                Some(theirs) => (&mut pair.language, theirs),
-                None => (&mut pair.vision, vision_name(name)),
-            };
+            let theirs = write::name(name).unwrap();
+            let file = if name.starts_with("language_model.") { &mut pair.language } else { &mut pair.vision };
             let t = &config.text;
             let heads = if name.contains("q_proj") { t.num_attention_heads } else { t.num_key_value_heads };
             let rotated = theirs.starts_with("blk.") && (theirs.contains("attn_q") || theirs.contains("attn_k"));
@@ -224,52 +226,4 @@ pub fn sentence_piece(file: &mut GgufFile, pieces: &[(&str, f32)]) {
     file.set("tokenizer.ggml.tokens", Value::Strings(tokens.into_iter().collect::<Strings>()));
     file.set("tokenizer.ggml.scores", scores.as_slice().into());
     file.set("tokenizer.ggml.token_type", kinds.as_slice().into());
-}
-
-/// Canonical name → llama.cpp's.
-fn language_name(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("language_model.")?;
-    Some(match rest {
-        "lm_head.weight" => "output.weight".to_string(),
-        "model.embed_tokens.weight" => "token_embd.weight".to_string(),
-        "model.norm.weight" => "output_norm.weight".to_string(),
-        _ => {
-            let (block, part) = rest.strip_prefix("model.layers.")?.split_once('.')?;
-            let part = match part.strip_suffix(".weight")? {
-                "input_layernorm" => "attn_norm",
-                "post_attention_layernorm" => "ffn_norm",
-                "self_attn.q_proj" => "attn_q",
-                "self_attn.k_proj" => "attn_k",
-                "self_attn.v_proj" => "attn_v",
-                "self_attn.o_proj" => "attn_output",
-                "mlp.gate_proj" => "ffn_gate",
-                "mlp.up_proj" => "ffn_up",
-                "mlp.down_proj" => "ffn_down",
-                other => panic!("{other}"),
-            };
-            format!("blk.{block}.{part}.weight")
-        }
-    })
-}
-
-/// The same for tower and connector.
-fn vision_name(name: &str) -> String {
-    let replacements = [
-        ("multi_modal_projector.linear_1", "mm.0"),
-        ("multi_modal_projector.linear_2", "mm.2"),
-        ("vision_tower.vision_model.", "v."),
-        ("embeddings.class_embedding", "class_embd"),
-        ("embeddings.patch_embedding", "patch_embd"),
-        ("embeddings.position_embedding", "position_embd"),
-        ("pre_layrnorm", "pre_ln"),
-        ("encoder.layers", "blk"),
-        ("layer_norm", "ln"),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.out_proj", "attn_out"),
-        ("mlp.fc1", "ffn_up"),
-        ("mlp.fc2", "ffn_down"),
-    ];
-    replacements.iter().fold(name.to_string(), |name, (from, to)| name.replace(from, to))
 }

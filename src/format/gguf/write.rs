@@ -4,10 +4,15 @@
 //! memory at once.
 
 use super::value::{Scalar, Value};
-use super::{ALIGNMENT, MAGIC, types};
+use super::{ALIGNMENT, MAGIC, language, types, vision};
 use crate::error::Result;
 use crate::fail;
 use crate::quant::Encoding;
+
+/// llama.cpp's name of a tensor with this canonical name.
+pub fn name(canonical: &str) -> Option<String> {
+    language::theirs(canonical).or_else(|| vision::theirs(canonical))
+}
 
 /// A tensor to be written.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,256 @@
+//! What the public files of LLaVA-1.5 consist of: shapes, types, metadata.
+
+use crate::vocabulary;
+use clap::ValueEnum;
+use llava_web::config::Config;
+use llava_web::format::gguf::Value;
+use llava_web::format::gguf::write::Planned;
+use llava_web::quant::Encoding;
+use serde_json::{Value as Json, json};
+
+/// Which model.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
+    /// LLaVA-1.5 7B.
+    #[value(name = "7b")]
+    B7,
+    /// LLaVA-1.5 13B.
+    #[value(name = "13b")]
+    B13,
+    /// Two blocks of width 256: for tests.
+    Tiny,
+}
+
+/// Which files.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A GGUF pair: Q4_0 with a Q6_K head, and an f16 mmproj.
+    #[value(name = "gguf-q4_0")]
+    GgufQ4_0,
+    /// A GGUF pair: llama.cpp's mix Q4_K_M, and an f16 mmproj.
+    #[value(name = "gguf-q4_k_m")]
+    GgufQ4KM,
+    /// Hugging Face's layout, f16 in several files.
+    Safetensors,
+}
+
+/// Numbers that differ between the sizes.
+struct Shape {
+    hidden: u32,
+    feed_forward: u32,
+    layers: u32,
+    heads: u32,
+    context: u32,
+    /// Tokens of the vocabulary, the picture's not among them.
+    tokens: u32,
+    /// Rows of the embedding table in Hugging Face's layout: `<image>` and `<pad>`, then filled up to 64.
+    rows: u32,
+    vision: Vision,
+}
+
+struct Vision {
+    hidden: u32,
+    feed_forward: u32,
+    layers: u32,
+    heads: u32,
+    image: u32,
+}
+
+const CLIP: Vision = Vision { hidden: 1024, feed_forward: 4096, layers: 24, heads: 16, image: 336 };
+
+impl Size {
+    /// For file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::B7 => "7b",
+            Self::B13 => "13b",
+            Self::Tiny => "tiny",
+        }
+    }
+
+    fn shape(self) -> Shape {
+        let real = |hidden, feed_forward, layers, heads| Shape {
+            hidden,
+            feed_forward,
+            layers,
+            heads,
+            context: 4096,
+            tokens: 32000,
+            rows: 32064,
+            vision: CLIP,
+        };
+        match self {
+            Self::B7 => real(4096, 11008, 32, 32),
+            Self::B13 => real(5120, 13824, 40, 40),
+            Self::Tiny => Shape {
+                hidden: 256,
+                feed_forward: 512,
+                layers: 2,
+                heads: 4,
+                context: 512,
+                tokens: 1024,
+                rows: 1088,
+                vision: Vision { hidden: 64, feed_forward: 128, layers: 3, heads: 4, image: 56 },
+            },
+        }
+    }
+
+    /// `config.json`: with the whole tower as Hugging Face has it, or with the blocks that GGUF files hold.
+    pub fn config(self, hugging_face: bool) -> Json {
+        let s = self.shape();
+        let (v, rows) = (&s.vision, if hugging_face { s.rows } else { s.tokens });
+        json!({
+            "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava",
+            "ignore_index": -100, "image_token_index": s.tokens, "projector_hidden_act": "gelu",
+            "vision_feature_layer": if hugging_face { -2 } else { -1 },
+            "vision_feature_select_strategy": "default", "tie_word_embeddings": false, "torch_dtype": "float16",
+            "text_config": {
+                "model_type": "llama", "hidden_size": s.hidden, "intermediate_size": s.feed_forward,
+                "num_hidden_layers": s.layers, "num_attention_heads": s.heads, "num_key_value_heads": s.heads,
+                "vocab_size": rows, "max_position_embeddings": s.context, "rms_norm_eps": 1e-5,
+                "bos_token_id": 1, "eos_token_id": 2,
+            },
+            "vision_config": {
+                "model_type": "clip_vision_model", "hidden_size": v.hidden, "intermediate_size": v.feed_forward,
+                "num_hidden_layers": if hugging_face { v.layers } else { v.layers - 1 },
+                "num_attention_heads": v.heads, "image_size": v.image, "patch_size": 14, "projection_dim": 768,
+            },
+        })
+    }
+
+    /// The tower's last norm, which Hugging Face's files have and LLaVA does not run.
+    pub fn post_layernorm(self) -> Vec<Planned> {
+        let planned = |part| Planned {
+            name: format!("vision_tower.vision_model.post_layernorm.{part}"),
+            encoding: Encoding::F16,
+            shape: vec![self.shape().vision.hidden],
+        };
+        ["weight", "bias"].map(planned).into()
+    }
+
+    /// Longest file in Hugging Face's layout: 5 GB, as theirs; a tiny model makes two.
+    pub fn file_bytes(self, total: u64) -> u64 {
+        if self == Self::Tiny { total * 3 / 5 } else { 4_990_000_000 }
+    }
+}
+
+impl Format {
+    /// For file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GgufQ4_0 => "Q4_0",
+            Self::GgufQ4KM => "Q4_K_M",
+            Self::Safetensors => "f16",
+        }
+    }
+
+    /// `general.file_type`.
+    fn number(self) -> u32 {
+        match self {
+            Self::GgufQ4_0 => 2,
+            Self::GgufQ4KM => 15,
+            Self::Safetensors => 1,
+        }
+    }
+
+    /// The type of a tensor of the language model.
+    ///
+    /// # Source
+    /// `llama_tensor_get_type` of `llama-quant.cpp`.
+    pub fn language(self, name: &str, config: &Config) -> Encoding {
+        let block = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        match self {
+            _ if name.ends_with("norm.weight") => Encoding::F32,
+            _ if name == "output.weight" => Encoding::Q6K,
+            Self::GgufQ4_0 => Encoding::Q4_0,
+            Self::GgufQ4KM => {
+                let more = block.is_some_and(|i| more_bits(i, config.text.num_hidden_layers));
+                let chosen = name.contains("attn_v") || name.contains("ffn_down");
+                if chosen && more { Encoding::Q6K } else { Encoding::Q4K }
+            }
+            Self::Safetensors => Encoding::F16,
+        }
+    }
+}
+
+/// The first and last eighth of the blocks, and every third between them: `use_more_bits`.
+fn more_bits(block: u32, blocks: u32) -> bool {
+    let eighth = blocks / 8;
+    block < eighth || block >= 7 * blocks / 8 || (block - eighth) % 3 == 2
+}
+
+/// The type of a tensor of an f16 mmproj: matrices and the convolution are halves.
+pub fn vision(name: &str, shape: &[u32]) -> Encoding {
+    if shape.len() > 1 && name.ends_with(".weight") { Encoding::F16 } else { Encoding::F32 }
+}
+
+fn owned(list: Vec<(&str, Value)>) -> Vec<(String, Value)> {
+    list.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
+/// What a language model's file says of itself.
+pub fn language_metadata(size: Size, format: Format) -> Vec<(String, Value)> {
+    let s = size.shape();
+    let (tokens, scores, types) = vocabulary::vocabulary(s.tokens as usize);
+    owned(vec![
+        ("general.architecture", "llama".into()),
+        ("general.name", format!("Synthetic LLaVA {}", size.name()).as_str().into()),
+        ("llama.context_length", s.context.into()),
+        ("llama.embedding_length", s.hidden.into()),
+        ("llama.block_count", s.layers.into()),
+        ("llama.feed_forward_length", s.feed_forward.into()),
+        ("llama.rope.dimension_count", (s.hidden / s.heads).into()),
+        ("llama.attention.head_count", s.heads.into()),
+        ("llama.attention.head_count_kv", s.heads.into()),
+        ("llama.attention.layer_norm_rms_epsilon", 1e-5f32.into()),
+        ("general.file_type", format.number().into()),
+        ("tokenizer.ggml.model", "llama".into()),
+        ("tokenizer.ggml.tokens", Value::Strings(tokens.iter().map(String::as_str).collect())),
+        ("tokenizer.ggml.scores", scores.as_slice().into()),
+        ("tokenizer.ggml.token_type", types.as_slice().into()),
+        ("tokenizer.ggml.bos_token_id", 1u32.into()),
+        ("tokenizer.ggml.eos_token_id", 2u32.into()),
+        ("tokenizer.ggml.unknown_token_id", 0u32.into()),
+        ("tokenizer.ggml.padding_token_id", 0u32.into()),
+        ("general.quantization_version", 2u32.into()),
+    ])
+}
+
+/// What an mmproj says of itself.
+pub fn vision_metadata(size: Size) -> Vec<(String, Value)> {
+    let v = size.shape().vision;
+    let clip = llava_web::preprocess::PreprocessConfig::llava(v.image);
+    owned(vec![
+        ("general.architecture", "clip".into()),
+        ("clip.has_text_encoder", false.into()),
+        ("clip.has_vision_encoder", true.into()),
+        ("clip.has_llava_projector", true.into()),
+        ("general.file_type", 1u32.into()),
+        ("general.name", "synthetic".into()),
+        ("general.description", "image encoder for LLaVA, never trained".into()),
+        ("clip.projector_type", "mlp".into()),
+        ("clip.vision.image_size", v.image.into()),
+        ("clip.vision.patch_size", 14u32.into()),
+        ("clip.vision.embedding_length", v.hidden.into()),
+        ("clip.vision.feed_forward_length", v.feed_forward.into()),
+        ("clip.vision.projection_dim", 768u32.into()),
+        ("clip.vision.attention.head_count", v.heads.into()),
+        ("clip.vision.attention.layer_norm_epsilon", 1e-5f32.into()),
+        ("clip.vision.block_count", (v.layers - 1).into()),
+        ("clip.vision.image_mean", clip.mean.map(|x| x as f32).as_slice().into()),
+        ("clip.vision.image_std", clip.std.map(|x| x as f32).as_slice().into()),
+        ("clip.use_gelu", false.into()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 32 blocks: 0 to 3, 28 to 31, and 6, 9, … 27.
+    #[test]
+    fn half_of_the_blocks_have_more_bits() {
+        let more: Vec<u32> = (0..32).filter(|i| more_bits(*i, 32)).collect();
+        assert_eq!(more, [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]);
+    }
+}

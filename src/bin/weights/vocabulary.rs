@@ -1,0 +1,63 @@
+//! A vocabulary of SentencePiece's kind, made of letters in every order: nothing of anyone's is in it, and text
+//! in it is about as long as in LLaMA's.
+
+/// Texts, scores and types of `count` tokens: three marks, 256 bytes, then pieces of which each but a letter is
+/// two earlier ones.
+pub fn vocabulary(count: usize) -> (Vec<String>, Vec<f32>, Vec<i32>) {
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
+    tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
+    let marks = tokens.len();
+    tokens.extend(pieces().take(count.saturating_sub(marks)));
+    tokens.truncate(count);
+    // As in LLaMA's: the earlier, the better.
+    let score = |i: usize| if i < marks { 0.0 } else { -((i - marks) as f32) };
+    let kind = |i: usize| match i {
+        0 => 2,
+        1 | 2 => 3,
+        _ if i < marks => 6,
+        _ => 1,
+    };
+    let scores = (0..tokens.len()).map(score).collect();
+    let types = (0..tokens.len()).map(kind).collect();
+    (tokens, scores, types)
+}
+
+/// Frequent letters of English first, so that short vocabularies have the pairs that matter.
+const LETTERS: &str = "etaoinshrdlucmfwypvbgkjqxz";
+
+fn pieces() -> impl Iterator<Item = String> {
+    let letters = || LETTERS.chars();
+    let pairs = move || letters().flat_map(move |a| letters().map(move |b| format!("{a}{b}")));
+    let triples = move || pairs().flat_map(move |ab| letters().map(move |c| format!("{ab}{c}")));
+    let ascii = (33..127u8).map(|b| char::from(b).to_string());
+    ["▁".to_string()]
+        .into_iter()
+        .chain(ascii)
+        .chain(["▁▁", "▁▁▁▁"].map(String::from))
+        .chain(letters().chain('A'..='Z').map(|a| format!("▁{a}")))
+        .chain(pairs())
+        .chain(pairs().map(|ab| format!("▁{ab}")))
+        .chain(triples().map(|abc| format!("▁{abc}")))
+        .chain(triples())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_size_is_full_and_every_piece_is_made_of_two() {
+        for count in [300, 1024, 32000] {
+            let (tokens, scores, types) = vocabulary(count);
+            assert_eq!((tokens.len(), scores.len(), types.len()), (count, count, count));
+            let set: HashSet<&str> = tokens.iter().map(String::as_str).collect();
+            assert_eq!(set.len(), count, "each once");
+            let made = |t: &String| {
+                t.chars().count() == 1
+                    || t.char_indices().skip(1).any(|(at, _)| set.contains(&t[..at]) && set.contains(&t[at..]))
+            };
+            assert!(tokens[259..].iter().all(made));
+        }
+    }
+}
