@@ -1,4 +1,4 @@
-//! Blocks of a checkpoint → values: the reference that [`repack`](super::repack) is compared with, and what
+//! Blocks of a checkpoint → values: the reference that [`repack`](super::repack()) is compared with, and what
 //! vectors (norms, biases) are read with.
 
 use super::Encoding;

@@ -22,7 +22,7 @@
 //! multiple of 4 bytes; the super plane `[K/256][N]` one per 256. Both are one buffer, the *scales*. Everything is
 //! little-endian.
 //!
-//! The types after `q4` exist for GGUF files: [`repack`] fills them without changing a value, and nothing else makes
+//! The types after `q4` exist for GGUF files: [`repack()`] fills them without changing a value, and nothing else makes
 //! them. Fifth and sixth bits are stored as bytes: kernels read them faster than they could put them together.
 //!
 //! # Source

@@ -24,7 +24,7 @@ impl Tile<'_> {
     /// Block `kb` of `row`, dequantised: `out` takes [`WeightType::block_values`] values.
     ///
     /// # Numerics
-    /// f32, in ggml's order of operations, so that the values are bit-equal to [`decode`](super::decode)'s.
+    /// f32, in ggml's order of operations, so that the values are bit-equal to [`decode`](super::decode())'s.
     pub fn load(&self, kb: usize, row: usize, out: &mut [f32]) {
         let block = &self.blocks[(kb * self.n + row) * BLOCK_BYTES as usize..][..BLOCK_BYTES as usize];
         match self.weight_type {
