@@ -3,7 +3,7 @@
 use super::cache::Row;
 use super::{Answer, Engine, Event, Observer, Options, Stop};
 use crate::device::Pending;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::pass::Call;
 use crate::tokenizer::StreamDecoder;
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ impl Engine {
         let begun = options.begin.len() as u32;
         let start = self.cache.len() as u32 - begun;
         let room = self.model.context - start;
-        let limit = options.max_new_tokens.min(room).min(self.model.history_limit());
+        let mut limit = options.max_new_tokens.min(room).min(self.model.history_limit());
         let ahead = if options.keep_logits || self.model.device.backend() == "cpu" { 1 } else { STEPS_IN_FLIGHT };
         let mut call = Call::new(1, start);
         (call.seed, call.temperature, call.top_k, call.top_p) =
@@ -45,6 +45,10 @@ impl Engine {
                     self.model.sample(&call)?;
                 } else {
                     call.pos = start + launched - 1;
+                    if !self.has_room(call.pos + 1).await? {
+                        (limit, answer.stop) = (launched, Stop::Context);
+                        break;
+                    }
                     self.model.step(&call)?;
                     read = launched;
                 }
@@ -70,8 +74,7 @@ impl Engine {
                 break;
             }
         }
-        let rest = stream.finish(&self.tokenizer);
-        answer.text.push_str(&rest);
+        answer.text.push_str(&stream.finish(&self.tokenizer));
         if options.keep_logits && read < answer.ids.len() as u32 && start + read < self.model.context {
             // The position of the last token, too: it is read only for its logits.
             (call.pos, call.step) = (start + read, self.model.history_limit() - 1);
@@ -82,5 +85,14 @@ impl Engine {
         let valid = answer.ids.len().min(read as usize);
         self.cache.extend(answer.ids[begun as usize..valid].iter().map(|id| Row::Token(*id)));
         Ok(())
+    }
+
+    /// Whether the cache can take so many rows; where the device's memory ends, an answer ends, and what is in
+    /// flight is still good.
+    async fn has_room(&mut self, rows: u32) -> Result<bool> {
+        match self.model.make_room(rows).await {
+            Err(e) if e.kind == Kind::OutOfMemory => Ok(false),
+            result => result.map(|()| true),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::ensure;
 use crate::error::Result;
+use crate::model::CacheType;
 use serde::{Deserialize, Serialize};
 
 /// What the engine tells while it works.
@@ -173,7 +174,9 @@ pub struct Report {
     pub adapter: String,
     /// Bytes in device buffers: weights, cache, activations.
     pub device_bytes: u64,
-    /// Rows the cache can hold.
+    /// How keys and values are held.
+    pub cache_type: CacheType,
+    /// Rows the cache can grow to.
     pub context: u32,
     /// Rows it holds.
     pub cached: u32,

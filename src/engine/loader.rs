@@ -8,14 +8,11 @@ use crate::format::blueprint::{Blueprint, Part};
 use crate::format::names::Stage;
 use crate::format::source::Source;
 use crate::model::load::ModelLoader;
-use crate::model::{CacheType, Model};
+use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
 use crate::tokenizer::Tokenizer;
 use serde::Serialize;
-
-/// Longest context that is proposed: LLaVA-1.5 was trained at 2048.
-const DEFAULT_CONTEXT: u32 = 2048;
 
 /// What will be fetched and what it will need, before anything is.
 #[derive(Debug, Clone, Serialize)]
@@ -140,7 +137,7 @@ impl Loader {
 
     fn context(&self, wanted: Option<u32>) -> Result<u32> {
         let longest = Model::longest_context(&self.inner.blueprint().config);
-        let context = wanted.unwrap_or(DEFAULT_CONTEXT.min(longest));
+        let context = wanted.unwrap_or(USUAL_CONTEXT.min(longest));
         ensure!(
             (1..=longest).contains(&context),
             Argument,

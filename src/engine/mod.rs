@@ -161,6 +161,7 @@ impl Engine {
             let last = done + chunk.len() == rows.len();
             let words: Vec<u32> = chunk.iter().map(|row| self.word(*row)).collect();
             let head_row = (head && last).then_some(chunk.len() as u32 - 1);
+            self.model.make_room((done + chunk.len()) as u32).await?;
             self.model.prefill(&words, done as u32, head_row)?;
             done += chunk.len();
             self.cache.extend(chunk.iter().copied());
@@ -333,6 +334,7 @@ impl Engine {
             backend: self.model.device.backend().into(),
             adapter: self.model.device.adapter(),
             device_bytes: self.model.device.allocated(),
+            cache_type: self.model.cache_stored(),
             context: self.model.context,
             cached: self.cache.len() as u32,
             turns: self.turns.len() as u32,

@@ -76,7 +76,7 @@ async fn reserve(device: &mut Device, bytes: u64) -> Result<()> {
         }
         left -= next;
     }
-    //TMP     held.into_iter().for_each(|buffer| device.free(buffer));
+    held.into_iter().for_each(|buffer| device.free(buffer));
     result
 }
 
@@ -120,6 +120,6 @@ async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -
             (count, begun) = (count * 4, now());
         }
     }
-    //TMP     buffers.into_iter().for_each(|buffer| device.free(buffer));
+    buffers.into_iter().for_each(|buffer| device.free(buffer));
     Ok(((block_bytes + scale_bytes) as f64, times))
 }

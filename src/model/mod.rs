@@ -13,7 +13,7 @@ pub mod vision_tower;
 
 use crate::config::Config;
 use crate::device::{Device, PassId};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::pass::{Buf, Call, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
@@ -23,6 +23,12 @@ pub use kv_cache::CacheType;
 
 /// Rows that one prefill pass takes: a longer prompt goes through in chunks.
 pub const PREFILL_ROWS: u32 = 256;
+/// Rows that the cache holds at first: a picture of LLaVA-1.5's, a question and an answer.
+const FIRST_ROWS: u32 = 1024;
+/// Above so many bytes for the usual context, keys and values are stored as f16: 1 GiB for LLaVA-1.5 7B, not 2.
+const LARGE_CACHE: u64 = 256 << 20;
+/// The usual context, rows: what LLaVA-1.5 was trained at.
+pub const USUAL_CONTEXT: u32 = 2048;
 
 /// The loaded model: weights on the device, passes recorded and prepared.
 pub struct Model {
@@ -30,7 +36,7 @@ pub struct Model {
     pub config: Config,
     /// Where it lives.
     pub device: Device,
-    /// Rows the cache holds.
+    /// Rows the cache may grow to.
     pub context: u32,
     vision: VisionBuffers,
     decoder: DecoderBuffers,
@@ -53,7 +59,8 @@ impl Model {
     /// driver refuses a kernel.
     pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(&mut device, &config).await?;
-        let decoder = DecoderBuffers::new(&mut device, &config, context, context, CacheType::F32).await?;
+        let stored = Self::cache_type(&config);
+        let decoder = DecoderBuffers::new(&mut device, &config, context, FIRST_ROWS, stored).await?;
         let mut encode = Pass::new("encode");
         parts.vision_tower.record(&mut encode, &config, &vision);
         parts.connector.record(&mut encode, &config, &vision);
@@ -88,17 +95,49 @@ impl Model {
     pub async fn needs(config: &Config, context: u32) -> Result<Needs> {
         let mut ledger = Device::ledger();
         VisionBuffers::new(&mut ledger, config).await?;
-        let cache_type = CacheType::F32;
-        let cache_per_token =
-            DecoderBuffers::new(&mut ledger, config, context, context, cache_type).await?.cache.row_bytes();
-        let scratch = ledger.allocated() - cache_per_token * u64::from(context);
-        Ok(Needs { scratch, cache_per_token, cache_type })
+        let (rows, cache_type) = (FIRST_ROWS.min(context), Self::cache_type(config));
+        let decoder = DecoderBuffers::new(&mut ledger, config, context, rows, cache_type).await?;
+        let cache_per_token = decoder.cache.row_bytes();
+        Ok(Needs { scratch: ledger.allocated() - cache_per_token * u64::from(rows), cache_per_token, cache_type })
+    }
+
+    /// f32 where that costs little, f16 where it counts.
+    fn cache_type(config: &Config) -> CacheType {
+        let t = &config.text;
+        let row = 2 * 4 * u64::from(t.num_hidden_layers) * u64::from(t.num_key_value_heads) * u64::from(t.head_dim);
+        let large = row * u64::from(USUAL_CONTEXT.min(t.max_position_embeddings)) > LARGE_CACHE;
+        if large { CacheType::F16 } else { CacheType::F32 }
+    }
+
+    /// How keys and values are stored.
+    pub fn cache_stored(&self) -> CacheType {
+        self.decoder.cache.stored()
+    }
+
+    /// Sees to it that the cache can take `rows` rows, twice as many as now if it has to grow, so that growing is
+    /// rare; or as many as are wanted where the device has no more.
+    ///
+    /// # Errors
+    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory): the cache is as it was, and what it holds is valid.
+    pub async fn make_room(&mut self, rows: u32) -> Result<()> {
+        let now = self.decoder.cache.rows();
+        if rows <= now {
+            return Ok(());
+        }
+        let doubled = (2 * now).max(rows).min(self.context);
+        let cache = &mut self.decoder.cache;
+        match cache.grow(&mut self.device, doubled).await {
+            Err(e) if e.kind == Kind::OutOfMemory && doubled > rows => cache.grow(&mut self.device, rows).await,
+            result => result,
+        }
+        .map_err(|e| Error { hint: "start a new conversation: this one has no more room on the device".into(), ..e })
     }
 
     /// Most rows that a cache of this configuration can hold: a layer's keys are one binding.
     pub fn longest_context(config: &Config) -> u32 {
         let t = &config.text;
-        let row = u64::from(t.num_key_value_heads) * u64::from(t.head_dim) * 4;
+        let value = if Self::cache_type(config) == CacheType::F16 { 2 } else { 4 };
+        let row = u64::from(t.num_key_value_heads) * u64::from(t.head_dim) * value;
         t.max_position_embeddings.min((crate::quant::MAX_BINDING / row.max(1)) as u32)
     }
 
