@@ -2,7 +2,7 @@
 // happens when the GPU is lost.
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -168,6 +168,36 @@ describe("choosing a model", () => {
     await machineSays(page, "A stand-in");
     await visit.close();
   });
+});
+
+describe("browsers that lack something", () => {
+  for (const [name, offers, kept, again] of /** @type {const} */ ([["the private file system", "cacheApi()", "all of it", 0], ["any storage", "nowhere", "nothing: this browser offers no storage here", 6]])) {
+    test(`without ${name} the model loads${again ? "" : ", and is kept"}`, async () => {
+      const { root, remove } = await fakeRoot();
+      await rm(path.join(root, "worker"));
+      await cp(path.join(www, "worker"), path.join(root, "worker"), { recursive: true });
+      const folders = path.join(root, "worker/folders.js");
+      const source = await readFile(folders, "utf8");
+      assert(source.includes("return opfs()"));
+      await writeFile(folders, source.replace(/return opfs\(\).*/, `return ${offers};`));
+      const lacking = await serve(root);
+      try {
+        const visit = await open(browser, lacking.url, PLAIN);
+        await visit.reaches("ready");
+        await machineSays(visit.page, kept);
+        visit.requests.length = 0;
+        await visit.page.reload();
+        await visit.reaches("ready");
+        assert.equal(visit.requests.filter((request) => request.endsWith(".bin")).length, again);
+        await visit.page.getByRole("button", { name: "Another model" }).click();
+        await visit.page.locator("#stored-note", { hasText: again ? "last as long as the tab" : /kept/ }).waitFor();
+        await visit.close();
+      } finally {
+        await lacking.stop();
+        await remove();
+      }
+    });
+  }
 });
 
 describe("a GPU that is lost", () => {
