@@ -10,6 +10,7 @@ import { BIN, launch, open, repository, rootWith, serve } from "./harness.mjs";
 const GOLDEN = path.join(repository, "tests/golden");
 const QUESTION = "what is in the picture?";
 const TOKENS = 24;
+const PAIRS = ["q4_0", "legacy", "k"];
 
 /** @param {string} program @param {string[]} args */
 const run = (program, args) => execFileSync(path.join(BIN, program), args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
@@ -18,17 +19,18 @@ const run = (program, args) => execFileSync(path.join(BIN, program), args, { enc
 
 /**
  * What the worker answers, asked by the page's own link to it.
- * @param {import("./harness.mjs").Visit} visit @param {string} file @param {string} backend
+ * @param {import("./harness.mjs").Visit} visit @param {string[]} files @param {string} backend
  * @returns {Promise<Ids & { backend: string }>}
  */
-function inBrowser(visit, file, backend) {
-  const args = { file, backend, question: QUESTION, max_new_tokens: TOKENS };
-  return visit.page.evaluate(async ({ file, backend, question, max_new_tokens }) => {
+function inBrowser(visit, files, backend) {
+  const args = { files, backend, question: QUESTION, max_new_tokens: TOKENS };
+  return visit.page.evaluate(async ({ files, backend, question, max_new_tokens }) => {
     const address = new URL("page/engine-link.js", document.baseURI).href;
     /** @type {typeof import("../../www/page/engine-link.js")} */
     const { EngineLink } = await import(address);
     const link = new EngineLink((failure) => console.error(failure));
-    const { report } = await link.open({ addresses: [new URL(`models/${file}`, document.baseURI).href] }, /** @type {any} */ (backend));
+    const addresses = files.map((file) => new URL(`models/${file}`, document.baseURI).href);
+    const { report } = await link.open({ addresses }, /** @type {any} */ (backend));
     await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();
     await link.call("encode", { bytes });
@@ -36,6 +38,12 @@ function inBrowser(visit, file, backend) {
     const { answer } = await link.call("generate", { question, options });
     return { backend: report.backend, prompt_ids: answer.prompt_ids, ids: answer.ids };
   }, args);
+}
+
+/** What the command line answers. @param {string} folder @returns {Ids} */
+function natively(folder) {
+  const args = ["--model", folder, "--image", path.join(GOLDEN, "wide.png"), "--prompt", QUESTION, "--backend", "cpu", "--json", "--max-new-tokens", String(TOKENS)];
+  return JSON.parse(run("chat", args));
 }
 
 describe("golden models", () => {
@@ -47,6 +55,10 @@ describe("golden models", () => {
       await mkdir(path.join(root, "models"));
       await cp(path.join(GOLDEN, "wide.png"), path.join(root, "models/wide.png"));
       await cp(path.join(GOLDEN, "mha"), path.join(root, "models/mha"), { recursive: true });
+      for (const name of PAIRS) {
+        await mkdir(path.join(root, "models", name));
+        for (const file of [`${name}.gguf`, `${name}-mmproj.gguf`]) await cp(path.join(GOLDEN, "gguf", file), path.join(root, "models", name, file));
+      }
       for (const name of ["mha", "gqa"]) {
         for (const quant of ["f32", "q4"]) run("convert", [path.join(GOLDEN, name), path.join(root, "models", `${name}-${quant}`), "--quant", quant]);
       }
@@ -64,17 +76,22 @@ describe("golden models", () => {
       try {
         for (const model of ["mha-f32", "gqa-f32", "mha-q4", "gqa-q4"]) {
           const visit = await open(browser, `${server.url}?model=models/${model}/manifest.json&backend=cpu`);
-          const seen = await inBrowser(visit, `${model}/manifest.json`, backend);
-          const folder = path.join(served.root, "models", model);
-          const args = ["--model", folder, "--image", path.join(GOLDEN, "wide.png"), "--prompt", QUESTION, "--backend", "cpu", "--json", "--max-new-tokens", String(TOKENS)];
-          /** @type {Ids} */
-          const native = JSON.parse(run("chat", args));
+          const seen = await inBrowser(visit, [`${model}/manifest.json`], backend);
+          const native = natively(path.join(served.root, "models", model));
           assert.equal(seen.backend, backend);
           assert(native.ids.length > 0);
           assert.deepEqual(seen.prompt_ids, native.prompt_ids, `${model}: prompt`);
           assert.deepEqual(seen.ids, native.ids, `${model}: answer`);
           // The checkpoint that these shards were made of is read as it is.
-          if (model === "mha-f32") assert.deepEqual((await inBrowser(visit, "mha/config.json", backend)).ids, native.ids, "checkpoint");
+          if (model === "mha-f32") assert.deepEqual((await inBrowser(visit, ["mha/config.json"], backend)).ids, native.ids, "checkpoint");
+          await visit.close();
+        }
+        // GGUF pairs, by two addresses: of one type, of the older types mixed, of K types mixed.
+        for (const name of PAIRS) {
+          const visit = await open(browser, server.url);
+          const native = natively(path.join(served.root, "models", name));
+          const seen = await inBrowser(visit, [`${name}/${name}-mmproj.gguf`, `${name}/${name}.gguf`], backend);
+          assert.deepEqual([seen.prompt_ids, seen.ids], [native.prompt_ids, native.ids], name);
           await visit.close();
         }
       } finally {
