@@ -14,5 +14,8 @@ pub mod hosting {}
 #[doc = include_str!("model-card.md")]
 pub mod model_card {}
 
+#[doc = include_str!("sources.md")]
+pub mod sources {}
+
 #[doc = include_str!("speed.md")]
 pub mod speed {}

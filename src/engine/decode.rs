@@ -33,10 +33,8 @@ impl Engine {
         let mut in_flight: VecDeque<Pending> = VecDeque::new();
         let mut launched = begun;
         let mut read = begun; // tokens that are in the cache
-        for id in &options.begin {
-            answer.ids.push(*id);
-            answer.text.push_str(&stream.push(&self.tokenizer, *id));
-        }
+        answer.ids.extend(&options.begin);
+        answer.text = options.begin.iter().map(|id| stream.push(&self.tokenizer, *id)).collect();
         answer.stop = if limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
         while (answer.ids.len() as u32) < limit {
             while in_flight.len() < ahead && launched < limit {
@@ -75,7 +73,8 @@ impl Engine {
             }
         }
         answer.text.push_str(&stream.finish(&self.tokenizer));
-        if options.keep_logits && read < answer.ids.len() as u32 && start + read < self.model.context {
+        let unread = read < answer.ids.len() as u32 && start + read < self.model.context;
+        if options.keep_logits && unread && self.has_room(start + read + 1).await? {
             // The position of the last token, too: it is read only for its logits.
             (call.pos, call.step) = (start + read, self.model.history_limit() - 1);
             self.model.step(&call)?;

@@ -105,6 +105,8 @@ pub struct Blueprint {
     pub mirrors: Vec<String>,
     /// Number of parameters.
     pub parameters: u64,
+    /// What its files say of themselves that a person may want to know.
+    remarks: Vec<String>,
 }
 
 impl Blueprint {
@@ -162,9 +164,9 @@ impl Blueprint {
         }
         cut.finish_group();
         let parts = cut.parts;
-        let Checkpoint { name: own, small, config, template, .. } = checkpoint;
+        let Checkpoint { name: own, small, config, template, notes: remarks, .. } = checkpoint;
         let name = own.unwrap_or_else(|| name.to_string());
-        Ok(Self { name, template, small, config, tensors, parts, mirrors: Vec::new(), parameters })
+        Ok(Self { name, template, small, config, tensors, parts, mirrors: Vec::new(), parameters, remarks })
     }
 
     /// Plans what a manifest lists: a part per shard.
@@ -198,7 +200,7 @@ impl Blueprint {
             tensors.push(Planned { expected, weight_type, layout, tiles, encoding: None });
         }
         let Manifest { name, prompt_template: template, parameters, mirrors, .. } = manifest;
-        Ok(Self { name, template, small, config, tensors, parts, mirrors, parameters })
+        Ok(Self { name, template, small, config, tensors, parts, mirrors, parameters, remarks: Vec::new() })
     }
 
     /// Bytes of all parts together.
@@ -206,8 +208,8 @@ impl Blueprint {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// What a person should know of how the weights are held: types that take more room here than in their file,
-    /// with what that costs.
+    /// What a person should know: types that take more room here than in their file, with what that costs; and what
+    /// the files themselves say.
     pub fn notes(&self) -> Vec<String> {
         let mut widened: BTreeMap<(Encoding, WeightType), (u64, u64)> = BTreeMap::new();
         for tensor in self.tensors.iter().filter(|t| t.layout == Layout::Blocks) {
@@ -228,7 +230,7 @@ impl Blueprint {
                 )
             })
         };
-        widened.iter().filter_map(note).collect()
+        widened.iter().filter_map(note).chain(self.remarks.iter().cloned()).collect()
     }
 }
 

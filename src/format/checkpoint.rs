@@ -73,6 +73,8 @@ pub struct Checkpoint {
     pub config: Config,
     /// How it is to be asked.
     pub template: Template,
+    /// What a person may want to know of it.
+    pub notes: Vec<String>,
     tensors: BTreeMap<String, Located>,
 }
 
@@ -95,7 +97,8 @@ impl Checkpoint {
         let (generation_config, preprocessor_config) = (None, None);
         let small = SmallFiles { config: Vec::new(), generation_config, preprocessor_config, tokenizer: Vec::new() };
         let (files, template) = (vec!["f".to_string()], Template::default());
-        Self { name: None, files, small, config, template, tensors: tensors.into_iter().collect() }
+        let tensors = tensors.into_iter().collect();
+        Self { name: None, files, small, config, template, notes: Vec::new(), tensors }
     }
 
     /// Where `name` (canonical) is.
@@ -193,7 +196,8 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
     };
     let tensors = described.tensors.into_iter().map(located).collect();
     let template = Template::for_tokenizer(&small.tokenizer);
-    Ok(Checkpoint { name: Some(described.name), files, small, config, template, tensors })
+    let (name, notes) = (Some(described.name), described.notes);
+    Ok(Checkpoint { name, files, small, config, template, notes, tensors })
 }
 
 async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
@@ -219,8 +223,15 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         Some(template) => template,
         None => Template::for_tokenizer(&small.tokenizer),
     };
-    let mut checkpoint =
-        Checkpoint { name: None, files: Vec::new(), small, config, template, tensors: BTreeMap::new() };
+    let mut checkpoint = Checkpoint {
+        name: None,
+        files: Vec::new(),
+        small,
+        config,
+        template,
+        notes: Vec::new(),
+        tensors: BTreeMap::new(),
+    };
     checkpoint.add_safetensors(source, "").await?;
     let has_tower = checkpoint.tensors.keys().any(|name| name.starts_with(names::VISION_TOWER));
     if !has_tower {

@@ -30,7 +30,7 @@ impl FileRecord {
     /// Checks that `bytes` are this file's.
     ///
     /// # Errors
-    /// [`Kind::Shard`], saying whether length or hash differ.
+    /// [`Kind::Shard`](crate::error::Kind::Shard), saying whether length or hash differ.
     pub fn verify(&self, bytes: &[u8]) -> Result<()> {
         let same = bytes.len() as u64 == self.bytes && sha256_hex(bytes) == self.sha256;
         let count = bytes.len();

@@ -55,7 +55,7 @@ impl Model {
     /// Allocates activations and cache, records and prepares the passes.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory); [`Kind::Gpu`](crate::error::Kind::Gpu) when a
+    /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a
     /// driver refuses a kernel.
     pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(&mut device, &config).await?;
@@ -91,7 +91,7 @@ impl Model {
     /// What a model of this configuration needs beside its weights.
     ///
     /// # Errors
-    /// [`Kind::Tensor`](crate::error::Kind::Tensor) when something would not fit a binding.
+    /// [`Kind::Tensor`] when something would not fit a binding.
     pub async fn needs(config: &Config, context: u32) -> Result<Needs> {
         let mut ledger = Device::ledger();
         VisionBuffers::new(&mut ledger, config).await?;
@@ -118,7 +118,7 @@ impl Model {
     /// rare; or as many as are wanted where the device has no more.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory): the cache is as it was, and what it holds is valid.
+    /// [`Kind::OutOfMemory`]: the cache is as it was, and what it holds is valid.
     pub async fn make_room(&mut self, rows: u32) -> Result<()> {
         let now = self.decoder.cache.rows();
         if rows <= now {
@@ -153,7 +153,7 @@ impl Model {
     /// Runs tower and connector on `pixel_values [3, S, S]`; the embeds go to `slot`.
     ///
     /// # Errors
-    /// [`Kind::Gpu`](crate::error::Kind::Gpu) when the device is in trouble.
+    /// [`Kind::Gpu`] when the device is in trouble.
     pub fn encode(&mut self, pixel_values: &[f32], slot: u32) -> Result<()> {
         self.see(pixel_values)?;
         let words = self.slot_words();

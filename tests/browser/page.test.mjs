@@ -189,3 +189,40 @@ describe("the README", () => {
     }
   });
 });
+
+describe("a GPU that is lost", () => {
+  test("the model is loaded again, the conversation read again, and the answer goes on", async () => {
+    const server = await serve();
+    const browser = await launch({ gpu: true });
+    try {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      await visit.show(example("shapes.png"));
+      await visit.reaches("ready", "encoding");
+      const whole = await visit.ask("Describe the image.");
+      assert(whole.split(" ").length > 8, whole);
+      const devtools = await browser.newBrowserCDPSession();
+      /** The process that holds every GPU device of this browser. */
+      const gpu = async () => {
+        const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+        return processInfo.find((process) => process.type === "GPU")?.id ?? 0;
+      };
+      const first = await gpu();
+      assert(first > 0);
+      await visit.at("regenerate").click();
+      await visit.page.waitForFunction(() => {
+        const answer = document.querySelector("[data-testid=answer][data-state=streaming]");
+        return (answer?.textContent ?? "").trim().length > 3;
+      });
+      process.kill(first, "SIGKILL");
+      assert.equal(await visit.answered(), whole, "greedy: the same answer, however often it was interrupted");
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      assert.notEqual(await gpu(), first, "it was really another one");
+      assert.equal(await visit.at("backend").getAttribute("data-backend"), "webgpu");
+      await visit.close();
+    } finally {
+      await browser.close();
+      await server.stop();
+    }
+  });
+});

@@ -104,7 +104,7 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
     } else {
         byte_level_parts(file, &tokens, &mut notes)?
     };
-    if !sentence_piece {
+    if !sentence_piece && !tokens.ids.contains_key("<|start_header_id|>") {
         notes.push("the prompt is Vicuna's also for models that were trained with another".to_string());
     }
     let begins = file.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(parts.begins);
