@@ -18,6 +18,8 @@ help() {
 ./build.sh build               build the page into www/pkg
 ./build.sh bench …             measure speeds, natively
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
+./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
+                               as the CPU; DIR holds a GGUF pair, without one it is made (4.4 GB)
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
@@ -190,6 +192,16 @@ figures() {
     build
     cargo build --bin serve
     LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
+}
+
+real() {
+    local directory="${1:-.cache/weights-7b-q4_0}"
+    need_chromium
+    need_node
+    build
+    cargo build --bin serve --bin chat --bin weights
+    compgen -G "$directory/*.gguf" >/dev/null || "$TARGET/debug/weights" --size 7b --format gguf-q4_0 --out "$directory"
+    LLAVA_BIN="$TARGET/debug" node tests/browser/real.mjs "$directory"
 }
 
 bench() { need_rust; cargo run --release --bin bench -- "$@"; }

@@ -100,8 +100,8 @@ async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str,
         let logits = model.logits().await.unwrap();
         let wanted = &steps[step * vocab..][..vocab];
         assert!(nmse(&logits, wanted) <= LOGITS_NMSE, "{label} {case} step {step}: NMSE {:e}", nmse(&logits, wanted));
-        let history = model.history();
-        let chosen = model.device.read_back(history, step, 1).await.unwrap()[0];
+        let pending = model.start_reading_choice(step as u32);
+        let chosen = model.device.finish_reading(pending).await.unwrap()[0];
         if chosen != *token {
             let gap = wanted[*token as usize] - wanted[chosen as usize];
             assert!(

@@ -43,15 +43,14 @@ impl Engine {
                     self.model.sample(&call)?;
                 } else {
                     call.pos = start + launched - 1;
-                    if !self.has_room(call.pos + 1).await? {
+                    if !self.has_room(start + launched).await? {
                         (limit, answer.stop) = (launched, Stop::Context);
                         break;
                     }
                     self.model.step(&call)?;
                     read = launched;
                 }
-                let history = self.model.history();
-                in_flight.push_back(self.model.device.start_reading(history, launched as usize, 1));
+                in_flight.push_back(self.model.start_reading_choice(launched));
                 launched += 1;
             }
             if options.keep_logits && launched > begun + 1 {

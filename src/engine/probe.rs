@@ -4,7 +4,7 @@
 //! what else a token costs is small beside that at the sizes where anyone asks.
 
 use super::Loader;
-use crate::device::Device;
+use crate::device::{Device, PassId};
 use crate::error::{Error, Kind, Result};
 use crate::format::blueprint::Planned;
 use crate::format::names::{Role, Stage};
@@ -14,10 +14,13 @@ use crate::pass::{Buf, Call, Pass};
 use crate::quant::{MAX_BINDING, plane_bytes};
 use serde::Serialize;
 
-/// Rows at a time when reading is measured: many enough that the weights no longer count.
-const MANY_ROWS: u32 = 64;
+/// Rows at a time when reading is measured: many enough that the weights no longer count; fewer where one row
+/// takes longer than [`SLOW`].
+const MANY_ROWS: [u32; 2] = [64, 8];
+/// Milliseconds for one row from which a device is slow.
+const SLOW: f64 = 30.0;
 /// Each measurement goes on for about so long, milliseconds.
-const LONG_ENOUGH: f64 = 400.0;
+const LONG_ENOUGH: f64 = 200.0;
 
 /// What to expect.
 #[derive(Debug, Clone, Serialize)]
@@ -50,16 +53,12 @@ impl Loader {
             Err(e) if e.kind == Kind::OutOfMemory => (false, e.to_string()),
             Err(e) => return Err(e),
         };
-        let (tile, ms) = measure(device, &largest, now).await?;
-        // Bytes of the tile per millisecond → tokens per second.
+        let (tile, row_ms) = measure(device, &largest, now).await?;
+        // Milliseconds per row of a tile of so many bytes → rows per second.
         let tiles_per_token = plan.bytes_per_token as f64 / tile;
-        let per_second = |rows: u32, ms: f64| f64::from(rows) * 1e3 / (ms.max(1e-6) * tiles_per_token);
-        Ok(Probe {
-            decode_tokens_per_second: per_second(1, ms[0]),
-            prefill_rows_per_second: per_second(MANY_ROWS, ms[1]),
-            fits,
-            message,
-        })
+        let [decode_tokens_per_second, prefill_rows_per_second] =
+            row_ms.map(|ms| 1e3 / (ms.max(1e-6) * tiles_per_token));
+        Ok(Probe { decode_tokens_per_second, prefill_rows_per_second, fits, message })
     }
 }
 
@@ -80,46 +79,45 @@ async fn reserve(device: &mut Device, bytes: u64) -> Result<()> {
     result
 }
 
-/// Times one row and many through a tile of `tensor`: its bytes, and milliseconds for both.
+/// Times one row and many through a tile of `tensor`: its bytes, and milliseconds per row of both.
 async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -> Result<(f64, [f64; 2])> {
     let (k, [first, end]) = (tensor.expected.shape[1], tensor.tiles[0]);
     let (kind, rows) = (tensor.weight_type, end - first);
     let (block_bytes, scale_bytes) = plane_bytes(kind, rows, k)?;
+    let most = u64::from(MANY_ROWS[0]);
     let mut buffers: Vec<Buf> = Vec::new();
-    let words = [
-        block_bytes / 4,
-        (scale_bytes / 4).max(1),
-        u64::from(MANY_ROWS) * u64::from(k),
-        u64::from(MANY_ROWS) * u64::from(rows),
-        1,
-    ];
-    for words in words {
+    for words in [block_bytes / 4, (scale_bytes / 4).max(1), most * u64::from(k), most * u64::from(rows), 1] {
         buffers.push(device.buffer("probe", words).await?);
     }
     let [blocks, scales, x, out, unused] = buffers[..] else { unreachable!("five were made") };
     let weight = Weight { kind, first_row: 0, rows, cols: k, blocks, scales };
-    let mut times = [0.0; 2];
-    for (time, m) in times.iter_mut().zip([1, MANY_ROWS]) {
+    let mut row_ms = [0.0; 2];
+    for index in 0..2 {
+        let m = [1, MANY_ROWS[usize::from(row_ms[0] > SLOW)]][index];
         let mut pass = Pass::new("probe");
         linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
         let pass = device.prepare(pass).await?;
-        // The first run compiles; it also says how many make a measurement.
-        device.replay(&[pass], &Call::new(m, 0))?;
-        device.settle().await?;
-        let (mut count, mut begun) = (1u32, now());
-        loop {
-            for _ in 0..count {
-                device.replay(&[pass], &Call::new(m, 0))?;
-            }
-            device.settle().await?;
-            let elapsed = now() - begun;
-            if elapsed >= LONG_ENOUGH / 4.0 || count >= 1 << 12 {
-                *time = elapsed / f64::from(count);
-                break;
-            }
-            (count, begun) = (count * 4, now());
-        }
+        row_ms[index] = time(device, pass, m, now).await? / f64::from(m);
     }
     buffers.into_iter().for_each(|buffer| device.free(buffer));
-    Ok(((block_bytes + scale_bytes) as f64, times))
+    Ok(((block_bytes + scale_bytes) as f64, row_ms))
+}
+
+/// Milliseconds of a pass: of many at once where it is short, of the first where that alone took long enough to
+/// make its compilation small beside it.
+async fn time(device: &mut Device, pass: PassId, m: u32, now: &dyn Fn() -> f64) -> Result<f64> {
+    let (mut count, mut warm) = (1u32, false);
+    loop {
+        let begun = now();
+        for _ in 0..count {
+            device.replay(&[pass], &Call::new(m, 0))?;
+        }
+        device.settle().await?;
+        let elapsed = now() - begun;
+        if elapsed >= LONG_ENOUGH || warm && (elapsed >= LONG_ENOUGH / 4.0 || count >= 1 << 12) {
+            return Ok(elapsed / f64::from(count));
+        }
+        count = if warm { count * 4 } else { count };
+        warm = true;
+    }
 }

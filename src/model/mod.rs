@@ -12,9 +12,9 @@ pub mod load;
 pub mod vision_tower;
 
 use crate::config::Config;
-use crate::device::{Device, PassId};
+use crate::device::{Device, PassId, Pending};
 use crate::error::{Error, Kind, Result};
-use crate::pass::{Buf, Call, Pass};
+use crate::pass::{Call, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
 use vision_tower::{VisionBuffers, VisionTower};
@@ -201,9 +201,9 @@ impl Model {
         self.decoder.history.words as u32
     }
 
-    /// The buffer of chosen tokens, by step.
-    pub fn history(&self) -> Buf {
-        self.decoder.history
+    /// Starts reading back the token that was chosen in `step`.
+    pub fn start_reading_choice(&mut self, step: u32) -> Pending {
+        self.device.start_reading(self.decoder.history, step as usize, 1)
     }
 
     /// Reads the logits `[V]` of the last head back.
