@@ -219,7 +219,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | figures | train | weights) "$command" "$@" ;;
+    serve | build | check | bench | figures | real | train | weights) "$command" "$@" ;;
     test) test_all ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
