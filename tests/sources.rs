@@ -268,3 +268,31 @@ fn a_converted_pair_is_the_same_model() {
     let mut converted = block_on(load(&sink.0, &["manifest.json".into()], device, Some(192))).unwrap();
     assert!(answer(&mut converted) == answer(&mut open_pair(&files)));
 }
+
+/// The cache begins with 1024 rows. A conversation that outgrows it moves to larger buffers, on which the recorded
+/// passes go on: what was read before is still seen.
+#[test]
+fn a_long_conversation_outgrows_the_first_cache() {
+    let mut logits: Vec<Vec<Vec<f32>>> = Vec::new();
+    let backends = [Some(BackendChoice::Cpu), gpu_or_skip().then_some(BackendChoice::Gpu)];
+    for backend in backends.into_iter().flatten() {
+        let files = Checkpoint::random(|c| c["text_config"]["max_position_embeddings"] = json!(4096)).into_memory();
+        let device = block_on(Device::open(backend)).unwrap();
+        let mut engine = block_on(load(&files, &[ENTRY.into()], device, Some(2048))).unwrap();
+        let options = Options { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..Options::default() };
+        let before = engine.report().device_bytes;
+        block_on(engine.generate("short", &options, &mut Quiet)).unwrap();
+        assert_eq!(engine.report().device_bytes, before, "there was room");
+        engine.reset();
+        let long: String = (0..420).map(|i| format!("{i} ")).collect();
+        let answer = block_on(engine.generate(&long, &options, &mut Quiet)).unwrap();
+        let report = engine.report();
+        assert!(report.cached > 1024 && report.device_bytes > before, "{} rows", report.cached);
+        logits.push(answer.logits);
+    }
+    let [cpu, gpu] = &logits[..] else { return };
+    for (cpu, gpu) in cpu.iter().zip(gpu) {
+        let error = common::nmse(gpu, cpu);
+        assert!(error < 1e-6, "NMSE {error:e}");
+    }
+}

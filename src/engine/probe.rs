@@ -53,6 +53,8 @@ impl Loader {
             Err(e) if e.kind == Kind::OutOfMemory => (false, e.to_string()),
             Err(e) => return Err(e),
         };
+        // Some devices clear memory when it is first touched, or given back: that is not to be timed.
+        device.settle().await?;
         let (tile, row_ms) = measure(device, &largest, now).await?;
         // Milliseconds per row of a tile of so many bytes → rows per second.
         let tiles_per_token = plan.bytes_per_token as f64 / tile;
@@ -103,8 +105,8 @@ async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -
     Ok(((block_bytes + scale_bytes) as f64, row_ms))
 }
 
-/// Milliseconds of a pass: of many at once where it is short, of the first where that alone took long enough to
-/// make its compilation small beside it.
+/// Milliseconds of a pass: of many at once where it is short, of the first where that alone took so long that what
+/// else it did (compiling, first touching its memory) is small beside it.
 async fn time(device: &mut Device, pass: PassId, m: u32, now: &dyn Fn() -> f64) -> Result<f64> {
     let (mut count, mut warm) = (1u32, false);
     loop {
@@ -114,7 +116,8 @@ async fn time(device: &mut Device, pass: PassId, m: u32, now: &dyn Fn() -> f64) 
         }
         device.settle().await?;
         let elapsed = now() - begun;
-        if elapsed >= LONG_ENOUGH || warm && (elapsed >= LONG_ENOUGH / 4.0 || count >= 1 << 12) {
+        let enough = if warm { LONG_ENOUGH / 4.0 } else { 10.0 * LONG_ENOUGH };
+        if elapsed >= enough || count >= 1 << 12 {
             return Ok(elapsed / f64::from(count));
         }
         count = if warm { count * 4 } else { count };
