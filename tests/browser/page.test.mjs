@@ -6,6 +6,7 @@ import { readFile, readdir, rm, cp, writeFile, mkdir, mkdtemp } from "node:fs/pr
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { FaultyHost } from "./faulty-host.mjs";
 import { launch, open, repository, rootWith, serve, www } from "./harness.mjs";
 
 /** @param {string} name */
@@ -168,6 +169,39 @@ describe("our server", () => {
     } finally {
       await server.stop();
       await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe("mirrors", () => {
+  test("what one host lacks or damages comes from the next, verified", async () => {
+    const [shard = ""] = (await readdir(SHIPPED)).filter((name) => name.endsWith(".bin"));
+    const bytes = await readFile(path.join(SHIPPED, shard));
+    /** @type {FaultyHost[]} */
+    const hosts = [await new FaultyHost().listen(), await new FaultyHost().listen()];
+    const [bad, good] = /** @type {[FaultyHost, FaultyHost]} */ (hosts);
+    bad.files = new Map([[shard, Buffer.from(bytes.map((byte, at) => (at === 1000 ? byte ^ 1 : byte)))]]);
+    good.files = new Map([[shard, bytes]]);
+    const served = await rootWith(async (root) => {
+      await rm(path.join(root, "models"));
+      await cp(SHIPPED, path.join(root, "models/scenes"), { recursive: true });
+      await rm(path.join(root, "models/scenes", shard));
+      const file = path.join(root, "models/scenes/manifest.json");
+      const manifest = JSON.parse((await readFile(file)).toString());
+      await writeFile(file, JSON.stringify({ ...manifest, mirrors: hosts.map((host) => `${host.origin}/`) }));
+    });
+    const server = await serve(served.root, hosts.flatMap((host) => ["--model-host", host.origin]));
+    const browser = await launch({ gpu: false });
+    try {
+      const visit = await open(browser, server.url);
+      await visit.reaches("ready");
+      assert(bad.sent > 0 && good.sent > 0, `${bad.sent} and ${good.sent} bytes`);
+      await visit.close();
+    } finally {
+      await browser.close();
+      await server.stop();
+      await served.remove();
+      for (const host of hosts) await host.close();
     }
   });
 });

@@ -1,6 +1,6 @@
 // What runs here: the model, the backend and the memory, in plain sight.
 
-import { byId, inBytes, inSeconds, inWords, make } from "./dom.js";
+import { byId, inBytes, inTime, inWords, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -37,7 +37,7 @@ export class Machine {
       ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
       ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
-      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inSeconds(seen.encode_ms)}` : undefined],
+      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inTime(seen.encode_ms)}` : undefined],
       ["Without a network", kept && storage && plan && storage.bytes >= plan.total_bytes && "everything is kept: the next visit needs none"],
       ["Sent elsewhere", "nothing"],
     ];

@@ -1,11 +1,13 @@
 // Before a large download: what it is, what it needs, how it would run here, and what would do better.
 
-import { byId, inBytes, inSeconds, make } from "./dom.js";
+import { byId, inBytes, inTime, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
 
+/** Fewer tokens per second than this, and a word takes longer than anybody waits. */
+const SLOW = 0.5;
 /** Rows of one picture in LLaVA-1.5: 24 × 24 patches. */
 const PICTURE_ROWS = 576;
 /** The shortest conversation worth having about one picture, rows. */
@@ -99,7 +101,7 @@ export class ModelCard {
   #speed(probe, probing) {
     if (probing) return "trying it out…";
     if (!probe?.decode_tokens_per_second) return "";
-    const picture = probe.prefill_rows_per_second ? `, a picture read in ${inSeconds((PICTURE_ROWS / probe.prefill_rows_per_second) * 1000)}` : "";
+    const picture = probe.prefill_rows_per_second ? `, a picture read in ${inTime((PICTURE_ROWS / probe.prefill_rows_per_second) * 1000)}` : "";
     return `about ${probe.decode_tokens_per_second.toPrecision(2)} tokens/s${picture}`;
   }
 
@@ -114,6 +116,7 @@ export class ModelCard {
       if (parameters && bits > MANY_BITS) words.push(`This file has ${bits.toFixed(1)} bits for each weight: one with 4 (Q4_0, Q4_K_M) is about ${inBytes(parameters * 0.57)}.`);
       else words.push("A model with fewer parameters may fit.");
     }
+    if (probe?.fits && probe.decode_tokens_per_second < SLOW) words.push("That is too slow for a conversation: this machine offers the page no real GPU, or a small one.");
     if (this.#keep.checked && !local && room !== null && room < missing) words.push(`There is room to keep only ${inBytes(room)}: the rest would be downloaded again on the next visit.`);
     return words;
   }
