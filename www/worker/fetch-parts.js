@@ -4,6 +4,7 @@
 import { Failure } from "../shared/failure.js";
 import { giveBack, letGo } from "./buffers.js";
 import { stopIfAsked } from "./retry.js";
+import { alone, atOnce, company } from "./tabs.js";
 
 /** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 /** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
@@ -57,22 +58,6 @@ class Counter {
     this.emit({ type: "fetch", done: this.done, total: this.total, received: this.#received, from, waiting: this.#waiting });
   }
 }
-
-/**
- * One tab at a time fetches a part; the next finds it kept.
- * @param {string} name @param {AbortSignal} signal @param {(waited: boolean) => Promise<void>} work
- */
-async function alone(name, signal, work) {
-  if (!navigator.locks) return work(false);
-  const free = await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
-    if (lock) await work(false);
-    return lock !== null;
-  });
-  if (!free) await navigator.locks.request(name, { signal }, () => work(true));
-}
-
-/** @type {typeof alone} nothing is shared with other tabs */
-const atOnce = (_name, _signal, work) => work(false);
 
 /** What another attempt, or another part, may do better: the fault is the bytes'. @param {unknown} thrown */
 const isDamage = (thrown) => Failure.from(thrown, "worker").kind === "shard";
@@ -146,12 +131,16 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
     if (!missing.length) return;
     const name = `llava-web ${source.shelf.key} ${missing.map((part) => part.index)}`;
     await (source.keep ? alone : atOnce)(name, stop, async (waited) => {
-      if (waited) await source.shelf.look();
-      const refused = await fromSource(waited ? await fromStore(missing) : missing);
+      // Another tab may have stored it between the look into the store and the lock, or have held the lock.
+      const shared = waited || (source.keep && (await others.has()));
+      if (shared) await source.shelf.look();
+      const refused = await fromSource(shared ? await fromStore(missing) : missing);
       damage.push(...(await fromSource([...refused.keys()])).values());
     });
   };
 
+  const others = await company(`llava-web ${source.shelf.key} loads`);
+  if (source.keep) await source.shelf.look();
   const queue = await inJobs(source, parts);
   const lane = async () => {
     for (let job = queue.shift(); job; job = queue.shift()) {
@@ -175,6 +164,7 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
   const largest = Math.max(1, ...parts.map((part) => part.bytes));
   const lanes = Math.max(1, Math.min(LANES, Math.floor(IN_FLIGHT / largest)));
   const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  others.leave();
   letGo();
   stopIfAsked(signal);
   const failed = ends.flatMap((end) => (end.status === "rejected" ? [Failure.from(end.reason, "load")] : []));

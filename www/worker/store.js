@@ -92,9 +92,9 @@ export class Shelf {
     return shelf;
   }
 
-  /** Takes in what is there now: another tab may have been at work. */
+  /** Takes in what is there now: another tab may have been at work. Others go on asking meanwhile, so nothing is
+   * forgotten; what another tab has deleted is found out when it is read. */
   async look() {
-    this.#names.clear();
     for (const name of await this.folder.list()) {
       const [version, offset, bytes, hash] = name.split("-");
       if (hash) this.#names.set(`${version}-${offset}-${bytes}`, name);
