@@ -2,7 +2,6 @@
 //! they come from, in order of use. One description for all sources; loading and converting both follow it.
 
 use crate::config::Config;
-use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::format::checkpoint::{Checkpoint, Located, SmallFiles};
 use crate::format::manifest::{Layout, MANIFEST_FILE, Manifest};
@@ -12,6 +11,7 @@ use crate::format::shards::sha256_hex;
 use crate::format::source::Source;
 use crate::prompt::Template;
 use crate::quant::{self, Encoding, WeightType};
+use crate::{ensure, fail};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -143,8 +143,9 @@ impl Blueprint {
         let mut cut = Cutter { part_bytes, files: &checkpoint.files, group: Vec::new(), parts: Vec::new() };
         let mut group = String::new();
         for (index, expected) in expected.into_iter().enumerate() {
-            // Checkpoint::open has matched them.
-            let Some(located) = checkpoint.get(&expected.name) else { continue };
+            let Some(located) = checkpoint.get(&expected.name) else {
+                fail!(Tensor, expected.name, "is missing from the checkpoint");
+            };
             let place = |e: Error| Error { place: expected.name.clone(), ..e };
             let vector = expected.role == Role::Vector;
             let (weight_type, layout) = match vector {

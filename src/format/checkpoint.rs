@@ -17,7 +17,7 @@ use crate::{ensure, fail};
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Most files a checkpoint may be split into.
 const MAX_FILES: usize = 1024;
@@ -177,8 +177,8 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
             let parsed = gguf::parse(&prefix, size).map_err(|e| Error { place: format!("{name}: {}", e.place), ..e });
             match parsed? {
                 gguf::Parsed::Header(header) => break header,
-                // `More` asks for more than was given, and no more than the file has.
-                gguf::Parsed::More(least) => wanted = least.max(wanted * 2).min(size),
+                // More than was given, in growing steps, and no more than the file has.
+                gguf::Parsed::More(least) => wanted = least,
             }
         });
     }
@@ -267,13 +267,13 @@ impl Checkpoint {
             return self.add_file(source, directory, SINGLE_FILE).await.map(drop);
         };
         let map = parse_index(&bytes)?;
-        let names: BTreeMap<&String, ()> = map.values().map(|name| (name, ())).collect();
+        let names: BTreeSet<&String> = map.values().collect();
         ensure!(names.len() <= MAX_FILES, Tensor, index_name, "{} files are more than {MAX_FILES}", names.len());
         let mut written: HashSet<String> = HashSet::new();
-        for name in names.keys() {
+        for name in names {
             let keys = self.add_file(source, directory, name).await?;
-            let stray = keys.iter().find(|key| map.get(*key) != Some(*name));
-            ensure!(stray.is_none(), Tensor, *name, "holds `{}`, which {INDEX_FILE} places elsewhere", stray.unwrap());
+            let stray = keys.iter().find(|key| map.get(*key) != Some(name));
+            ensure!(stray.is_none(), Tensor, name, "holds `{}`, which {INDEX_FILE} places elsewhere", stray.unwrap());
             written.extend(keys);
         }
         let missing = map.keys().find(|key| !written.contains(*key));

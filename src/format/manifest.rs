@@ -233,18 +233,16 @@ impl Manifest {
             file.verify(&bytes)?;
             Ok(bytes)
         }
-        let mut optional = Vec::new();
-        for file in [&self.files.generation_config, &self.files.preprocessor_config] {
-            optional.push(match file {
-                Some(file) => Some(verified(source, file).await?),
-                None => None,
-            });
+        async fn optional<S: Source>(source: &S, file: &Option<FileRecord>) -> Result<Option<Vec<u8>>> {
+            match file {
+                Some(file) => verified(source, file).await.map(Some),
+                None => Ok(None),
+            }
         }
-        let preprocessor_config = optional.pop().flatten();
         Ok(SmallFiles {
             config: verified(source, &self.files.config).await?,
-            generation_config: optional.pop().flatten(),
-            preprocessor_config,
+            generation_config: optional(source, &self.files.generation_config).await?,
+            preprocessor_config: optional(source, &self.files.preprocessor_config).await?,
             tokenizer: verified(source, &self.files.tokenizer).await?,
         })
     }

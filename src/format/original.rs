@@ -68,7 +68,7 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
         at("mm_use_im_start_end"),
         "pictures between <im_start> and <im_end> (LLaVA before 1.5) are not implemented"
     );
-    let vision = match tower {
+    let mut vision = match tower {
         Some(bytes) => {
             let tower = json_object(bytes, &format!("{TOWER_DIRECTORY}config.json"))?;
             // A whole CLIP nests what a tower alone has at the top.
@@ -84,7 +84,6 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
             }
         },
     };
-    let mut vision = vision;
     if let Some(fields) = vision.as_object_mut() {
         fields.insert("model_type".into(), json!("clip_vision_model"));
     }

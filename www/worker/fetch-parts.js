@@ -1,5 +1,5 @@
-// Loading weights: kept parts first, the rest in order of use, several at once, each in one buffer of its
-// exact size that is let go as soon as the engine has it. Never the whole model, whatever its size.
+// Loading weights: kept parts first, the rest in order of use, several at once, each in one buffer that the
+// next takes over as soon as the engine has its bytes. Never the whole model, whatever its size.
 
 import { Failure } from "../shared/failure.js";
 import { giveBack, letGo } from "./buffers.js";
@@ -29,7 +29,6 @@ class Counter {
 
   /** @param {number} done @param {number} total @param {(event: FetchEvent) => void} emit */
   constructor(done, total, emit) {
-    Object.assign(this, { done, total, emit });
     this.done = done;
     this.total = total;
     this.emit = emit;
