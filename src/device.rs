@@ -1,4 +1,4 @@
-//! A device is where buffers live and passes run: a GPU through wgpu, or the CPU through the twins.
+//! A device is where buffers live and passes run: a GPU through wgpu, or the CPU.
 
 use crate::cpu::Cpu;
 use crate::ensure;
@@ -19,6 +19,8 @@ pub enum BackendChoice {
     Gpu,
     /// The CPU.
     Cpu,
+    /// The CPU, with nothing but the kernels' twins: slow, and what everything else is compared with.
+    Reference,
 }
 
 /// Buffers and the executor that works on them.
@@ -55,11 +57,12 @@ impl Device {
     /// [`Kind::NoGpu`] when a GPU was asked for and there is none.
     pub async fn open(choice: BackendChoice) -> Result<Self> {
         let executor = match choice {
-            BackendChoice::Cpu => Executor::Cpu(Cpu::default()),
+            BackendChoice::Cpu => Executor::Cpu(Cpu::fast()),
+            BackendChoice::Reference => Executor::Cpu(Cpu::reference()),
             BackendChoice::Gpu => Executor::Gpu(Gpu::open().await?),
             BackendChoice::Auto => match Gpu::open().await {
                 Ok(gpu) => Executor::Gpu(gpu),
-                Err(_) => Executor::Cpu(Cpu::default()),
+                Err(_) => Executor::Cpu(Cpu::fast()),
             },
         };
         Ok(Self { executor, allocated: 0 })
@@ -84,7 +87,8 @@ impl Device {
     pub fn adapter(&self) -> String {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.adapter(),
-            Executor::Cpu(_) => "Rust reference kernels".into(),
+            Executor::Cpu(cpu) if cpu.is_reference() => "Rust reference kernels".into(),
+            Executor::Cpu(_) => "Rust kernels".into(),
             Executor::Ledger => "none".into(),
         }
     }

@@ -5,6 +5,7 @@
 //! What changes between replays, the number of rows and their position, travels in a [`Call`], a small
 //! buffer that every kernel reads; so a decoding step makes no new object anywhere.
 
+use crate::cpu::Tools;
 use bytemuck::{Pod, Zeroable};
 
 /// A buffer of 32-bit words on the device that made it. Cheap to copy; the device owns the memory.
@@ -71,6 +72,9 @@ impl Words {
     }
 }
 
+/// A fast CPU version of a kernel: the twin's arguments, and the executor's [`Tools`].
+pub type Fast = fn(&Op, &Call, &mut [Words], &mut Tools);
+
 /// A kernel: the shader, its CPU twin, and how both are called. One `static` per file in `kernels/`.
 pub struct Kernel {
     /// Name in reports and labels.
@@ -85,6 +89,8 @@ pub struct Kernel {
     pub grid: fn(&Params, &Call) -> [u32; 3],
     /// The twin: defines what the shader computes.
     pub reference: fn(&Op, &Call, &mut [Words]),
+    /// What the CPU runs where speed counts; the twin where there is nothing faster.
+    pub fast: Option<Fast>,
 }
 
 impl std::fmt::Debug for Kernel {

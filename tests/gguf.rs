@@ -591,9 +591,9 @@ fn answers_as_pytorch(name: &str, backend: BackendChoice) {
 }
 
 #[test]
-fn cpu_answers_as_pytorch() {
+fn twins_answer_as_pytorch() {
     for name in ["q4_0", "legacy", "k"] {
-        answers_as_pytorch(name, BackendChoice::Cpu);
+        answers_as_pytorch(name, BackendChoice::Reference);
     }
 }
 

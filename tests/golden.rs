@@ -136,16 +136,16 @@ fn check(name: &str, quant: &str, backend: BackendChoice) {
 }
 
 #[test]
-fn cpu_f32_equals_transformers() {
-    check("mha", "f32", BackendChoice::Cpu);
-    check("gqa", "f32", BackendChoice::Cpu);
+fn twins_f32_equal_transformers() {
+    check("mha", "f32", BackendChoice::Reference);
+    check("gqa", "f32", BackendChoice::Reference);
 }
 
 #[test]
-fn cpu_quantised_equals_transformers_on_the_same_weights() {
-    check("mha", "q4", BackendChoice::Cpu);
-    check("gqa", "q8", BackendChoice::Cpu);
-    check("gqa", "f16", BackendChoice::Cpu);
+fn twins_quantised_equal_transformers_on_the_same_weights() {
+    check("mha", "q4", BackendChoice::Reference);
+    check("gqa", "q8", BackendChoice::Reference);
+    check("gqa", "f16", BackendChoice::Reference);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn every_layer_and_strategy_of_the_tower_can_be_selected() {
                 config["vision_feature_layer"] = layer.into();
                 config["vision_feature_select_strategy"] = strategy.into();
             });
-            let mut model = block_on(load(directory.path(), BackendChoice::Cpu));
+            let mut model = block_on(load(directory.path(), BackendChoice::Reference));
             let (features, _) = block_on(model.stages(pixel_values)).unwrap();
             let wanted = golden.floats(&format!("hidden.{state}"));
             let class_row = if strategy == "full" { 0 } else { model.config.vision.hidden_size as usize };
@@ -215,7 +215,7 @@ fn the_linear_connector_is_one_matrix() {
     std::fs::write(source.path().join("config.json"), config.to_string()).unwrap();
     std::fs::write(source.path().join("tokenizer.json"), golden_file("mha/tokenizer.json")).unwrap();
     let directory = convert_directory(source.path(), "f32");
-    let mut model = block_on(load(directory.path(), BackendChoice::Cpu));
+    let mut model = block_on(load(directory.path(), BackendChoice::Reference));
     let golden = Golden::read("mha");
     let (features, embeds) = block_on(model.stages(golden.floats("wide.pixel_values"))).unwrap();
     let c = model.config.vision.hidden_size as usize;
@@ -230,6 +230,6 @@ fn the_linear_connector_is_one_matrix() {
 #[test]
 fn the_comparison_notices_a_wrong_weight_type() {
     // `gqa` is not exact in q4: the same checks must fail there.
-    let failed = std::panic::catch_unwind(|| check("gqa", "q4", BackendChoice::Cpu));
+    let failed = std::panic::catch_unwind(|| check("gqa", "q4", BackendChoice::Reference));
     assert!(failed.is_err(), "q4 weights that differ from the reference's passed");
 }

@@ -70,10 +70,10 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
 }
 
 #[test]
-fn cpu_equals_the_reference() {
+fn twins_equal_the_reference() {
     let Some(root) = reference() else { return };
     for (model, quant) in [("mha-q4x", "f32"), ("mha-q4x", "q4"), ("gqa-q4x", "q4"), ("gqa-f16", "f16")] {
-        check(&root, model, quant, BackendChoice::Cpu);
+        check(&root, model, quant, BackendChoice::Reference);
     }
 }
 

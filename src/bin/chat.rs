@@ -73,6 +73,8 @@ enum Backend {
     Gpu,
     /// The CPU.
     Cpu,
+    /// The CPU, slowly: what everything else is compared with.
+    Reference,
 }
 
 fn main() -> ExitCode {
@@ -129,6 +131,7 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
         Backend::Auto => BackendChoice::Auto,
         Backend::Gpu => BackendChoice::Gpu,
         Backend::Cpu => BackendChoice::Cpu,
+        Backend::Reference => BackendChoice::Reference,
     };
     load_model(&arguments.model, arguments.mmproj.as_deref(), choice, arguments.context).await
 }

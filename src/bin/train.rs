@@ -119,7 +119,10 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     let backend = match args.backend.as_str() {
         "cpu" => BackendChoice::Cpu,
         "gpu" => BackendChoice::Gpu,
-        other => return Err(Error::new(Kind::Argument, "--backend", format!("`{other}` is neither gpu nor cpu"))),
+        "reference" => BackendChoice::Reference,
+        other => {
+            return Err(Error::new(Kind::Argument, "--backend", format!("`{other}` is not gpu, cpu or reference")));
+        }
     };
     let mut answerer: Box<dyn eval::Answerer> = match (&args.run, &args.model) {
         (Some(run), _) => burn::answerer(run)?,

@@ -11,6 +11,7 @@ pub static ACTIVATION: Kernel = Kernel {
     access: &[ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
+    fast: None,
     reference: |op, call, buffers| {
         let [a] = buffers else { unreachable!("checked by Pass::push") };
         let f = if op.constant("KIND") == 0 { quick_gelu } else { gelu };
@@ -26,6 +27,7 @@ pub static SILU_MUL: Kernel = Kernel {
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
+    fast: None,
     reference: |op, call: &Call, buffers: &mut [Words]| {
         let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
         let count = rows(op.params[1], call) as usize * op.params[0] as usize;

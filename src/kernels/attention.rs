@@ -14,6 +14,7 @@ pub static ATTENTION: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
     reference,
+    fast: None,
 };
 
 pub(crate) const P_ROWS: usize = 0;

@@ -1,4 +1,4 @@
-//! Runs an operation on the GPU and through its twin, and compares. Tests only.
+//! Runs an operation on the GPU or through its fast CPU version, and through its twin, and compares. Tests only.
 //!
 //! Outputs start as NaN (or as given values), guard words follow every output, the error is the normalised mean
 //! square error plus a bound per element, and the harness is itself tested to fail on a wrong answer.
@@ -173,12 +173,21 @@ impl Case {
 
     /// The GPU's outputs lie within `nmse` of the twin's altogether and within `bound · (1 + |value|)` each.
     pub fn check(&self, nmse: f64, bound: f64) {
-        if !gpu_or_skip() {
-            return;
+        if gpu_or_skip() {
+            self.check_on(BackendChoice::Gpu, nmse, bound);
         }
-        for (gpu, twin) in self.run(BackendChoice::Gpu).iter().zip(self.run(BackendChoice::Cpu)) {
-            if let Err(why) = compare(gpu, &twin, nmse, bound) {
-                panic!("{}: {why}", self.name);
+    }
+
+    /// The fast CPU version's outputs lie as close to the twin's.
+    pub fn check_cpu(&self, nmse: f64, bound: f64) {
+        assert!(self.pass.ops.iter().all(|op| op.kernel.fast.is_some()), "{}: nothing to compare", self.name);
+        self.check_on(BackendChoice::Cpu, nmse, bound);
+    }
+
+    fn check_on(&self, choice: BackendChoice, nmse: f64, bound: f64) {
+        for (got, twin) in self.run(choice).iter().zip(self.run(BackendChoice::Reference)) {
+            if let Err(why) = compare(got, &twin, nmse, bound) {
+                panic!("{} ({choice:?}): {why}", self.name);
             }
         }
     }
@@ -188,7 +197,7 @@ impl Case {
         if !gpu_or_skip() {
             return;
         }
-        assert_eq!(self.run(BackendChoice::Gpu), self.run(BackendChoice::Cpu), "{}", self.name);
+        assert_eq!(self.run(BackendChoice::Gpu), self.run(BackendChoice::Reference), "{}", self.name);
     }
 }
 

@@ -11,6 +11,7 @@ pub static LAYER_NORM: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[1], call), 1, 1],
     reference,
+    fast: None,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {

@@ -18,6 +18,7 @@ pub static MATMUL: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [p[P_ROWS].div_ceil(64), rows(p[P_M], call).div_ceil(p[P_TILE]), 1],
     reference,
+    fast: None,
 };
 
 // Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, the row tile.

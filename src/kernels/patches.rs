@@ -12,6 +12,7 @@ pub static PATCHES: Kernel = Kernel {
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[2].div_ceil(64), (p[0] / p[1]) * (p[0] / p[1]), 1],
+    fast: None,
     reference: |op, _, buffers| {
         let [pixels, out] = buffers else { unreachable!("checked by Pass::push") };
         let [side, size, cols] = [0, 1, 2].map(|i| op.params[i] as usize);

@@ -11,6 +11,7 @@ pub static RMS_NORM: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[1], call), 1, 1],
     reference,
+    fast: Some(crate::cpu::norm::rms_norm),
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -43,7 +44,7 @@ mod tests {
     use crate::kernels::harness::Case;
 
     #[test]
-    fn shader_equals_twin() {
+    fn shader_and_fast_version_equal_twin() {
         for (t, cols) in [(1, 4), (3, 64), (5, 200), (2, 4096)] {
             let mut case = Case::new(format!("rms_norm {t}x{cols}"));
             let (x, w) = (case.random(u64::from(t * cols), 3.0), case.random(u64::from(cols), 1.0));
@@ -51,6 +52,7 @@ mod tests {
             rms_norm(&mut case.pass, Rows::Fixed(t), x, w, out, cols, 1e-5);
             // One f32 sum of squares and one inverse square root (2 ULP).
             case.check(1e-12, 1e-5);
+            case.check_cpu(1e-12, 1e-5);
         }
     }
 }

@@ -16,6 +16,7 @@ pub static ROPE: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [((p[1] + 2 * p[2]) * p[3] / 4).div_ceil(64), rows(p[0], call), 1],
     reference,
+    fast: None,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {

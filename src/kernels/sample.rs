@@ -15,6 +15,7 @@ pub static SAMPLE: Kernel = Kernel {
     workgroup: [256, 1, 1],
     grid: |_, _| [1, 1, 1],
     reference,
+    fast: None,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {

@@ -10,6 +10,7 @@ pub static SELECT_ROWS: Kernel = Kernel {
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1], 1],
+    fast: None,
     reference: |op, call, buffers| {
         let [x, out] = buffers else { unreachable!("checked by Pass::push") };
         let [cols, count] = [0, 1].map(|i| op.params[i] as usize);

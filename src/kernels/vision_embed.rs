@@ -9,6 +9,7 @@ pub static VISION_EMBED: Kernel = Kernel {
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1] + 1, 1],
+    fast: None,
     reference: |op, _, buffers| {
         let [patches, class, position, out] = buffers else { unreachable!("checked by Pass::push") };
         let [cols, count] = [0, 1].map(|i| op.params[i] as usize);

@@ -1,4 +1,6 @@
-//! The CPU executor: replays a pass with the kernels' twins.
+//! The CPU executor: replays a pass with the kernels' fast versions, or with their twins alone.
+
+pub(crate) mod norm;
 
 use crate::pass::{Buf, Call, Pass, Words};
 use std::collections::TryReserveError;
@@ -8,9 +10,29 @@ use std::collections::TryReserveError;
 pub struct Cpu {
     buffers: Vec<Words>,
     passes: Vec<Pass>,
+    /// None: only the twins run.
+    tools: Option<Tools>,
 }
 
+/// What fast kernels share: memory that is used again by every operation.
+#[derive(Debug, Default)]
+pub struct Tools {}
+
 impl Cpu {
+    /// Runs the kernels' fast versions where there are some.
+    pub(crate) fn fast() -> Self {
+        Self { tools: Some(Tools::default()), ..Self::default() }
+    }
+
+    /// Runs nothing but the twins.
+    pub(crate) fn reference() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn is_reference(&self) -> bool {
+        self.tools.is_none()
+    }
+
     pub(crate) fn buffer(&mut self, words: u64) -> Result<Buf, TryReserveError> {
         self.buffers.push(zeroed(words)?);
         Ok(Buf { id: self.buffers.len() as u32 - 1, words })
@@ -62,7 +84,10 @@ impl Cpu {
                 // Lend each buffer to the twin for the time of the operation; none is bound twice.
                 let lend = |b: &Buf| std::mem::take(&mut self.buffers[b.id as usize]);
                 let mut bound: Vec<Words> = op.buffers.iter().map(lend).collect();
-                (op.kernel.reference)(op, call, &mut bound);
+                match (op.kernel.fast, &mut self.tools) {
+                    (Some(fast), Some(tools)) => fast(op, call, &mut bound, tools),
+                    _ => (op.kernel.reference)(op, call, &mut bound),
+                }
                 for (buffer, words) in op.buffers.iter().zip(bound) {
                     self.buffers[buffer.id as usize] = words;
                 }
