@@ -17,6 +17,7 @@ help() {
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page into www/pkg
 ./build.sh bench …             measure speeds, natively
+./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the CPU; DIR holds a GGUF pair, without one it is made (4.4 GB)
@@ -170,7 +171,7 @@ check() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --document-private-items
     say "types of the JavaScript"
     local project
-    for project in tsconfig.json tsconfig.worker.json tsconfig.tests.json; do
+    for project in tsconfig.json tsconfig.worker.json tsconfig.tests.json tsconfig.bench.json; do
         tests/browser/node_modules/.bin/tsc --project "tests/browser/$project"
     done
 }
@@ -204,7 +205,42 @@ real() {
     LLAVA_BIN="$TARGET/debug" node tests/browser/real.mjs "$directory"
 }
 
-bench() { need_rust; cargo run --release --bin bench -- "$@"; }
+# Other engines, for comparison only: nothing of theirs is shipped, and CI does not run them.
+peers() {
+    local size python=.cache/peers-venv/bin/python models=.cache/peers
+    need_chromium
+    need_node
+    build
+    cmp -s tests/bench/package-lock.json tests/bench/node_modules/.lock-installed || {
+        say "installing the other engines (wllama, onnxruntime-web)"
+        npm ci --prefix tests/bench --no-audit --no-fund --loglevel=error >&2
+        cp tests/bench/package-lock.json tests/bench/node_modules/.lock-installed
+    }
+    cmp -s tests/bench/requirements.txt .cache/peers-venv/.installed || {
+        have python3 || install_packages "Python (to write an ONNX graph)" python3 python3-venv
+        say "installing gguf and onnx for Python"
+        python3 -m venv .cache/peers-venv
+        "$python" -m pip install --quiet --requirement tests/bench/requirements.txt >&2
+        cp tests/bench/requirements.txt .cache/peers-venv/.installed
+    }
+    for size in 30m 200m; do
+        [ "$models/$size/expected.json" -nt tests/bench/onnx_graph.py ] && continue
+        say "making the model of $size parameters"
+        cargo run --bin weights -- --size "$size" --format gguf-q4_0-pure --out "$models/$size"
+        "$python" tests/bench/onnx_graph.py "$models/$size/synthetic-$size-Q4_0-pure.gguf" "$models/$size"
+    done
+    node tests/bench/peers.mjs "$models" "$@"
+}
+
+bench() {
+    need_rust
+    if [ "${1:-}" = peers ]; then
+        shift
+        peers "$@"
+    else
+        cargo run --release --bin bench -- "$@"
+    fi
+}
 weights() { need_rust; cargo run --bin weights -- "$@"; }
 train() {
     need_rust

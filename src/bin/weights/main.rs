@@ -55,7 +55,7 @@ fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.out).map_err(|e| io(&args.out, &e))?;
     match args.format {
         Format::Safetensors => safetensors(args),
-        Format::GgufQ4_0 | Format::GgufQ4KM => gguf(args),
+        Format::GgufQ4_0 | Format::GgufQ4_0Pure | Format::GgufQ4KM => gguf(args),
     }
 }
 

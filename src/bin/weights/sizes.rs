@@ -19,6 +19,12 @@ pub enum Size {
     B13,
     /// Two blocks of width 256: for tests.
     Tiny,
+    /// 29 million parameters: to measure beside other engines in a tab.
+    #[value(name = "30m")]
+    M30,
+    /// 200 million, likewise.
+    #[value(name = "200m")]
+    M200,
 }
 
 /// Which files.
@@ -27,6 +33,9 @@ pub enum Format {
     /// A GGUF pair: Q4_0 with a Q6_K head, and an f16 mmproj.
     #[value(name = "gguf-q4_0")]
     GgufQ4_0,
+    /// A GGUF pair: every matrix Q4_0, embeddings and head too, as `llama-quantize --pure` makes them.
+    #[value(name = "gguf-q4_0-pure")]
+    GgufQ4_0Pure,
     /// A GGUF pair: llama.cpp's mix Q4_K_M, and an f16 mmproj.
     #[value(name = "gguf-q4_k_m")]
     GgufQ4KM,
@@ -56,6 +65,8 @@ struct Vision {
     image: u32,
 }
 
+/// A tower that costs next to nothing: 16 rows a picture.
+const SMALL_TOWER: Vision = Vision { hidden: 64, feed_forward: 128, layers: 3, heads: 4, image: 56 };
 const CLIP: Vision = Vision { hidden: 1024, feed_forward: 4096, layers: 24, heads: 16, image: 336 };
 
 impl Size {
@@ -65,6 +76,8 @@ impl Size {
             Self::B7 => "7b",
             Self::B13 => "13b",
             Self::Tiny => "tiny",
+            Self::M30 => "30m",
+            Self::M200 => "200m",
         }
     }
 
@@ -79,19 +92,22 @@ impl Size {
             rows: 32064,
             vision: CLIP,
         };
+        let small = |hidden, feed_forward, layers, heads, context, tokens| Shape {
+            hidden,
+            feed_forward,
+            layers,
+            heads,
+            context,
+            tokens,
+            rows: tokens + 64,
+            vision: SMALL_TOWER,
+        };
         match self {
             Self::B7 => real(4096, 11008, 32, 32),
             Self::B13 => real(5120, 13824, 40, 40),
-            Self::Tiny => Shape {
-                hidden: 256,
-                feed_forward: 512,
-                layers: 2,
-                heads: 4,
-                context: 512,
-                tokens: 1024,
-                rows: 1088,
-                vision: Vision { hidden: 64, feed_forward: 128, layers: 3, heads: 4, image: 56 },
-            },
+            Self::Tiny => small(256, 512, 2, 4, 512, 1024),
+            Self::M30 => small(512, 1536, 6, 8, 1024, 8192),
+            Self::M200 => small(1024, 2816, 13, 16, 1024, 16384),
         }
     }
 
@@ -139,6 +155,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::GgufQ4_0 => "Q4_0",
+            Self::GgufQ4_0Pure => "Q4_0-pure",
             Self::GgufQ4KM => "Q4_K_M",
             Self::Safetensors => "f16",
         }
@@ -147,7 +164,7 @@ impl Format {
     /// `general.file_type`.
     fn number(self) -> u32 {
         match self {
-            Self::GgufQ4_0 => 2,
+            Self::GgufQ4_0 | Self::GgufQ4_0Pure => 2,
             Self::GgufQ4KM => 15,
             Self::Safetensors => 1,
         }
@@ -161,6 +178,7 @@ impl Format {
         let block = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
         match self {
             _ if name.ends_with("norm.weight") => Encoding::F32,
+            Self::GgufQ4_0Pure => Encoding::Q4_0,
             _ if name == "output.weight" => Encoding::Q6K,
             Self::GgufQ4_0 => Encoding::Q4_0,
             Self::GgufQ4KM => {

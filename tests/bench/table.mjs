@@ -1,0 +1,57 @@
+// Figures → a table for people (Markdown) and for programs (CSV).
+
+/** @param {number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
+}
+
+/** How far the runs are apart, in percent of their median. @param {number[]} values */
+const spread = (values) => (values.length < 2 ? "one run" : `±${((50 * (Math.max(...values) - Math.min(...values))) / median(values)).toFixed(0)} %`);
+
+/** @param {number} value */
+const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
+
+/**
+ * @typedef {object} Row
+ * @property {string} size
+ * @property {string} engine
+ * @property {string} group  engines of one group are compared: `cpu 1`, `cpu 2`, `webgpu`
+ * @property {boolean} ours
+ * @property {string} verdict  whether what it computes is right
+ * @property {string} says  what it says of where it runs
+ * @property {number} tokens  decoded in a run
+ * @property {boolean} cold  the first run was too long for another
+ * @property {number[]} prefill  tokens per second
+ * @property {number[]} decode  tokens per second
+ */
+
+/** Ours in the group of `row`; with one thread where we have no more. @param {Row[]} rows @param {Row} row */
+function reference(rows, row) {
+  const ours = rows.filter((other) => other.ours && other.size === row.size);
+  return ours.find(({ group }) => group === row.group) ?? ours.find(({ group }) => group.slice(0, 3) === row.group.slice(0, 3));
+}
+
+/** @param {Row[]} rows @param {string} about */
+export function markdown(rows, about) {
+  const head = ["model", "engine", "compared as", "prefill, tokens/s", "ours is × as fast", "decode, tokens/s", "ours is × as fast", "runs × decoded", "what it computes"];
+  const lines = rows.map((row) => {
+    const ours = reference(rows, row);
+    /** @param {"prefill" | "decode"} what */
+    const ratio = (what) => (row.ours || !ours ? "" : `${short(median(ours[what]) / median(row[what]))}${ours.group === row.group ? "" : ` (of ${ours.group})`}`);
+    const figure = (/** @type {number[]} */ values) => `${short(median(values))} (${spread(values)})`;
+    const cells = [row.size, row.engine, row.group, figure(row.prefill), ratio("prefill"), figure(row.decode), ratio("decode"), `${row.prefill.length} × ${row.tokens}${row.cold ? ", cold" : ""}`, row.verdict];
+    return `| ${cells.join(" | ")} |`;
+  });
+  return [about, "", `| ${head.join(" | ")} |`, `|${head.map(() => "---").join("|")}|`, ...lines, ""].join("\n");
+}
+
+/** @param {Row[]} rows */
+export function csv(rows) {
+  const head = "size,engine,group,ours,prefill_tokens_per_s,prefill_runs,decode_tokens_per_s,decode_runs,decoded,verdict,says";
+  const quoted = (/** @type {unknown} */ value) => `"${String(value).replaceAll('"', '""')}"`;
+  const lines = rows.map((row) =>
+    [row.size, row.engine, row.group, row.ours, median(row.prefill), row.prefill.join(" "), median(row.decode), row.decode.join(" "), row.tokens, row.verdict, row.says].map(quoted).join(","),
+  );
+  return [head, ...lines, ""].join("\n");
+}
