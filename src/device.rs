@@ -1,6 +1,6 @@
 //! A device is where buffers live and passes run: a GPU through wgpu, or the CPU.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Level};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
@@ -57,15 +57,21 @@ impl Device {
     /// [`Kind::NoGpu`] when a GPU was asked for and there is none.
     pub async fn open(choice: BackendChoice) -> Result<Self> {
         let executor = match choice {
-            BackendChoice::Cpu => Executor::Cpu(Cpu::fast()),
+            BackendChoice::Cpu => Executor::Cpu(Cpu::fast(Level::best())),
             BackendChoice::Reference => Executor::Cpu(Cpu::reference()),
             BackendChoice::Gpu => Executor::Gpu(Gpu::open().await?),
             BackendChoice::Auto => match Gpu::open().await {
                 Ok(gpu) => Executor::Gpu(gpu),
-                Err(_) => Executor::Cpu(Cpu::fast()),
+                Err(_) => Executor::Cpu(Cpu::fast(Level::best())),
             },
         };
         Ok(Self { executor, allocated: 0 })
+    }
+
+    /// The CPU with these instructions.
+    #[cfg(test)]
+    pub(crate) fn cpu(level: Level) -> Self {
+        Self { executor: Executor::Cpu(Cpu::fast(level)), allocated: 0 }
     }
 
     /// A device without memory: [`allocated`](Self::allocated) tells what a real one would have given. It runs
@@ -87,8 +93,7 @@ impl Device {
     pub fn adapter(&self) -> String {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.adapter(),
-            Executor::Cpu(cpu) if cpu.is_reference() => "Rust reference kernels".into(),
-            Executor::Cpu(_) => "Rust kernels".into(),
+            Executor::Cpu(cpu) => cpu.name(),
             Executor::Ledger => "none".into(),
         }
     }

@@ -1,9 +1,20 @@
 //! The CPU executor: replays a pass with the kernels' fast versions, or with their twins alone.
 
+mod activations;
+pub(crate) mod matmul;
 pub(crate) mod norm;
+mod panel;
+mod simd;
+mod team;
+
+pub(crate) use simd::Level;
+pub use team::Team;
 
 use crate::pass::{Buf, Call, Pass, Words};
+use activations::Activations;
 use std::collections::TryReserveError;
+use std::sync::Mutex;
+use team::Alone;
 
 /// Buffers in main memory.
 #[derive(Debug, Default)]
@@ -14,14 +25,33 @@ pub struct Cpu {
     tools: Option<Tools>,
 }
 
-/// What fast kernels share: memory that is used again by every operation.
-#[derive(Debug, Default)]
-pub struct Tools {}
+/// What fast kernels share: instructions, threads, and memory that is used again by every operation.
+pub struct Tools {
+    level: Level,
+    team: Box<dyn Team>,
+    /// What a mat-mul multiplies.
+    activations: Activations,
+    /// Memory of every thread of the team.
+    lanes: Vec<Mutex<Vec<f32>>>,
+}
+
+impl Tools {
+    fn new(level: Level, team: Box<dyn Team>) -> Self {
+        let lanes = (0..team.size()).map(|_| Mutex::default()).collect();
+        Self { level, team, activations: Activations::default(), lanes }
+    }
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {} threads", self.level.name(), self.team.size())
+    }
+}
 
 impl Cpu {
     /// Runs the kernels' fast versions where there are some.
-    pub(crate) fn fast() -> Self {
-        Self { tools: Some(Tools::default()), ..Self::default() }
+    pub(crate) fn fast(level: Level) -> Self {
+        Self { tools: Some(Tools::new(level, Box::new(Alone))), ..Self::default() }
     }
 
     /// Runs nothing but the twins.
@@ -29,8 +59,9 @@ impl Cpu {
         Self::default()
     }
 
-    pub(crate) fn is_reference(&self) -> bool {
-        self.tools.is_none()
+    /// What runs here.
+    pub(crate) fn name(&self) -> String {
+        self.tools.as_ref().map_or("Rust reference kernels".into(), |tools| format!("{tools:?}"))
     }
 
     pub(crate) fn buffer(&mut self, words: u64) -> Result<Buf, TryReserveError> {

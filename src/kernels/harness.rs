@@ -3,6 +3,7 @@
 //! Outputs start as NaN (or as given values), guard words follow every output, the error is the normalised mean
 //! square error plus a bound per element, and the harness is itself tested to fail on a wrong answer.
 
+use crate::cpu::Level;
 use crate::device::{BackendChoice, Device};
 use crate::error::Kind;
 use crate::kernels::{CacheType, Weight};
@@ -144,9 +145,8 @@ impl Case {
     }
 
     /// The outputs after running on `choice`.
-    fn run(&self, choice: BackendChoice) -> Vec<Vec<u32>> {
+    fn run(&self, mut device: Device) -> Vec<Vec<u32>> {
         block_on(async {
-            let mut device = Device::open(choice).await.unwrap();
             for words in &self.contents {
                 let buffer = device.buffer("test", words.len() as u64).await.unwrap();
                 device.upload(buffer, 0, bytemuck::cast_slice(words));
@@ -158,7 +158,12 @@ impl Case {
                 let buffer = Buf { id: *id as u32, words: *n + GUARD };
                 let words = device.read_back(buffer, 0, buffer.words as usize).await.unwrap();
                 let (output, guard) = words.split_at(*n as usize);
-                assert!(guard.iter().all(|w| *w == GUARD_WORD), "{}: wrote past output {id} ({choice:?})", self.name);
+                assert!(
+                    guard.iter().all(|w| *w == GUARD_WORD),
+                    "{}: wrote past output {id} ({})",
+                    self.name,
+                    device.adapter()
+                );
                 outputs.push(match stored {
                     CacheType::F32 => output.to_vec(),
                     CacheType::F16 => {
@@ -171,23 +176,29 @@ impl Case {
         })
     }
 
+    fn run_on(&self, choice: BackendChoice) -> Vec<Vec<u32>> {
+        self.run(block_on(Device::open(choice)).unwrap())
+    }
+
     /// The GPU's outputs lie within `nmse` of the twin's altogether and within `bound · (1 + |value|)` each.
     pub fn check(&self, nmse: f64, bound: f64) {
         if gpu_or_skip() {
-            self.check_on(BackendChoice::Gpu, nmse, bound);
+            self.check_outputs("GPU", &self.run_on(BackendChoice::Gpu), nmse, bound);
         }
     }
 
-    /// The fast CPU version's outputs lie as close to the twin's.
+    /// The outputs of the fast CPU version lie as close to the twin's, with all instructions that this machine has.
     pub fn check_cpu(&self, nmse: f64, bound: f64) {
         assert!(self.pass.ops.iter().all(|op| op.kernel.fast.is_some()), "{}: nothing to compare", self.name);
-        self.check_on(BackendChoice::Cpu, nmse, bound);
+        for level in Level::available() {
+            self.check_outputs(level.name(), &self.run(Device::cpu(level)), nmse, bound);
+        }
     }
 
-    fn check_on(&self, choice: BackendChoice, nmse: f64, bound: f64) {
-        for (got, twin) in self.run(choice).iter().zip(self.run(BackendChoice::Reference)) {
+    fn check_outputs(&self, by: &str, got: &[Vec<u32>], nmse: f64, bound: f64) {
+        for (got, twin) in got.iter().zip(self.run_on(BackendChoice::Reference)) {
             if let Err(why) = compare(got, &twin, nmse, bound) {
-                panic!("{} ({choice:?}): {why}", self.name);
+                panic!("{} by {by}: {why}", self.name);
             }
         }
     }
@@ -197,7 +208,7 @@ impl Case {
         if !gpu_or_skip() {
             return;
         }
-        assert_eq!(self.run(BackendChoice::Gpu), self.run(BackendChoice::Reference), "{}", self.name);
+        assert_eq!(self.run_on(BackendChoice::Gpu), self.run_on(BackendChoice::Reference), "{}", self.name);
     }
 }
 

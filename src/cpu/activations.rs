@@ -1,0 +1,97 @@
+//! The rows of `x` as a mat-mul reads them: 32 values as bytes with a common scale, or 8 floats.
+//!
+//! `x = d · q`, `d = max |x| / 127`, `q` the nearest integer: ggml's `Q8_0`, which its own products with 4-bit weights
+//! use, with `d` in f32. Order `[K / step][M][step]`, so that a block of weights meets the same step of all rows.
+#![allow(unsafe_code)] // SIMD; see `simd`
+
+use super::simd::{Job, Level, Simd};
+
+/// Values per step of integers.
+pub(super) const GROUP: usize = 32;
+/// Values per step of floats.
+pub(super) const FLOATS: usize = 8;
+
+/// `[M, K]`, prepared. Memory is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Activations {
+    /// Words of a step of a row: integers in the order that [`Simd::dot`] takes, or floats.
+    pub words: Vec<i32>,
+    /// `[K/32][M]`: `d`.
+    pub scales: Vec<f32>,
+    /// `[K/32][M]`: sums of the integers of both halves of the group.
+    pub sums: Vec<[i32; 2]>,
+}
+
+impl Activations {
+    /// Quantises `x [m, k]`; `k` is a multiple of 32.
+    pub fn integers(&mut self, level: Level, x: &[f32], m: usize, k: usize) {
+        assert!(x.len() == m * k && k.is_multiple_of(GROUP), "[{m}, {k}] of {}", x.len());
+        let groups = m * k / GROUP;
+        self.words.resize(groups * 16, 0);
+        self.scales.resize(groups, 0.0);
+        self.sums.resize(groups, [0; 2]);
+        // SAFETY: the job checks every index.
+        unsafe { level.run(Quantize { to: self, x, m, k }) };
+    }
+
+    /// Takes `x [m, k]` as it is, with zeros up to a whole step.
+    pub fn floats(&mut self, x: &[f32], m: usize, k: usize) {
+        self.words.resize(k.div_ceil(FLOATS) * m * FLOATS, 0);
+        for (row, x) in x.chunks_exact(k).take(m).enumerate() {
+            for (step, x) in x.chunks(FLOATS).enumerate() {
+                let to = &mut self.words[(step * m + row) * FLOATS..][..FLOATS];
+                to.fill(0);
+                to.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_bits() as i32);
+            }
+        }
+    }
+}
+
+struct Quantize<'a> {
+    to: &'a mut Activations,
+    x: &'a [f32],
+    m: usize,
+    k: usize,
+}
+
+impl Job for Quantize<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let per_group = words_of_group::<S>();
+        for (row, x) in self.x.chunks_exact(self.k).enumerate() {
+            for (g, x) in x.chunks_exact(GROUP).enumerate() {
+                let at = g * self.m + row;
+                let mut q = [0i32; GROUP];
+                let most = x.iter().fold(0f32, |most, x| if x.abs() > most { x.abs() } else { most });
+                let (scale, inverse) = if most > 0.0 { (most / 127.0, 127.0 / most) } else { (0.0, 0.0) };
+                for (q, x) in q.chunks_exact_mut(S::W).zip(x.chunks_exact(S::W)) {
+                    unsafe { S::store_i(q.as_mut_ptr(), S::nearest(S::mul(S::load(x.as_ptr()), S::splat(inverse)))) };
+                }
+                self.to.scales[at] = scale;
+                self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
+                pack::<S>(&q, &mut self.to.words[at * per_group..][..per_group]);
+            }
+        }
+    }
+}
+
+/// Words of a group of 32 integers.
+pub(super) fn words_of_group<S: Simd>() -> usize {
+    if S::BYTES { 8 } else { 16 }
+}
+
+/// Four values are four bytes of a word, or the pairs (0, 2) and (1, 3) in two words: the bytes of weights are taken
+/// apart that way.
+#[inline(always)]
+fn pack<S: Simd>(q: &[i32; GROUP], words: &mut [i32]) {
+    if S::BYTES {
+        for (word, q) in words.iter_mut().zip(q.chunks_exact(4)) {
+            *word = q[0] & 255 | (q[1] & 255) << 8 | (q[2] & 255) << 16 | q[3] << 24;
+        }
+    } else {
+        for (words, q) in words.chunks_exact_mut(2).zip(q.chunks_exact(4)) {
+            words[0] = q[0] & 0xffff | q[2] << 16;
+            words[1] = q[1] & 0xffff | q[3] << 16;
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`, in integers where the weights are.
+//!
+//! Groups of 32 products of integers are summed exactly; their sums, times both scales, in f32. The order of loops is
+//! tile of columns, tile of rows, step of `K`, `W` columns ([`panel`]), row: a panel is made once for all rows of a
+//! tile, whose accumulators stay in the first-level cache, and a step's blocks are read in the order they lie in.
+//! A matrix narrower than a vector goes to the twin.
+#![allow(unsafe_code)] // SIMD; see `simd`
+
+use super::Tools;
+use super::activations::{Activations, FLOATS, words_of_group};
+use super::panel::{self, Planes, code, has_minimum, offset};
+use super::simd::{Job, Level, MAX_LANES, Simd};
+use super::team::Shared;
+use crate::quant::{Tile, WeightType};
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// Rows and columns of a tile: of one row, and of many. Accumulators take 8 and 16 KiB.
+const TILES: [(usize, usize); 2] = [(1, 2048), (64, 64)];
+
+/// The operands of a product, apart from where they lie.
+pub(crate) struct Shape {
+    /// Rows of `x`.
+    pub m: usize,
+    /// From one row of `out` to the next.
+    pub stride: usize,
+    /// First column of `out`.
+    pub first: usize,
+    /// Whether `out` is added to.
+    pub accumulate: bool,
+}
+
+/// Runs the product for `tile`; `bias` covers the columns of `out` from 0 on. False where the twin has to.
+pub(crate) fn product(
+    tile: Tile,
+    shape: Shape,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    tools: &mut Tools,
+) -> bool {
+    let (n, k, m) = (tile.n, tile.k, shape.m);
+    if n < MAX_LANES || m == 0 {
+        return m == 0;
+    }
+    assert!(out.len() >= (m - 1) * shape.stride + shape.first + n, "out of a mat-mul");
+    let bias = bias.map(|bias| &bias[shape.first..][..n]);
+    if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
+        tools.activations.floats(&x[..m * k], m, k);
+    } else {
+        tools.activations.integers(tools.level, &x[..m * k], m, k);
+    }
+    let (w, x, level, lanes) = (Planes::new(tile), &tools.activations, tools.level, &tools.lanes);
+    let out = Shared::new(out);
+    // Whole tiles for everyone, as equally as that allows.
+    let parts = tools.team.size().min(n.div_ceil(64));
+    let cut = |part: usize| (n.div_ceil(64) * part / parts * 64).min(n);
+    tools.team.run(parts, &|part| {
+        let columns = cut(part)..cut(part + 1);
+        let product = Product { w, x, k, n, shape: &shape, bias, out, columns, lane: &lanes[part] };
+        // SAFETY: planes, x, bias and out have been measured against the shape; parts have columns of their own.
+        unsafe { run(level, tile.weight_type, product) };
+    });
+    true
+}
+
+struct Product<'a> {
+    w: Planes<'a>,
+    x: &'a Activations,
+    k: usize,
+    n: usize,
+    shape: &'a Shape,
+    bias: Option<&'a [f32]>,
+    out: Shared,
+    columns: Range<usize>,
+    lane: &'a Mutex<Vec<f32>>,
+}
+
+/// A product whose type of weights is a constant.
+struct Of<'a, const KIND: u32>(Product<'a>);
+
+impl<const KIND: u32> Job for Of<'_, KIND> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        unsafe { self.0.tiles::<S, KIND>() }
+    }
+}
+
+/// # Safety
+/// Planes, activations, bias and `out` are as long as the shape says; other parts have other columns.
+unsafe fn run(level: Level, kind: WeightType, product: Product) {
+    unsafe {
+        match kind {
+            WeightType::F32 => level.run(Of::<{ code::F32 }>(product)),
+            WeightType::F16 => level.run(Of::<{ code::F16 }>(product)),
+            WeightType::Q8 => level.run(Of::<{ code::Q8 }>(product)),
+            WeightType::Q4 => level.run(Of::<{ code::Q4 }>(product)),
+            WeightType::Q4_1 => level.run(Of::<{ code::Q4_1 }>(product)),
+            WeightType::Q5_1 => level.run(Of::<{ code::Q5_1 }>(product)),
+            WeightType::Q4K => level.run(Of::<{ code::Q4K }>(product)),
+            WeightType::Q5K => level.run(Of::<{ code::Q5K }>(product)),
+            WeightType::Q6K => level.run(Of::<{ code::Q6K }>(product)),
+        }
+    }
+}
+
+/// Rows and vectors of columns of one tile.
+struct TileOf {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Vectors that cover the columns; the last may begin earlier, to end with the matrix.
+    vectors: usize,
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    unsafe fn tiles<S: Simd, const KIND: u32>(&self) {
+        let m = self.shape.m;
+        let (rows, columns) = TILES[usize::from(m > 1)];
+        let mut sums = self.lane.lock().unwrap_or_else(|e| e.into_inner());
+        for n in self.columns.clone().step_by(columns) {
+            let columns = n..(n + columns).min(self.columns.end);
+            for row in (0..m).step_by(rows) {
+                let vectors = columns.len().div_ceil(S::W);
+                let tile = TileOf { rows: row..(row + rows).min(m), columns: columns.clone(), vectors };
+                sums.clear();
+                sums.resize(tile.rows.len() * vectors * S::W, 0.0);
+                unsafe {
+                    if KIND == code::F32 || KIND == code::F16 {
+                        self.sum_floats::<S, KIND>(&tile, sums.as_mut_ptr());
+                    } else {
+                        self.sum_integers::<S, KIND>(&tile, sums.as_mut_ptr());
+                    }
+                    self.write::<S>(&tile, sums.as_ptr());
+                }
+            }
+        }
+    }
+
+    /// First column of a vector.
+    #[inline(always)]
+    fn column<S: Simd>(&self, tile: &TileOf, vector: usize) -> usize {
+        (tile.columns.start + vector * S::W).min(self.n - S::W)
+    }
+
+    #[inline(always)]
+    unsafe fn sum_floats<S: Simd, const KIND: u32>(&self, tile: &TileOf, sums: *mut f32) {
+        let (m, width, rows) = (self.shape.m, tile.vectors * S::W, tile.rows.len());
+        for step in 0..self.k.div_ceil(FLOATS) {
+            for vector in 0..tile.vectors {
+                unsafe {
+                    let w = panel::floats::<S, KIND>(&self.w, step, self.column::<S>(tile, vector));
+                    let x = self.x.words.as_ptr().add((step * m + tile.rows.start) * FLOATS).cast::<f32>();
+                    let sums = sums.add(vector * S::W);
+                    let mut row = 0;
+                    while row + 4 <= rows {
+                        float_rows::<S, 4>(&w, x.add(row * FLOATS), sums.add(row * width), width);
+                        row += 4;
+                    }
+                    while row < rows {
+                        float_rows::<S, 1>(&w, x.add(row * FLOATS), sums.add(row * width), width);
+                        row += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sum_integers<S: Simd, const KIND: u32>(&self, tile: &TileOf, sums: *mut f32) {
+        let (m, width, rows) = (self.shape.m, tile.vectors * S::W, tile.rows.len());
+        for group in 0..self.k / super::activations::GROUP {
+            for vector in 0..tile.vectors {
+                unsafe {
+                    let n = self.column::<S>(tile, vector);
+                    let w = panel::integers::<S, KIND>(&self.w, group, n);
+                    let scales = panel::scales::<S, KIND>(&self.w, group, n);
+                    let sums = sums.add(vector * S::W);
+                    let at = group * m + tile.rows.start;
+                    let mut row = 0;
+                    while row + 4 <= rows {
+                        integer_rows::<S, KIND, 4>(&w, &scales, self.x, at + row, sums.add(row * width), width);
+                        row += 4;
+                    }
+                    while row < rows {
+                        integer_rows::<S, KIND, 1>(&w, &scales, self.x, at + row, sums.add(row * width), width);
+                        row += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sums → `out`.
+    #[inline(always)]
+    unsafe fn write<S: Simd>(&self, tile: &TileOf, sums: *const f32) {
+        let width = tile.vectors * S::W;
+        for (i, row) in tile.rows.clone().enumerate() {
+            for vector in 0..tile.vectors {
+                let n = self.column::<S>(tile, vector);
+                let valid = tile.columns.start + vector * S::W - n..(tile.columns.end - n).min(S::W);
+                unsafe {
+                    let sums = sums.add(i * width + vector * S::W);
+                    let out = self.out.pointer().add(row * self.shape.stride + self.shape.first + n);
+                    for lane in valid {
+                        let bias = self.bias.map_or(0.0, |bias| *bias.get_unchecked(n + lane));
+                        let before = if self.shape.accumulate { *out.add(lane) } else { 0.0 };
+                        *out.add(lane) = before + bias + *sums.add(lane);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `sums[r] += w · x[r]` for `R` rows, whose steps of `x` follow each other.
+#[inline(always)]
+unsafe fn float_rows<S: Simd, const R: usize>(w: &[S::F; FLOATS], x: *const f32, sums: *mut f32, width: usize) {
+    unsafe {
+        let mut acc = [S::splat(0.0); R];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            *acc = S::load(sums.add(r * width));
+        }
+        for (j, w) in w.iter().enumerate() {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = S::mul_add(*w, S::splat(*x.add(r * FLOATS + j)), *acc);
+            }
+        }
+        for (r, acc) in acc.into_iter().enumerate() {
+            S::store(sums.add(r * width), acc);
+        }
+    }
+}
+
+/// `Σ w · x` over the vectors `words` of a panel for `R` rows, from `-offset · Σx` on.
+#[inline(always)]
+unsafe fn dots<S: Simd, const R: usize>(
+    w: &[S::I; 16],
+    words: Range<usize>,
+    x: &Activations,
+    at: usize,
+    start: [i32; R],
+) -> [S::I; R] {
+    unsafe {
+        let mut acc = [S::splat_i(0); R];
+        for (acc, start) in acc.iter_mut().zip(start) {
+            *acc = S::splat_i(start);
+        }
+        for j in words {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = S::dot(*acc, w[j], *x.words.get_unchecked((at + r) * words_of_group::<S>() + j));
+            }
+        }
+        acc
+    }
+}
+
+/// `sums[r] += w · x[r]` in integers; `at` is the place of the first row's group in the activations.
+#[inline(always)]
+unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
+    w: &[S::I; 16],
+    scales: &panel::Scales<S>,
+    x: &Activations,
+    at: usize,
+    sums: *mut f32,
+    width: usize,
+) {
+    let words = words_of_group::<S>();
+    unsafe {
+        let mut x_sums = [[0i32; 2]; R];
+        for (r, sum) in x_sums.iter_mut().enumerate() {
+            *sum = *x.sums.get_unchecked(at + r);
+        }
+        let mut values = [S::splat(0.0); R];
+        if KIND == code::Q6K {
+            let low = dots::<S, R>(w, 0..words / 2, x, at, x_sums.map(|s| -offset(KIND) * s[0]));
+            let high = dots::<S, R>(w, words / 2..words, x, at, x_sums.map(|s| -offset(KIND) * s[1]));
+            for (r, value) in values.iter_mut().enumerate() {
+                *value = S::mul_add(S::to_f32(low[r]), scales.low, S::mul(S::to_f32(high[r]), scales.high));
+            }
+        } else {
+            let all = dots::<S, R>(w, 0..words, x, at, x_sums.map(|s| -offset(KIND) * (s[0] + s[1])));
+            for (r, value) in values.iter_mut().enumerate() {
+                *value = S::mul(S::to_f32(all[r]), scales.low);
+            }
+        }
+        for (r, value) in values.iter_mut().enumerate() {
+            if has_minimum(KIND) {
+                *value = S::mul_add(scales.minimum, S::splat((x_sums[r][0] + x_sums[r][1]) as f32), *value);
+            }
+            let to = sums.add(r * width);
+            S::store(to, S::mul_add(*value, S::splat(*x.scales.get_unchecked(at + r)), S::load(to)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::team::Alone;
+    use crate::quant::plane_bytes;
+    use std::time::Instant;
+
+    /// Best of some runs, seconds.
+    fn best(mut f: impl FnMut()) -> f64 {
+        let mut time = || {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        };
+        (0..5).map(|_| time()).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Prints bytes of weights per second for one row, multiply-adds per second for many, and the floor.
+    #[test]
+    #[ignore = "a measurement"]
+    fn speed() {
+        let (n, k) = (4096, 4096);
+        let memory = vec![1u64; 1 << 25];
+        let read = best(|| assert!(std::hint::black_box(memory.iter().fold(0u64, |a, b| a | b)) == 1));
+        println!("reading: {:.1} GB/s", memory.len() as f64 * 8e-9 / read);
+        for kind in WeightType::ALL {
+            let (blocks, scales) = plane_bytes(kind, n as u32, k as u32).unwrap();
+            let copies = (256 << 20) / (blocks + scales) as usize;
+            let planes = vec![0x11u8; (blocks + scales) as usize * copies];
+            let x: Vec<f32> = (0..256 * k).map(|i| (i % 101) as f32 - 50.0).collect();
+            let mut out = vec![0f32; 256 * n];
+            for level in Level::available() {
+                let mut tools = Tools::new(level, Box::new(Alone));
+                let mut time = |m: usize, copies: usize| {
+                    best(|| {
+                        for planes in planes.chunks_exact((blocks + scales) as usize).take(copies) {
+                            let (blocks, scales) = planes.split_at(blocks as usize);
+                            let tile = Tile { weight_type: kind, n, k, blocks, scales };
+                            let shape = Shape { m, stride: n, first: 0, accumulate: false };
+                            product(tile, shape, &x, None, &mut out, &mut tools);
+                        }
+                    })
+                };
+                let step = (blocks + scales) as f64 * copies as f64 * 1e-9 / time(1, copies);
+                let many = (256 * n * k) as f64 * 1e-9 / time(256, 1);
+                println!("{kind:5} {:16} one row {step:6.2} GB/s, 256 rows {many:6.1} GMAC/s", level.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Vectors: a few operations that AVX-512, AVX2, WebAssembly and plain Rust all have, so that every fast kernel is
+//! written once.
+//!
+//! A kernel is a [`Job`], generic over a [`Simd`]; [`Level::run`] compiles it once for every level that the target
+//! may have and enters the best one that the machine has. Everything between that entry and an intrinsic must be
+//! inlined, or the instructions could not be used: hence `#[inline(always)]`.
+#![allow(unsafe_code)] // intrinsics and pointers: bounds are checked once, where a kernel begins
+
+mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// A kernel with its operands.
+pub(crate) trait Job {
+    /// Runs it.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`; what else it needs is said where the job is made.
+    unsafe fn run<S: Simd>(self);
+}
+
+/// Which instructions are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// 16 lanes, four byte products per lane at once (VNNI).
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 8 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 4 lanes, in WebAssembly.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
+    /// 4 lanes, as the compiler sees fit.
+    Portable,
+}
+
+impl Level {
+    /// All that this machine has, the fastest first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut levels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        levels.extend(x86::available());
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        levels.push(Self::Simd128);
+        levels.push(Self::Portable);
+        levels
+    }
+
+    /// The fastest.
+    pub(crate) fn best() -> Self {
+        Self::available()[0]
+    }
+
+    /// For reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512 VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => "WebAssembly SIMD",
+            Self::Portable => "no SIMD",
+        }
+    }
+
+    /// Runs a kernel with the instructions of this level.
+    ///
+    /// # Safety
+    /// Those of the job. Levels come from [`available`](Self::available), so the machine has the instructions.
+    pub(crate) unsafe fn run(self, job: impl Job) {
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => x86::run_avx512(job),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => x86::run_avx2(job),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                Self::Simd128 => job.run::<wasm::Simd128>(),
+                Self::Portable => job.run::<portable::Portable>(),
+            }
+        }
+    }
+}
+
+/// Vectors of [`W`](Self::W) 32-bit lanes.
+///
+/// # Safety
+/// Every function needs the instructions of its level; those with pointers need `W` elements behind them (alignment
+/// does not matter).
+#[allow(clippy::missing_safety_doc)] // said above, once
+pub(crate) trait Simd: Copy + 'static {
+    /// Lanes of f32.
+    type F: Copy;
+    /// Lanes of i32.
+    type I: Copy;
+    /// Lanes; at most [`MAX_LANES`].
+    const W: usize;
+    /// How [`dot`](Self::dot) sees a lane: four bytes (weights unsigned, activations signed), or two i16.
+    const BYTES: bool;
+
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn load(from: *const f32) -> Self::F;
+    unsafe fn store(to: *mut f32, x: Self::F);
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b + c`, with one rounding or two.
+    unsafe fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Sum of the lanes.
+    unsafe fn sum(x: Self::F) -> f32;
+    /// `W` halves. (Not infinities and NaNs: nothing stored is one.)
+    unsafe fn load_f16(from: *const u16) -> Self::F;
+
+    unsafe fn splat_i(x: i32) -> Self::I;
+    unsafe fn and(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn xor(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn add_i(a: Self::I, b: Self::I) -> Self::I;
+    unsafe fn shift_left<const N: u32>(x: Self::I) -> Self::I;
+    /// Zeros come in.
+    unsafe fn shift_right<const N: u32>(x: Self::I) -> Self::I;
+    unsafe fn to_f32(x: Self::I) -> Self::F;
+    /// The nearest integer; values are small.
+    unsafe fn nearest(x: Self::F) -> Self::I;
+    unsafe fn store_i(to: *mut i32, x: Self::I);
+    /// The bits as they are.
+    unsafe fn as_f32(x: Self::I) -> Self::F;
+    /// The halves in the low, and in the high 16 bits of every lane.
+    unsafe fn halves(x: Self::I) -> (Self::F, Self::F);
+    /// Word `j` of `W` consecutive 16-byte blocks, for each of the four `j`.
+    unsafe fn words_of_blocks(from: *const u8) -> [Self::I; 4];
+    /// `W` consecutive entries of 4 bytes.
+    unsafe fn load_words(from: *const u8) -> Self::I;
+    /// `W` consecutive entries of 2 bytes, zero-extended.
+    unsafe fn load_u16(from: *const u8) -> Self::I;
+    /// `acc + w · x` in every lane, over the lane's bytes or pairs ([`BYTES`](Self::BYTES)); `x` is the same in all.
+    unsafe fn dot(acc: Self::I, w: Self::I, x: i32) -> Self::I;
+}
+
+/// Most lanes of any level.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// `eˣ` to about 2 ULP between −87 and 88, constant outside.
+///
+/// `2ⁿ · p(r)` with `n = round(x / ln 2)`, `|r| ≤ ln 2 / 2`, the polynomial of Cephes' `expf`.
+#[inline(always)]
+pub(crate) unsafe fn exp<S: Simd>(x: S::F) -> S::F {
+    unsafe {
+        let x = S::min(S::max(x, S::splat(-87.0)), S::splat(88.0));
+        let n = S::nearest(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        let whole = S::to_f32(n);
+        let r = S::mul_add(whole, S::splat(-0.693_359_4), x);
+        let r = S::mul_add(whole, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.987_569_1e-4);
+        for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            p = S::mul_add(p, r, S::splat(c));
+        }
+        let p = S::add(S::mul_add(S::mul(r, r), p, r), S::splat(1.0));
+        S::mul(p, S::as_f32(S::shift_left::<23>(S::add_i(n, S::splat_i(127)))))
+    }
+}
+
+/// Fewer than `W` values, as a whole vector (zeros after them).
+#[inline(always)]
+pub(crate) unsafe fn load_part<S: Simd>(from: &[f32]) -> S::F {
+    let mut lanes = [0f32; MAX_LANES];
+    lanes[..from.len()].copy_from_slice(from);
+    unsafe { S::load(lanes.as_ptr()) }
+}
+
+/// The first lanes of a vector, as many as `to` has.
+#[inline(always)]
+pub(crate) unsafe fn store_part<S: Simd>(to: &mut [f32], x: S::F) {
+    let mut lanes = [0f32; MAX_LANES];
+    unsafe { S::store(lanes.as_mut_ptr(), x) };
+    to.copy_from_slice(&lanes[..to.len()]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Exp<'a>(&'a [f32], &'a mut Vec<f32>);
+    impl Job for Exp<'_> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            for x in self.0 {
+                let mut lanes = [0f32; MAX_LANES];
+                unsafe { S::store(lanes.as_mut_ptr(), exp::<S>(S::splat(*x))) };
+                self.1.push(lanes[S::W - 1]);
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_exp() {
+        let x: Vec<f32> = (-8600..8700).map(|i| i as f32 / 100.0 + 0.003).collect();
+        for level in Level::available() {
+            let mut got = Vec::new();
+            unsafe { level.run(Exp(&x, &mut got)) };
+            for (x, got) in x.iter().zip(got) {
+                let wanted = f64::from(*x).exp();
+                assert!((f64::from(got) / wanted - 1.0).abs() < 3e-7, "{level:?}: exp({x}) = {got}");
+            }
+        }
+    }
+
+    struct Integers<'a>(&'a [u8], &'a mut Vec<f32>);
+    impl Job for Integers<'_> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            let mut lanes = [0f32; MAX_LANES];
+            unsafe {
+                for vector in S::words_of_blocks(self.0.as_ptr()) {
+                    let low_byte = S::and(vector, S::splat_i(255));
+                    S::store(lanes.as_mut_ptr(), S::to_f32(low_byte));
+                    self.1.extend(&lanes[..S::W]);
+                }
+                let x = if S::BYTES { 0x01ff_02fe } else { 0x0003_ffff };
+                S::store(lanes.as_mut_ptr(), S::to_f32(S::dot(S::splat_i(5), S::splat_i(0x0007_0009), x)));
+                self.1.extend(&lanes[..S::W]);
+                S::store(lanes.as_mut_ptr(), S::load_f16([0x3c00u16, 0xc000, 0x0001, 0x7bff].repeat(4).as_ptr()));
+                self.1.extend(&lanes[..4]);
+                for half in <[S::F; 2]>::from(S::halves(S::splat_i(0xc000_0001u32 as i32))) {
+                    S::store(lanes.as_mut_ptr(), half);
+                    self.1.push(lanes[S::W - 1]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_and_halves_are_taken_apart_alike() {
+        // Byte 4 j of block b is 4 b + j.
+        let blocks: Vec<u8> = (0..16u8).flat_map(|b| (0..16).map(move |i| 4 * b + i / 4)).collect();
+        for level in Level::available() {
+            let mut got = Vec::new();
+            unsafe { level.run(Integers(&blocks, &mut got)) };
+            let lanes = (got.len() - 6) / 5;
+            let mut wanted: Vec<f32> = (0..4 * lanes).map(|i| (i % lanes * 4 + i / lanes) as f32).collect();
+            // Bytes: 9 · −2 + 0 · 2 + 7 · −1; pairs: 9 · −1 + 7 · 3.
+            let dot = if got[4 * lanes] < 0.0 { 5 - 18 - 7 } else { 5 - 9 + 21 };
+            wanted.extend(std::iter::repeat_n(dot as f32, lanes));
+            wanted.extend([1.0, -2.0, 2f32.powi(-24), 65504.0, 2f32.powi(-24), -2.0]);
+            assert_eq!(got, wanted, "{level:?}");
+        }
+    }
+}
