@@ -1,7 +1,8 @@
 //! The engine against PyTorch transformers, stage by stage, on the tiny models of `tests/golden`.
 //!
 //! `mha` is exact in q4, `gqa` in q8 (see `generate.py`): the f32 engine and the engine on weights quantised to
-//! that type must both reproduce the reference to rounding. Each runs on the CPU twins and on the GPU.
+//! that type must both reproduce the reference to rounding. Each runs on the CPU twins and on the GPU; and on the
+//! fast CPU, which rounds activations to 8 bits where weights are integers, with tolerances of its own.
 
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
@@ -21,6 +22,17 @@ use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse
 const STAGE_NMSE: f64 = 1e-8;
 /// Logits come after the decoder, too.
 const LOGITS_NMSE: f64 = 1e-7;
+/// With activations of 8 bits: 2e-5 for every product (see `kernels::matmul`), and what random blocks with large scores
+/// make of it. Found: up to 3.4e-3 for a stage, 6.9e-3 for the logits of one step.
+const INTEGER_NMSE: f64 = 1e-2;
+
+/// The bounds of stages and logits.
+fn bounds(quant: &str, backend: BackendChoice) -> (f64, f64) {
+    match (quant, backend) {
+        ("q4" | "q8", BackendChoice::Cpu) => (INTEGER_NMSE, INTEGER_NMSE),
+        _ => (STAGE_NMSE, LOGITS_NMSE),
+    }
+}
 
 struct Golden(HashMap<String, Vec<f32>>, HashMap<String, Vec<u32>>);
 
@@ -76,7 +88,7 @@ fn words(model: &Model, config: &Config, ids: &[u32]) -> Vec<u32> {
     ids.iter().map(&mut word).collect()
 }
 
-async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str, pictures: &[&str]) {
+async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden, case: &str, pictures: &[&str]) {
     let config = model.config.clone();
     let vocab = config.text.vocab_size as usize;
     for (slot, picture) in pictures.iter().enumerate() {
@@ -90,7 +102,7 @@ async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str,
         model.prefill(chunk, pos as u32, Some(row as u32)).unwrap();
         got.extend(model.logits().await.unwrap());
     }
-    close(&format!("{label} {case} logits"), &got, golden.floats(&format!("{case}.logits")), LOGITS_NMSE);
+    close(&format!("{label} {case} logits"), &got, golden.floats(&format!("{case}.logits")), bound);
 
     let (greedy, margins) = (golden.words(&format!("{case}.greedy")), golden.floats(&format!("{case}.margin")));
     let steps = golden.floats(&format!("{case}.step_logits"));
@@ -99,13 +111,16 @@ async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str,
     for (step, (token, margin)) in greedy.iter().zip(margins).enumerate() {
         let logits = model.logits().await.unwrap();
         let wanted = &steps[step * vocab..][..vocab];
-        assert!(nmse(&logits, wanted) <= LOGITS_NMSE, "{label} {case} step {step}: NMSE {:e}", nmse(&logits, wanted));
+        assert!(nmse(&logits, wanted) <= bound, "{label} {case} step {step}: NMSE {:e}", nmse(&logits, wanted));
         let pending = model.start_reading_choice(step as u32);
         let chosen = model.device.finish_reading(pending).await.unwrap()[0];
         if chosen != *token {
             let gap = wanted[*token as usize] - wanted[chosen as usize];
+            // Two logits may change places when they are as close as the error that is allowed.
+            let power = wanted.iter().map(|x| x * x).sum::<f32>() / vocab as f32;
+            let limit = if bound == LOGITS_NMSE { 1e-3 } else { 4.0 * (bound as f32 * power).sqrt() };
             assert!(
-                gap < 1e-3,
+                gap < limit,
                 "{label} {case} step {step}: {chosen} instead of {token}, {gap} below (margin {margin})"
             );
             return; // a tie in the reference: from here on the texts differ
@@ -119,18 +134,19 @@ async fn check_case(label: &str, model: &mut Model, golden: &Golden, case: &str,
 fn check(name: &str, quant: &str, backend: BackendChoice) {
     let directory = convert(name, quant);
     let golden = Golden::read(name);
+    let (stage, logits) = bounds(quant, backend);
     block_on(async {
         let mut model = load(directory.path(), backend).await;
-        let label = format!("{name} {quant} {}", model.device.backend());
+        let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
         for picture in ["wide", "tall"] {
             let pixel_values = golden.floats(&format!("{picture}.pixel_values"));
             let (features, embeds) = model.stages(pixel_values).await.unwrap();
             let wanted = |stage: &str| golden.floats(&format!("{picture}.{stage}"));
-            close(&format!("{label} {picture} image_features"), &features, wanted("image_features"), STAGE_NMSE);
-            close(&format!("{label} {picture} image_embeds"), &embeds, wanted("image_embeds"), STAGE_NMSE);
+            close(&format!("{label} {picture} image_features"), &features, wanted("image_features"), stage);
+            close(&format!("{label} {picture} image_embeds"), &embeds, wanted("image_embeds"), stage);
         }
         for (case, pictures) in [("one", &["wide"][..]), ("two", &["wide", "tall"]), ("text", &[])] {
-            check_case(&label, &mut model, &golden, case, pictures).await;
+            check_case(&label, logits, &mut model, &golden, case, pictures).await;
         }
     });
 }
@@ -146,6 +162,16 @@ fn twins_quantised_equal_transformers_on_the_same_weights() {
     check("mha", "q4", BackendChoice::Reference);
     check("gqa", "q8", BackendChoice::Reference);
     check("gqa", "f16", BackendChoice::Reference);
+}
+
+#[test]
+fn cpu_equals_transformers_within_its_tolerance() {
+    for quant in ["f32", "q4"] {
+        check("mha", quant, BackendChoice::Cpu);
+    }
+    for quant in ["f32", "q8", "f16"] {
+        check("gqa", quant, BackendChoice::Cpu);
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The CPU executor: replays a pass with the kernels' fast versions, or with their twins alone.
 
+pub(crate) mod activation;
 mod activations;
+pub(crate) mod attention;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 mod panel;

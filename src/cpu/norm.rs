@@ -1,30 +1,45 @@
-//! `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`, in f32.
+//! RMSNorm and LayerNorm, row by row, in f32. Sums run in eight lanes, which the compiler turns into vectors.
 
 use super::Tools;
 use crate::kernels::rows;
 use crate::pass::{Call, Op, Words};
 
-/// RMSNorm. The sum of squares runs in eight interleaved lanes, which the compiler turns into vectors.
+/// `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`
 pub(crate) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Tools) {
     let [x, w, out] = buffers else { unreachable!("checked by Pass::push") };
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
     let count = rows(op.params[1], call) as usize * cols;
     let w = &w.f32()[..cols];
     for (x, out) in x.f32()[..count].chunks_exact(cols).zip(out.f32_mut().chunks_exact_mut(cols)) {
-        let inverse = 1.0 / (sum_of_squares(x) / cols as f32 + eps).sqrt();
+        let inverse = 1.0 / (sum(x, |x| x * x) / cols as f32 + eps).sqrt();
         for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
             *out = x * inverse * w;
         }
     }
 }
 
-fn sum_of_squares(x: &[f32]) -> f32 {
+/// `out[t, i] = (x[t, i] − mean) / sqrt(variance + ε) · w[i] + b[i]`
+pub(crate) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Tools) {
+    let [x, w, b, out] = buffers else { unreachable!("checked by Pass::push") };
+    let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
+    let count = rows(op.params[1], call) as usize * cols;
+    let (w, b) = (&w.f32()[..cols], &b.f32()[..cols]);
+    for (x, out) in x.f32()[..count].chunks_exact(cols).zip(out.f32_mut().chunks_exact_mut(cols)) {
+        let mean = sum(x, |x| x) / cols as f32;
+        let inverse = 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / cols as f32 + eps).sqrt();
+        for (((out, x), w), b) in out.iter_mut().zip(x).zip(w).zip(b) {
+            *out = (x - mean) * inverse * w + b;
+        }
+    }
+}
+
+fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; 8];
     let chunks = x.chunks_exact(8);
-    let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
+    let rest: f32 = chunks.remainder().iter().map(|x| of(*x)).sum();
     for chunk in chunks {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += x * x;
+            *lane += of(*x);
         }
     }
     lanes.iter().sum::<f32>() + rest

@@ -82,46 +82,59 @@ pub(super) const fn has_minimum(kind: u32) -> bool {
     matches!(kind, code::Q4_1 | code::Q5_1 | code::Q4K | code::Q5K)
 }
 
-/// Group `g` of the columns `n .. n + W`: the first 8 vectors if lanes are bytes, 16 if they are pairs.
+/// One group of `W` columns, four vectors at a time. Lanes that are bytes: the first two quarters are the values 0 … 15
+/// and 16 … 31, the others nothing. Lanes that are pairs: two quarters each.
+pub(super) type Panel<S> = [[<S as Simd>::I; 4]; 4];
+
+/// Group `g` of the columns `n .. n + W`.
 ///
 /// # Safety
 /// `g < K / 32`, `n + W ≤ N`.
 #[inline(always)]
-pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: usize) -> [S::I; 16] {
+pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: usize) -> Panel<S> {
     unsafe {
-        let mut panel = [S::splat_i(0); 16];
+        let nothing = [S::splat_i(0); 4];
         if matches!(KIND, code::Q4 | code::Q4_1 | code::Q4K) {
-            let words = S::words_of_blocks(w.block(g, n));
-            for (j, word) in words.into_iter().enumerate() {
-                if S::BYTES {
-                    let mask = S::splat_i(0x0f0f_0f0f);
-                    panel[j] = S::and(word, mask);
-                    panel[j + 4] = S::and(S::shift_right::<4>(word), mask);
-                } else {
-                    let mask = S::splat_i(0x000f_000f);
-                    panel[2 * j] = S::and(word, mask);
-                    panel[2 * j + 1] = S::and(S::shift_right::<8>(word), mask);
-                    panel[2 * j + 8] = S::and(S::shift_right::<4>(word), mask);
-                    panel[2 * j + 9] = S::and(S::shift_right::<12>(word), mask);
-                }
+            let w = S::words_of_blocks(w.block(g, n));
+            if S::BYTES {
+                return [bits::<S, 0>(&w, 0x0f0f_0f0f), bits::<S, 4>(&w, 0x0f0f_0f0f), nothing, nothing];
             }
-            return panel;
+            let [a, b] = pairs::<S, 0, 8>(&w, 0x000f_000f);
+            let [c, d] = pairs::<S, 4, 12>(&w, 0x000f_000f);
+            return [a, b, c, d];
         }
-        let signed = offset(KIND) == 128;
-        for half in 0..2 {
-            let words = S::words_of_blocks(w.block(2 * g + half, n));
-            for (j, word) in words.into_iter().enumerate() {
-                let word = if signed { S::xor(word, S::splat_i(0x8080_8080u32 as i32)) } else { word };
-                if S::BYTES {
-                    panel[4 * half + j] = word;
-                } else {
-                    let mask = S::splat_i(0x00ff_00ff);
-                    panel[8 * half + 2 * j] = S::and(word, mask);
-                    panel[8 * half + 2 * j + 1] = S::and(S::shift_right::<8>(word), mask);
-                }
-            }
+        let turn = S::splat_i(if offset(KIND) == 128 { 0x8080_8080u32 as i32 } else { 0 });
+        let [a, b, c, d] = S::words_of_blocks(w.block(2 * g, n));
+        let [e, f, g, h] = S::words_of_blocks(w.block(2 * g + 1, n));
+        let low = [S::xor(a, turn), S::xor(b, turn), S::xor(c, turn), S::xor(d, turn)];
+        let high = [S::xor(e, turn), S::xor(f, turn), S::xor(g, turn), S::xor(h, turn)];
+        if S::BYTES {
+            return [low, high, nothing, nothing];
         }
-        panel
+        let [a, b] = pairs::<S, 0, 8>(&low, 0x00ff_00ff);
+        let [c, d] = pairs::<S, 0, 8>(&high, 0x00ff_00ff);
+        [a, b, c, d]
+    }
+}
+
+/// The bits of `mask`, `N` further up.
+#[inline(always)]
+unsafe fn bits<S: Simd, const N: u32>(w: &[S::I; 4], mask: i32) -> [S::I; 4] {
+    unsafe {
+        let mask = S::splat_i(mask);
+        let [a, b, c, d] = *w;
+        let (a, b) = (S::shift_right::<N>(a), S::shift_right::<N>(b));
+        let (c, d) = (S::shift_right::<N>(c), S::shift_right::<N>(d));
+        [S::and(a, mask), S::and(b, mask), S::and(c, mask), S::and(d, mask)]
+    }
+}
+
+/// Bytes 0 and 2, then 1 and 3 of every lane, as pairs: their bits of `mask`, `EVEN` and `ODD` further up.
+#[inline(always)]
+unsafe fn pairs<S: Simd, const EVEN: u32, const ODD: u32>(w: &[S::I; 4], mask: i32) -> [[S::I; 4]; 2] {
+    unsafe {
+        let (even, odd) = (bits::<S, EVEN>(w, mask), bits::<S, ODD>(w, mask));
+        [[even[0], odd[0], even[1], odd[1]], [even[2], odd[2], even[3], odd[3]]]
     }
 }
 
@@ -144,12 +157,8 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
             }
             code::Q6K => {
                 let (both, (d, _)) = (S::load_u16(w.scale(g, n, 2)), w.super_halves::<S>(g, n));
-                // A signed byte is the unsigned one with its top bit turned, less 128.
-                let signed = |bits: S::I| {
-                    let turned = S::xor(S::and(bits, S::splat_i(255)), S::splat_i(128));
-                    S::mul(d, S::sub(S::to_f32(turned), S::splat(128.0)))
-                };
-                Scales { low: signed(both), high: signed(S::shift_right::<8>(both)), minimum: zero }
+                let low = S::mul(d, signed_byte::<S>(both));
+                Scales { low, high: S::mul(d, signed_byte::<S>(S::shift_right::<8>(both))), minimum: zero }
             }
             _ => {
                 let (both, (d, dmin)) = (S::load_u16(w.scale(g, n, 2)), w.super_halves::<S>(g, n));
@@ -161,6 +170,15 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
     }
 }
 
+/// The low byte of every lane: a signed byte is the unsigned one with its top bit turned, less 128.
+#[inline(always)]
+unsafe fn signed_byte<S: Simd>(bits: S::I) -> S::F {
+    unsafe {
+        let turned = S::xor(S::and(bits, S::splat_i(255)), S::splat_i(128));
+        S::sub(S::to_f32(turned), S::splat(128.0))
+    }
+}
+
 /// Values `8 step ..` of the columns `n .. n + W` of f16 or f32 weights; zeros after the end of a column.
 ///
 /// # Safety
@@ -168,20 +186,19 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
 #[inline(always)]
 pub(super) unsafe fn floats<S: Simd, const KIND: u32>(w: &Planes, step: usize, n: usize) -> [S::F; FLOATS] {
     unsafe {
-        let mut panel = [S::splat(0.0); FLOATS];
         if KIND == code::F16 {
-            for (j, word) in S::words_of_blocks(w.block(step, n)).into_iter().enumerate() {
-                (panel[2 * j], panel[2 * j + 1]) = S::halves(word);
-            }
-            return panel;
+            let [a, b, c, d] = S::words_of_blocks(w.block(step, n));
+            let (a, b, c, d) = (S::halves(a), S::halves(b), S::halves(c), S::halves(d));
+            return [a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1];
         }
-        for half in 0..2 {
-            if 2 * step + half < w.tile.k / WeightType::F32.block_values() as usize {
-                for (j, word) in S::words_of_blocks(w.block(2 * step + half, n)).into_iter().enumerate() {
-                    panel[4 * half + j] = S::as_f32(word);
-                }
-            }
+        let [a, b, c, d] = S::words_of_blocks(w.block(2 * step, n));
+        let zero = S::splat_i(0);
+        let mut rest = [zero; 4];
+        if 2 * step + 1 < w.tile.k / WeightType::F32.block_values() as usize {
+            rest = S::words_of_blocks(w.block(2 * step + 1, n));
         }
-        panel
+        let [e, f, g, h] = rest;
+        let first = [S::as_f32(a), S::as_f32(b), S::as_f32(c), S::as_f32(d)];
+        [first[0], first[1], first[2], first[3], S::as_f32(e), S::as_f32(f), S::as_f32(g), S::as_f32(h)]
     }
 }

@@ -11,7 +11,7 @@ pub static ACTIVATION: Kernel = Kernel {
     access: &[ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
-    fast: None,
+    fast: Some(crate::cpu::activation::activation),
     reference: |op, call, buffers| {
         let [a] = buffers else { unreachable!("checked by Pass::push") };
         let f = if op.constant("KIND") == 0 { quick_gelu } else { gelu };
@@ -27,7 +27,7 @@ pub static SILU_MUL: Kernel = Kernel {
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
-    fast: None,
+    fast: Some(crate::cpu::activation::silu_mul),
     reference: |op, call: &Call, buffers: &mut [Words]| {
         let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
         let count = rows(op.params[1], call) as usize * op.params[0] as usize;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn shaders_equal_twins() {
+    fn shaders_and_fast_versions_equal_twins() {
         for (t, cols) in [(1, 4), (3, 100), (37, 1408)] {
             let n = u64::from(t * cols);
             for kind in [Activation::QuickGelu, Activation::Gelu] {
@@ -106,12 +106,14 @@ mod tests {
                 activation(&mut case.pass, Rows::Fixed(t), a, cols, kind);
                 // exp of 3 ULP; erf by a polynomial of 1.5e-7 absolute.
                 case.check(1e-11, 2e-6);
+                case.check_cpu(1e-11, 2e-6);
             }
             let mut case = Case::new(format!("silu_mul {t}x{cols}"));
             let up = case.random(n, 2.0);
             let gate = case.output(n, Some(4.0));
             silu_mul(&mut case.pass, Rows::Fixed(t), gate, up, cols);
             case.check(1e-11, 1e-5);
+            case.check_cpu(1e-11, 1e-5);
         }
     }
 }

@@ -14,7 +14,7 @@ pub static ATTENTION: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
     reference,
-    fast: None,
+    fast: Some(crate::cpu::attention::attention),
 };
 
 pub(crate) const P_ROWS: usize = 0;
@@ -113,10 +113,11 @@ mod tests {
         attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
         // Both read the same halves. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
         case.check(1e-11, 2e-5);
+        case.check_cpu(1e-11, 2e-5);
     }
 
     #[test]
-    fn shaders_equal_twin() {
+    fn shaders_and_fast_version_equal_twin() {
         check(1, 0, 2, 2, 8, true);
         check(1, 200, 4, 2, 32, true);
         check(1, 63, 2, 1, 128, true);

@@ -13,5 +13,5 @@ pub static ATTENTION_STEP: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_HEADS], 1, 1],
     reference,
-    fast: None,
+    fast: Some(crate::cpu::attention::attention),
 };

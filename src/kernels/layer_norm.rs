@@ -11,7 +11,7 @@ pub static LAYER_NORM: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[1], call), 1, 1],
     reference,
-    fast: None,
+    fast: Some(crate::cpu::norm::layer_norm),
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -46,7 +46,7 @@ mod tests {
     use crate::kernels::harness::Case;
 
     #[test]
-    fn shader_equals_twin() {
+    fn shader_and_fast_version_equal_twin() {
         for (t, cols) in [(1, 4), (3, 64), (5, 200), (577, 1024)] {
             let mut case = Case::new(format!("layer_norm {t}x{cols}"));
             let x = case.random(u64::from(t * cols), 3.0);
@@ -55,6 +55,7 @@ mod tests {
             layer_norm(&mut case.pass, Rows::Fixed(t), x, w, b, out, cols, 1e-5);
             // Two f32 sums and one square root.
             case.check(1e-12, 1e-5);
+            case.check_cpu(1e-12, 1e-5);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A kernel is a [`Job`], generic over a [`Simd`]; [`Level::run`] compiles it once for every level that the target
 //! may have and enters the best one that the machine has. Everything between that entry and an intrinsic must be
-//! inlined, or the instructions could not be used: hence `#[inline(always)]`.
+//! inlined, or the instructions could not be used: hence `#[inline(always)]`, and no closures, which cannot have it.
 #![allow(unsafe_code)] // intrinsics and pointers: bounds are checked once, where a kernel begins
 
 mod portable;

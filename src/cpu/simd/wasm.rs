@@ -117,8 +117,9 @@ impl Simd for Simd128 {
     }
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [v128; 4] {
-        let block = |i: usize| unsafe { v128_load(from.cast::<v128>().add(i)) };
-        let (a, b, c, d) = (block(0), block(1), block(2), block(3));
+        let from = from.cast::<v128>();
+        let (a, b) = unsafe { (v128_load(from), v128_load(from.add(1))) };
+        let (c, d) = unsafe { (v128_load(from.add(2)), v128_load(from.add(3))) };
         let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
         let (ab2, cd2) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
         [

@@ -102,8 +102,8 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m512i; 4] {
         unsafe {
-            let load = |i: usize| _mm512_loadu_si512(from.add(64 * i).cast());
-            let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+            let (a, b) = (_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(from.add(64).cast()));
+            let (c, d) = (_mm512_loadu_si512(from.add(128).cast()), _mm512_loadu_si512(from.add(192).cast()));
             let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
             let (ab2, cd2) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
             // Each 128 bits now hold blocks i, i + 4, i + 8, i + 12: bring them into order.
@@ -200,8 +200,10 @@ impl Simd for Avx2 {
     unsafe fn words_of_blocks(from: *const u8) -> [__m256i; 4] {
         unsafe {
             // Blocks i and i + 4 in the halves of a vector: then what is transposed in each half is in order.
-            let load = |i: usize| _mm256_loadu2_m128i(from.add(16 * i + 64).cast(), from.add(16 * i).cast());
-            let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+            let a = _mm256_loadu2_m128i(from.add(64).cast(), from.cast());
+            let b = _mm256_loadu2_m128i(from.add(80).cast(), from.add(16).cast());
+            let c = _mm256_loadu2_m128i(from.add(96).cast(), from.add(32).cast());
+            let d = _mm256_loadu2_m128i(from.add(112).cast(), from.add(48).cast());
             let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
             let (ab2, cd2) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
             [

@@ -1,0 +1,87 @@
+//! `quick_gelu`, `gelu` and `silu · up`, element by element, in f32.
+#![allow(unsafe_code)] // SIMD; see `simd`
+
+use super::Tools;
+use super::simd::{Job, Simd, exp, load_part, store_part};
+use crate::kernels::rows;
+use crate::pass::{Call, Op, Words};
+
+/// `a = f(a)`.
+pub(crate) fn activation(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
+    let [a] = buffers else { unreachable!("checked by Pass::push") };
+    let a = &mut a.f32_mut()[..rows(op.params[1], call) as usize * op.params[0] as usize];
+    let function = if op.constant("KIND") == 0 { Function::QuickGelu } else { Function::Gelu };
+    // SAFETY: slices of equal length.
+    unsafe { tools.level.run(Each { a, up: None, function }) };
+}
+
+/// `gate = silu(gate) · up`.
+pub(crate) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
+    let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
+    let count = rows(op.params[1], call) as usize * op.params[0] as usize;
+    let (a, up) = (&mut gate.f32_mut()[..count], Some(&up.f32()[..count]));
+    // SAFETY: slices of equal length.
+    unsafe { tools.level.run(Each { a, up, function: Function::Silu }) };
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Function {
+    QuickGelu,
+    Gelu,
+    Silu,
+}
+
+struct Each<'a> {
+    a: &'a mut [f32],
+    /// What the result is multiplied by.
+    up: Option<&'a [f32]>,
+    function: Function,
+}
+
+impl Job for Each<'_> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for (i, a) in self.a.chunks_mut(S::W).enumerate() {
+            unsafe {
+                let x = if a.len() == S::W { S::load(a.as_ptr()) } else { load_part::<S>(a) };
+                let mut y = match self.function {
+                    Function::Silu => S::mul(x, sigmoid::<S>(x)),
+                    Function::QuickGelu => S::mul(x, sigmoid::<S>(S::mul(x, S::splat(1.702)))),
+                    Function::Gelu => gelu::<S>(x),
+                };
+                if let Some(up) = self.up {
+                    let up = &up[i * S::W..][..a.len()];
+                    y = S::mul(y, if up.len() == S::W { S::load(up.as_ptr()) } else { load_part::<S>(up) });
+                }
+                if a.len() == S::W { S::store(a.as_mut_ptr(), y) } else { store_part::<S>(a, y) }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
+    unsafe {
+        let one = S::splat(1.0);
+        S::div(one, S::add(one, exp::<S>(S::sub(S::splat(0.0), x))))
+    }
+}
+
+/// `x/2 · (1 + erf(x/√2))`; erf to 1.5e-7 (Abramowitz and Stegun 7.1.26), of `|x|`, because it is odd.
+#[inline(always)]
+unsafe fn gelu<S: Simd>(x: S::F) -> S::F {
+    unsafe {
+        let (zero, one) = (S::splat(0.0), S::splat(1.0));
+        let magnitude = S::max(x, S::sub(zero, x));
+        let z = S::mul(magnitude, S::splat(std::f32::consts::FRAC_1_SQRT_2));
+        let t = S::div(one, S::mul_add(S::splat(0.327_591_1), z, one));
+        let mut p = S::splat(1.061_405_4);
+        for c in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6] {
+            p = S::mul_add(p, t, S::splat(c));
+        }
+        let tail = S::mul(S::mul(p, t), exp::<S>(S::sub(zero, S::mul(z, z))));
+        // x/2 + |x|/2 · erf(|x|/√2)
+        let half = S::splat(0.5);
+        S::mul_add(S::mul(magnitude, half), S::sub(one, tail), S::mul(x, half))
+    }
+}

@@ -1,0 +1,296 @@
+//! `out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h']`, 64 keys at a time, in f32.
+//!
+//! A block of keys and values of one head is unpacked once for all rows and all query heads that read it. Every row
+//! keeps the largest score, the sum and the weighted values of its softmax so far (arXiv 2205.14135); when a block
+//! brings a larger score, they are scaled down.
+#![allow(unsafe_code)] // SIMD; see `simd`
+#![allow(clippy::needless_range_loop)] // see `matmul`
+
+use super::Tools;
+use super::simd::{Job, Simd, exp, load_part, store_part};
+use super::team::Shared;
+use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
+use crate::kernels::rows;
+use crate::pass::{Call, Op, Words};
+use std::sync::Mutex;
+
+/// Keys of a block.
+const KEYS: usize = 64;
+/// From so many rows on, transposing a block of keys pays.
+const MANY: usize = 4;
+
+/// Both attention kernels; every key and value head is a part of its own.
+pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
+    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let (t, d) = (rows(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);
+    let [heads, kv_heads] = [P_HEADS, P_KV_HEADS].map(|i| op.params[i] as usize);
+    let first = (op.params[P_CAUSAL] == 1).then_some(call.pos as usize);
+    let half = op.constant("CACHE_F16") == 1;
+    let values = first.map_or(t, |pos| pos + t) * kv_heads * d;
+    let words = if half { values.div_ceil(2) } else { values };
+    let q = &q.f32()[..t * heads * d];
+    let (k, v) = (&k.0[..words], &v.0[..words]);
+    assert!(out.0.len() >= q.len(), "out of attention");
+    let (out, level) = (Shared::new(out.f32_mut()), tools.level);
+    let parts = tools.team.size().min(kv_heads);
+    tools.team.run(parts, &|part| {
+        for kv_head in (part..kv_heads).step_by(parts) {
+            let memory = &tools.lanes[part];
+            let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
+            // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
+            unsafe {
+                match half {
+                    true => level.run(Stored::<true>(head)),
+                    false => level.run(Stored::<false>(head)),
+                }
+            }
+        }
+    });
+}
+
+struct Head<'a> {
+    q: &'a [f32],
+    k: &'a [u32],
+    v: &'a [u32],
+    out: Shared,
+    t: usize,
+    d: usize,
+    heads: usize,
+    kv_heads: usize,
+    kv_head: usize,
+    /// Position of row 0, if rows see only what is before them.
+    first: Option<usize>,
+    memory: &'a Mutex<Vec<f32>>,
+}
+
+/// A head over f16 or f32 keys and values.
+struct Stored<'a, const HALF: bool>(Head<'a>);
+
+/// What a block is unpacked to, and how far the rows are.
+struct Memory<'a> {
+    /// `[KEYS][padded D]`.
+    keys: &'a mut [f32],
+    /// `[KEYS][padded D]`.
+    values: &'a mut [f32],
+    /// `[D][KEYS]`.
+    transposed: &'a mut [f32],
+    /// `[KEYS]`.
+    scores: &'a mut [f32],
+    /// `[rows · group][padded D]`.
+    sums: &'a mut [f32],
+    /// `[rows · group]`: largest score, sum of weights.
+    state: &'a mut [f32],
+}
+
+impl<const HALF: bool> Job for Stored<'_, HALF> {
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let h = &self.0;
+        let (group, padded) = (h.heads / h.kv_heads, h.d.next_multiple_of(S::W));
+        let softmaxes = h.t * group;
+        let mut memory = h.memory.lock().unwrap_or_else(|e| e.into_inner());
+        memory.clear();
+        memory.resize(2 * KEYS * padded + KEYS * h.d + KEYS + softmaxes * (padded + 2), 0.0);
+        let (keys, rest) = memory.split_at_mut(KEYS * padded);
+        let (values, rest) = rest.split_at_mut(KEYS * padded);
+        let (transposed, rest) = rest.split_at_mut(KEYS * h.d);
+        let (scores, rest) = rest.split_at_mut(KEYS);
+        let (sums, state) = rest.split_at_mut(softmaxes * padded);
+        state.chunks_exact_mut(2).for_each(|state| state[0] = f32::NEG_INFINITY);
+        let mut m = Memory { keys, values, transposed, scores, sums, state };
+        let reach = h.first.map_or(h.t, |pos| pos + h.t);
+        for start in (0..reach).step_by(KEYS) {
+            let count = KEYS.min(reach - start);
+            unsafe {
+                h.unpack::<S, HALF>(h.k, start, count, m.keys);
+                h.unpack::<S, HALF>(h.v, start, count, m.values);
+            }
+            if softmaxes >= MANY {
+                for (s, key) in m.keys.chunks_exact(padded).take(count).enumerate() {
+                    for (i, k) in key[..h.d].iter().enumerate() {
+                        m.transposed[i * KEYS + s] = *k;
+                    }
+                }
+            }
+            // The first row that sees the block's first key.
+            let row = h.first.map_or(0, |pos| start.saturating_sub(pos));
+            for softmax in row * group..softmaxes {
+                let seen = h.first.map_or(h.t, |pos| pos + softmax / group + 1);
+                unsafe { h.block::<S>(&mut m, softmax, count.min(seen - start), softmaxes >= MANY) };
+            }
+        }
+        for softmax in 0..softmaxes {
+            unsafe { h.finish::<S>(&m, softmax) };
+        }
+    }
+}
+
+impl Head<'_> {
+    /// Index of the first value of a row's query head.
+    #[inline(always)]
+    fn query(&self, softmax: usize) -> usize {
+        let group = self.heads / self.kv_heads;
+        (softmax / group * self.heads + self.kv_head * group + softmax % group) * self.d
+    }
+
+    /// Rows `start ..` of keys or values as f32, with zeros up to a whole vector.
+    #[inline(always)]
+    unsafe fn unpack<S: Simd, const HALF: bool>(&self, from: &[u32], start: usize, count: usize, to: &mut [f32]) {
+        let padded = self.d.next_multiple_of(S::W);
+        for (s, to) in to.chunks_exact_mut(padded).take(count).enumerate() {
+            let at = ((start + s) * self.kv_heads + self.kv_head) * self.d;
+            let mut i = 0;
+            while i < self.d {
+                // Whole vectors while they lie inside the buffer, then what is left.
+                unsafe {
+                    let x = if i + S::W > self.d {
+                        let mut rest = [0f32; super::simd::MAX_LANES];
+                        for j in i..self.d {
+                            rest[j - i] = if HALF {
+                                let halves: &[half::f16] = bytemuck::cast_slice(from);
+                                halves[at + j].to_f32()
+                            } else {
+                                f32::from_bits(from[at + j])
+                            };
+                        }
+                        load_part::<S>(&rest[..S::W])
+                    } else if HALF {
+                        S::load_f16(from.as_ptr().cast::<u16>().add(at + i))
+                    } else {
+                        S::load(from.as_ptr().cast::<f32>().add(at + i))
+                    };
+                    S::store(to.as_mut_ptr().add(i), x);
+                }
+                i += S::W;
+            }
+        }
+    }
+
+    /// Takes the block's first `count` keys into one softmax.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(&self, m: &mut Memory, softmax: usize, count: usize, transposed: bool) {
+        let padded = self.d.next_multiple_of(S::W);
+        let query = &self.q[self.query(softmax)..][..self.d];
+        let scale = 1.0 / (self.d as f32).sqrt();
+        unsafe {
+            if transposed {
+                scores_of_many::<S>(query, scale, m.transposed.as_ptr(), m.scores.as_mut_ptr());
+            } else {
+                scores_of_few::<S>(query, scale, &m.keys[..count * padded], m.scores);
+            }
+            m.scores[count..].fill(f32::NEG_INFINITY);
+            let [most, total] = &mut m.state[2 * softmax..][..2] else { unreachable!("two of them") };
+            let mut largest = S::load(m.scores.as_ptr());
+            for i in (S::W..KEYS).step_by(S::W) {
+                largest = S::max(largest, S::load(m.scores.as_ptr().add(i)));
+            }
+            let mut lanes = [f32::NEG_INFINITY; super::simd::MAX_LANES];
+            S::store(lanes.as_mut_ptr(), largest);
+            let now = lanes.iter().fold(*most, |a, b| if *b > a { *b } else { a });
+            let shrink = (*most - now).exp();
+            *most = now;
+            let mut sum = S::splat(0.0);
+            for i in (0..KEYS).step_by(S::W) {
+                let at = m.scores.as_mut_ptr().add(i);
+                let weight = exp::<S>(S::sub(S::load(at), S::splat(now)));
+                S::store(at, weight);
+                sum = S::add(sum, weight);
+            }
+            // Keys beyond `count` have weights of 1e-38.
+            *total = *total * shrink + S::sum(sum);
+            let sums = m.sums.as_mut_ptr().add(softmax * padded);
+            let mut i = 0;
+            while i + 4 * S::W <= padded {
+                weigh::<S, 4>(&m.scores[..count], m.values.as_ptr().add(i), padded, shrink, sums.add(i));
+                i += 4 * S::W;
+            }
+            while i < padded {
+                weigh::<S, 1>(&m.scores[..count], m.values.as_ptr().add(i), padded, shrink, sums.add(i));
+                i += S::W;
+            }
+        }
+    }
+
+    /// Weighted values / sum of weights → `out`.
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, m: &Memory, softmax: usize) {
+        let padded = self.d.next_multiple_of(S::W);
+        unsafe {
+            let inverse = S::splat(1.0 / m.state[2 * softmax + 1]);
+            let out = self.out.pointer().add(self.query(softmax));
+            for i in (0..self.d).step_by(S::W) {
+                let x = S::mul(S::load(m.sums.as_ptr().add(softmax * padded + i)), inverse);
+                if i + S::W <= self.d {
+                    S::store(out.add(i), x);
+                } else {
+                    store_part::<S>(std::slice::from_raw_parts_mut(out.add(i), self.d - i), x);
+                }
+            }
+        }
+    }
+}
+
+/// `q · k` for all keys of a transposed block.
+#[inline(always)]
+unsafe fn scores_of_many<S: Simd>(query: &[f32], scale: f32, keys: *const f32, scores: *mut f32) {
+    unsafe {
+        for s in (0..KEYS).step_by(4 * S::W) {
+            let mut acc = [S::splat(0.0); 4];
+            for (i, q) in query.iter().enumerate() {
+                let (q, keys) = (S::splat(*q), keys.add(i * KEYS + s));
+                for j in 0..4 {
+                    acc[j] = S::mul_add(q, S::load(keys.add(j * S::W)), acc[j]);
+                }
+            }
+            for j in 0..4 {
+                S::store(scores.add(s + j * S::W), S::mul(acc[j], S::splat(scale)));
+            }
+        }
+    }
+}
+
+/// `q · k` key by key; keys are padded to whole vectors.
+#[inline(always)]
+unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, keys: &[f32], scores: &mut [f32]) {
+    let padded = query.len().next_multiple_of(S::W);
+    for (key, score) in keys.chunks_exact(padded).zip(scores) {
+        unsafe {
+            let mut sum = S::splat(0.0);
+            let mut i = 0;
+            while i + S::W <= query.len() {
+                sum = S::mul_add(S::load(query.as_ptr().add(i)), S::load(key.as_ptr().add(i)), sum);
+                i += S::W;
+            }
+            if i < query.len() {
+                sum = S::mul_add(load_part::<S>(&query[i..]), S::load(key.as_ptr().add(i)), sum);
+            }
+            *score = S::sum(sum) * scale;
+        }
+    }
+}
+
+/// `sums ← shrink · sums + Σ_s weights[s] · values[s]` for `N` vectors; rows of values are `width` apart.
+#[inline(always)]
+unsafe fn weigh<S: Simd, const N: usize>(
+    weights: &[f32],
+    values: *const f32,
+    width: usize,
+    shrink: f32,
+    sums: *mut f32,
+) {
+    unsafe {
+        let mut acc = [S::splat(0.0); N];
+        for j in 0..N {
+            acc[j] = S::mul(S::load(sums.add(j * S::W)), S::splat(shrink));
+        }
+        for (s, weight) in weights.iter().enumerate() {
+            let (weight, values) = (S::splat(*weight), values.add(s * width));
+            for j in 0..N {
+                acc[j] = S::mul_add(weight, S::load(values.add(j * S::W)), acc[j]);
+            }
+        }
+        for j in 0..N {
+            S::store(sums.add(j * S::W), acc[j]);
+        }
+    }
+}
