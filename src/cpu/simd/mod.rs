@@ -39,6 +39,7 @@ pub(crate) enum Level {
 
 impl Level {
     /// All that this machine has, the fastest first.
+    #[allow(clippy::vec_init_then_push)] // what is pushed depends on the target
     pub(crate) fn available() -> Vec<Self> {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
