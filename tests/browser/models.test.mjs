@@ -202,7 +202,7 @@ describe("browsers that lack something", () => {
 
 describe("a GPU that is lost", () => {
   test("is replaced, and the answer goes on where it was", async () => {
-    const visit = await open(browser, server.url, PLAIN);
+    const visit = await open(browser, `${server.url}?backend=webgpu`, PLAIN);
     await visit.show(EXAMPLE);
     await visit.reaches("ready");
     assert.match(await visit.ask("first"), /first/);
@@ -217,7 +217,7 @@ describe("a GPU that is lost", () => {
   });
 
   test("again and again ends in words and a button", async () => {
-    const visit = await open(browser, server.url, PLAIN);
+    const visit = await open(browser, `${server.url}?backend=webgpu`, PLAIN);
     await visit.show(EXAMPLE);
     await visit.reaches("ready");
     await visit.at("question").fill("lose 2 always");

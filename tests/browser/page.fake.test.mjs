@@ -111,7 +111,7 @@ describe("the page with a stand-in engine", () => {
   test("Retry after a GPU that gave up opens a new one and asks again", () =>
     withFake({}, async ({ browser, url }) => {
       // Without the service worker: its own requests are not the page's.
-      const visit = await open(browser, url, { serviceWorkers: "block" });
+      const visit = await open(browser, `${url}?backend=webgpu`, { serviceWorkers: "block" });
       await visit.show(EXAMPLE);
       await visit.reaches("ready");
       await visit.at("question").fill("gpu");

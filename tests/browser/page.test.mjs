@@ -17,8 +17,11 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
   describe(`the shipped model on ${backend}`, () => {
     /** @type {import("playwright-core").Browser} */ let browser;
     /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
+    /** Where there is no GPU the CPU is taken unasked. */
+    let url = "";
     before(async () => {
       server = await serve();
+      url = backend === "webgpu" ? `${server.url}?backend=webgpu` : server.url;
       browser = await launch({ gpu: backend === "webgpu" });
     });
     after(async () => {
@@ -27,7 +30,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
     });
 
     test("load, show, ask: the right answer appears; then a second question and the same again", async () => {
-      const visit = await open(browser, server.url);
+      const visit = await open(browser, url);
       await visit.reaches("ready");
       assert.equal(await visit.at("backend").getAttribute("data-backend"), backend, "the page says which backend runs");
       await visit.show(example("shapes.png"));
@@ -44,7 +47,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
     });
 
     test("stop ends an answer, and the conversation goes on", async () => {
-      const visit = await open(browser, server.url);
+      const visit = await open(browser, url);
       await visit.reaches("ready");
       await visit.show(example("shapes.png"));
       await visit.reaches("ready", "encoding");
@@ -57,7 +60,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
     });
 
     test("a new picture is looked at anew", async () => {
-      const visit = await open(browser, server.url);
+      const visit = await open(browser, url);
       await visit.reaches("ready");
       await visit.show(example("shapes.png"));
       assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
@@ -229,7 +232,7 @@ describe("a GPU that is lost", () => {
     const server = await serve();
     const browser = await launch({ gpu: true });
     try {
-      const visit = await open(browser, server.url);
+      const visit = await open(browser, `${server.url}?backend=webgpu`);
       await visit.reaches("ready");
       await visit.show(example("shapes.png"));
       await visit.reaches("ready", "encoding");

@@ -27,6 +27,8 @@ export const ownScripts = (() => {
 export class EngineLink {
   /** @type {Caller | null} */
   #caller = null;
+  /** @type {EngineLink | null} */
+  #beside = null;
 
   /** @param {(failure: Failure) => void} onCrash */
   constructor(onCrash) {
@@ -45,8 +47,23 @@ export class EngineLink {
     return this.#caller.call("open", { model, backend });
   }
 
+  /** Another one, which tells the same listener; it ends with this one. */
+  beside() {
+    this.#beside = new EngineLink(this.onCrash);
+    return this.#beside;
+  }
+
+  /** Takes over what `other` has open, in the place of its own. @param {EngineLink} other */
+  replaceBy(other) {
+    this.#beside = null;
+    this.close();
+    this.#caller = other.#caller;
+  }
+
   /** Ends the worker and whatever it was doing. */
   close() {
+    this.#beside?.close();
+    this.#beside = null;
     this.#caller?.close(new Failure({ kind: "cancelled", place: "worker", message: "the model is being restarted" }));
     this.#caller = null;
   }

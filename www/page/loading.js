@@ -3,6 +3,7 @@
 
 import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
+import { openOn } from "./choosing.js";
 import { EngineLink } from "./engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
@@ -28,6 +29,8 @@ export class Loading extends Activity {
   offer = null;
   /** What the person agreed to, for this model. */
   agreed = { keep: false, context: /** @type {number | null} */ (null) };
+  /** Why it runs on the backend that it runs on. */
+  why = "";
   /** The GPU was lost and is being replaced. */
   recovering = false;
   /** When something was tried again unasked, ms. @type {number[]} */
@@ -60,7 +63,8 @@ export class Loading extends Activity {
     this.begin("loading");
     const { model } = this;
     try {
-      Object.assign(this, await this.link.open(model, this.settings().backend));
+      const { opened, why } = await openOn(this.link, model, this.settings().backend);
+      Object.assign(this, opened, { why });
     } catch (thrown) {
       if (model === this.model) this.fail(thrown, "open", () => this.open());
       return;
@@ -145,7 +149,8 @@ export class Loading extends Activity {
   async reopen() {
     this.loaded = false;
     this.begin("loading");
-    Object.assign(this, await this.link.open(this.model, this.settings().backend));
+    const { opened, why } = await openOn(this.link, this.model, this.settings().backend);
+    Object.assign(this, opened, { why });
     await this.fetch();
     this.loaded = true;
   }

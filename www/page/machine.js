@@ -20,11 +20,11 @@ export class Machine {
   }
 
   /** @param {Session} session */
-  #render({ plan, report, picture, kept, storage, agreed, model }) {
+  #render({ plan, report, picture, kept, storage, agreed, model, why }) {
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
-    this.#chip.title = report?.adapter ?? "";
+    this.#chip.title = [report?.adapter, why].filter(Boolean).join(": ");
     const seen = picture?.seen;
     /** @type {[string, string | number | false | null | undefined][]} */
     const rows = [
@@ -35,7 +35,8 @@ export class Machine {
       ["Kept here", plan && storage && this.#keeping(storage, plan.total_bytes, agreed.keep)],
       ["Noted", report?.notes?.join("; ") || plan?.notes?.join("; ")],
       ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
-      ["Runs on", report && (backend === "cpu" ? `CPU (${report.adapter})` : `${backend} (${report.adapter})`)],
+      ["Runs on", report && `${backend === "cpu" ? "CPU" : backend} (${report.adapter})`],
+      ["Why there", report && why],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inTime(seen.encode_ms)}` : undefined],
       ["Without a network", kept && storage && plan && storage.bytes >= plan.total_bytes && "everything is kept: the next visit needs none"],

@@ -96,7 +96,8 @@
  * @property {number} [turns]
  */
 
-/** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
+/** `engine` tells one build of the engine from another.
+ * @typedef {{ plan: Plan, report: Report, storage: Storage, engine: string }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
 /**

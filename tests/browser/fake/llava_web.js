@@ -53,7 +53,7 @@ export class Llava {
 
   async probe() {
     await sleep(20);
-    return this.#plan.probe ?? { decode_tokens_per_second: 9.5, prefill_rows_per_second: 300, fits: true, message: "It fits." };
+    return this.#plan[`probe_${this.backend}`] ?? this.#plan.probe ?? { decode_tokens_per_second: 9.5, prefill_rows_per_second: 300, fits: true, message: "It fits." };
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
