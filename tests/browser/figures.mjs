@@ -5,9 +5,11 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { launch, open, serve, www } from "./harness.mjs";
+import { startup } from "./startup.mjs";
 
 /** Runs per figure; the median is printed. */
 const RUNS = 5;
+const SHORT_QUESTION = "What color is the star?";
 const QUESTION = `${"How many shapes are there? ".repeat(16)}What do you see?`;
 
 /** @param {number[]} values */
@@ -15,15 +17,15 @@ const median = (values) => values.sort((a, b) => a - b)[values.length >> 1] ?? N
 
 /** @param {import("./harness.mjs").Visit} visit @param {string} backend */
 function measure(visit, backend) {
-  return visit.page.evaluate(async ({ backend, runs, question }) => {
+  return visit.page.evaluate(async ({ backend, runs, question, short }) => {
     const address = new URL("page/engine-link.js", document.baseURI).href;
     /** @type {typeof import("../../www/page/engine-link.js")} */
     const { EngineLink } = await import(address);
     const link = new EngineLink(console.error);
     await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, /** @type {any} */ (backend));
     const { report } = await link.call("load", { keep: false, context: null });
-    /** @type {{ encode: number[], prefill: number[], decode: number[] }} */
-    const seen = { encode: [], prefill: [], decode: [] };
+    /** @type {Record<"encode" | "prefill" | "decode" | "warm" | "cold", number[]>} */
+    const seen = { encode: [], prefill: [], decode: [], warm: [], cold: [] };
     for (let run = 0; run <= runs; run++) {
       // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing else.
       const file = await (await fetch("examples/shapes.png")).blob();
@@ -32,18 +34,30 @@ function measure(visit, backend) {
       const { encode_ms } = await link.call("encode", { bytes });
       const options = { max_new_tokens: 64, temperature: 0, top_p: 1, seed: 0 };
       const { answer, timing } = await link.call("generate", { question, options });
+      // The same picture and a short question: once with the picture read, as when a person has typed meanwhile; and
+      // with a new one, as when it is dropped and asked about at once.
+      await link.call("reset", null);
+      await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run])]).arrayBuffer() });
+      const warm = await link.call("generate", { question: short, options });
+      await link.call("reset", null);
+      const begun = performance.now();
+      await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run, 1])]).arrayBuffer() });
+      const read = performance.now() - begun;
+      const cold = await link.call("generate", { question: short, options });
       if (run === 0) continue; // pipelines are made on the first use
       seen.encode.push(encode_ms);
       seen.prefill.push(((answer.prompt_ids.length - answer.reused_rows) * 1000) / timing.first_token_ms);
       seen.decode.push(timing.tokens_per_second);
+      seen.warm.push(warm.timing.first_token_ms);
+      seen.cold.push(read + cold.timing.first_token_ms);
     }
     return { adapter: report.adapter, ...seen };
-  }, { backend, runs: RUNS, question: QUESTION });
+  }, { backend, runs: RUNS, question: QUESTION, short: SHORT_QUESTION });
 }
 
 const wasm = readFileSync(path.join(www, "pkg/llava_web_bg.wasm"));
 console.log(`wasm: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} after gzip -9`);
-console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s");
+console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s | Send → first token, picture read, ms | picture and Send at once, ms | share");
 const server = await serve();
 for (const backend of ["webgpu", "cpu"]) {
   const browser = await launch({ gpu: backend === "webgpu" });
@@ -56,9 +70,17 @@ for (const backend of ["webgpu", "cpu"]) {
     await visit.close();
   }
   const visit = await open(browser, `${server.url}?backend=cpu`, { serviceWorkers: "block" });
-  const { adapter, encode, prefill, decode } = await measure(visit, backend);
+  const { adapter, encode, prefill, decode, warm, cold } = await measure(visit, backend);
   const row = [backend, adapter, median(ready).toFixed(0), median(encode).toFixed(0), median(prefill).toFixed(0), median(decode).toFixed(1)];
-  console.log(row.join(" | "));
+  const share = `${((100 * median(warm)) / median(cold)).toFixed(0)} %`;
+  console.log([...row, median(warm).toFixed(0), median(cold).toFixed(0), share].join(" | "));
   await browser.close();
 }
+const browser = await launch({ gpu: false });
+/** @type {Awaited<ReturnType<typeof startup>>[]} */
+const starts = [];
+for (let run = 0; run < RUNS; run++) starts.push(await startup(browser, server.url));
+const ms = (/** @type {"paint" | "interactive" | "ready"} */ what) => median(starts.map((start) => start[what])).toFixed(0);
+console.log(`first visit, 60 ms a request: first paint ${ms("paint")} ms, interactive ${ms("interactive")} ms, model ready ${ms("ready")} ms`);
+await browser.close();
 await server.stop();

@@ -216,6 +216,17 @@ describe("the page with a stand-in engine", () => {
       assert.match(await visit.answered(), /by keyboard/);
     }));
 
+  test("every module of the page is asked for at once", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url, { serviceWorkers: "block" });
+      await visit.reaches("ready");
+      const named = await visit.page.locator("link[rel=modulepreload]").evaluateAll((links) => links.map((link) => /** @type {HTMLLinkElement} */ (link).href));
+      const loaded = await visit.page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+      const modules = loaded.filter((name) => /\/(page|shared)\/[^/]+\.js$/.test(name));
+      assert.deepEqual([...new Set(modules)].sort(), [...named].sort());
+      await visit.close();
+    }));
+
   test("settings reach the engine and survive a visit", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);

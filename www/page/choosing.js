@@ -3,7 +3,7 @@
 
 import { Failure } from "../shared/failure.js";
 import { inTime } from "./dom.js";
-import { EngineLink } from "./engine-link.js";
+import { EngineLink, engineVersion } from "./engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
@@ -19,9 +19,9 @@ const CPU_MOST = 3.5e9;
 const QUESTION = { rows: 256, tokens: 64 };
 
 /** @param {Opened} opened */
-function keyFor({ plan, report, engine }) {
+function keyFor({ plan, report }) {
   const size = Math.round(Math.log2(plan.bytes_per_token ?? plan.total_bytes));
-  return [report.adapter, engine, crossOriginIsolated, size].join("|");
+  return [report.adapter, engineVersion(), crossOriginIsolated, size].join("|");
 }
 
 /** @returns {Record<string, Remembered>} */

@@ -24,6 +24,17 @@ export const ownScripts = (() => {
   return /** @type {any} */ (globalThis).trustedTypes?.createPolicy("own-scripts", rules) ?? rules;
 })();
 
+const WASM = new URL("../pkg/llava_web_bg.wasm", import.meta.url).href;
+/** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
+ * itself, and says what is wrong. */
+const code = fetch(WASM).then(WebAssembly.compileStreaming).catch(() => null);
+
+/** Tells one build of the engine from another. */
+export function engineVersion() {
+  const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(WASM));
+  return String(entries[0]?.decodedBodySize ?? "");
+}
+
 export class EngineLink {
   /** @type {Caller | null} */
   #caller = null;
@@ -40,11 +51,12 @@ export class EngineLink {
    * @param {ModelRef} model
    * @param {BackendChoice} backend
    */
-  open(model, backend) {
+  async open(model, backend) {
     this.close();
     const worker = new Worker(ownScripts.createScriptURL("worker/worker.js"), { type: "module", name: "engine" });
-    this.#caller = new Caller(worker, this.onCrash);
-    return this.#caller.call("open", { model, backend });
+    const caller = new Caller(worker, this.onCrash);
+    this.#caller = caller;
+    return caller.call("open", { model, backend, code: await code });
   }
 
   /** Another one, which tells the same listener; it ends with this one. */

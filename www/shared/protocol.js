@@ -96,8 +96,7 @@
  * @property {number} [turns]
  */
 
-/** `engine` tells one build of the engine from another.
- * @typedef {{ plan: Plan, report: Report, storage: Storage, engine: string }} Opened */
+/** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
 /**
@@ -161,7 +160,7 @@
 /**
  * Every call the page makes: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ model: ModelRef, backend: BackendChoice }, Opened]} open
+ * @property {[{ model: ModelRef, backend: BackendChoice, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled
  * @property {[null, Probe]} probe
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage

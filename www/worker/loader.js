@@ -32,10 +32,11 @@ export class Loader {
     return this.#engine;
   }
 
-  /** Reads what a model is, and nothing of its weights. @param {ModelRef} model @param {BackendChoice} backend */
-  async open(model, backend) {
+  /** Reads what a model is, and nothing of its weights. Without `code`, the engine's is fetched here.
+   * @param {ModelRef} model @param {BackendChoice} backend @param {WebAssembly.Module | null} [code] */
+  async open(model, backend, code) {
     this.#stop = new AbortController();
-    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), init()]);
+    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), init(code ? { module_or_path: code } : undefined)]);
     const engine = await Llava.create({ backend });
     const { prompt_template } = model;
     const plan = await engine.plan(source.entry, source, prompt_template ? { prompt_template } : {}).catch((thrown) => {

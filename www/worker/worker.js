@@ -26,18 +26,12 @@ async function report() {
   return { ...report, adapter: await (adapterName ??= askAdapter()) };
 }
 
-/** Tells one build of the engine from another. */
-function engineVersion() {
-  const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByType("resource"));
-  return String(entries.find(({ name }) => name.endsWith(".wasm"))?.decodedBodySize ?? "");
-}
-
 const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
 
 answerCalls(scope, {
-  async open({ model, backend }) {
-    const plan = await loader.open(model, backend);
-    return { plan, report: await report(), storage: await loader.storage(), engine: engineVersion() };
+  async open({ model, backend, code }) {
+    const plan = await loader.open(model, backend, code);
+    return { plan, report: await report(), storage: await loader.storage() };
   },
 
   probe: () => loader.probe(),
