@@ -4,6 +4,7 @@ use crate::cpu::{Cpu, Level};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
+use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::MAX_BINDING;
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,26 @@ impl Device {
             Executor::Cpu(cpu) => cpu.name(),
             Executor::Ledger => "none".into(),
         }
+    }
+
+    /// How passes for this device are to be recorded; none where nothing but the plain kernels runs.
+    pub fn tuning(&self) -> Option<Tuning> {
+        match &self.executor {
+            Executor::Gpu(gpu) => Some(gpu.tuning),
+            Executor::Cpu(_) | Executor::Ledger => None,
+        }
+    }
+
+    /// What [`measure::tune`](crate::measure::tune) has found, for passes that are recorded from now on.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        if let Executor::Gpu(gpu) = &mut self.executor {
+            gpu.tuning = tuning;
+        }
+    }
+
+    /// An empty pass, to be recorded for this device.
+    pub fn pass(&self, name: &'static str) -> Pass {
+        Pass::tuned(name, self.tuning().unwrap_or_default())
     }
 
     /// Bytes in buffers at present.
@@ -193,6 +214,15 @@ impl Device {
             Executor::Cpu(cpu) => cpu.prepare(pass),
             Executor::Ledger => return Err(Self::no_work()),
         }))
+    }
+
+    /// Lets go of a prepared pass; it must not be replayed any more.
+    pub fn forget(&mut self, pass: PassId) {
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.forget(pass.0),
+            Executor::Cpu(cpu) => cpu.forget(pass.0),
+            Executor::Ledger => {}
+        }
     }
 
     /// Runs prepared passes in order, as one submission. On a GPU it returns before they have run.

@@ -5,6 +5,7 @@
 //! on every adapter that has WebGPU at all.
 
 use crate::error::{Error, Kind, Result};
+use crate::kernels::Tuning;
 use crate::pass::{Access, Buf, Call, Op, Params, Pass};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,7 @@ pub struct Gpu {
     buffers: Vec<Option<wgpu::Buffer>>,
     pipelines: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
     passes: Vec<Vec<Prepared>>,
+    pub(crate) tuning: Tuning,
     /// First error reported outside any scope: a lost device, a driver's complaint.
     trouble: Arc<Mutex<Option<Error>>>,
 }
@@ -76,6 +78,8 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let adapter = adapter.get_info();
+        let software = adapter.device_type == wgpu::DeviceType::Cpu;
+        let tuning = if software { Tuning::SOFTWARE } else { Tuning::HARDWARE };
         Ok(Self {
             adapter,
             device,
@@ -84,6 +88,7 @@ impl Gpu {
             buffers: Vec::new(),
             pipelines: HashMap::new(),
             passes: Vec::new(),
+            tuning,
             trouble,
         })
     }
@@ -211,6 +216,11 @@ impl Gpu {
         self.scope(scope, Kind::Gpu, &format!("pass `{}`", pass.name)).await?;
         self.passes.push(prepared);
         Ok(self.passes.len() - 1)
+    }
+
+    /// Its bind groups go; its pipelines may serve others.
+    pub(crate) fn forget(&mut self, pass: usize) {
+        self.passes[pass].clear();
     }
 
     fn pipeline(&mut self, op: &Op) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout) {

@@ -14,7 +14,7 @@
 //! | layer | modules | what they know |
 //! |---|---|---|
 //! | 5 edges | `web`, [`native`], `bin/*`, [`train`] | JavaScript, files, clocks, command lines, Burn |
-//! | 4 engine | [`engine`] | conversations: bytes in, events out |
+//! | 4 engine | [`engine`], [`measure`] | conversations: bytes in, events out; how long they take |
 //! | 3 model | [`model`] | what is computed, recorded as passes |
 //! | 2 compute | [`device`], [`gpu`], [`cpu`], [`pass`], [`kernels`] | how it is computed: WGSL, and its CPU twin |
 //! | 1 data | [`preprocess`], [`prompt`], [`tokenizer`], [`quant`], [`mod@format`] | bytes and numbers |
@@ -36,6 +36,7 @@ pub mod error;
 pub mod format;
 pub mod gpu;
 pub mod kernels;
+pub mod measure;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;

@@ -6,6 +6,7 @@
 //! buffer that every kernel reads; so a decoding step makes no new object anywhere.
 
 use crate::cpu::Tools;
+use crate::kernels::Tuning;
 use bytemuck::{Pod, Zeroable};
 
 /// A buffer of 32-bit words on the device that made it. Cheap to copy; the device owns the memory.
@@ -140,6 +141,8 @@ impl Op {
 pub struct Pass {
     /// For labels and reports.
     pub name: &'static str,
+    /// How its operations are to be computed.
+    pub tuning: Tuning,
     /// In order; each sees the results of those before it.
     pub ops: Vec<Op>,
 }
@@ -147,7 +150,12 @@ pub struct Pass {
 impl Pass {
     /// An empty pass.
     pub fn new(name: &'static str) -> Self {
-        Self { name, ops: Vec::new() }
+        Self::tuned(name, Tuning::default())
+    }
+
+    /// An empty pass for a device of that kind.
+    pub fn tuned(name: &'static str, tuning: Tuning) -> Self {
+        Self { name, tuning, ops: Vec::new() }
     }
 
     /// Appends an operation.

@@ -12,7 +12,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (1, &["preprocess", "prompt", "tokenizer", "sampler", "quant", "format"]),
     (2, &["gpu", "cpu", "device", "pass", "kernels"]),
     (3, &["model"]),
-    (4, &["engine"]),
+    (4, &["engine", "measure"]),
     (5, &["web", "native", "train", "bin", "docs"]),
 ];
 /// Macros that `error.rs` exports at the root of the crate.

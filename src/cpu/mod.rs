@@ -111,6 +111,10 @@ impl Cpu {
         self.passes.len() - 1
     }
 
+    pub(crate) fn forget(&mut self, pass: usize) {
+        self.passes[pass].ops.clear();
+    }
+
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) {
         for &index in passes {
             for op in &self.passes[index].ops {

@@ -4,12 +4,13 @@
 //! what else a token costs is small beside that at the sizes where anyone asks.
 
 use super::Loader;
-use crate::device::{Device, PassId};
+use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::format::blueprint::Planned;
 use crate::format::names::{Role, Stage};
 use crate::kernels::matmul::{Into, linear};
 use crate::kernels::{Rows, Weight};
+use crate::measure::time_pass;
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::{MAX_BINDING, plane_bytes};
 use serde::Serialize;
@@ -20,7 +21,7 @@ const MANY_ROWS: [u32; 2] = [64, 8];
 /// Milliseconds for one row from which a device is slow.
 const SLOW: f64 = 30.0;
 /// Each measurement goes on for about so long, milliseconds.
-const LONG_ENOUGH: f64 = 200.0;
+const LONG_ENOUGH: f64 = 50.0;
 
 /// What to expect.
 #[derive(Debug, Clone, Serialize)]
@@ -92,35 +93,14 @@ async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -
         buffers.push(device.buffer("probe", words).await?);
     }
     let [blocks, scales, x, out, unused] = buffers[..] else { unreachable!("five were made") };
-    let weight = Weight { kind, first_row: 0, rows, cols: k, blocks, scales };
+    let weight = Weight { kind, first_row: 0, rows, cols: k, plane_rows: rows, plane_first: 0, blocks, scales };
     let mut row_ms = [0.0; 2];
     for index in 0..2 {
         let m = [1, MANY_ROWS[usize::from(row_ms[0] > SLOW)]][index];
         let mut pass = Pass::new("probe");
         linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
-        let pass = device.prepare(pass).await?;
-        row_ms[index] = time(device, pass, m, now).await? / f64::from(m);
+        row_ms[index] = time_pass(device, pass, &Call::new(m, 0), LONG_ENOUGH, now).await? / f64::from(m);
     }
     buffers.into_iter().for_each(|buffer| device.free(buffer));
     Ok(((block_bytes + scale_bytes) as f64, row_ms))
-}
-
-/// Milliseconds of a pass: of many at once where it is short, of the first where that alone took so long that what
-/// else it did (compiling, first touching its memory) is small beside it.
-async fn time(device: &mut Device, pass: PassId, m: u32, now: &dyn Fn() -> f64) -> Result<f64> {
-    let (mut count, mut warm) = (1u32, false);
-    loop {
-        let begun = now();
-        for _ in 0..count {
-            device.replay(&[pass], &Call::new(m, 0))?;
-        }
-        device.settle().await?;
-        let elapsed = now() - begun;
-        let enough = if warm { LONG_ENOUGH / 4.0 } else { 10.0 * LONG_ENOUGH };
-        if elapsed >= enough || count >= 1 << 12 {
-            return Ok(elapsed / f64::from(count));
-        }
-        count = if warm { count * 4 } else { count };
-        warm = true;
-    }
 }

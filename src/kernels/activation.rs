@@ -32,13 +32,18 @@ pub static SILU_MUL: Kernel = Kernel {
         let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
         let count = rows(op.params[1], call) as usize * op.params[0] as usize;
         for (g, u) in gate.f32_mut()[..count].iter_mut().zip(up.f32()) {
-            *g = (f64::from(*g) * sigmoid(f64::from(*g)) * f64::from(*u)) as f32;
+            *g = (silu(f64::from(*g)) * f64::from(*u)) as f32;
         }
     },
 };
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
+}
+
+/// `x / (1 + e^−x)`
+pub(crate) fn silu(x: f64) -> f64 {
+    x * sigmoid(x)
 }
 
 fn quick_gelu(x: f64) -> f64 {

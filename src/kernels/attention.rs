@@ -3,15 +3,16 @@
 //! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Head `h` of
 //! the queries reads head `h' = h / (N / N_kv)` of keys and values (grouped-query attention).
 
-use super::{Kv, Rows, attention_step, cache, rows};
+use super::cost::Cost;
+use super::{Kv, Rows, cache, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
-/// An invocation per (row, head) keeps the running maximum, sum and output of its softmax.
+/// An invocation per head and four rows keeps the running maxima, sums and outputs of their softmax.
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
     wgsl: include_str!("attention.wgsl"),
     access: &[Read, Read, Read, ReadWrite],
-    workgroup: [64, 1, 1],
+    workgroup: [16, 1, 1],
     grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
     reference,
     fast: Some(crate::cpu::attention::attention),
@@ -21,6 +22,18 @@ pub(crate) const P_ROWS: usize = 0;
 pub(crate) const P_HEADS: usize = 1;
 pub(crate) const P_KV_HEADS: usize = 2;
 pub(crate) const P_CAUSAL: usize = 3;
+
+/// Queries and outputs once, keys and values once, as far as a row sees them.
+pub(crate) fn cost(op: &Op, call: &Call) -> Cost {
+    let t = u64::from(rows(op.params[P_ROWS], call));
+    let [heads, kv_heads, d] = [op.params[P_HEADS], op.params[P_KV_HEADS], op.constant("HEAD_SIZE")].map(u64::from);
+    let causal = op.params[P_CAUSAL] == 1;
+    let reach = if causal { u64::from(call.pos) + t } else { t };
+    // Row by row, a causal triangle sees half of the square at its end.
+    let seen = if causal { t * u64::from(call.pos) + t * (t + 1) / 2 } else { t * t };
+    let value_bytes = if op.constant("CACHE_F16") == 1 { 2 } else { 4 };
+    Cost { bytes: 8 * t * heads * d + 2 * reach * kv_heads * d * value_bytes, flops: 4 * seen * heads * d }
+}
 
 /// Sizes of the heads and what a row may see.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +48,8 @@ pub struct Heads {
     pub causal: bool,
 }
 
-/// The twin of both attention kernels: two passes over the scores, f64.
-pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+/// The twin: two passes over the scores, f64.
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let d = op.constant("HEAD_SIZE") as usize;
     let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
@@ -68,8 +81,7 @@ pub(crate) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 
 /// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`.
 ///
-/// One causal row (a decoding step) takes [`attention_step`], which spreads a
-/// head over a workgroup.
+/// A GPU's decoding step has [`attention_step`](super::attention_step), which spreads a head over many invocations.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
@@ -84,9 +96,8 @@ pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
     params[P_HEADS] = h.heads;
     params[P_KV_HEADS] = h.kv_heads;
     params[P_CAUSAL] = u32::from(h.causal);
-    let kernel = if m == Rows::Fixed(1) && h.causal { &attention_step::ATTENTION_STEP } else { &ATTENTION };
     let consts = vec![("HEAD_SIZE", h.size), ("CACHE_F16", kv.stored.code())];
-    pass.push(Op { kernel, consts, params, buffers: vec![q, kv.k, kv.v, out] });
+    pass.push(Op { kernel: &ATTENTION, consts, params, buffers: vec![q, kv.k, kv.v, out] });
 }
 
 #[cfg(test)]

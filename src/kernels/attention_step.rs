@@ -1,17 +1,139 @@
-//! Attention of one row over the cache: the decoding step. A workgroup per head.
-//!
-//! The launcher is [`attention`](crate::kernels::attention::attention), the twin that file's.
+//! Attention of one row over the cache, the decoding step, in two dispatches: the keys of a head are cut into splits,
+//! so that there is work for many invocations; then the splits are joined.
 
-use super::attention::{P_HEADS, reference};
-use crate::pass::{Access::*, Kernel};
+use super::attention::{Heads, P_CAUSAL, P_HEADS, P_KV_HEADS};
+use super::{Kv, cache};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
-/// A workgroup per head: 64 keys at a time, then each invocation gathers its share of the output.
+/// An invocation per head and split keeps the running maximum, sum and output of its keys.
 pub static ATTENTION_STEP: Kernel = Kernel {
     name: "attention_step",
     wgsl: include_str!("attention_step.wgsl"),
     access: &[Read, Read, Read, ReadWrite],
-    workgroup: [64, 1, 1],
-    grid: |p, _| [p[P_HEADS], 1, 1],
+    workgroup: [16, 1, 1],
+    grid: |p, _| [(p[P_HEADS] * p[P_SPLITS]).div_ceil(16), 1, 1],
     reference,
     fast: Some(crate::cpu::attention::attention),
 };
+
+/// Joins the splits: an invocation per four elements.
+pub static ATTENTION_MERGE: Kernel = Kernel {
+    name: "attention_merge",
+    wgsl: include_str!("attention_merge.wgsl"),
+    access: &[Read, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, _| [(p[P_HEADS] * p[P_SIZE] / 4).div_ceil(64), 1, 1],
+    reference: merge_reference,
+    fast: None,
+};
+
+const P_SPLITS: usize = 4;
+const P_SIZE: usize = 5;
+
+/// The twin of a split, f64.
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [heads, kv_heads, splits, d] = [P_HEADS, P_KV_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
+    let seen = call.pos as usize + 1;
+    let [k, v] = [k, v].map(|words| cache::read(op.constant("CACHE_F16"), words, seen * kv_heads * d));
+    for (head, query) in q.f32().chunks_exact(d).take(heads).enumerate() {
+        let row = |s: usize| (s * kv_heads + head / (heads / kv_heads)) * d;
+        let dot = |s: usize| query.iter().zip(&k[row(s)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        for split in 0..splits {
+            let own: Vec<usize> = (0..seen).filter(|s| s / 4 % splits == split).collect();
+            let scores: Vec<f64> = own.iter().map(|s| dot(*s) / (d as f64).sqrt()).collect();
+            let most = scores.iter().copied().fold(f64::from(-3.0e38f32), f64::max);
+            let mut sums = vec![0f64; d];
+            let mut total = 0.0;
+            for (s, score) in own.iter().zip(&scores) {
+                let weight = (score - most).exp();
+                total += weight;
+                sums.iter_mut().zip(&v[row(*s)..]).for_each(|(sum, v)| *sum += weight * f64::from(*v));
+            }
+            let out = &mut out.f32_mut()[(head * splits + split) * (d + 4)..][..d + 4];
+            sums.extend([most, total, 0.0, 0.0]);
+            out.iter_mut().zip(sums).for_each(|(o, s)| *o = s as f32);
+        }
+    }
+}
+
+/// The twin of the joining, f64.
+fn merge_reference(op: &Op, _: &Call, buffers: &mut [Words]) {
+    let [parts, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [heads, splits, d] = [P_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
+    for (head, out) in out.f32_mut().chunks_exact_mut(d).take(heads).enumerate() {
+        let part = |split: usize| &parts.f32()[(head * splits + split) * (d + 4)..][..d + 4];
+        let most = (0..splits).map(|i| part(i)[d]).fold(f32::MIN, f32::max);
+        let shares: Vec<f64> = (0..splits).map(|i| (f64::from(part(i)[d]) - f64::from(most)).exp()).collect();
+        let joined = |e: usize| shares.iter().enumerate().map(|(i, w)| w * f64::from(part(i)[e])).sum::<f64>();
+        let total = joined(d + 1);
+        out.iter_mut().enumerate().for_each(|(e, o)| *o = (joined(e) / total) as f32);
+    }
+}
+
+/// Words of the intermediate buffer.
+pub fn part_words(heads: u32, size: u32, splits: u32) -> u64 {
+    u64::from(heads) * u64::from(splits) * u64::from(size + 4)
+}
+
+/// Appends attention of `q [N, D]` at row `call.pos` over `kv [S, N_kv, D]` into `out [N, D]`, by way of `parts`
+/// ([`part_words`]); as many splits as the pass is tuned for.
+///
+/// # Panics
+/// When sizes contradict each other: shapes come from a checked config.
+pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: Heads) {
+    assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4) && h.size <= 256, "attention_step: heads");
+    let splits = pass.tuning.key_splits;
+    assert!(q.words.min(out.words) >= u64::from(h.heads * h.size), "attention_step: q, out");
+    assert!(parts.words >= part_words(h.heads, h.size, splits), "attention_step: parts");
+    let mut params: Params = [0; 8];
+    for (at, value) in [(P_HEADS, h.heads), (P_KV_HEADS, h.kv_heads), (P_CAUSAL, 1), (P_SPLITS, splits), (P_SIZE, h.size)] {
+        params[at] = value;
+    }
+    let consts = vec![("HEAD_SIZE", h.size), ("SPLITS", splits)];
+    let mut first = consts.clone();
+    first.push(("CACHE_F16", kv.stored.code()));
+    pass.push(Op { kernel: &ATTENTION_STEP, consts: first, params, buffers: vec![q, kv.k, kv.v, parts] });
+    pass.push(Op { kernel: &ATTENTION_MERGE, consts, params, buffers: vec![parts, out] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::CacheType;
+    use crate::kernels::attention::attention;
+    use crate::kernels::harness::Case;
+    use crate::kernels::{Rows, Tuning};
+
+    /// Both dispatches against their twins, or against the twin of attention as a whole.
+    fn check(pos: u32, heads: u32, kv_heads: u32, size: u32, stored: CacheType, key_splits: u32) {
+        let h = Heads { heads, kv_heads, size, causal: true };
+        let mut case = Case::new(format!("attention_step at {pos}, {h:?} in {stored}, {key_splits} splits"));
+        case.pass.tuning = Tuning { key_splits, ..Tuning::SOFTWARE };
+        case.call = Call::new(1, pos);
+        let q = case.random(u64::from(heads * size), 2.0);
+        let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from((pos + 1) * kv_heads * size), scale));
+        let parts = case.output(part_words(heads, size, key_splits), None);
+        let out = case.output(u64::from(heads * size), None);
+        let kv = Kv { k, v, stored };
+        attention_step(&mut case.pass, q, kv, parts, out, h);
+        // As attention's: f32 scores up to about 20.
+        case.check(1e-11, 2e-5);
+        let whole = case.output(u64::from(heads * size), None);
+        attention(&mut case.pass, Rows::Fixed(1), q, kv, whole, h);
+        let outputs = case.reference();
+        let same = outputs[1].iter().zip(&outputs[2]).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs()));
+        assert!(same, "the twins of one row differ at {pos}");
+    }
+
+    #[test]
+    fn shaders_equal_twins_and_attention_of_many_rows() {
+        for key_splits in [1, 4, 64] {
+            check(0, 2, 2, 8, CacheType::F32, key_splits);
+            check(200, 4, 2, 32, CacheType::F32, key_splits);
+            check(63, 2, 1, 128, CacheType::F16, key_splits);
+            check(65, 2, 1, 12, CacheType::F32, key_splits);
+            check(301, 3, 3, 48, CacheType::F16, key_splits);
+        }
+    }
+}

@@ -1,77 +1,70 @@
-// out[h] = Σ_s softmax_s(q[h] · k[s, h'] / √D) v[s, h'],  h' = h / (heads / kv_heads),  s < pos + 1
-// Shapes: q, out [heads, D]; k, v [S, kv_heads, D] in f32, or in f16, two in a word.
-// Grid: heads workgroups. For 64 keys at a time: an invocation scores one key, then owns up to 4 elements of the output.
-// Bytes moved: K and V once per query head.   Workgroup memory: 512 bytes; three barriers per 64 keys.
-// Limits: D even, at most 256.   Twin: attention::reference
+// Attention of one row over the cache, in splits: split i of a head takes the keys 4 i .. 4 i + 3 of every 4 · SPLITS
+// out: per head and split Σ_s e^(score − most) v[s], then (most, Σ_s e^(score − most)); attention_merge.wgsl joins them
+// Shapes: q [heads, D]; k, v [S, kv_heads, D] in f32, or in f16, two in a word; out [heads, SPLITS, D + 4].   S = pos + 1.
+// Grid: heads · SPLITS / 16, an invocation per split.   Bytes moved: K and V heads / kv_heads times.
+// No workgroup memory, no barrier.   Limits: D a multiple of 4, at most 256.
+// Twin: attention_step::reference.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
+const SPLITS: u32 = 16u;
 
 struct Params { rows: u32, heads: u32, kv_heads: u32, causal: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
 struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> call: Call;
-@group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(3) var<storage, read> k: array<u32>;
-@group(0) @binding(4) var<storage, read> v: array<u32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> k: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> v: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-// Elements i and i + 1 of all keys; i is even.
-fn two_keys(i: u32) -> vec2<f32> {
-    if (CACHE_F16 == 1u) { return unpack2x16float(k[i >> 1u]); }
-    return vec2<f32>(bitcast<f32>(k[i]), bitcast<f32>(k[i + 1u]));
+const PARTS: u32 = HEAD_SIZE / 4u;
+const LEAST: f32 = -3.0e38;
+
+fn four_halves(w: vec4<u32>, part: u32) -> vec4<f32> {
+    let pair = select(w.xy, w.zw, (part & 1u) == 1u);
+    return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
 
-fn one_value(i: u32) -> f32 {
-    if (CACHE_F16 == 1u) { return unpack2x16float(v[i >> 1u] >> (16u * (i & 1u))).x; }
-    return bitcast<f32>(v[i]);
+// Elements 4 part .. 4 part + 3 of all keys.
+fn keys(part: u32) -> vec4<f32> {
+    if (CACHE_F16 == 1u) { return four_halves(k[part >> 1u], part); }
+    return bitcast<vec4<f32>>(k[part]);
 }
 
-var<workgroup> scores: array<f32, 64>;
-var<workgroup> weights: array<f32, 64>;
+fn values(part: u32) -> vec4<f32> {
+    if (CACHE_F16 == 1u) { return four_halves(v[part >> 1u], part); }
+    return bitcast<vec4<f32>>(v[part]);
+}
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(16)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let head = id.x / SPLITS;
+    if (head >= params.heads) { return; }
     let seen = call.pos + 1u;
-    let kv = group.x / (params.heads / params.kv_heads);
-    let own = group.x * HEAD_SIZE;
-    let stride = params.kv_heads * HEAD_SIZE;
-    var sums = vec4<f32>(0.0); // elements lane, lane + 64, lane + 128, lane + 192
-    var most = -3.0e38;
+    let own = head * PARTS;
+    let kv = head / (params.heads / params.kv_heads);
+    var sums: array<vec4<f32>, PARTS>;
+    var most = LEAST;
     var total = 0.0;
-    for (var start = 0u; start < seen; start += 64u) {
-        let s = start + lane;
-        var score = -3.0e38;
-        if (s < seen) {
-            score = 0.0;
-            let at = s * stride + kv * HEAD_SIZE;
-            for (var i = 0u; i < HEAD_SIZE; i += 2u) {
-                score += dot(vec2<f32>(q[own + i], q[own + i + 1u]), two_keys(at + i));
-            }
-            score *= inverseSqrt(f32(HEAD_SIZE));
+    for (var s = 4u * (id.x % SPLITS); s < seen; s += 4u * SPLITS) {
+        let key = vec4<u32>(s, s + 1u, s + 2u, s + 3u);
+        let at = (min(key, vec4<u32>(seen - 1u)) * params.kv_heads + kv) * PARTS;
+        var score = vec4<f32>(0.0);
+        for (var i = 0u; i < PARTS; i++) {
+            score += q[own + i] * mat4x4<f32>(keys(at.x + i), keys(at.y + i), keys(at.z + i), keys(at.w + i));
         }
-        scores[lane] = score;
-        workgroupBarrier();
-        // Every lane finds the maximum itself: no tree of barriers.
-        var now = most;
-        for (var i = 0u; i < 64u; i++) { now = max(now, scores[i]); }
-        weights[lane] = select(0.0, exp(score - now), s < seen);
-        workgroupBarrier();
+        score = select(vec4<f32>(LEAST), score * inverseSqrt(f32(HEAD_SIZE)), key < vec4<u32>(seen));
+        let now = max(most, max(max(score.x, score.y), max(score.z, score.w)));
         let shrink = exp(most - now);
         most = now;
-        total *= shrink;
-        sums *= shrink;
-        let count = min(64u, seen - start);
-        for (var i = 0u; i < count; i++) {
-            let weight = weights[i];
-            total += weight;
-            let at = (start + i) * stride + kv * HEAD_SIZE;
-            for (var part = 0u; part * 64u < HEAD_SIZE; part++) {
-                if (part * 64u + lane < HEAD_SIZE) { sums[part] += weight * one_value(at + part * 64u + lane); }
-            }
+        let weight = exp(score - now);
+        total = total * shrink + dot(weight, vec4<f32>(1.0));
+        for (var i = 0u; i < PARTS; i++) {
+            let four = mat4x4<f32>(values(at.x + i), values(at.y + i), values(at.z + i), values(at.w + i));
+            sums[i] = sums[i] * shrink + four * weight;
         }
-        workgroupBarrier();
     }
-    for (var part = 0u; part * 64u < HEAD_SIZE; part++) {
-        if (part * 64u + lane < HEAD_SIZE) { out[own + part * 64u + lane] = sums[part] / total; }
-    }
+    let to = id.x * (PARTS + 1u);
+    for (var i = 0u; i < PARTS; i++) { out[to + i] = sums[i]; }
+    out[to + PARTS] = vec4<f32>(most, total, 0.0, 0.0);
 }

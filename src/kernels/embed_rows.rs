@@ -46,7 +46,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// `table` a tile of `[V, H]`, `image_embeds` `[images · P, H]`, `ids` `[T]` words, `out` `[T, H]`.
 pub fn embed_rows(pass: &mut Pass, m: Rows, table: Weight, image_embeds: Buf, ids: Buf, out: Buf) {
     assert!(out.words >= u64::from(table.cols) && image_embeds.words >= u64::from(table.cols), "embed_rows");
-    let params = [m.word(), table.cols, table.rows, table.first_row, 0, 0, 0, 0];
+    let params = [m.word(), table.cols, table.rows, table.first_row, table.plane_rows, 0, 0, 0];
     let buffers = vec![table.blocks, table.scales, image_embeds, ids, out];
     pass.push(Op { kernel: &EMBED_ROWS, consts: vec![("WEIGHT_TYPE", code(table.kind))], params, buffers });
 }

@@ -106,7 +106,8 @@ impl Case {
             planes
         };
         let (blocks, scales) = planes.split_at(plane_bytes(kind, rows, cols).unwrap().0 as usize);
-        Weight { kind, first_row, rows, cols, blocks: self.bytes(blocks), scales: self.bytes(scales) }
+        let (blocks, scales) = (self.bytes(blocks), self.bytes(scales));
+        Weight { kind, first_row, rows, cols, plane_rows: rows, plane_first: 0, blocks, scales }
     }
 
     /// `n` words that the kernel writes; they start as NaN, or as random values up to `scale`.
@@ -203,6 +204,11 @@ impl Case {
         }
     }
 
+    /// What the twins compute, as floats.
+    pub fn reference(&self) -> Vec<Vec<f32>> {
+        self.run(BackendChoice::Reference).into_iter().map(bytemuck::cast_vec).collect()
+    }
+
     /// The GPU's outputs equal the twin's, word for word.
     pub fn check_words(&self) {
         if !gpu_or_skip() {
@@ -244,12 +250,14 @@ fn the_harness_fails_on_wrong_answers() {
 }
 
 #[test]
-fn both_shaders_that_read_weights_read_scales_alike() {
+fn all_shaders_that_read_weights_read_them_alike() {
     let part = |wgsl: &'static str| {
-        let part = wgsl.split_once("const NIBBLES").unwrap().1;
-        part.split_once("fn scale_offset").map(|(consts, rest)| (consts, rest.split_once("\n}").unwrap().0)).unwrap()
+        let (consts, rest) = wgsl.split_once("const NIBBLES").unwrap().1.split_once("fn quants").unwrap();
+        (consts, rest.split_once("\n}").unwrap().0)
     };
-    assert_eq!(part(super::matmul::MATMUL.wgsl), part(super::embed_rows::EMBED_ROWS.wgsl));
+    let [a, b, c] = [&super::matmul::MATMUL, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS].map(|k| part(k.wgsl));
+    assert_eq!(a, b);
+    assert_eq!(a, c);
 }
 
 #[test]
@@ -260,9 +268,13 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &activation::SILU_MUL,
         &attention::ATTENTION,
         &attention_step::ATTENTION_STEP,
+        &attention_step::ATTENTION_MERGE,
+        &calibrate::COPY,
+        &calibrate::FMA,
         &embed_rows::EMBED_ROWS,
         &layer_norm::LAYER_NORM,
         &matmul::MATMUL,
+        &matvec::MATVEC,
         &patches::PATCHES,
         &rms_norm::RMS_NORM,
         &rope::ROPE,

@@ -3,13 +3,13 @@
 use super::{Rows, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 
-/// A workgroup per row.
+/// 1 or 64 invocations per row, as the pass is tuned.
 pub static LAYER_NORM: Kernel = Kernel {
     name: "layer_norm",
     wgsl: include_str!("layer_norm.wgsl"),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [rows(p[1], call), 1, 1],
+    grid: |p, call| [rows(p[1], call).div_ceil(64 / p[3]), 1, 1],
     reference,
     fast: Some(crate::cpu::norm::layer_norm),
 };
@@ -36,19 +36,23 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 #[allow(clippy::too_many_arguments)] // the operands of the formula
 pub fn layer_norm(pass: &mut Pass, m: Rows, x: Buf, w: Buf, b: Buf, out: Buf, cols: u32, eps: f32) {
     assert!([w, b, x, out].iter().all(|v| v.words >= u64::from(cols)), "layer_norm");
-    let params = [cols, m.word(), eps.to_bits(), 0, 0, 0, 0, 0];
-    pass.push(Op { kernel: &LAYER_NORM, consts: vec![], params, buffers: vec![x, w, b, out] });
+    let lanes = pass.tuning.norm_lanes;
+    let params = [cols, m.word(), eps.to_bits(), lanes, 0, 0, 0, 0];
+    pass.push(Op { kernel: &LAYER_NORM, consts: vec![("LANES", lanes)], params, buffers: vec![x, w, b, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Tuning;
     use crate::kernels::harness::Case;
 
     #[test]
     fn shader_and_fast_version_equal_twin() {
-        for (t, cols) in [(1, 4), (3, 64), (5, 200), (577, 1024)] {
-            let mut case = Case::new(format!("layer_norm {t}x{cols}"));
+        let sizes = [(1, 4), (3, 64), (5, 200), (577, 1024)];
+        for ((t, cols), tuning) in sizes.into_iter().flat_map(|size| [Tuning::SOFTWARE, Tuning::HARDWARE].map(|t| (size, t))) {
+            let mut case = Case::new(format!("layer_norm {t}x{cols}, {tuning:?}"));
+            case.pass.tuning = tuning;
             let x = case.random(u64::from(t * cols), 3.0);
             let (w, b) = (case.random(u64::from(cols), 1.0), case.random(u64::from(cols), 1.0));
             let out = case.output(u64::from(t * cols), None);

@@ -1,35 +1,34 @@
 //! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`: every matrix of the model.
 //!
-//! One shader serves one row (a decoding step: mat-vec, bound by the bytes of the weights) and many rows
-//! (prefill, the vision tower: mat-mul, each weight used for `ROW_TILE` rows); only the tile differs.
+//! For many rows: prefill, the vision tower. A GPU's decoding step has [`matvec`](super::matvec).
 
 use super::weight::{block_values, code, tile};
+use super::cost::Cost;
 use super::{Rows, Weight, rows};
 use crate::cpu::Tools;
 use crate::cpu::matmul::{Shape, product};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
-/// Rows of `x` that one invocation keeps in registers when there are many.
-const ROW_TILE: u32 = 8;
-
-/// An invocation computes one column for a tile of rows and dequantises each block once.
+/// An invocation computes eight columns of eight rows.
 pub static MATMUL: Kernel = Kernel {
     name: "matmul",
     wgsl: include_str!("matmul.wgsl"),
     access: &[Read, Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [p[P_ROWS].div_ceil(64), rows(p[P_M], call).div_ceil(p[P_TILE]), 1],
+    grid: |p, call| [p[P_ROWS].div_ceil(512), rows(p[P_M], call).div_ceil(8), 1],
     reference,
     fast: Some(fast),
 };
 
-// Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, the row tile.
+// Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, rows of the
+// planes, the tile's first among them.
 const P_K: usize = 0;
 const P_ROWS: usize = 1;
 const P_FIRST: usize = 2;
 const P_STRIDE: usize = 3;
 const P_M: usize = 4;
-const P_TILE: usize = 5;
+const P_PLANE_ROWS: usize = 5;
+const P_PLANE_FIRST: usize = 6;
 
 /// The twin, f64 sums.
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -39,12 +38,13 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let m = rows(p[P_M], call) as usize;
     let kind = op.constant("WEIGHT_TYPE");
     let per_block = block_values(kind);
-    let tile = tile(kind, blocks, scales, n, k);
+    let plane_first = p[P_PLANE_FIRST] as usize;
+    let tile = tile(kind, blocks, scales, p[P_PLANE_ROWS] as usize, k);
     let mut sums = vec![0f64; m * n];
     let mut values = [0f32; 32];
     for kb in 0..k / per_block {
         for row in 0..n {
-            tile.load(kb, row, &mut values[..per_block]);
+            tile.load(kb, plane_first + row, &mut values[..per_block]);
             for i in 0..m {
                 let x = &x.f32()[i * k + kb * per_block..][..per_block];
                 sums[i * n + row] += dot(x, &values[..per_block]);
@@ -89,6 +89,15 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum()
 }
 
+/// The weights once, `x` once, `out` once.
+pub(crate) fn cost(op: &Op, call: &Call) -> Cost {
+    let p = &op.params;
+    let [k, n, m] = [p[P_K], p[P_ROWS], rows(p[P_M], call)].map(u64::from);
+    let scales = if op.buffers[2].words > 1 { op.buffers[2].words } else { 0 };
+    let weights = (op.buffers[1].words + scales) * n / u64::from(p[P_PLANE_ROWS].max(1));
+    Cost { bytes: 4 * (weights + m * k + m * n), flops: 2 * m * n * k }
+}
+
 /// What a product is added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
@@ -128,11 +137,11 @@ pub fn linear(
     params[P_FIRST] = w.first_row;
     params[P_STRIDE] = stride;
     params[P_M] = m.word();
-    params[P_TILE] = if m == Rows::Fixed(1) { 1 } else { ROW_TILE };
+    params[P_PLANE_ROWS] = w.plane_rows;
+    params[P_PLANE_FIRST] = w.plane_first;
     pass.push(Op {
         kernel: &MATMUL,
         consts: vec![
-            ("ROW_TILE", params[P_TILE]),
             ("WEIGHT_TYPE", code(w.kind)),
             ("BIAS", u32::from(bias.is_some())),
             ("ACCUMULATE", u32::from(into == Into::Add)),

@@ -1,18 +1,17 @@
 // out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n])
-// Shapes: x [M, K] f32; w one tile [rows, K] as 16-byte blocks [K/B][rows], B = 4 (f32), 8 (f16), 16 (bytes), 32 (nibbles);
-//   scales: an entry per 32 values [K/32][rows], then, for the k types, one per 256 [K/256][rows] (see quant/mod.rs);
-//   bias [N]; out [M, stride].
-// Grid: (rows / 64, M / ROW_TILE). An invocation owns one column and ROW_TILE rows, so that a block is read and
-//   dequantised once for ROW_TILE rows; neighbouring invocations read neighbouring blocks.
-// Bytes moved: the tile M / ROW_TILE times, x rows / 64 times (the same address in a whole workgroup: broadcast).
+// Shapes: x [M, K] f32; w rows of a tile [plane_rows, K] from plane_first on, as 16-byte blocks [K/B][plane_rows],
+//   B = 4 (f32), 8 (f16), 16 (bytes), 32 (nibbles); scales: an entry per 32 values [K/32][plane_rows], then, for the k
+//   types, one per 256 [K/256][plane_rows] (see quant/mod.rs); bias [N]; out [M, stride].
+// Grid: (rows / 512, M / 8). An invocation owns 8 rows and 8 columns in registers: 16 vec4 are read and 8 more
+//   dequantised for 64 dot products, so that arithmetic, not loading, is what takes time.
+// Bytes moved: the tile M / 8 times, x rows / 8 times (the same address in a whole workgroup: broadcast).
 // Limits: K a multiple of B (quantised: of 32, k types: of 256); no workgroup memory, no barrier.
 // Twin: matmul::reference
 const WEIGHT_TYPE: u32 = 3u; // 0 f32, 1 f16, 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
 const BIAS: u32 = 1u;
 const ACCUMULATE: u32 = 1u;
-const ROW_TILE: u32 = 8u;
 
-struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, row_tile: u32, p6: u32, p7: u32 }
+struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: u32, plane_first: u32, p7: u32 }
 struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> call: Call;
@@ -22,103 +21,131 @@ struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
-var<private> values: array<vec4<f32>, 8>;
-
 const NIBBLES: bool = WEIGHT_TYPE == 3u || WEIGHT_TYPE == 4u || WEIGHT_TYPE == 6u; // 32 in a block
 const SIGNED: bool = WEIGHT_TYPE == 2u || WEIGHT_TYPE == 8u; // bytes −128 … 127, else 0 … 255
-const OFFSET: bool = WEIGHT_TYPE >= 4u && WEIGHT_TYPE <= 7u; // a group has a minimum of its own
+const OFFSET: bool = WEIGHT_TYPE >= 3u && WEIGHT_TYPE <= 7u; // values are q · scale + offset, else q · scale
 const PARTS: u32 = (1u << min(WEIGHT_TYPE, 2u)) << u32(NIBBLES); // vec4 per block
 
-// Scale and offset of 16 values of row n, the `half` of their group of 32 (q4's offset of −8 scales is left out).
+// Scale and offset of 16 values of row n of the planes, the `half` of their group of 32.
 fn scale_offset(group: u32, half: u32, n: u32) -> vec2<f32> {
-    let at = group * params.rows + n;
+    let at = group * params.plane_rows + n;
+    if (WEIGHT_TYPE <= 1u) { return vec2<f32>(1.0, 0.0); }
     if (WEIGHT_TYPE == 4u || WEIGHT_TYPE == 5u) { return unpack2x16float(scales[at]); }
     let word = scales[at >> 1u] >> (16u * (at & 1u));
-    if (WEIGHT_TYPE <= 3u) { return vec2<f32>(unpack2x16float(word).x, 0.0); }
-    let d = unpack2x16float(scales[(params.k / 64u + group / 8u) * params.rows + n]);
+    if (WEIGHT_TYPE <= 3u) { return unpack2x16float(word).x * vec2<f32>(1.0, -8.0); }
+    let d = unpack2x16float(scales[(params.k / 64u + group / 8u) * params.plane_rows + n]);
     if (WEIGHT_TYPE == 8u) { return vec2<f32>(d.x * f32(extractBits(bitcast<i32>(word), 8u * half, 8u)), 0.0); }
     return vec2<f32>(d.x * f32(word & 255u), -d.y * f32((word >> 8u) & 255u));
 }
 
+// Conversions from i32: software adapters have to emulate those from u32.
 fn low_nibbles(w: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u));
+    return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u)));
 }
 
 fn bytes(w: u32) -> vec4<f32> {
     if (SIGNED) { return vec4<f32>((vec4<i32>(bitcast<i32>(w)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u)); }
-    return vec4<f32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+    return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u)));
 }
 
-// Without an offset of their own, values leave their scale to `load_block`'s caller: once per block instead of per value.
-fn value(q: vec4<f32>, a: vec2<f32>) -> vec4<f32> {
-    if (OFFSET) { return q * a.x + a.y; }
-    if (NIBBLES) { return q - 8.0; }
+// Four values of a block, without their scale; `part` is a constant wherever this is called.
+fn quants(w: vec4<u32>, part: u32) -> vec4<f32> {
+    if (WEIGHT_TYPE == 0u) { return bitcast<vec4<f32>>(w); }
+    if (WEIGHT_TYPE == 1u) { return vec4<f32>(unpack2x16float(w[2u * part]), unpack2x16float(w[2u * part + 1u])); }
+    if (NIBBLES) { return low_nibbles(w[part & 3u] >> (4u * (part >> 2u))); }
+    return bytes(w[part & 3u]);
+}
+
+// Blocks of eight columns and their scales.
+var<private> w: array<vec4<u32>, 8>;
+var<private> a: array<vec2<f32>, 8>;
+// Sums of eight rows: columns 0 to 3, and 4 to 7.
+var<private> s0: mat2x4<f32>;
+var<private> s1: mat2x4<f32>;
+var<private> s2: mat2x4<f32>;
+var<private> s3: mat2x4<f32>;
+var<private> s4: mat2x4<f32>;
+var<private> s5: mat2x4<f32>;
+var<private> s6: mat2x4<f32>;
+var<private> s7: mat2x4<f32>;
+var<private> at: array<u32, 8>; // the rows of x
+
+fn weights(c: u32, part: u32) -> vec4<f32> {
+    let q = quants(w[c], part);
+    if (OFFSET) { return q * a[c].x + a[c].y; }
+    if (WEIGHT_TYPE >= 2u) { return q * a[c].x; }
     return q;
 }
 
-// Dequantises block `kb` of row `n` into `values`, up to the factor that it returns.
-fn load_block(kb: u32, n: u32) -> f32 {
-    let w = blocks[kb * params.rows + n];
-    if (WEIGHT_TYPE == 0u) {
-        values[0] = bitcast<vec4<f32>>(w);
-        return 1.0;
-    } else if (WEIGHT_TYPE == 1u) {
-        values[0] = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
-        values[1] = vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
-        return 1.0;
-    } else if (NIBBLES) {
-        let a = scale_offset(kb, 0u, n);
-        values[0] = value(low_nibbles(w.x), a);
-        values[1] = value(low_nibbles(w.y), a);
-        values[2] = value(low_nibbles(w.z), a);
-        values[3] = value(low_nibbles(w.w), a);
-        values[4] = value(low_nibbles(w.x >> 4u), a);
-        values[5] = value(low_nibbles(w.y >> 4u), a);
-        values[6] = value(low_nibbles(w.z >> 4u), a);
-        values[7] = value(low_nibbles(w.w >> 4u), a);
-        return select(a.x, 1.0, OFFSET);
-    }
-    let a = scale_offset(kb >> 1u, kb & 1u, n);
-    values[0] = value(bytes(w.x), a);
-    values[1] = value(bytes(w.y), a);
-    values[2] = value(bytes(w.z), a);
-    values[3] = value(bytes(w.w), a);
-    return select(a.x, 1.0, OFFSET);
+// Four values of each of eight columns, times those of eight rows.
+fn multiply(i: u32, part: u32) {
+    let l = mat4x4<f32>(weights(0u, part), weights(1u, part), weights(2u, part), weights(3u, part));
+    let r = mat4x4<f32>(weights(4u, part), weights(5u, part), weights(6u, part), weights(7u, part));
+    let x0 = x[at[0] + i];
+    s0 += mat2x4<f32>(x0 * l, x0 * r);
+    let x1 = x[at[1] + i];
+    s1 += mat2x4<f32>(x1 * l, x1 * r);
+    let x2 = x[at[2] + i];
+    s2 += mat2x4<f32>(x2 * l, x2 * r);
+    let x3 = x[at[3] + i];
+    s3 += mat2x4<f32>(x3 * l, x3 * r);
+    let x4 = x[at[4] + i];
+    s4 += mat2x4<f32>(x4 * l, x4 * r);
+    let x5 = x[at[5] + i];
+    s5 += mat2x4<f32>(x5 * l, x5 * r);
+    let x6 = x[at[6] + i];
+    s6 += mat2x4<f32>(x6 * l, x6 * r);
+    let x7 = x[at[7] + i];
+    s7 += mat2x4<f32>(x7 * l, x7 * r);
 }
 
-fn part_dot(at: u32) -> f32 {
-    var sum = dot(x[at], values[0]);
-    if (PARTS >= 2u) { sum += dot(x[at + 1u], values[1]); }
-    if (PARTS >= 4u) { sum += dot(x[at + 2u], values[2]) + dot(x[at + 3u], values[3]); }
-    if (PARTS >= 8u) {
-        sum += dot(x[at + 4u], values[4]) + dot(x[at + 5u], values[5]);
-        sum += dot(x[at + 6u], values[6]) + dot(x[at + 7u], values[7]);
+fn store(m: u32, m_rows: u32, n: u32, sums: mat2x4<f32>) {
+    if (m >= m_rows) { return; }
+    for (var c = 0u; c < 8u; c++) {
+        if (n + c >= params.rows) { return; }
+        let to = m * params.stride + params.first + n + c;
+        var y = sums[c >> 2u][c & 3u];
+        if (BIAS == 1u) { y += bias[params.first + n + c]; }
+        if (ACCUMULATE == 1u) { y += out[to]; }
+        out[to] = y;
     }
-    return sum;
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let n = id.x;
+    let n = id.x * 8u;
     if (n >= params.rows) { return; }
     let m_rows = select(params.m, call.rows, params.m == 0u);
-    let m0 = id.y * ROW_TILE;
-    let count = min(ROW_TILE, m_rows - m0);
-    let row_parts = params.k / 4u;
-    var sums: array<f32, ROW_TILE>;
-    for (var kb = 0u; kb < row_parts / PARTS; kb++) {
-        let d = load_block(kb, n);
-        for (var r = 0u; r < ROW_TILE; r++) {
-            // Rows past the end repeat the last one, so that the loop has a fixed length.
-            let row = min(m0 + r, m_rows - 1u);
-            sums[r] += d * part_dot(row * row_parts + kb * PARTS);
+    let m = id.y * 8u;
+    let x_parts = params.k / 4u;
+    // Rows and columns past the end repeat the last one, so that loops have a fixed length.
+    for (var r = 0u; r < 8u; r++) { at[r] = min(m + r, m_rows - 1u) * x_parts; }
+    for (var kb = 0u; kb < x_parts / PARTS; kb++) {
+        for (var c = 0u; c < 8u; c++) {
+            let column = params.plane_first + min(n + c, params.rows - 1u);
+            w[c] = blocks[kb * params.plane_rows + column];
+            a[c] = scale_offset(kb * PARTS / 8u, kb & 1u, column);
+        }
+        let i = kb * PARTS;
+        multiply(i, 0u);
+        if (PARTS >= 2u) { multiply(i + 1u, 1u); }
+        if (PARTS >= 4u) {
+            multiply(i + 2u, 2u);
+            multiply(i + 3u, 3u);
+        }
+        if (PARTS >= 8u) {
+            multiply(i + 4u, 4u);
+            multiply(i + 5u, 5u);
+            multiply(i + 6u, 6u);
+            multiply(i + 7u, 7u);
         }
     }
-    for (var r = 0u; r < count; r++) {
-        let at = (m0 + r) * params.stride + params.first + n;
-        var y = sums[r];
-        if (BIAS == 1u) { y += bias[params.first + n]; }
-        if (ACCUMULATE == 1u) { y += out[at]; }
-        out[at] = y;
-    }
+    store(m, m_rows, n, s0);
+    store(m + 1u, m_rows, n, s1);
+    store(m + 2u, m_rows, n, s2);
+    store(m + 3u, m_rows, n, s3);
+    store(m + 4u, m_rows, n, s4);
+    store(m + 5u, m_rows, n, s5);
+    store(m + 6u, m_rows, n, s6);
+    store(m + 7u, m_rows, n, s7);
 }

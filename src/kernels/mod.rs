@@ -8,20 +8,25 @@ pub mod activation;
 pub mod attention;
 pub mod attention_step;
 mod cache;
+pub mod calibrate;
+pub mod cost;
 pub mod embed_rows;
 #[cfg(test)]
 pub(crate) mod harness;
 pub mod layer_norm;
 pub mod matmul;
+pub mod matvec;
 pub mod patches;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
 pub mod select_rows;
 pub mod vision_embed;
+mod tuning;
 mod weight;
 
 pub use cache::{CacheType, Kv};
+pub use tuning::Tuning;
 pub use weight::Weight;
 
 use crate::pass::Call;

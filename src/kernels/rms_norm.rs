@@ -3,13 +3,13 @@
 use super::{Rows, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 
-/// A workgroup per row.
+/// 1 or 64 invocations per row, as the pass is tuned.
 pub static RMS_NORM: Kernel = Kernel {
     name: "rms_norm",
     wgsl: include_str!("rms_norm.wgsl"),
     access: &[Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [rows(p[1], call), 1, 1],
+    grid: |p, call| [rows(p[1], call).div_ceil(64 / p[3]), 1, 1],
     reference,
     fast: Some(crate::cpu::norm::rms_norm),
 };
@@ -34,19 +34,23 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// When a buffer is too small: shapes come from a checked config.
 pub fn rms_norm(pass: &mut Pass, m: Rows, x: Buf, w: Buf, out: Buf, cols: u32, eps: f32) {
     assert!(w.words >= u64::from(cols) && x.words >= u64::from(cols) && out.words >= u64::from(cols), "rms_norm");
-    let params = [cols, m.word(), eps.to_bits(), 0, 0, 0, 0, 0];
-    pass.push(Op { kernel: &RMS_NORM, consts: vec![], params, buffers: vec![x, w, out] });
+    let lanes = pass.tuning.norm_lanes;
+    let params = [cols, m.word(), eps.to_bits(), lanes, 0, 0, 0, 0];
+    pass.push(Op { kernel: &RMS_NORM, consts: vec![("LANES", lanes)], params, buffers: vec![x, w, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Tuning;
     use crate::kernels::harness::Case;
 
     #[test]
     fn shader_and_fast_version_equal_twin() {
-        for (t, cols) in [(1, 4), (3, 64), (5, 200), (2, 4096)] {
-            let mut case = Case::new(format!("rms_norm {t}x{cols}"));
+        let sizes = [(1, 4), (3, 64), (5, 200), (65, 4096)];
+        for ((t, cols), tuning) in sizes.into_iter().flat_map(|size| [Tuning::SOFTWARE, Tuning::HARDWARE].map(|t| (size, t))) {
+            let mut case = Case::new(format!("rms_norm {t}x{cols}, {tuning:?}"));
+            case.pass.tuning = tuning;
             let (x, w) = (case.random(u64::from(t * cols), 3.0), case.random(u64::from(cols), 1.0));
             let out = case.output(u64::from(t * cols), None);
             rms_norm(&mut case.pass, Rows::Fixed(t), x, w, out, cols, 1e-5);

@@ -26,29 +26,35 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     for t in 0..rows(op.params[0], call) as usize {
         let position = call.pos as usize + t;
         let table = &table.f32()[position * d..][..d];
-        let rotate = |head: &[f32], i: usize| {
-            let (a, b) = (f64::from(head[i]), f64::from(head[i + d / 2]));
-            let (cos, sin) = (f64::from(table[2 * i]), f64::from(table[2 * i + 1]));
-            [(a * cos - b * sin) as f32, (b * cos + a * sin) as f32]
-        };
         for head in q.f32_mut()[t * heads * d..][..heads * d].chunks_exact_mut(d) {
-            for i in 0..d / 2 {
-                [head[i], head[i + d / 2]] = rotate(head, i);
-            }
+            head.copy_from_slice(&rotated(head, table));
         }
         for h in 0..kv_heads {
             let (from, to) = ((t * kv_heads + h) * d, (position * kv_heads + h) * d);
             let (key, value) = (&k.f32()[from..][..d], &v.f32()[from..][..d]);
-            for i in 0..d / 2 {
-                let [a, b] = rotate(key, i);
-                put(stored, k_cache, to + i, a);
-                put(stored, k_cache, to + i + d / 2, b);
-            }
+            put_rotated(stored, k_cache, to, key, table);
             for (i, value) in value.iter().enumerate() {
                 put(stored, v_cache, to + i, *value);
             }
         }
     }
+}
+
+/// A head, turned by a row of the table.
+pub(crate) fn rotated(head: &[f32], turns: &[f32]) -> Vec<f32> {
+    let half = head.len() / 2;
+    let mut out = vec![0.0; head.len()];
+    for i in 0..half {
+        let (a, b) = (f64::from(head[i]), f64::from(head[i + half]));
+        let (cos, sin) = (f64::from(turns[2 * i]), f64::from(turns[2 * i + 1]));
+        (out[i], out[i + half]) = ((a * cos - b * sin) as f32, (b * cos + a * sin) as f32);
+    }
+    out
+}
+
+/// A head of keys, turned, from element `to` of the cache on.
+pub(crate) fn put_rotated(stored: u32, k_cache: &mut Words, to: usize, key: &[f32], turns: &[f32]) {
+    rotated(key, turns).iter().enumerate().for_each(|(i, k)| put(stored, k_cache, to + i, *k));
 }
 
 /// The table of cosines and sines that [`rope`] reads: `[positions, D/2, 2]`.

@@ -1,5 +1,5 @@
 // token ~ softmax(logits / temperature) restricted to top_k, then top_p; argmax when temperature is 0
-// Shapes: logits [V]; ids [≥1]; history [≥step + 1].   Grid: one workgroup of 256.
+// Shapes: logits [V]; ids [≥1]; history [≥step + 1].   Grid: one workgroup of LANES.
 // Thresholds: the largest key t with count(key ≥ t) ≥ k, or mass(key ≥ t) ≥ p · mass, built bit by bit.
 // Bytes moved: logits, 32 times per threshold (they stay in the cache).   Workgroup memory: 2 KiB.
 // Twin: sample::pick.   Source of the hash: JCGT 9(3), 2020
@@ -55,7 +55,7 @@ fn threshold(target_share: f32, lane: u32, most: f32, mass: bool) -> u32 {
     return t;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {
     // Argmax, lowest index first; every lane ends with the same answer.
     var most = -3.4e38;

@@ -5,7 +5,7 @@ use crate::quant::{Tile, WeightType};
 
 /// One tile of a matrix `[N, K]` on a device: rows `first_row .. first_row + rows` of `N`.
 ///
-/// `blocks` holds 16-byte blocks in the order `[K/B][rows]`, `B` values of a row each; `scales` the group plane and,
+/// `blocks` holds 16-byte blocks in the order `[K/B][plane_rows]`, `B` values of a row each; `scales` the group plane and,
 /// where there is one, the super plane. See [`crate::quant`].
 #[derive(Debug, Clone, Copy)]
 pub struct Weight {
@@ -17,6 +17,10 @@ pub struct Weight {
     pub rows: u32,
     /// `K`, values per row.
     pub cols: u32,
+    /// Rows of the planes: more than [`rows`](Self::rows) where matrices are stacked.
+    pub plane_rows: u32,
+    /// This matrix's first among them.
+    pub plane_first: u32,
     /// The block plane.
     pub blocks: Buf,
     /// The scales; an unused buffer for F32 and F16, because bindings are fixed.

@@ -23,13 +23,13 @@ pub struct Attention {
 /// Activations of an attention, shared by all layers.
 pub struct AttentionBuffers {
     /// `[T, N·D]`.
-    q: Buf,
+    pub q: Buf,
     /// `[T, N_kv·D]`.
     k: Buf,
     /// `[T, N_kv·D]`.
     v: Buf,
     /// `[T, N·D]`.
-    mixed: Buf,
+    pub mixed: Buf,
 }
 
 impl AttentionBuffers {

@@ -6,17 +6,24 @@
 use super::PREFILL_ROWS;
 use super::attention::{Attention, AttentionBuffers};
 use super::kv_cache::{CacheType, KvCache};
-use super::linear::Linear;
+use super::linear::{Linear, stacked};
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::Rows;
+use crate::kernels::attention_step::{attention_step, part_words};
+use crate::kernels::matvec::{Input, Output, Spare, counts, matvec};
+use crate::kernels::{Rows, Tuning};
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
 use crate::pass::{Buf, Pass};
+
+/// Most splits of a step's attention that a tuning may ask for.
+const MOST_SPLITS: u32 = Tuning::HARDWARE.key_splits;
+/// A vector of four: the least that a shader's array can be bound to.
+const SPARE_WORDS: u64 = 4;
 
 /// One decoder block.
 pub struct DecoderBlock {
@@ -64,6 +71,9 @@ pub struct DecoderBuffers {
     head_row: Buf,
     head_normed: Buf,
     rope_table: Buf,
+    /// Splits of a step's attention.
+    key_parts: Buf,
+    spare: Spare,
     /// Keys and values: as many rows as were needed so far, at most the context.
     pub cache: KvCache,
 }
@@ -96,10 +106,34 @@ impl DecoderBuffers {
             head_row: device.buffer("head row", h).await?,
             head_normed: device.buffer("head normed", h).await?,
             rope_table: device.buffer("rope table", table.len() as u64).await?,
+            key_parts: device.buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS)).await?,
+            spare: Spare([
+                device.buffer("spare", SPARE_WORDS).await?,
+                device.buffer("spare", SPARE_WORDS).await?,
+                device.buffer("spare", SPARE_WORDS).await?,
+                device.buffer("spare", SPARE_WORDS).await?,
+                device.buffer("spare", SPARE_WORDS).await?,
+            ]),
             cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
         Ok(buffers)
+    }
+}
+
+impl DecoderBuffers {
+    /// The normalised hidden row as a mat-vec takes it: by doing it itself, or from a dispatch before it.
+    fn input(&self, pass: &mut Pass, gamma: Buf, eps: f32, head_row: bool) -> Input {
+        let width = gamma.words as u32;
+        if pass.tuning.fuse_norm {
+            return Input::Norm { x: self.hidden, gamma, eps, head_row };
+        }
+        let (x, out) = if head_row { (self.head_row, self.head_normed) } else { (self.hidden, self.normed) };
+        if head_row {
+            select_rows(pass, self.hidden, Take::HeadRow, x, width);
+        }
+        rms_norm(pass, Rows::Fixed(1), x, gamma, out, width, eps);
+        Input::Plain(out)
     }
 }
 
@@ -127,5 +161,47 @@ impl Decoder {
         select_rows(pass, b.hidden, Take::HeadRow, b.head_row, t.hidden_size);
         rms_norm(pass, one, b.head_row, self.norm, b.head_normed, t.hidden_size, t.rms_norm_eps);
         self.lm_head.record(pass, one, b.head_normed, b.logits);
+    }
+
+    /// Appends the reading of one row on a GPU: as [`record`](Self::record), in six dispatches per block.
+    pub fn record_step(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
+        let eps = t.rms_norm_eps;
+        let h = Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
+        let AttentionBuffers { q, mixed, .. } = b.attention;
+        self.embed_tokens.record_rows(pass, Rows::Fixed(1), b.image_embeds, b.ids, b.hidden);
+        for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
+            let attention = &block.self_attn;
+            let input = b.input(pass, block.input_layernorm, eps, false);
+            let heads = |counts| Output::Heads { q, cache: *cache, table: b.rope_table, counts, size: h.size };
+            let projections = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
+            match stacked(&projections) {
+                Some(qkv) => matvec(pass, input, qkv, heads(counts(h)), b.spare),
+                None => {
+                    for (i, linear) in projections.into_iter().enumerate() {
+                        let mut own = [0; 3];
+                        own[i] = counts(h)[i];
+                        matvec(pass, input, linear.tiles[0], heads(own), b.spare);
+                    }
+                }
+            }
+            attention_step(pass, q, *cache, b.key_parts, mixed, h);
+            attention.o_proj.record_row(pass, Input::Plain(mixed), Output::Add(b.hidden), b.spare);
+            let input = b.input(pass, block.post_attention_layernorm, eps, false);
+            match stacked(&[&block.gate_proj, &block.up_proj]) {
+                Some(both) => matvec(pass, input, both, Output::Gate(b.gate), b.spare),
+                None => {
+                    block.gate_proj.record_row(pass, input, Output::Store(b.gate), b.spare);
+                    block.up_proj.record_row(pass, input, Output::Store(b.up), b.spare);
+                    silu_mul(pass, Rows::Fixed(1), b.gate, b.up, t.intermediate_size);
+                }
+            }
+            block.down_proj.record_row(pass, Input::Plain(b.gate), Output::Add(b.hidden), b.spare);
+        }
+    }
+
+    /// Appends the logits of row `call.head_row`, on a GPU.
+    pub fn record_step_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
+        let input = b.input(pass, self.norm, t.rms_norm_eps, true);
+        self.lm_head.record_row(pass, input, Output::Store(b.logits), b.spare);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::kernels::embed_rows::embed_rows;
 use crate::kernels::matmul::{Into, linear};
+use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Pass};
 
@@ -41,4 +42,24 @@ impl Linear {
             embed_rows(pass, m, *tile, image_embeds, ids, out);
         }
     }
+
+    /// Appends the product of one row, on a GPU; outputs that combine columns take a matrix of one tile.
+    pub fn record_row(&self, pass: &mut Pass, input: Input, output: Output, spare: Spare) {
+        for tile in &self.tiles {
+            matvec(pass, input, *tile, output, spare);
+        }
+    }
+}
+
+/// Matrices that lie below one another in the same planes, as one; none where they do not.
+pub fn stacked(matrices: &[&Linear]) -> Option<Weight> {
+    let mut whole = matrices.first()?.tiles[0];
+    for matrix in &matrices[1..] {
+        let next = matrix.tiles[0];
+        if matrix.tiles.len() > 1 || next.blocks != whole.blocks || next.plane_first != whole.plane_first + whole.rows {
+            return None;
+        }
+        whole.rows += next.rows;
+    }
+    Some(whole)
 }

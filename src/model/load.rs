@@ -19,7 +19,7 @@ use crate::format::names;
 use crate::format::piece::Piece;
 use crate::kernels::Weight;
 use crate::pass::Buf;
-use crate::quant::{self, plane_bytes};
+use crate::quant::{self, MAX_BINDING, plane_bytes};
 use std::collections::HashMap;
 
 /// Loads a model by its blueprint.
@@ -36,7 +36,8 @@ impl ModelLoader {
     /// # Errors
     /// [`Kind::OutOfMemory`].
     pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
-        let weights = Weights::new(&mut device).await?;
+        let stacks = if device.tuning().is_some() { stacks(&blueprint) } else { HashMap::new() };
+        let weights = Weights::new(&mut device, stacks).await?;
         let pushed = vec![false; blueprint.parts.len()];
         Ok(Self { device, blueprint, pushed, weights })
     }
@@ -98,8 +99,56 @@ async fn upload(device: &mut Device, name: &str, bytes: &[u8]) -> Result<Buf> {
     Ok(buffer)
 }
 
+/// Where a matrix lies in planes that it shares.
+struct Place {
+    /// The first matrix there: where the buffers are kept.
+    stack: String,
+    /// Rows of all of them.
+    rows: u32,
+    /// Its own first row.
+    first: u32,
+}
+
+/// Matrices that a step multiplies the same row with, below one another in the same planes: one dispatch for all.
+/// They must be of one type, fit one binding together, and keep rows of 2-byte scales at whole words.
+fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
+    let mut places = HashMap::new();
+    let planned: HashMap<&str, &Planned> =
+        blueprint.tensors.iter().map(|t| (t.expected.name.as_str(), t)).collect();
+    for i in 0..blueprint.config.text.num_hidden_layers {
+        let groups: [&[&str]; 2] =
+            [&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], &["mlp.gate_proj", "mlp.up_proj"]];
+        for group in groups {
+            let name = |part: &str| format!("{}layers.{i}.{part}.weight", names::DECODER);
+            let members: Vec<&Planned> = group.iter().filter_map(|p| planned.get(name(p).as_str()).copied()).collect();
+            let [first, ..] = members[..] else { continue };
+            let rows = members.iter().map(|t| t.expected.shape[0]).sum();
+            let alike = |t: &&Planned| {
+                t.weight_type == first.weight_type
+                    && t.expected.shape[1] == first.expected.shape[1]
+                    && t.expected.shape[0].is_multiple_of(4)
+                    && t.tiles.len() == 1
+            };
+            let fits = plane_bytes(first.weight_type, rows, first.expected.shape[1]);
+            if members.len() < group.len() || !members.iter().all(alike) || !fits.is_ok_and(|(b, _)| b <= MAX_BINDING) {
+                continue;
+            }
+            let mut below = 0;
+            for member in &members {
+                let place = Place { stack: first.expected.name.clone(), rows, first: below };
+                places.insert(member.expected.name.clone(), place);
+                below += member.expected.shape[0];
+            }
+        }
+    }
+    places
+}
+
 /// Buffers by tensor name.
 struct Weights {
+    stacks: HashMap<String, Place>,
+    /// Blocks and scales of stacks, by their first matrix.
+    shared: HashMap<String, (Buf, Buf)>,
     vectors: HashMap<String, Buf>,
     tiles: HashMap<String, Vec<Weight>>,
     /// Bound where there is no bias.
@@ -109,10 +158,10 @@ struct Weights {
 }
 
 impl Weights {
-    async fn new(device: &mut Device) -> Result<Self> {
+    async fn new(device: &mut Device, stacks: HashMap<String, Place>) -> Result<Self> {
         let (vectors, tiles) = (HashMap::new(), HashMap::new());
         let (unused, unused_scales) = (device.buffer("unused", 1).await?, device.buffer("unused scales", 1).await?);
-        Ok(Self { vectors, tiles, unused, unused_scales })
+        Ok(Self { stacks, shared: HashMap::new(), vectors, tiles, unused, unused_scales })
     }
 
     /// Puts the rows of a piece where they belong. `stored` is a complete tile of these rows alone; a tile of the
@@ -130,7 +179,7 @@ impl Weights {
         let (own_blocks, _) = plane_bytes(t, end - first, k)?;
         for tile in &self.tiles[name] {
             let (from, to) = (first.max(tile.first_row), end.min(tile.first_row + tile.rows));
-            if [from, to] == piece.rows && tile.rows == to - from {
+            if [from, to] == piece.rows && tile.plane_rows == to - from {
                 let (blocks, scales) = stored.split_at(own_blocks as usize);
                 device.upload(tile.blocks, 0, blocks);
                 device.upload(tile.scales, 0, scales);
@@ -139,8 +188,9 @@ impl Weights {
             if from >= to {
                 continue;
             }
-            let (tile_blocks, _) = plane_bytes(t, tile.rows, k)?;
-            for (own, whole) in quant::planes(t, end - first, k)?.iter().zip(quant::planes(t, tile.rows, k)?) {
+            let (tile_blocks, _) = plane_bytes(t, tile.plane_rows, k)?;
+            let below = tile.plane_first + from - tile.first_row;
+            for (own, whole) in quant::planes(t, end - first, k)?.iter().zip(quant::planes(t, tile.plane_rows, k)?) {
                 let (buffer, base) = match whole.offset < tile_blocks {
                     true => (tile.blocks, whole.offset),
                     false => (tile.scales, whole.offset - tile_blocks),
@@ -149,7 +199,7 @@ impl Weights {
                 let bytes = u64::from(to - from) * row;
                 for strip in 0..u64::from(whole.strips) {
                     let source = own.offset + (strip * u64::from(end - first) + u64::from(from - first)) * row;
-                    let target = base + (strip * u64::from(tile.rows) + u64::from(from - tile.first_row)) * row;
+                    let target = base + (strip * u64::from(tile.plane_rows) + u64::from(below)) * row;
                     device.upload(buffer, target as usize / 4, &stored[source as usize..][..bytes as usize]);
                 }
             }
@@ -167,13 +217,26 @@ impl Weights {
         let mut tiles = Vec::new();
         for [first_row, end] in tensor.tiles.iter().copied() {
             let rows = end - first_row;
-            let (blocks, scales) = plane_bytes(kind, rows, cols)?;
-            let blocks = device.buffer(name, blocks / 4).await?;
-            let scales = match scales {
-                0 => self.unused_scales,
-                bytes => device.buffer(name, bytes / 4).await?,
+            let (stack, plane_rows, plane_first) = match self.stacks.get(name) {
+                Some(place) => (Some(&place.stack), place.rows, place.first),
+                None => (None, rows, 0),
             };
-            tiles.push(Weight { kind, first_row, rows, cols, blocks, scales });
+            let known = stack.and_then(|stack| self.shared.get(stack)).copied();
+            let (blocks, scales) = match known {
+                Some(shared) => shared,
+                None => {
+                    let (blocks, scales) = plane_bytes(kind, plane_rows, cols)?;
+                    let blocks = device.buffer(name, blocks / 4).await?;
+                    match scales {
+                        0 => (blocks, self.unused_scales),
+                        bytes => (blocks, device.buffer(name, bytes / 4).await?),
+                    }
+                }
+            };
+            if let Some(stack) = stack {
+                self.shared.insert(stack.clone(), (blocks, scales));
+            }
+            tiles.push(Weight { kind, first_row, rows, cols, plane_rows, plane_first, blocks, scales });
         }
         self.tiles.insert(name.clone(), tiles);
         Ok(())

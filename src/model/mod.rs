@@ -41,6 +41,7 @@ pub struct Model {
     vision: VisionBuffers,
     decoder: DecoderBuffers,
     passes: Passes,
+    recorded: Vec<Pass>,
 }
 
 struct Passes {
@@ -61,16 +62,21 @@ impl Model {
         let vision = VisionBuffers::new(&mut device, &config).await?;
         let stored = Self::cache_type(&config);
         let decoder = DecoderBuffers::new(&mut device, &config, context, FIRST_ROWS, stored).await?;
-        let mut encode = Pass::new("encode");
+        let mut encode = device.pass("encode");
         parts.vision_tower.record(&mut encode, &config, &vision);
         parts.connector.record(&mut encode, &config, &vision);
-        let mut prefill = Pass::new("prefill");
+        let mut prefill = device.pass("prefill");
         parts.decoder.record(&mut prefill, &config.text, &decoder, crate::kernels::Rows::Call);
-        let mut step = Pass::new("step");
-        parts.decoder.record(&mut step, &config.text, &decoder, crate::kernels::Rows::Fixed(1));
-        let mut head = Pass::new("head");
-        parts.decoder.record_head(&mut head, &config.text, &decoder);
-        let mut sample = Pass::new("sample");
+        let mut step = device.pass("step");
+        let mut head = device.pass("head");
+        if device.tuning().is_some() {
+            parts.decoder.record_step(&mut step, &config.text, &decoder);
+            parts.decoder.record_step_head(&mut head, &config.text, &decoder);
+        } else {
+            parts.decoder.record(&mut step, &config.text, &decoder, crate::kernels::Rows::Fixed(1));
+            parts.decoder.record_head(&mut head, &config.text, &decoder);
+        }
+        let mut sample = device.pass("sample");
         crate::kernels::sample::sample(
             &mut sample,
             decoder.logits,
@@ -78,6 +84,7 @@ impl Model {
             decoder.history,
             config.text.vocab_size,
         );
+        let recorded: Vec<Pass> = [&encode, &prefill, &step, &head, &sample].map(Pass::clone).into();
         let passes = Passes {
             encode: device.prepare(encode).await?,
             prefill: device.prepare(prefill).await?,
@@ -85,7 +92,7 @@ impl Model {
             head: device.prepare(head).await?,
             sample: device.prepare(sample).await?,
         };
-        Ok(Self { config, device, context, vision, decoder, passes })
+        Ok(Self { config, device, context, vision, decoder, passes, recorded })
     }
 
     /// What a model of this configuration needs beside its weights.
@@ -144,6 +151,11 @@ impl Model {
     /// Pictures whose embeds fit at once.
     pub fn image_slots(&self) -> u32 {
         (self.decoder.image_embeds.words / self.slot_words() as u64) as u32
+    }
+
+    /// What a forward pass consists of: `encode`, `prefill`, `step`, `head`, `sample`.
+    pub fn recorded(&self) -> &[Pass] {
+        &self.recorded
     }
 
     fn slot_words(&self) -> usize {

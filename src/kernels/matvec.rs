@@ -1,0 +1,288 @@
+//! One row times a matrix, with what comes before and after it in a decoding step, so that a block of the decoder is
+//! six dispatches: `y = w · z`, `z` the row or its RMSNorm; `y` stored, added, gated, or turned by RoPE and cached.
+
+use super::activation::silu;
+use super::attention::Heads;
+use super::cost::Cost;
+use super::rope::{put_rotated, rotated};
+use super::weight::{block_values, code, tile};
+use super::{Kv, Weight, cache::put};
+use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+
+/// An invocation computes four columns, or a share of them.
+pub static MATVEC: Kernel = Kernel {
+    name: "matvec",
+    wgsl: include_str!("matvec.wgsl"),
+    access: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite, ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, _| [p[P_ROWS].div_ceil(4 * p[P_LANES]), 1, 1],
+    reference,
+    fast: None,
+};
+
+// Words of `Params`: columns `K`, rows of the product, first column of `out`, ε as bits, LANES, rows of the planes, the
+// product's first among them.
+const P_K: usize = 0;
+const P_ROWS: usize = 1;
+const P_FIRST: usize = 2;
+const P_EPS: usize = 3;
+const P_LANES: usize = 4;
+const P_PLANE_ROWS: usize = 5;
+const P_PLANE_FIRST: usize = 6;
+
+/// The twin, f64 sums.
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [x, blocks, scales, gamma, table, out, k_cache, v_cache] = buffers else {
+        unreachable!("checked by Pass::push")
+    };
+    let [k, n, first] = [P_K, P_ROWS, P_FIRST].map(|i| op.params[i] as usize);
+    let row = if op.constant("HEAD_ROW") == 1 { call.head_row as usize } else { 0 };
+    let mut z: Vec<f64> = x.f32()[row * k..][..k].iter().map(|v| f64::from(*v)).collect();
+    if op.constant("NORM") == 1 {
+        let mean = z.iter().map(|v| v * v).sum::<f64>() / k as f64;
+        let inverse = 1.0 / (mean + f64::from(f32::from_bits(op.params[P_EPS]))).sqrt();
+        z.iter_mut().zip(gamma.f32()).for_each(|(z, g)| *z *= inverse * f64::from(*g));
+    }
+    let y = products(op, &z, blocks, scales);
+    match op.constant("EPILOGUE") {
+        0 => out.f32_mut()[first..][..n].iter_mut().zip(y).for_each(|(o, y)| *o = y as f32),
+        1 => out.f32_mut()[first..][..n].iter_mut().zip(y).for_each(|(o, y)| *o = (f64::from(*o) + y) as f32),
+        2 => {
+            let (gate, up) = y.split_at(n / 2);
+            let out = out.f32_mut()[..n / 2].iter_mut();
+            out.zip(gate.iter().zip(up)).for_each(|(o, (g, u))| *o = (silu(*g) * u) as f32);
+        }
+        _ => {
+            let [d, q, keys] = ["HEAD_SIZE", "Q_HEADS", "K_HEADS"].map(|name| op.constant(name) as usize);
+            let [values, stored] = ["V_HEADS", "CACHE_F16"].map(|name| op.constant(name));
+            let position = call.pos as usize;
+            let turns = &table.f32()[position * d..][..d];
+            for (head, y) in y.chunks_exact(d).enumerate() {
+                let y: Vec<f32> = y.iter().map(|y| *y as f32).collect();
+                if head < q {
+                    out.f32_mut()[head * d..][..d].copy_from_slice(&rotated(&y, turns));
+                } else if head < q + keys {
+                    put_rotated(stored, k_cache, (position * keys + head - q) * d, &y, turns);
+                } else {
+                    let to = (position * values as usize + head - q - keys) * d;
+                    y.iter().enumerate().for_each(|(i, y)| put(stored, v_cache, to + i, *y));
+                }
+            }
+        }
+    }
+}
+
+fn products(op: &Op, z: &[f64], blocks: &Words, scales: &Words) -> Vec<f64> {
+    let [k, n, plane_rows, first] = [P_K, P_ROWS, P_PLANE_ROWS, P_PLANE_FIRST].map(|i| op.params[i] as usize);
+    let kind = op.constant("WEIGHT_TYPE");
+    let per_block = block_values(kind);
+    let tile = tile(kind, blocks, scales, plane_rows, k);
+    let mut values = [0f32; 32];
+    let mut y = vec![0f64; n];
+    for (kb, z) in z.chunks_exact(per_block).enumerate() {
+        for (row, y) in y.iter_mut().enumerate() {
+            tile.load(kb, first + row, &mut values[..per_block]);
+            *y += z.iter().zip(&values).map(|(z, w)| z * f64::from(*w)).sum::<f64>();
+        }
+    }
+    y
+}
+
+/// The weights once; vectors are small beside them.
+pub(crate) fn cost(op: &Op) -> Cost {
+    let [k, n, plane_rows] = [P_K, P_ROWS, P_PLANE_ROWS].map(|i| u64::from(op.params[i]));
+    let scales = if op.buffers[2].words > 1 { op.buffers[2].words } else { 0 };
+    let weights = (op.buffers[1].words + scales) * n / plane_rows.max(1);
+    Cost { bytes: 4 * (weights + k + n), flops: 2 * n * k }
+}
+
+/// What the row goes through before the product.
+#[derive(Debug, Clone, Copy)]
+pub enum Input {
+    /// Nothing.
+    Plain(Buf),
+    /// RMSNorm with these weights `[K]` and ε.
+    Norm {
+        /// The row.
+        x: Buf,
+        /// `[K]`.
+        gamma: Buf,
+        /// ε.
+        eps: f32,
+        /// Row `call.head_row` of `x`, not its first.
+        head_row: bool,
+    },
+}
+
+/// What becomes of the product.
+#[derive(Debug, Clone, Copy)]
+pub enum Output {
+    /// `out = y`
+    Store(Buf),
+    /// `out += y`: a residual connection.
+    Add(Buf),
+    /// `out[n] = silu(y[n]) · y[rows / 2 + n]`: gate and up projection stacked.
+    Gate(Buf),
+    /// Heads of the stacked projections: queries turned into `out`, keys turned and values into row `call.pos` of the
+    /// cache.
+    Heads {
+        /// `[N, D]`.
+        q: Buf,
+        /// Keys and values.
+        cache: Kv,
+        /// [`rope::table`](super::rope::table).
+        table: Buf,
+        /// Heads of q, k and v among the rows.
+        counts: [u32; 3],
+        /// `D`.
+        size: u32,
+    },
+}
+
+/// Buffers that are bound where a product needs fewer: two that are read, three that could be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Spare(pub [Buf; 5]);
+
+/// Appends `output(w · input)` for one tile of `w`.
+///
+/// # Panics
+/// When a buffer is too small or heads and rows differ: shapes come from a checked config.
+pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: Spare) {
+    let Spare([no_gamma, no_table, no_out, no_keys, no_values]) = spare;
+    let tuning = pass.tuning;
+    let mut params: Params = [0; 8];
+    params[P_K] = w.cols;
+    params[P_ROWS] = w.rows;
+    params[P_FIRST] = w.first_row;
+    params[P_LANES] = tuning.lanes;
+    params[P_PLANE_ROWS] = w.plane_rows;
+    params[P_PLANE_FIRST] = w.plane_first;
+    let (x, gamma, norm, head_row) = match input {
+        Input::Plain(x) => (x, no_gamma, 0, false),
+        Input::Norm { x, gamma, eps, head_row } => {
+            params[P_EPS] = eps.to_bits();
+            (x, gamma, 1, head_row)
+        }
+    };
+    assert!(x.words >= u64::from(w.cols) && (norm == 0 || gamma.words >= u64::from(w.cols)), "matvec: x");
+    let mut heads = ([1, 0, 0], 4, 0);
+    let (epilogue, least, [table, out, keys, values]) = match output {
+        Output::Store(out) => (0, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
+        Output::Add(out) => (1, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
+        Output::Gate(out) => {
+            assert!(w.rows.is_multiple_of(4) && w.first_row == 0, "matvec: gate");
+            (2, w.rows / 2, [no_table, out, no_keys, no_values])
+        }
+        Output::Heads { q, cache, table, counts, size } => {
+            assert!(counts.iter().sum::<u32>() * size == w.rows && size.is_multiple_of(4), "matvec: heads");
+            heads = (counts, size, cache.stored.code());
+            let q = if counts[0] > 0 { q } else { no_out };
+            (3, counts[0] * size, [table, q, cache.k, cache.v])
+        }
+    };
+    assert!(out.words >= u64::from(least), "matvec: out");
+    let ([q_heads, k_heads, v_heads], size, stored) = heads;
+    pass.push(Op {
+        kernel: &MATVEC,
+        consts: vec![
+            ("WEIGHT_TYPE", code(w.kind)),
+            ("EPILOGUE", epilogue),
+            ("NORM", norm),
+            ("HEAD_ROW", u32::from(head_row)),
+            ("LANES", tuning.lanes),
+            ("SPLIT", tuning.split),
+            ("HEAD_SIZE", size),
+            ("Q_HEADS", q_heads),
+            ("K_HEADS", k_heads),
+            ("V_HEADS", v_heads),
+            ("CACHE_F16", stored),
+        ],
+        params,
+        buffers: vec![x, w.blocks, w.scales, gamma, table, out, keys, values],
+    });
+}
+
+/// Heads of a [`Heads`] as [`Output::Heads`] counts them when q, k and v are stacked.
+pub fn counts(h: Heads) -> [u32; 3] {
+    [h.heads, h.kv_heads, h.kv_heads]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::Case;
+    use crate::kernels::{CacheType, Tuning, rope};
+    use crate::quant::WeightType;
+
+    const WAYS: [Tuning; 2] = [Tuning::SOFTWARE, Tuning::HARDWARE];
+
+    fn case(name: String, tuning: Tuning) -> (Case, Spare) {
+        let mut case = Case::new(format!("{name}, {tuning:?}"));
+        case.pass.tuning = tuning;
+        let spare = Spare([(); 5].map(|()| case.bytes(&[0; 16])));
+        (case, spare)
+    }
+
+    /// f32 sums of K products of values around 1: relative error grows like sqrt(K) · 2⁻²⁴.
+    fn check(case: &Case) {
+        case.check(1e-11, 1e-4);
+    }
+
+    #[test]
+    fn stored_added_and_gated_rows_equal_the_twin() {
+        for (tuning, kind) in WAYS.into_iter().flat_map(|t| WeightType::ALL.map(|kind| (t, kind))) {
+            for (n, k, first) in [(5, 64, 0), (130, 96, 7), (67, 608, 3)] {
+                let k = k.max(kind.k_multiple()).next_multiple_of(kind.k_multiple());
+                for add in [false, true] {
+                    let (mut case, spare) = case(format!("matvec {kind:?} {n}x{k} add {add}"), tuning);
+                    let (x, gamma) = (case.random(3 * u64::from(k), 1.0), case.random(u64::from(k), 1.0));
+                    case.call.head_row = 2;
+                    let w = case.weight(kind, first, n, k);
+                    let out = case.output(u64::from(first + n), add.then_some(1.0));
+                    let (input, output) = match add {
+                        true => (Input::Plain(x), Output::Add(out)),
+                        false => (Input::Norm { x, gamma, eps: 1e-5, head_row: true }, Output::Store(out)),
+                    };
+                    matvec(&mut case.pass, input, w, output, spare);
+                    check(&case);
+                }
+            }
+            let k = 96u32.next_multiple_of(kind.k_multiple());
+            let (mut case, spare) = case(format!("gate {kind:?}"), tuning);
+            let x = case.random(u64::from(k), 1.0);
+            let w = case.weight(kind, 0, 2 * 70, k);
+            let out = case.output(70, None);
+            matvec(&mut case.pass, Input::Plain(x), w, Output::Gate(out), spare);
+            check(&case);
+        }
+    }
+
+    #[test]
+    fn heads_are_turned_and_cached() {
+        for (tuning, stored) in WAYS.into_iter().flat_map(|t| [(t, CacheType::F32), (t, CacheType::F16)]) {
+            for (heads, kv_heads, size, pos, part) in [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)] {
+                let all = [heads, kv_heads, kv_heads];
+                let counts = if part == 3 { all } else { [0, 1, 2].map(|i| if i == part { all[i] } else { 0 }) };
+                let (mut case, spare) = case(format!("heads {counts:?} x {size} at {pos}, {stored}"), tuning);
+                case.call = Call::new(1, pos);
+                let x = case.random(64, 1.0);
+                let gamma = case.random(64, 1.0);
+                // Rows of a taller stack.
+                let mut w = case.weight(WeightType::Q4, 0, counts.iter().sum::<u32>() * size + 10, 64);
+                (w.rows, w.plane_first) = (w.rows - 10, 6);
+                let table = case.floats_of(&rope::table(pos + 1, size, 10000.0));
+                let q = case.output(u64::from(heads * size), None);
+                let words = u64::from((pos + 1) * kv_heads * size);
+                let [k, v] = [(); 2].map(|()| case.cache_output(stored, words, 1.0));
+                let cache = Kv { k, v, stored };
+                let input = Input::Norm { x, gamma, eps: 1e-5, head_row: false };
+                matvec(&mut case.pass, input, w, Output::Heads { q, cache, table, counts, size }, spare);
+                match stored {
+                    CacheType::F32 => check(&case),
+                    // WGSL lets a conversion to f16 round either way: a step of 2⁻¹⁰.
+                    CacheType::F16 => case.check(1e-6, 2e-3),
+                }
+            }
+        }
+    }
+}

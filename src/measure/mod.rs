@@ -1,0 +1,49 @@
+//! How long things take, and how long they would take at least: the adapter calibrated, every operation of a model
+//! timed against its floor. Who calls brings the clock: `now`, milliseconds.
+
+mod calibrate;
+mod operations;
+
+pub use calibrate::{Calibration, calibrate};
+pub use operations::{Row, operations};
+
+use crate::device::{Device, PassId};
+use crate::error::Result;
+use crate::pass::{Call, Pass};
+
+/// A clock, milliseconds from anywhere on.
+pub type Clock<'a> = &'a dyn Fn() -> f64;
+
+/// Milliseconds of one replay of `passes`: of many in a row that take `enough` milliseconds together, where one is
+/// short; of the first where that alone took so long (ten times `enough`) that what else it did (compiling, first
+/// touching its memory) is small beside it.
+///
+/// # Errors
+/// What [`Device::replay`] reports.
+pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f64, now: Clock<'_>) -> Result<f64> {
+    let (mut count, mut warm) = (1u32, false);
+    loop {
+        let begun = now();
+        for _ in 0..count {
+            device.replay(passes, call)?;
+        }
+        device.settle().await?;
+        let elapsed = now() - begun;
+        if elapsed >= if warm { enough } else { 10.0 * enough } || count >= 1 << 12 {
+            return Ok(elapsed / f64::from(count));
+        }
+        count = if warm { count * 4 } else { count };
+        warm = true;
+    }
+}
+
+/// [`time`] of a pass that is made for it.
+///
+/// # Errors
+/// What [`Device::prepare`] and [`Device::replay`] report.
+pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, enough: f64, now: Clock<'_>) -> Result<f64> {
+    let id = device.prepare(pass).await?;
+    let ms = time(device, &[id], call, enough, now).await;
+    device.forget(id);
+    ms
+}
