@@ -9,9 +9,11 @@ use crate::kernels::Tuning;
 use crate::pass::{Access, Buf, Call, Op, Params, Pass};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use trouble::{lost, watch};
 
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 /// Slots of the parameter buffer are this far apart: WebGPU's `minUniformBufferOffsetAlignment`.
 const SLOT: u64 = 256;
@@ -379,31 +381,4 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         self.device.destroy();
     }
-}
-
-fn lost(why: &str) -> Error {
-    let colon = if why.is_empty() { "" } else { ": " };
-    let message = format!("the GPU device was lost{colon}{why}");
-    Error::new(Kind::GpuLost, "GPU", message).hint("a new device has to be opened and the model loaded again")
-}
-
-/// Remembers the first error that the device reports on its own, or that it was lost.
-fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Error>>>) {
-    let slot = trouble.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        let kind = if matches!(error, wgpu::Error::OutOfMemory { .. }) { Kind::OutOfMemory } else { Kind::Gpu };
-        if let Ok(mut slot) = slot.lock() {
-            slot.get_or_insert(Error::new(kind, "GPU", error.to_string()));
-        }
-    }));
-    let slot = trouble.clone();
-    // Also when it was destroyed: we do that only when nobody looks any more.
-    device.set_device_lost_callback(move |_, message| {
-        if let Ok(mut slot) = slot.lock() {
-            // Complaints may precede the loss that they come from; running out of memory is worth knowing.
-            if !slot.as_ref().is_some_and(|e| e.kind == Kind::OutOfMemory) {
-                *slot = Some(lost(&message));
-            }
-        }
-    });
 }

@@ -106,7 +106,11 @@ async fn measure(model: &mut Model, backend: &str, arguments: &Arguments) -> Res
     let now = || begun.elapsed().as_secs_f64() * 1e3;
     let rates = calibrate(&mut model.device, &now).await?;
     let fixed = [("dispatch", rates.dispatch_ms), ("submit", rates.submit_ms), ("read_back", rates.read_back_ms)];
-    println!("# {backend} copies {:.2} GB/s, multiplies and adds {:.2} GFLOP/s", rates.copy_bytes_per_second / 1e9, rates.flops_per_second / 1e9);
+    println!(
+        "# {backend} copies {:.2} GB/s, multiplies and adds {:.2} GFLOP/s",
+        rates.copy_bytes_per_second / 1e9,
+        rates.flops_per_second / 1e9
+    );
     for (what, ms) in fixed {
         println!("{backend},calibration,{what},1,{ms:.4},,,,");
     }

@@ -10,7 +10,8 @@ async fn gather(gpu: &mut Gpu, rows: u64) -> (usize, [Buf; 3]) {
     let source = gpu.buffer("source", rows * 4).await.unwrap();
     let (ids, out) = (gpu.buffer("ids", 1).await.unwrap(), gpu.buffer("out", 4).await.unwrap());
     let (blocks, scales) = (gpu.buffer("blocks", 4).await.unwrap(), gpu.buffer("scales", 1).await.unwrap());
-    let table = Weight { kind: WeightType::F32, first_row: 0, rows: 1, cols: 4, plane_rows: 1, plane_first: 0, blocks, scales };
+    let table =
+        Weight { kind: WeightType::F32, first_row: 0, rows: 1, cols: 4, plane_rows: 1, plane_first: 0, blocks, scales };
     let mut pass = Pass::new("gather");
     embed_rows(&mut pass, Rows::Fixed(1), table, source, ids, out);
     (gpu.prepare(pass).await.unwrap(), [source, ids, out])

@@ -87,7 +87,9 @@ pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: 
     assert!(q.words.min(out.words) >= u64::from(h.heads * h.size), "attention_step: q, out");
     assert!(parts.words >= part_words(h.heads, h.size, splits), "attention_step: parts");
     let mut params: Params = [0; 8];
-    for (at, value) in [(P_HEADS, h.heads), (P_KV_HEADS, h.kv_heads), (P_CAUSAL, 1), (P_SPLITS, splits), (P_SIZE, h.size)] {
+    for (at, value) in
+        [(P_HEADS, h.heads), (P_KV_HEADS, h.kv_heads), (P_CAUSAL, 1), (P_SPLITS, splits), (P_SIZE, h.size)]
+    {
         params[at] = value;
     }
     let consts = vec![("HEAD_SIZE", h.size), ("SPLITS", splits)];

@@ -255,7 +255,8 @@ fn all_shaders_that_read_weights_read_them_alike() {
         let (consts, rest) = wgsl.split_once("const NIBBLES").unwrap().1.split_once("fn quants").unwrap();
         (consts, rest.split_once("\n}").unwrap().0)
     };
-    let [a, b, c] = [&super::matmul::MATMUL, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS].map(|k| part(k.wgsl));
+    let [a, b, c] =
+        [&super::matmul::MATMUL, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS].map(|k| part(k.wgsl));
     assert_eq!(a, b);
     assert_eq!(a, c);
 }

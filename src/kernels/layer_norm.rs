@@ -50,7 +50,9 @@ mod tests {
     #[test]
     fn shader_and_fast_version_equal_twin() {
         let sizes = [(1, 4), (3, 64), (5, 200), (577, 1024)];
-        for ((t, cols), tuning) in sizes.into_iter().flat_map(|size| [Tuning::SOFTWARE, Tuning::HARDWARE].map(|t| (size, t))) {
+        for ((t, cols), tuning) in
+            sizes.into_iter().flat_map(|size| [Tuning::SOFTWARE, Tuning::HARDWARE].map(|t| (size, t)))
+        {
             let mut case = Case::new(format!("layer_norm {t}x{cols}, {tuning:?}"));
             case.pass.tuning = tuning;
             let x = case.random(u64::from(t * cols), 3.0);

@@ -2,8 +2,8 @@
 //!
 //! For many rows: prefill, the vision tower. A GPU's decoding step has [`matvec`](super::matvec).
 
-use super::weight::{block_values, code, tile};
 use super::cost::Cost;
+use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
 use crate::cpu::Tools;
 use crate::cpu::matmul::{Shape, product};

@@ -260,7 +260,9 @@ mod tests {
     #[test]
     fn heads_are_turned_and_cached() {
         for (tuning, stored) in WAYS.into_iter().flat_map(|t| [(t, CacheType::F32), (t, CacheType::F16)]) {
-            for (heads, kv_heads, size, pos, part) in [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)] {
+            for (heads, kv_heads, size, pos, part) in
+                [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)]
+            {
                 let all = [heads, kv_heads, kv_heads];
                 let counts = if part == 3 { all } else { [0, 1, 2].map(|i| if i == part { all[i] } else { 0 }) };
                 let (mut case, spare) = case(format!("heads {counts:?} x {size} at {pos}, {stored}"), tuning);

@@ -21,8 +21,8 @@ pub mod rms_norm;
 pub mod rope;
 pub mod sample;
 pub mod select_rows;
-pub mod vision_embed;
 mod tuning;
+pub mod vision_embed;
 mod weight;
 
 pub use cache::{CacheType, Kv};

@@ -81,7 +81,12 @@ fn pcg(x: u32) -> u32 {
 pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) {
     assert!(logits.words >= u64::from(vocab), "sample");
     let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
-    pass.push(Op { kernel: &SAMPLE, consts: vec![("LANES", pass.tuning.sample_lanes)], params, buffers: vec![logits, ids, history] });
+    pass.push(Op {
+        kernel: &SAMPLE,
+        consts: vec![("LANES", pass.tuning.sample_lanes)],
+        params,
+        buffers: vec![logits, ids, history],
+    });
 }
 
 #[cfg(test)]

@@ -54,7 +54,12 @@ pub async fn calibrate(device: &mut Device, now: Clock<'_>) -> Result<Calibratio
     result
 }
 
-async fn measure(device: &mut Device, x: crate::pass::Buf, out: crate::pass::Buf, now: Clock<'_>) -> Result<Calibration> {
+async fn measure(
+    device: &mut Device,
+    x: crate::pass::Buf,
+    out: crate::pass::Buf,
+    now: Clock<'_>,
+) -> Result<Calibration> {
     let call = Call::new(1, 0);
     let one = |record: &dyn Fn(&mut Pass)| {
         let mut pass = Pass::new("calibrate");

@@ -10,14 +10,14 @@ use super::linear::{Linear, stacked};
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::attention_step::{attention_step, part_words};
-use crate::kernels::matvec::{Input, Output, Spare, counts, matvec};
-use crate::kernels::{Rows, Tuning};
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
+use crate::kernels::attention_step::{attention_step, part_words};
+use crate::kernels::matvec::{Input, Output, Spare, counts, matvec};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
+use crate::kernels::{Rows, Tuning};
 use crate::pass::{Buf, Pass};
 
 /// Most splits of a step's attention that a tuning may ask for.
@@ -106,7 +106,9 @@ impl DecoderBuffers {
             head_row: device.buffer("head row", h).await?,
             head_normed: device.buffer("head normed", h).await?,
             rope_table: device.buffer("rope table", table.len() as u64).await?,
-            key_parts: device.buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS)).await?,
+            key_parts: device
+                .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS))
+                .await?,
             spare: Spare([
                 device.buffer("spare", SPARE_WORDS).await?,
                 device.buffer("spare", SPARE_WORDS).await?,

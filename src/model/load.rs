@@ -113,8 +113,7 @@ struct Place {
 /// They must be of one type, fit one binding together, and keep rows of 2-byte scales at whole words.
 fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
     let mut places = HashMap::new();
-    let planned: HashMap<&str, &Planned> =
-        blueprint.tensors.iter().map(|t| (t.expected.name.as_str(), t)).collect();
+    let planned: HashMap<&str, &Planned> = blueprint.tensors.iter().map(|t| (t.expected.name.as_str(), t)).collect();
     for i in 0..blueprint.config.text.num_hidden_layers {
         let groups: [&[&str]; 2] =
             [&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], &["mlp.gate_proj", "mlp.up_proj"]];
