@@ -343,7 +343,11 @@ impl Gpu {
         self.healthy()?;
         mapped.map_err(|e| self.blame(e))?;
         let view = reading.staging.slice(..).get_mapped_range().map_err(|e| self.blame(e))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        let words = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        // A browser's garbage collector would come late.
+        reading.staging.destroy();
+        Ok(words)
     }
 
     /// Waits until everything submitted has run.

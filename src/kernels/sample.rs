@@ -81,9 +81,11 @@ fn pcg(x: u32) -> u32 {
 pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) {
     assert!(logits.words >= u64::from(vocab), "sample");
     let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
+    // Mesa's llvmpipe ends the loops of an invocation after 65536 rounds in all; a threshold takes 32 walks.
+    let lanes = pass.tuning.sample_lanes.max((vocab / 512).next_power_of_two().min(256));
     pass.push(Op {
         kernel: &SAMPLE,
-        consts: vec![("LANES", pass.tuning.sample_lanes)],
+        consts: vec![("LANES", lanes)],
         params,
         buffers: vec![logits, ids, history],
     });

@@ -26,7 +26,7 @@ impl Tuning {
     /// Few invocations with much work each and no barrier: for adapters that are a CPU, where a barrier costs more
     /// than what it saves.
     pub const SOFTWARE: Self =
-        Self { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 16 };
+        Self { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64 };
     /// Many invocations, so that thousands of loads are under way; barriers are nearly free.
     pub const HARDWARE: Self =
         Self { lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256 };
