@@ -206,7 +206,7 @@ impl Case {
 
     /// What the twins compute, as floats.
     pub fn reference(&self) -> Vec<Vec<f32>> {
-        self.run(BackendChoice::Reference).into_iter().map(bytemuck::cast_vec).collect()
+        self.run_on(BackendChoice::Reference).into_iter().map(bytemuck::cast_vec).collect()
     }
 
     /// The GPU's outputs equal the twin's, word for word.

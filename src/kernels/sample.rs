@@ -83,12 +83,7 @@ pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) 
     let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
     // Mesa's llvmpipe ends the loops of an invocation after 65536 rounds in all; a threshold takes 32 walks.
     let lanes = pass.tuning.sample_lanes.max((vocab / 512).next_power_of_two().min(256));
-    pass.push(Op {
-        kernel: &SAMPLE,
-        consts: vec![("LANES", lanes)],
-        params,
-        buffers: vec![logits, ids, history],
-    });
+    pass.push(Op { kernel: &SAMPLE, consts: vec![("LANES", lanes)], params, buffers: vec![logits, ids, history] });
 }
 
 #[cfg(test)]
