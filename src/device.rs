@@ -1,6 +1,6 @@
 //! A device is where buffers live and passes run: a GPU through wgpu, or the CPU.
 
-use crate::cpu::{Cpu, Level};
+use crate::cpu::{Cpu, Level, Team};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
@@ -67,6 +67,13 @@ impl Device {
             },
         };
         Ok(Self { executor, allocated: 0 })
+    }
+
+    /// Has the CPU's work done by a team. (A GPU and the reference have no use for one.)
+    pub fn employ(&mut self, team: Box<dyn Team>) {
+        if let Executor::Cpu(cpu) = &mut self.executor {
+            cpu.employ(team);
+        }
     }
 
     /// The CPU with these instructions.

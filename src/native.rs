@@ -1,4 +1,8 @@
-//! What the native programs share: models on disk.
+//! What the native programs share: models on disk, and threads.
+
+mod threads;
+
+pub use threads::Threads;
 
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader};
@@ -125,7 +129,20 @@ pub async fn load_model(
     context: Option<u32>,
 ) -> Result<Engine> {
     let (folder, entry) = Folder::locate(path, mmproj, None)?;
-    load(&folder, &entry, Device::open(choice).await?, context).await
+    load(&folder, &entry, open_device(choice, None).await?, context).await
+}
+
+/// Opens a device; the CPU works on `threads` threads, or on as many as the machine has.
+///
+/// # Errors
+/// What [`Device::open`] reports.
+pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Result<Device> {
+    let mut device = Device::open(choice).await?;
+    let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+    if device.backend() == "cpu" && threads > 1 {
+        device.employ(Box::new(Threads::new(threads)));
+    }
+    Ok(device)
 }
 
 /// Loads the model that `entry` names in `source`, part by part.

@@ -9,7 +9,7 @@ use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
 use llava_web::model::Model;
 use llava_web::model::load::ModelLoader;
-use llava_web::native::Folder;
+use llava_web::native::{Folder, Threads};
 use llava_web::pass::Call;
 use pollster::block_on;
 use safetensors::SafeTensors;
@@ -67,7 +67,10 @@ fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
 async fn load(directory: &std::path::Path, backend: BackendChoice) -> Model {
     let blueprint = Blueprint::open(&Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
     let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
-    let mut loader = ModelLoader::new(Device::open(backend).await.unwrap(), blueprint).await.unwrap();
+    let mut device = Device::open(backend).await.unwrap();
+    // More threads than heads, and operations of all sizes. (GPU and twins take no notice.)
+    device.employ(Box::new(Threads::new(3)));
+    let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
     for (index, part) in parts.iter().enumerate().rev() {
         loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();

@@ -4,7 +4,7 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
 use llava_web::error::{Error, Result};
-use llava_web::native::{io_error, load_model, read_file};
+use llava_web::native::{self, Folder, io_error, open_device, read_file};
 use pollster::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,9 @@ struct Arguments {
     /// Where to run.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
+    /// Threads of the CPU backend; by default as many as the machine has.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// 0 takes the most likely token.
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     temperature: f32,
@@ -133,7 +136,8 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
         Backend::Cpu => BackendChoice::Cpu,
         Backend::Reference => BackendChoice::Reference,
     };
-    load_model(&arguments.model, arguments.mmproj.as_deref(), choice, arguments.context).await
+    let (folder, entry) = Folder::locate(&arguments.model, arguments.mmproj.as_deref(), None)?;
+    native::load(&folder, &entry, open_device(choice, arguments.threads).await?, arguments.context).await
 }
 
 /// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.

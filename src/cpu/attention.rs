@@ -32,7 +32,7 @@ pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut
     let (k, v) = (&k.0[..words], &v.0[..words]);
     assert!(out.0.len() >= q.len(), "out of attention");
     let (out, level) = (Shared::new(out.f32_mut()), tools.level);
-    let parts = tools.team.size().min(kv_heads);
+    let parts = tools.parts(2 * values * t * heads / kv_heads).min(kv_heads);
     tools.team.run(parts, &|part| {
         for kv_head in (part..kv_heads).step_by(parts) {
             let memory = &tools.lanes[part];

@@ -54,7 +54,7 @@ pub(crate) fn product(
     let (w, x, level, lanes) = (Planes::new(tile), &tools.activations, tools.level, &tools.lanes);
     let out = Shared::new(out);
     // Whole tiles for everyone, as equally as that allows.
-    let parts = tools.team.size().min(n.div_ceil(64));
+    let parts = tools.parts(m * n * k).min(n.div_ceil(64));
     let cut = |part: usize| (n.div_ceil(64) * part / parts * 64).min(n);
     tools.team.run(parts, &|part| {
         let columns = cut(part)..cut(part + 1);
@@ -314,9 +314,38 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::team::Alone;
+    use crate::cpu::team::{Alone, Team};
     use crate::quant::plane_bytes;
     use std::time::Instant;
+
+    /// Three threads, started for every job.
+    struct Three;
+    impl Team for Three {
+        fn size(&self) -> usize {
+            3
+        }
+        fn run(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
+            std::thread::scope(|scope| (0..parts).for_each(|part| drop(scope.spawn(move || job(part)))));
+        }
+    }
+
+    #[test]
+    fn a_team_computes_what_one_thread_does() {
+        for (kind, m, n) in [(WeightType::Q4, 1, 1000), (WeightType::F16, 70, 330), (WeightType::Q8, 9, 130)] {
+            let k = 512;
+            let floats: Vec<f32> = (0..n * k).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+            let planes = crate::quant::quantize(kind, n as u32, k as u32, &floats).unwrap();
+            let (blocks, scales) = planes.split_at(plane_bytes(kind, n as u32, k as u32).unwrap().0 as usize);
+            let tile = Tile { weight_type: kind, n, k, blocks, scales };
+            let compute = |team: Box<dyn Team>| {
+                let (mut tools, mut out) = (Tools::new(Level::best(), team), vec![f32::NAN; m * n]);
+                let shape = Shape { m, stride: n, first: 0, accumulate: false };
+                assert!(product(tile, shape, &floats, None, &mut out, &mut tools));
+                out
+            };
+            assert_eq!(compute(Box::new(Three)), compute(Box::new(Alone)), "{kind} {m} {n}");
+        }
+    }
 
     /// Best of some runs, seconds.
     fn best(mut f: impl FnMut()) -> f64 {

@@ -38,6 +38,11 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// How many parts to cut an operation of so many multiply-adds into: waking a thread takes some microseconds.
+    fn parts(&self, multiply_adds: usize) -> usize {
+        if multiply_adds < 1 << 18 { 1 } else { self.team.size() }
+    }
+
     fn new(level: Level, team: Box<dyn Team>) -> Self {
         let lanes = (0..team.size()).map(|_| Mutex::default()).collect();
         Self { level, team, activations: Activations::default(), lanes }
@@ -46,7 +51,8 @@ impl Tools {
 
 impl std::fmt::Debug for Tools {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {} threads", self.level.name(), self.team.size())
+        let threads = self.team.size();
+        write!(f, "{}, {threads} thread{}", self.level.name(), if threads == 1 { "" } else { "s" })
     }
 }
 
@@ -59,6 +65,12 @@ impl Cpu {
     /// Runs nothing but the twins.
     pub(crate) fn reference() -> Self {
         Self::default()
+    }
+
+    pub(crate) fn employ(&mut self, team: Box<dyn Team>) {
+        if let Some(tools) = &mut self.tools {
+            *tools = Tools::new(tools.level, team);
+        }
     }
 
     /// What runs here.
