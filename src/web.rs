@@ -10,6 +10,7 @@ mod host;
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader, Options, Restored};
 use crate::error::{self, Error, Kind};
+use crate::measure::tune;
 use crate::prompt::Template;
 use host::{Host, JsSource, from_js, now, thrown, to_js};
 use js_sys::{Function, Reflect};
@@ -90,7 +91,14 @@ impl Llava {
                 return Err(thrown(Error::new(Kind::Argument, "create: backend", message)));
             }
         };
-        let device = Device::open(choice).await.map_err(thrown)?;
+        let mut device = Device::open(choice).await.map_err(thrown)?;
+        match tune(&mut device, &now).await {
+            // A GPU that cannot be trusted is as good as none.
+            Err(_) if choice == BackendChoice::Auto => {
+                device = Device::open(BackendChoice::Cpu).await.map_err(thrown)?;
+            }
+            tuned => tuned.map_err(thrown)?,
+        }
         let report = RefCell::new(to_js(&Machine { backend: device.backend(), adapter: device.adapter() }));
         Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
     }

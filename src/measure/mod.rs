@@ -3,9 +3,11 @@
 
 mod calibrate;
 mod operations;
+mod tune;
 
 pub use calibrate::{Calibration, calibrate};
 pub use operations::{Row, operations};
+pub use tune::tune;
 
 use crate::device::{Device, PassId};
 use crate::error::Result;

@@ -1,0 +1,172 @@
+//! Which way of computing suits a GPU: measured, and believed only after its results have been compared.
+
+use super::{Clock, time_pass};
+use crate::device::{BackendChoice, Device};
+use crate::error::{Error, Kind, Result};
+use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::rms_norm::rms_norm;
+use crate::kernels::{Rows, Tuning, Weight};
+use crate::pass::{Buf, Call, Pass};
+use crate::quant::WeightType;
+
+/// Sides of the matrix that is tried: large enough to keep a real GPU busy for a moment, small enough for a CPU.
+const SIDE: u32 = 1024;
+/// Mat-vecs of a trial, one after another, as in a decoding step.
+const CHAIN: usize = 4;
+/// Each candidate is timed for about so long, milliseconds.
+const ENOUGH: f64 = 10.0;
+/// Largest normalised mean square error against the twin: f32 sums of 1024 products.
+const TOLERANCE: f64 = 1e-9;
+
+/// What is tried. Those of hardware differ in how many invocations share a column, and how many lie beside each other.
+const CANDIDATES: [Tuning; 6] = [
+    Tuning::SOFTWARE,
+    Tuning { fuse_norm: true, ..Tuning::SOFTWARE },
+    Tuning::HARDWARE,
+    Tuning { lanes: 8, split: 32, ..Tuning::HARDWARE },
+    Tuning { lanes: 16, split: 8, ..Tuning::HARDWARE },
+    Tuning { lanes: 32, split: 4, ..Tuning::HARDWARE },
+];
+
+/// Sets the device's tuning to the candidate that runs a decoding step's mat-vecs fastest; on a CPU there is none.
+/// Takes a fraction of a second.
+///
+/// # Errors
+/// [`Kind::Gpu`] when the device computes wrongly whatever is tried; what it reports.
+pub async fn tune(device: &mut Device, now: Clock<'_>) -> Result<()> {
+    if device.tuning().is_none() {
+        return Ok(());
+    }
+    let mut twin = Device::open(BackendChoice::Reference).await?;
+    let wanted = Trial::new(&mut twin).await?.run(&mut twin, Tuning::SOFTWARE).await?;
+    let trial = Trial::new(device).await?;
+    let mut best: Option<(f64, Tuning)> = None;
+    for tuning in CANDIDATES {
+        let found = trial.run(device, tuning).await?;
+        if error(&found, &wanted) > TOLERANCE {
+            continue; // a driver's mistake: never chosen
+        }
+        let ms = time_pass(device, trial.pass(tuning), &Call::new(1, 0), ENOUGH, now).await?;
+        if best.is_none_or(|(least, _)| ms < least) {
+            best = Some((ms, tuning));
+        }
+    }
+    trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
+    let Some((_, tuning)) = best else {
+        let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrongly");
+        return Err(error.hint("the CPU backend works without it"));
+    };
+    device.set_tuning(tuning);
+    Ok(())
+}
+
+/// Normalised mean square error; infinite where a value is not a number.
+fn error(found: &[f32], wanted: &[f32]) -> f64 {
+    let square = |x: f64| x * x;
+    let difference: f64 = found.iter().zip(wanted).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let ratio = difference / wanted.iter().map(|b| square(f64::from(*b))).sum::<f64>();
+    if ratio.is_nan() { f64::INFINITY } else { ratio }
+}
+
+/// A matrix of pseudo-random nibbles, a row, and room for the results.
+struct Trial {
+    w: Weight,
+    x: Buf,
+    gamma: Buf,
+    normed: Buf,
+    out: Buf,
+    spare: Spare,
+}
+
+impl Trial {
+    async fn new(device: &mut Device) -> Result<Self> {
+        let side = u64::from(SIDE);
+        let name = "tuning";
+        let blocks = device.buffer(name, side * side / 8).await?;
+        let scales = device.buffer(name, side * side / 64).await?;
+        let [x, gamma] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
+        let [normed, out] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
+        let mut spare = [x; 5];
+        for buffer in &mut spare {
+            *buffer = device.buffer(name, 4).await?;
+        }
+        // A 32-bit LCG; scales of 2⁻⁷ in f16.
+        let noise = |n: u64| {
+            (0..n as u32).scan(1u32, |state, _| {
+                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                Some(*state ^ *state >> 15)
+            })
+        };
+        device.upload(blocks, 0, bytemuck::cast_slice(&noise(blocks.words).collect::<Vec<u32>>()));
+        device.upload(scales, 0, bytemuck::cast_slice(&vec![0x2000_2000u32; scales.words as usize]));
+        for buffer in [x, gamma] {
+            let row: Vec<f32> = noise(side).map(|bits| (bits >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
+            device.upload(buffer, 0, bytemuck::cast_slice(&row));
+        }
+        let w = Weight {
+            kind: WeightType::Q4,
+            first_row: 0,
+            rows: SIDE,
+            cols: SIDE,
+            plane_rows: SIDE,
+            plane_first: 0,
+            blocks,
+            scales,
+        };
+        Ok(Self { w, x, gamma, normed, out, spare: Spare(spare) })
+    }
+
+    fn buffers(&self) -> Vec<Buf> {
+        let Spare(spare) = self.spare;
+        [self.w.blocks, self.w.scales, self.x, self.gamma, self.normed, self.out].into_iter().chain(spare).collect()
+    }
+
+    fn pass(&self, tuning: Tuning) -> Pass {
+        let mut pass = Pass::tuned("tuning", tuning);
+        let (x, gamma, eps) = (self.x, self.gamma, 1e-5);
+        for _ in 0..CHAIN {
+            let input = if tuning.fuse_norm {
+                Input::Norm { x, gamma, eps, head_row: false }
+            } else {
+                rms_norm(&mut pass, Rows::Fixed(1), x, gamma, self.normed, SIDE, eps);
+                Input::Plain(self.normed)
+            };
+            matvec(&mut pass, input, self.w, Output::Store(self.out), self.spare);
+        }
+        pass
+    }
+
+    async fn run(&self, device: &mut Device, tuning: Tuning) -> Result<Vec<f32>> {
+        device.upload(self.out, 0, &vec![0xff; SIDE as usize * 4]);
+        let pass = device.prepare(self.pass(tuning)).await?;
+        device.replay(&[pass], &Call::new(1, 0))?;
+        device.forget(pass);
+        device.read_back_f32(self.out, 0, SIDE as usize).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::harness::gpu_or_skip;
+    use pollster::block_on;
+
+    #[test]
+    fn a_right_candidate_is_chosen_and_everything_is_given_back() {
+        if !gpu_or_skip() {
+            return;
+        }
+        let mut device = block_on(Device::open(BackendChoice::Gpu)).unwrap();
+        let begun = std::time::Instant::now();
+        block_on(tune(&mut device, &|| begun.elapsed().as_secs_f64() * 1e3)).unwrap();
+        assert!(CANDIDATES.contains(&device.tuning().unwrap()));
+        assert_eq!(device.allocated(), 0);
+    }
+
+    #[test]
+    fn wrong_results_are_noticed() {
+        assert!(error(&[1.0, 2.0], &[1.0, 2.0]) <= TOLERANCE);
+        assert!(error(&[1.0, 2.001], &[1.0, 2.0]) > TOLERANCE);
+        assert!(error(&[1.0, f32::NAN], &[1.0, 2.0]) > TOLERANCE);
+    }
+}
