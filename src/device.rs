@@ -5,7 +5,7 @@ use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Gpu, Reading};
 use crate::kernels::Tuning;
-use crate::pass::{Buf, Call, Pass};
+use crate::pass::{Buf, Call, Op, Pass};
 use crate::quant::MAX_BINDING;
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +221,15 @@ impl Device {
             Executor::Cpu(cpu) => cpu.prepare(pass),
             Executor::Ledger => return Err(Self::no_work()),
         }))
+    }
+
+    /// The operations of a prepared pass.
+    pub fn ops(&self, pass: PassId) -> Vec<Op> {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.ops(pass.0),
+            Executor::Cpu(cpu) => cpu.ops(pass.0),
+            Executor::Ledger => Vec::new(),
+        }
     }
 
     /// Lets go of a prepared pass; it must not be replayed any more.

@@ -220,6 +220,10 @@ impl Gpu {
         Ok(self.passes.len() - 1)
     }
 
+    pub(crate) fn ops(&self, pass: usize) -> Vec<Op> {
+        self.passes[pass].iter().map(|prepared| prepared.op.clone()).collect()
+    }
+
     /// Its bind groups go; its pipelines may serve others.
     pub(crate) fn forget(&mut self, pass: usize) {
         self.passes[pass].clear();

@@ -144,7 +144,8 @@ fn floor(model: &Model, rates: &Calibration, stage: &str, rows: u32, tokens: u32
         "prefill" => (&["prefill", "head"], Call::new(rows, 0)),
         _ => (&["step", "head", "sample"], Call::new(1, rows + tokens / 2)),
     };
-    let chosen = model.recorded().iter().filter(|pass| passes.contains(&pass.name));
+    let recorded = model.recorded();
+    let chosen = recorded.iter().filter(|pass| passes.contains(&pass.name));
     let costs: Vec<Cost> = chosen.flat_map(|pass| &pass.ops).map(|op| cost(op, &call)).collect();
     let total = costs.iter().copied().sum();
     let ms = costs.iter().map(|c| rates.floor_ms(*c) + rates.dispatch_ms).sum();

@@ -19,7 +19,7 @@ const KEYS: usize = 64;
 /// From so many rows on, transposing a block of keys pays.
 const MANY: usize = 4;
 
-/// Both attention kernels; every key and value head is a part of its own.
+/// Attention; every key and value head is a part of its own.
 pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let (t, d) = (rows(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);

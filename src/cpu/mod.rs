@@ -12,7 +12,7 @@ mod team;
 pub(crate) use simd::Level;
 pub use team::Team;
 
-use crate::pass::{Buf, Call, Pass, Words};
+use crate::pass::{Buf, Call, Op, Pass, Words};
 use activations::Activations;
 use std::collections::TryReserveError;
 use std::sync::Mutex;
@@ -121,6 +121,10 @@ impl Cpu {
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
         self.passes.push(pass);
         self.passes.len() - 1
+    }
+
+    pub(crate) fn ops(&self, pass: usize) -> Vec<Op> {
+        self.passes[pass].ops.clone()
     }
 
     pub(crate) fn forget(&mut self, pass: usize) {

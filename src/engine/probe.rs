@@ -9,9 +9,10 @@ use crate::error::{Error, Kind, Result};
 use crate::format::blueprint::Planned;
 use crate::format::names::{Role, Stage};
 use crate::kernels::matmul::{Into, linear};
+use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::{Rows, Weight};
 use crate::measure::time_pass;
-use crate::pass::{Buf, Call, Pass};
+use crate::pass::{Buf, Call};
 use crate::quant::{MAX_BINDING, plane_bytes};
 use serde::Serialize;
 
@@ -93,12 +94,18 @@ async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -
         buffers.push(device.buffer("probe", words).await?);
     }
     let [blocks, scales, x, out, unused] = buffers[..] else { unreachable!("five were made") };
+    let spare = Spare::new(device).await?;
+    buffers.extend(spare.0);
     let weight = Weight { kind, first_row: 0, rows, cols: k, plane_rows: rows, plane_first: 0, blocks, scales };
     let mut row_ms = [0.0; 2];
     for index in 0..2 {
         let m = [1, MANY_ROWS[usize::from(row_ms[0] > SLOW)]][index];
-        let mut pass = Pass::new("probe");
-        linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
+        let mut pass = device.pass("probe");
+        if m == 1 && device.tuning().is_some() {
+            matvec(&mut pass, Input::Plain(x), weight, Output::Store(out), spare);
+        } else {
+            linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
+        }
         row_ms[index] = time_pass(device, pass, &Call::new(m, 0), LONG_ENOUGH, now).await? / f64::from(m);
     }
     buffers.into_iter().for_each(|buffer| device.free(buffer));

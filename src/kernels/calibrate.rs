@@ -19,7 +19,7 @@ pub static COPY: Kernel = Kernel {
     fast: None,
 };
 
-/// Multiply-adds of one invocation of [`FMA`]: 8 chains of `vec4`, [`FMA_ROUNDS`] long.
+/// Multiply-adds of one invocation of [`FMA`]: 8 chains of `vec4`.
 pub const FMA_PER_INVOCATION: u64 = FMA_ROUNDS as u64 * 8 * 4;
 const FMA_ROUNDS: u32 = 256;
 

@@ -61,7 +61,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// The CPU's version; a matrix narrower than a vector is left to the twin.
+/// The CPU's version; a matrix narrower than a vector, or in a stack (none is, there), is left to the twin.
 fn fast(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
     let [x, blocks, scales, bias, out] = &mut *buffers else { unreachable!("checked by Pass::push") };
     let p = &op.params;
@@ -73,7 +73,8 @@ fn fast(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
         accumulate: op.constant("ACCUMULATE") == 1,
     };
     let bias = (op.constant("BIAS") == 1).then(|| bias.f32());
-    if !product(tile, shape, x.f32(), bias, out.f32_mut(), tools) {
+    let alone = p[P_PLANE_ROWS] == p[P_ROWS];
+    if !(alone && product(tile, shape, x.f32(), bias, out.f32_mut(), tools)) {
         reference(op, call, buffers);
     }
 }

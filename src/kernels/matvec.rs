@@ -2,11 +2,12 @@
 //! six dispatches: `y = w · z`, `z` the row or its RMSNorm; `y` stored, added, gated, or turned by RoPE and cached.
 
 use super::activation::silu;
-use super::attention::Heads;
 use super::cost::Cost;
 use super::rope::{put_rotated, rotated};
 use super::weight::{block_values, code, tile};
 use super::{Kv, Weight, cache::put};
+use crate::device::Device;
+use crate::error::Result;
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 
 /// An invocation computes four columns, or a share of them.
@@ -143,6 +144,23 @@ pub enum Output {
 #[derive(Debug, Clone, Copy)]
 pub struct Spare(pub [Buf; 5]);
 
+/// A vector of four: the least that a shader's array can be bound to.
+const SPARE_WORDS: u64 = 4;
+
+impl Spare {
+    /// Allocates them.
+    ///
+    /// # Errors
+    /// What [`Device::buffer`] reports.
+    pub async fn new(device: &mut Device) -> Result<Self> {
+        let mut buffers = Vec::new();
+        for _ in 0..5 {
+            buffers.push(device.buffer("spare", SPARE_WORDS).await?);
+        }
+        Ok(Self(std::array::from_fn(|i| buffers[i])))
+    }
+}
+
 /// Appends `output(w · input)` for one tile of `w`.
 ///
 /// # Panics
@@ -200,11 +218,6 @@ pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: S
         params,
         buffers: vec![x, w.blocks, w.scales, gamma, table, out, keys, values],
     });
-}
-
-/// Heads of a [`Heads`] as [`Output::Heads`] counts them when q, k and v are stacked.
-pub fn counts(h: Heads) -> [u32; 3] {
-    [h.heads, h.kv_heads, h.kv_heads]
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub async fn operations(
     now: Clock<'_>,
 ) -> Result<Vec<Row>> {
     let mut table = Vec::new();
-    for pass in model.recorded().to_vec() {
+    for pass in model.recorded() {
         let call = if pass.name == "prefill" { Call::new(rows, 0) } else { Call::new(1, rows) };
         let mut kinds: Vec<(String, Vec<Op>)> = Vec::new();
         for op in pass.ops {

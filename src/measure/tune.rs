@@ -86,10 +86,7 @@ impl Trial {
         let scales = device.buffer(name, side * side / 64).await?;
         let [x, gamma] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
         let [normed, out] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
-        let mut spare = [x; 5];
-        for buffer in &mut spare {
-            *buffer = device.buffer(name, 4).await?;
-        }
+        let spare = Spare::new(device).await?;
         // A 32-bit LCG; scales of 2⁻⁷ in f16.
         let noise = |n: u64| {
             (0..n as u32).scan(1u32, |state, _| {
@@ -113,7 +110,7 @@ impl Trial {
             blocks,
             scales,
         };
-        Ok(Self { w, x, gamma, normed, out, spare: Spare(spare) })
+        Ok(Self { w, x, gamma, normed, out, spare })
     }
 
     fn buffers(&self) -> Vec<Buf> {

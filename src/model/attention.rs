@@ -1,9 +1,11 @@
 //! Self-attention with its four projections, as the tower and the decoder share it.
 
-use super::linear::Linear;
+use super::linear::{Linear, stacked};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
+use crate::kernels::attention_step::attention_step;
+use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::rope::{Rotation, rope};
 use crate::kernels::{CacheType, Kv, Rows};
 use crate::pass::{Buf, Pass};
@@ -23,13 +25,13 @@ pub struct Attention {
 /// Activations of an attention, shared by all layers.
 pub struct AttentionBuffers {
     /// `[T, N·D]`.
-    pub q: Buf,
+    q: Buf,
     /// `[T, N_kv·D]`.
     k: Buf,
     /// `[T, N_kv·D]`.
     v: Buf,
     /// `[T, N·D]`.
-    pub mixed: Buf,
+    mixed: Buf,
 }
 
 impl AttentionBuffers {
@@ -77,5 +79,43 @@ impl Attention {
         rope(pass, m, rotation, h.heads, h.kv_heads, h.size);
         attention(pass, m, b.q, cache, b.mixed, h);
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
+    }
+
+    /// Whether each of `q`, `k`, `v` is one tile: others may end within a head.
+    pub fn heads_are_whole(&self) -> bool {
+        [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(|linear| linear.tiles.len() == 1)
+    }
+
+    /// [`record_cached`](Self::record_cached) of one row on a GPU: projections, rotation and cache in one dispatch where
+    /// `q`, `k` and `v` are stacked, then attention in splits (by way of `parts`). Needs [whole
+    /// heads](Self::heads_are_whole).
+    #[allow(clippy::too_many_arguments)] // the operands of one layer
+    pub fn record_step(
+        &self,
+        pass: &mut Pass,
+        x: Input,
+        hidden: Buf,
+        b: &AttentionBuffers,
+        h: Heads,
+        table: Buf,
+        cache: Kv,
+        parts: Buf,
+        spare: Spare,
+    ) {
+        let heads = |counts| Output::Heads { q: b.q, cache, table, counts, size: h.size };
+        let all = [h.heads, h.kv_heads, h.kv_heads];
+        let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
+        match stacked(&projections) {
+            Some(qkv) => matvec(pass, x, qkv, heads(all), spare),
+            None => {
+                for (i, linear) in projections.into_iter().enumerate() {
+                    let mut own = [0; 3];
+                    own[i] = all[i];
+                    matvec(pass, x, linear.tiles[0], heads(own), spare);
+                }
+            }
+        }
+        attention_step(pass, b.q, cache, parts, b.mixed, h);
+        self.o_proj.record_row(pass, Input::Plain(b.mixed), Output::Add(hidden), spare);
     }
 }

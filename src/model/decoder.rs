@@ -12,8 +12,8 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
-use crate::kernels::attention_step::{attention_step, part_words};
-use crate::kernels::matvec::{Input, Output, Spare, counts, matvec};
+use crate::kernels::attention_step::part_words;
+use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
@@ -22,8 +22,6 @@ use crate::pass::{Buf, Pass};
 
 /// Most splits of a step's attention that a tuning may ask for.
 const MOST_SPLITS: u32 = Tuning::HARDWARE.key_splits;
-/// A vector of four: the least that a shader's array can be bound to.
-const SPARE_WORDS: u64 = 4;
 
 /// One decoder block.
 pub struct DecoderBlock {
@@ -109,21 +107,13 @@ impl DecoderBuffers {
             key_parts: device
                 .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS))
                 .await?,
-            spare: Spare([
-                device.buffer("spare", SPARE_WORDS).await?,
-                device.buffer("spare", SPARE_WORDS).await?,
-                device.buffer("spare", SPARE_WORDS).await?,
-                device.buffer("spare", SPARE_WORDS).await?,
-                device.buffer("spare", SPARE_WORDS).await?,
-            ]),
+            spare: Spare::new(device).await?,
             cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
         Ok(buffers)
     }
-}
 
-impl DecoderBuffers {
     /// The normalised hidden row as a mat-vec takes it: by doing it itself, or from a dispatch before it.
     fn input(&self, pass: &mut Pass, gamma: Buf, eps: f32, head_row: bool) -> Input {
         let width = gamma.words as u32;
@@ -169,25 +159,27 @@ impl Decoder {
     pub fn record_step(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
         let eps = t.rms_norm_eps;
         let h = Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
-        let AttentionBuffers { q, mixed, .. } = b.attention;
         self.embed_tokens.record_rows(pass, Rows::Fixed(1), b.image_embeds, b.ids, b.hidden);
         for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
             let attention = &block.self_attn;
-            let input = b.input(pass, block.input_layernorm, eps, false);
-            let heads = |counts| Output::Heads { q, cache: *cache, table: b.rope_table, counts, size: h.size };
-            let projections = [&attention.q_proj, &attention.k_proj, &attention.v_proj];
-            match stacked(&projections) {
-                Some(qkv) => matvec(pass, input, qkv, heads(counts(h)), b.spare),
-                None => {
-                    for (i, linear) in projections.into_iter().enumerate() {
-                        let mut own = [0; 3];
-                        own[i] = counts(h)[i];
-                        matvec(pass, input, linear.tiles[0], heads(own), b.spare);
-                    }
-                }
+            if attention.heads_are_whole() {
+                let input = b.input(pass, block.input_layernorm, eps, false);
+                attention.record_step(
+                    pass,
+                    input,
+                    b.hidden,
+                    &b.attention,
+                    h,
+                    b.rope_table,
+                    *cache,
+                    b.key_parts,
+                    b.spare,
+                );
+            } else {
+                rms_norm(pass, Rows::Fixed(1), b.hidden, block.input_layernorm, b.normed, t.hidden_size, eps);
+                let (one, x, table) = (Rows::Fixed(1), b.normed, b.rope_table);
+                attention.record_cached(pass, one, x, b.hidden, &b.attention, h, table, *cache);
             }
-            attention_step(pass, q, *cache, b.key_parts, mixed, h);
-            attention.o_proj.record_row(pass, Input::Plain(mixed), Output::Add(b.hidden), b.spare);
             let input = b.input(pass, block.post_attention_layernorm, eps, false);
             match stacked(&[&block.gate_proj, &block.up_proj]) {
                 Some(both) => matvec(pass, input, both, Output::Gate(b.gate), b.spare),

@@ -41,7 +41,6 @@ pub struct Model {
     vision: VisionBuffers,
     decoder: DecoderBuffers,
     passes: Passes,
-    recorded: Vec<Pass>,
 }
 
 struct Passes {
@@ -84,7 +83,6 @@ impl Model {
             decoder.history,
             config.text.vocab_size,
         );
-        let recorded: Vec<Pass> = [&encode, &prefill, &step, &head, &sample].map(Pass::clone).into();
         let passes = Passes {
             encode: device.prepare(encode).await?,
             prefill: device.prepare(prefill).await?,
@@ -92,7 +90,7 @@ impl Model {
             head: device.prepare(head).await?,
             sample: device.prepare(sample).await?,
         };
-        Ok(Self { config, device, context, vision, decoder, passes, recorded })
+        Ok(Self { config, device, context, vision, decoder, passes })
     }
 
     /// What a model of this configuration needs beside its weights.
@@ -154,8 +152,11 @@ impl Model {
     }
 
     /// What a forward pass consists of: `encode`, `prefill`, `step`, `head`, `sample`.
-    pub fn recorded(&self) -> &[Pass] {
-        &self.recorded
+    pub fn recorded(&self) -> Vec<Pass> {
+        let p = &self.passes;
+        let all =
+            [("encode", p.encode), ("prefill", p.prefill), ("step", p.step), ("head", p.head), ("sample", p.sample)];
+        all.map(|(name, id)| Pass { ops: self.device.ops(id), ..self.device.pass(name) }).into()
     }
 
     fn slot_words(&self) -> usize {
