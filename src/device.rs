@@ -114,10 +114,15 @@ impl Device {
         }
     }
 
+    /// Whether it is a guess how passes for this GPU are to be recorded.
+    pub fn wants_tuning(&self) -> bool {
+        matches!(&self.executor, Executor::Gpu(gpu) if !gpu.tuned)
+    }
+
     /// What [`measure::tune`](crate::measure::tune) has found, for passes that are recorded from now on.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         if let Executor::Gpu(gpu) = &mut self.executor {
-            gpu.tuning = tuning;
+            (gpu.tuning, gpu.tuned) = (tuning, true);
         }
     }
 

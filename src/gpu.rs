@@ -29,6 +29,8 @@ pub struct Gpu {
     pipelines: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
     passes: Vec<Vec<Prepared>>,
     pub(crate) tuning: Tuning,
+    /// Whether the tuning was measured, or the adapter says that it is a CPU: a browser's says nothing.
+    pub(crate) tuned: bool,
     /// First error reported outside any scope: a lost device, a driver's complaint.
     trouble: Arc<Mutex<Option<Error>>>,
 }
@@ -91,6 +93,7 @@ impl Gpu {
             pipelines: HashMap::new(),
             passes: Vec::new(),
             tuning,
+            tuned: software,
             trouble,
         })
     }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A model's files in a directory; some may lie elsewhere.
 #[derive(Debug, Clone)]
@@ -151,6 +152,8 @@ pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Resul
 /// Those of the source, and what [`Loader`] reports.
 pub async fn load<S: Source>(source: &S, entry: &[String], device: Device, context: Option<u32>) -> Result<Engine> {
     let mut loader = Loader::open(device, source, entry).await?;
+    let begun = Instant::now();
+    loader.tune(&|| begun.elapsed().as_secs_f64() * 1e3).await?;
     for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {
         loader.push(index, &exactly(source, &part.file, part.offset, part.bytes).await?).await?;
     }

@@ -10,7 +10,6 @@ mod host;
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader, Options, Restored};
 use crate::error::{self, Error, Kind};
-use crate::measure::tune;
 use crate::prompt::Template;
 use host::{Host, JsSource, from_js, now, thrown, to_js};
 use js_sys::{Function, Reflect};
@@ -91,14 +90,7 @@ impl Llava {
                 return Err(thrown(Error::new(Kind::Argument, "create: backend", message)));
             }
         };
-        let mut device = Device::open(choice).await.map_err(thrown)?;
-        match tune(&mut device, &now).await {
-            // A GPU that cannot be trusted is as good as none.
-            Err(_) if choice == BackendChoice::Auto => {
-                device = Device::open(BackendChoice::Cpu).await.map_err(thrown)?;
-            }
-            tuned => tuned.map_err(thrown)?,
-        }
+        let device = Device::open(choice).await.map_err(thrown)?;
         let report = RefCell::new(to_js(&Machine { backend: device.backend(), adapter: device.adapter() }));
         Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
     }
@@ -145,7 +137,11 @@ impl Llava {
     pub async fn push(&self, index: usize, bytes: Vec<u8>) -> Result<()> {
         let stage = self.stage.replace(BUSY);
         let Stage::Loading(mut loader) = stage else { return Err(self.refuse(stage, "push")) };
-        let pushed = loader.push(index, &bytes).await;
+        // Once, while the next parts are on their way.
+        let pushed = match loader.tune(&now).await {
+            Ok(()) => loader.push(index, &bytes).await,
+            Err(error) => Err(error),
+        };
         self.stage.replace(Stage::Loading(loader));
         pushed.map_err(thrown)
     }

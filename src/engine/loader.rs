@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::format::blueprint::{Blueprint, Part};
 use crate::format::names::Stage;
 use crate::format::source::Source;
+use crate::measure::{Clock, tune};
 use crate::model::load::ModelLoader;
 use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::preprocess::PreprocessConfig;
@@ -145,6 +146,15 @@ impl Loader {
             "{context} tokens; this model has 1 to {longest}"
         );
         Ok(context)
+    }
+
+    /// Finds out how to compute on this GPU, unless that is known: before the parts are pushed, by the clock `now`,
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// What [`tune`] reports.
+    pub async fn tune(&mut self, now: Clock<'_>) -> Result<()> {
+        tune(self.inner.device(), now).await
     }
 
     /// Takes a part. One that fails its check can be pushed again.

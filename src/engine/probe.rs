@@ -49,6 +49,7 @@ impl Loader {
         let Some(largest) = largest.cloned() else {
             return Err(Error::new(Kind::State, "probe", "the model has no decoder"));
         };
+        self.tune(now).await?;
         let device = self.inner.device();
         let (fits, message) = match reserve(device, plan.memory.total).await {
             Ok(()) => (true, String::new()),
