@@ -8,7 +8,7 @@
 // onnxruntime-web, which is measured with a graph made for it.
 
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,6 +34,8 @@ const { values, positionals } = parseArgs({
   },
 });
 const models = path.resolve(positionals[0] ?? ".");
+// Now, not after ten minutes of measuring.
+if (values.out) mkdirSync(values.out, { recursive: true });
 
 /** Another token than the one expected may be chosen where the logits of both are so close: int8 activations. */
 const CLOSE = 0.1;
