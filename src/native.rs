@@ -1,5 +1,6 @@
 //! What the native programs share: models on disk, and threads.
 
+pub mod synthetic;
 mod threads;
 
 pub use threads::Threads;

@@ -39,6 +39,19 @@ impl Calibration {
         let operations = cost.flops as f64 / self.flops_per_second;
         bytes.max(operations) * 1e3
     }
+
+    /// What was measured: name, milliseconds, and what was moved and computed in them.
+    pub(super) fn lines(&self) -> [(&'static str, f64, Cost); 5] {
+        let copied = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
+        let added = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * u64::from(FMA_INVOCATIONS) };
+        [
+            ("copy", self.floor_ms(copied), copied),
+            ("multiply-add", self.floor_ms(added), added),
+            ("dispatch", self.dispatch_ms, Cost::default()),
+            ("submit", self.submit_ms, Cost::default()),
+            ("read back", self.read_back_ms, Cost::default()),
+        ]
+    }
 }
 
 /// Measures the device; takes about a second.
@@ -87,7 +100,7 @@ async fn measure(
         readings += 1;
     }
     Ok(Calibration {
-        copy_bytes_per_second: 2.0 * 4.0 * COPIED as f64 / (copying / 1e3),
+        copy_bytes_per_second: (2 * 4 * COPIED) as f64 / (copying / 1e3),
         flops_per_second: 2.0 * (FMA_PER_INVOCATION * u64::from(FMA_INVOCATIONS)) as f64 / (adding / 1e3),
         dispatch_ms: ((many - submit_ms) / (DISPATCHES - 1) as f64).max(0.0),
         submit_ms,

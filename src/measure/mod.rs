@@ -2,11 +2,15 @@
 //! timed against its floor. Who calls brings the clock: `now`, milliseconds.
 
 mod calibrate;
+mod check;
 mod operations;
+mod stages;
 mod tune;
 
 pub use calibrate::{Calibration, calibrate};
+pub use check::check;
 pub use operations::{Row, operations};
+pub use stages::{Line, Options, bench};
 pub use tune::tune;
 
 use crate::device::{Device, PassId};

@@ -60,7 +60,7 @@ pub async fn operations(
 }
 
 /// Operations of the same description do the same to other buffers.
-fn describe(op: &Op) -> String {
+pub(super) fn describe(op: &Op) -> String {
     let consts: Vec<String> = op.consts.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let sizes = op.params.map(|p| p.to_string()).join(" ");
     format!("{} {} [{sizes}]", op.kernel.name, consts.join(" ")).replace("  ", " ")

@@ -114,6 +114,12 @@ impl Model {
         if large { CacheType::F16 } else { CacheType::F32 }
     }
 
+    /// The buffers that hold f16 pairs, not f32.
+    pub(crate) fn half_buffers(&self) -> Vec<crate::pass::Buf> {
+        let layers = self.decoder.cache.layers.iter();
+        layers.filter(|kv| kv.stored == CacheType::F16).flat_map(|kv| [kv.k, kv.v]).collect()
+    }
+
     /// How keys and values are stored.
     pub fn cache_stored(&self) -> CacheType {
         self.decoder.cache.stored()

@@ -1,15 +1,15 @@
 //! What the public files of LLaVA-1.5 consist of: shapes, types, metadata.
 
-use crate::vocabulary;
+use super::vocabulary;
+use crate::config::Config;
+use crate::format::gguf::Value;
+use crate::format::gguf::write::Planned;
+use crate::quant::Encoding;
 use clap::ValueEnum;
-use llava_web::config::Config;
-use llava_web::format::gguf::Value;
-use llava_web::format::gguf::write::Planned;
-use llava_web::quant::Encoding;
 use serde_json::{Value as Json, json};
 
 /// Which model.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Size {
     /// LLaVA-1.5 7B.
     #[value(name = "7b")]
@@ -28,7 +28,7 @@ pub enum Size {
 }
 
 /// Which files.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A GGUF pair: Q4_0 with a Q6_K head, and an f16 mmproj.
     #[value(name = "gguf-q4_0")]
@@ -237,7 +237,7 @@ pub fn language_metadata(size: Size, format: Format) -> Vec<(String, Value)> {
 /// What an mmproj says of itself.
 pub fn vision_metadata(size: Size) -> Vec<(String, Value)> {
     let v = size.shape().vision;
-    let clip = llava_web::preprocess::PreprocessConfig::llava(v.image);
+    let clip = crate::preprocess::PreprocessConfig::llava(v.image);
     owned(vec![
         ("general.architecture", "clip".into()),
         ("clip.has_text_encoder", false.into()),

@@ -3,8 +3,8 @@
 //! Weights are bell-shaped around zero with a standard deviation of 0.02, so that activations keep their size
 //! through tens of blocks and no value is infinite.
 
+use crate::quant::Encoding;
 use half::f16;
-use llava_web::quant::Encoding;
 use std::sync::OnceLock;
 
 /// Standard deviation of weights.
@@ -35,15 +35,16 @@ impl Filling {
     }
 }
 
-/// xorshift64*, seeded by a number and a tensor's name.
+/// xorshift64*, seeded by a number, a tensor's name and a part of it.
 pub struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64, name: &str) -> Self {
+    pub fn new(seed: u64, name: &str, part: u64) -> Self {
         // FNV-1a.
         let hash = name
             .bytes()
             .chain(seed.to_le_bytes())
+            .chain(part.to_le_bytes())
             .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Self(hash | 1)
     }
@@ -176,7 +177,7 @@ fn q6_k(random: &mut Random, block: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llava_web::quant::decode;
+    use crate::quant::decode;
 
     /// Every encoding: finite, mean about 0, deviation about 0.02, and the same again with the same seed.
     #[test]
@@ -184,11 +185,13 @@ mod tests {
         for encoding in [Encoding::F32, Encoding::F16, Encoding::Q4_0, Encoding::Q4K, Encoding::Q6K] {
             let (values, bytes) = encoding.block();
             let mut out = vec![0; (1 << 18) / values as usize * bytes as usize];
-            fill(encoding, Filling::Random, &mut Random::new(7, "x"), &mut out);
+            fill(encoding, Filling::Random, &mut Random::new(7, "x", 0), &mut out);
             let mut again = vec![0; out.len()];
-            fill(encoding, Filling::Random, &mut Random::new(7, "x"), &mut again);
+            fill(encoding, Filling::Random, &mut Random::new(7, "x", 0), &mut again);
             assert_eq!(out, again);
-            fill(encoding, Filling::Random, &mut Random::new(8, "x"), &mut again);
+            fill(encoding, Filling::Random, &mut Random::new(8, "x", 0), &mut again);
+            assert_ne!(out, again);
+            fill(encoding, Filling::Random, &mut Random::new(7, "x", 1), &mut again);
             assert_ne!(out, again);
             let weights = decode(encoding, &out).unwrap();
             let mean = weights.iter().sum::<f32>() / weights.len() as f32;

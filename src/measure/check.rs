@@ -1,0 +1,132 @@
+//! A loaded model checked on its own device, before anything is timed: every kind of operation that its passes hold,
+//! on what its buffers hold, against the twin.
+
+use super::operations::describe;
+use crate::error::{Error, Kind, Result};
+use crate::kernels::embed_rows::IMAGE_ROW;
+use crate::model::{CacheType, Model};
+use crate::pass::{Access, Buf, Call, Op, Pass, Words};
+use std::collections::HashSet;
+
+/// Tokens and rows of the picture that are read: more than one tile of eight rows.
+const TOKENS: u32 = 5;
+const IMAGE_ROWS: u32 = 4;
+/// Largest normalised mean square error of f32 sums.
+const F32: f64 = 1e-8;
+/// Of keys and values that were rounded to f16: a 2048th of a value at most.
+const F16: f64 = 1e-6;
+/// Of products whose activations were rounded to bytes (see `cpu::matmul`; tests hold it to 4e-5 on uniform values).
+const BYTES: f64 = 1e-3;
+
+/// Runs a picture, a prompt and a step, then compares each kind of operation. What the model's buffers hold is
+/// overwritten. Returns how many kinds there were.
+///
+/// # Errors
+/// [`Kind::Gpu`], naming the operation whose results are wrong; what the device reports.
+pub async fn check(model: &mut Model) -> Result<usize> {
+    let side = model.config.vision.image_size;
+    // A gradient with some texture, in the range of CLIP's normalised pixels.
+    let pixels: Vec<f32> = (0..3 * side * side).map(|i| ((i % 251) as f32 + (i % side) as f32 / 2.0) / 100.0).collect();
+    model.encode(&pixels, 0)?;
+    let image_rows = IMAGE_ROWS.min(model.config.image_rows());
+    let vocabulary = model.config.text.vocab_size;
+    let mut ids: Vec<u32> = (0..TOKENS).map(|i| (7 + 31 * i) % vocabulary).collect();
+    ids.extend((0..image_rows).map(|row| IMAGE_ROW + row));
+    let rows = ids.len() as u32;
+    let read = Call::new(rows, 0);
+    let step = Call::new(1, rows);
+    model.prefill(&ids, 0, Some(rows - 1))?;
+    model.sample(&read)?;
+    model.step(&Call { step: 1, ..step })?;
+    model.device.settle().await?;
+    let halves = model.half_buffers();
+    let mut seen = HashSet::new();
+    for pass in model.recorded() {
+        let call = if pass.name == "prefill" { read } else { step };
+        for op in pass.ops {
+            let name = describe(&op);
+            if seen.insert(name.clone()) {
+                compare(model, &op, &call, &halves, &format!("{}: {name}", pass.name)).await?;
+            }
+        }
+    }
+    Ok(seen.len())
+}
+
+/// Runs `op` once here and once through its twin, on the same contents.
+async fn compare(model: &mut Model, op: &Op, call: &Call, halves: &[Buf], place: &str) -> Result<()> {
+    let device = &mut model.device;
+    let mut twin = Vec::with_capacity(op.buffers.len());
+    for buffer in &op.buffers {
+        twin.push(Words(device.read_back(*buffer, 0, buffer.words as usize).await?));
+    }
+    let pass = device.prepare(Pass { name: "check", ops: vec![op.clone()], ..device.pass("check") }).await?;
+    device.replay(&[pass], call)?;
+    let on_cpu = device.tuning().is_none();
+    let written = op.buffers.iter().enumerate().filter(|(i, _)| op.kernel.access[*i] == Access::ReadWrite);
+    let mut before: Vec<(usize, Vec<u32>)> = written.map(|(i, _)| (i, twin[i].0.clone())).collect();
+    (op.kernel.reference)(op, call, &mut twin);
+    for (index, before) in &mut before {
+        let buffer = op.buffers[*index];
+        let here = device.read_back(buffer, 0, buffer.words as usize).await?;
+        let stored = if halves.iter().any(|b| b.id == buffer.id) { CacheType::F16 } else { CacheType::F32 };
+        let bound = match stored {
+            _ if on_cpu => BYTES,
+            CacheType::F16 => F16,
+            CacheType::F32 => F32,
+        };
+        let error = error(&here, &twin[*index].0, before, stored);
+        if error.is_nan() || error > bound {
+            let message =
+                format!("computes wrongly: a mean square error of {error:e} of the mean square, {bound:e} at most");
+            return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; the other backend may work"));
+        }
+    }
+    device.forget(pass);
+    Ok(())
+}
+
+/// Normalised mean square error of what either of two runs has changed.
+fn error(here: &[u32], wanted: &[u32], before: &[u32], stored: CacheType) -> f64 {
+    let values = |word: u32| match stored {
+        CacheType::F32 => [f64::from(f32::from_bits(word)), 0.0],
+        CacheType::F16 => [word as u16, (word >> 16) as u16].map(|half| half::f16::from_bits(half).to_f64()),
+    };
+    let (mut difference, mut power) = (0.0, 0.0);
+    for ((here, wanted), before) in here.iter().zip(wanted).zip(before) {
+        // Equal words say nothing wrong, whatever they stand for: ids are not floats.
+        if here != before || wanted != before {
+            for (h, w) in values(*here).into_iter().zip(values(*wanted)) {
+                difference += if here == wanted { 0.0 } else { (h - w) * (h - w) };
+                power += w * w;
+            }
+        }
+    }
+    if difference == 0.0 { 0.0 } else { difference / power }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_words_are_noticed() {
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let (before, wanted) = (bits(&[9e9, 0.0, 0.0]), bits(&[9e9, 1.0, 2.0]));
+        let of = |here: &[f32]| error(&bits(here), &wanted, &before, CacheType::F32);
+        assert_eq!(of(&[9e9, 1.0, 2.0]), 0.0);
+        assert!(of(&[9e9, 1.0, 2.000001]) < F32);
+        assert!(of(&[9e9, 1.0, 2.001]) > F32, "a value that stays would hide it");
+        assert!(of(&[9e9, 1.0, 0.0]) > F32, "not written");
+        assert!(of(&[0.0, 1.0, 2.0]) > F32, "written where nothing was to be");
+        assert!(of(&[9e9, 1.0, f32::NAN]).is_nan());
+        assert!(error(&[5], &[6], &[0], CacheType::F32) > BYTES, "another token");
+        let pair = |low: f32, high: f32| {
+            let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+            [half(low) | half(high) << 16]
+        };
+        let of = |here| error(&here, &pair(0.5, -3.0), &[0], CacheType::F16);
+        assert!(of(pair(0.5, -3.001)) < F16);
+        assert!(of(pair(0.51, -3.0)) > F16);
+    }
+}

@@ -1,0 +1,132 @@
+//! Stages of an answer timed against their floors, and the table of everything that is measured: one format for the
+//! command line and for the page.
+
+use super::{Calibration, Clock, calibrate, check, operations};
+use crate::error::Result;
+use crate::kernels::cost::{Cost, cost};
+use crate::model::{Model, PREFILL_ROWS};
+use crate::pass::Call;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How long each kind of operation is timed, milliseconds.
+const ENOUGH: f64 = 50.0;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Rows that are prefilled.
+    pub rows: u32,
+    /// Tokens that are decoded.
+    pub tokens: u32,
+    /// Every stage is the best of so many runs.
+    pub repeat: u32,
+    /// Also every kind of operation on its own.
+    pub operations: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rows: 256, tokens: 32, repeat: 5, operations: false }
+    }
+}
+
+/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// `cpu`, `webgpu`, `vulkan`, …
+    pub backend: &'static str,
+    /// `calibration`, `stage`, or the pass that an operation is of.
+    pub part: &'static str,
+    /// What was timed.
+    pub what: String,
+    /// How many of them.
+    pub count: u32,
+    /// Milliseconds: of all operations of a kind, of a stage, of one decoded token.
+    pub ms: f64,
+    /// What that costs at least.
+    pub cost: Cost,
+    /// The least time for it by this device's own rates.
+    pub floor_ms: f64,
+}
+
+impl Line {
+    /// Names of the columns.
+    pub const HEADER: &str = "backend,part,what,count,ms,gbytes,gflop,floor_ms,share_of_floor";
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backend, part, what, count, ms, cost, floor_ms } = self;
+        let (bytes, flops) = (cost.bytes as f64 / 1e9, cost.flops as f64 / 1e9);
+        write!(f, "{backend},{part},{what},{count},{ms:.4},{bytes:.5},{flops:.4},{floor_ms:.4},{:.3}", floor_ms / ms)
+    }
+}
+
+/// Checks the model, calibrates its device and times its stages by the clock `now`; every line is told as soon as it is
+/// known. What the model's buffers hold is overwritten.
+///
+/// # Errors
+/// Those of [`check`], [`calibrate`] and [`operations`]: nothing is timed on a device that computes wrongly.
+pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
+    check(model).await?;
+    let rates = calibrate(&mut model.device, now).await?;
+    let backend = model.device.backend();
+    let mut line = |part, what: &str, count, ms, cost, floor_ms| {
+        tell(Line { backend, part, what: what.into(), count, ms, cost, floor_ms });
+    };
+    for (what, ms, cost) in rates.lines() {
+        line("calibration", what, 1, ms, cost, ms);
+    }
+    let rows = options.rows.clamp(1, PREFILL_ROWS.min(model.context - 1));
+    if options.operations {
+        for row in operations(model, &rates, rows, ENOUGH, now).await? {
+            line(row.pass, &row.operation, row.count, row.ms, row.cost, row.floor_ms);
+        }
+    }
+    let tokens = options.tokens.clamp(1, model.context - rows);
+    model.make_room(rows + tokens).await?;
+    let pixels = vec![0.5; (3 * model.config.vision.image_size.pow(2)) as usize];
+    let image_rows = model.config.image_rows();
+    for (stage, count, per) in [("encode", image_rows, 1), ("prefill", rows, 1), ("decode", tokens, tokens)] {
+        let mut best = f64::INFINITY;
+        for _ in 0..options.repeat.max(1) {
+            let start = now();
+            run(model, stage, count, rows, &pixels).await?;
+            best = best.min((now() - start) / f64::from(per));
+        }
+        let (cost, floor) = floor(model, &rates, stage, rows, tokens);
+        line("stage", stage, count, best, cost, floor);
+    }
+    Ok(())
+}
+
+/// What the passes of a stage cost at least; a token's is that of the middle of the answer.
+fn floor(model: &Model, rates: &Calibration, stage: &str, rows: u32, tokens: u32) -> (Cost, f64) {
+    let (passes, call): (&[&str], Call) = match stage {
+        "encode" => (&["encode"], Call::new(1, 0)),
+        "prefill" => (&["prefill", "head"], Call::new(rows, 0)),
+        _ => (&["step", "head", "sample"], Call::new(1, rows + tokens / 2)),
+    };
+    let recorded = model.recorded();
+    let chosen = recorded.iter().filter(|pass| passes.contains(&pass.name));
+    let costs: Vec<Cost> = chosen.flat_map(|pass| &pass.ops).map(|op| cost(op, &call)).collect();
+    let total = costs.iter().copied().sum();
+    let ms = costs.iter().map(|c| rates.floor_ms(*c) + rates.dispatch_ms).sum();
+    (total, ms)
+}
+
+/// One run of a stage, waited for.
+async fn run(model: &mut Model, stage: &str, count: u32, prefilled: u32, pixels: &[f32]) -> Result<()> {
+    match stage {
+        "encode" => model.encode(pixels, 0)?,
+        "prefill" => model.prefill(&vec![0; count as usize], 0, Some(count - 1))?,
+        _ => {
+            for step in 0..count {
+                model.step(&Call { step, ..Call::new(1, prefilled + step) })?;
+            }
+        }
+    }
+    model.device.settle().await
+}
