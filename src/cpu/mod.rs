@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 mod activations;
 pub(crate) mod attention;
+pub(crate) mod calibrate;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 mod panel;

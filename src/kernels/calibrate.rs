@@ -2,6 +2,7 @@
 //!
 //! Every other kernel's time is judged by these two rates ([`cost`](super::cost)).
 
+use crate::cpu::calibrate;
 use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
 
 /// `out = x`, four words per invocation.
@@ -16,7 +17,7 @@ pub static COPY: Kernel = Kernel {
         let words = op.params[0] as usize * 4;
         out.0[..words].copy_from_slice(&x.0[..words]);
     },
-    fast: None,
+    fast: Some(calibrate::copy),
 };
 
 /// Multiply-adds of one invocation of [`FMA`]: 8 chains of `vec4`.
@@ -46,7 +47,7 @@ pub static FMA: Kernel = Kernel {
             }
         }
     },
-    fast: None,
+    fast: Some(calibrate::fma),
 };
 
 /// Appends a copy of `4 · count` words.
@@ -79,10 +80,12 @@ mod tests {
         let (x, out) = (case.random(4 * 70, 1.0), case.output(4 * 70, None));
         copy(&mut case.pass, x, out, 70);
         case.check(0.0, 0.0);
+        case.check_cpu(0.0, 0.0);
         let mut case = Case::new("fma".into());
         let out = case.output(4 * 70, None);
         fma(&mut case.pass, out, 70);
         // Every step's rounding shrinks with the steps after it.
         case.check(1e-12, 1e-5);
+        case.check_cpu(1e-12, 1e-5);
     }
 }

@@ -125,7 +125,7 @@ mod tests {
             let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
             [half(low) | half(high) << 16]
         };
-        let of = |here| error(&here, &pair(0.5, -3.0), &[0], CacheType::F16);
+        let of = |here: [u32; 1]| error(&here, &pair(0.5, -3.0), &[0], CacheType::F16);
         assert!(of(pair(0.5, -3.001)) < F16);
         assert!(of(pair(0.51, -3.0)) > F16);
     }
