@@ -10,6 +10,7 @@ mod host;
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader, Options, Restored};
 use crate::error::{self, Error, Kind};
+use crate::measure::{Line, Options as Measured};
 use crate::prompt::Template;
 use host::{Host, JsSource, from_js, now, thrown, to_js};
 use js_sys::{Function, Reflect};
@@ -22,7 +23,7 @@ type Result<T> = std::result::Result<T, JsValue>;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-import type { Answer, BackendChoice, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
+import type { Answer, BackendChoice, BenchOptions, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
     "../shared/protocol.js";
 "#;
 
@@ -40,6 +41,8 @@ struct PlanOptions {
     context: Option<u32>,
     /// How to ask, where the model itself does not say or says wrong.
     prompt_template: Option<Template>,
+    /// What `report` said of this GPU before, as JSON.
+    tuning: Option<String>,
 }
 
 /// What is known of the machine before there is an engine.
@@ -118,6 +121,9 @@ impl Llava {
         if let Some(template) = options.prompt_template {
             loader.ask_as(template);
         }
+        if let Some(tuning) = options.tuning {
+            loader.remember(&tuning);
+        }
         let plan = loader.plan(options.context).await;
         self.stage.replace(Stage::Loading(loader));
         plan.map(|plan| to_js(&plan)).map_err(thrown)
@@ -166,6 +172,34 @@ impl Llava {
         let encoded = engine.encode(&image, &mut host).await;
         self.put_back(engine);
         encoded.map(|encoded| to_js(&encoded)).map_err(thrown)
+    }
+
+    /// Reads ahead a question that is still being written; returns the rows that are read.
+    pub async fn prefill(
+        &self,
+        question: String,
+        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
+    ) -> Result<u32> {
+        let (mut engine, mut host) = self.take("prefill", on_event)?;
+        let read = engine.prefill(&question, &mut host).await;
+        self.put_back(engine);
+        read.map_err(thrown)
+    }
+
+    /// Measures the model on this device (`measure::Options`), line by line; pictures and conversation are forgotten.
+    pub async fn bench(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "BenchOptions")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "(line: string) => void")] on_line: Function,
+    ) -> Result<()> {
+        let options: Measured = from_js(options, "bench: options")?;
+        let (mut engine, _) = self.take("bench", on_line.clone())?;
+        // A listener that throws is no reason to stop.
+        let tell = |line: String| drop(on_line.call1(&JsValue::NULL, &line.into()));
+        tell(Line::HEADER.into());
+        let done = engine.bench(&options, &now, &mut |line| tell(line.to_string())).await;
+        self.put_back(engine);
+        done.map_err(thrown)
     }
 
     /// Answers a question; tokens arrive through `on_event`.

@@ -89,6 +89,45 @@ fn the_cached_path_equals_one_prefill_of_the_whole_prompt() {
 }
 
 #[test]
+fn what_was_read_ahead_is_not_read_again_and_changes_nothing() {
+    let directory = convert("mha", "q4");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let plain = ask(&mut engine, QUESTION);
+    engine.reset();
+    encode(&mut engine, "wide.png");
+    for end in [3, 9, 5, QUESTION.len()] {
+        block_on(engine.prefill(&QUESTION[..end], &mut Quiet)).unwrap();
+        assert_eq!(engine.report().turns, 0);
+    }
+    let ahead = ask(&mut engine, QUESTION);
+    assert_eq!(ahead.ids, plain.ids);
+    assert_eq!(ahead.reused_rows as usize, ahead.prompt_ids.len());
+    let long = "what is this? ".repeat(5000);
+    assert_eq!(block_on(engine.prefill(&long, &mut Quiet)).unwrap_err().kind, Kind::ContextFull);
+    assert!(!ask(&mut engine, SECOND).ids.is_empty());
+}
+
+#[test]
+fn measuring_leaves_an_engine_that_works() {
+    let directory = convert("mha", "q4");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let plain = ask(&mut engine, QUESTION);
+    let options = llava_web::measure::Options { rows: 9, tokens: 2, repeat: 1, operations: true };
+    let (begun, mut lines) = (std::time::Instant::now(), Vec::new());
+    block_on(engine.bench(&options, &|| begun.elapsed().as_secs_f64() * 1e3, &mut |line| lines.push(line))).unwrap();
+    for (part, what) in [("calibration", "copy"), ("stage", "encode"), ("stage", "prefill"), ("stage", "decode")] {
+        assert!(lines.iter().any(|l| l.part == part && l.what == what && l.ms > 0.0), "{part} {what}");
+    }
+    assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("matmul")));
+    let columns = llava_web::measure::Line::HEADER.matches(',').count();
+    assert!(lines.iter().all(|l| l.to_string().matches(',').count() == columns));
+    encode(&mut engine, "wide.png");
+    assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
+}
+
+#[test]
 fn regenerating_reads_one_row() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());

@@ -62,10 +62,19 @@ impl Job for Quantize<'_> {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
                 let mut q = [0i32; GROUP];
-                let most = x.iter().fold(0f32, |most, x| if x.abs() > most { x.abs() } else { most });
-                let (scale, inverse) = if most > 0.0 { (most / 127.0, 127.0 / most) } else { (0.0, 0.0) };
-                for (q, x) in q.chunks_exact_mut(S::W).zip(x.chunks_exact(S::W)) {
-                    unsafe { S::store_i(q.as_mut_ptr(), S::nearest(S::mul(S::load(x.as_ptr()), S::splat(inverse)))) };
+                // Absolute values are in the order of their bits, infinity and what is not a number after them all.
+                let mut most = 0;
+                for x in x {
+                    most = most.max(x.to_bits() & (u32::MAX >> 1));
+                }
+                let most = f32::from_bits(most);
+                let scale = if most.is_finite() { most / 127.0 } else { f32::NAN };
+                if scale >= f32::MIN_POSITIVE {
+                    let inverse = 127.0 / most;
+                    for (q, x) in q.chunks_exact_mut(S::W).zip(x.chunks_exact(S::W)) {
+                        let scaled = unsafe { S::mul(S::load(x.as_ptr()), S::splat(inverse)) };
+                        unsafe { S::store_i(q.as_mut_ptr(), S::nearest(scaled)) };
+                    }
                 }
                 self.to.scales[at] = scale;
                 self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
@@ -92,6 +101,28 @@ fn pack<S: Simd>(q: &[i32; GROUP], words: &mut [i32]) {
         for (words, q) in words.chunks_exact_mut(2).zip(q.chunks_exact(4)) {
             words[0] = q[0] & 0xffff | q[2] << 16;
             words[1] = q[1] & 0xffff | q[3] << 16;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_stays_so_and_disturbs_no_other_row() {
+        for level in Level::available() {
+            let mut x = [1.0, -127.0].repeat(64);
+            (x[32 + 3], x[64 + 31], x[96]) = (f32::NAN, f32::NEG_INFINITY, 2.0);
+            x[97..].fill(1e-40);
+            let mut to = Activations::default();
+            to.integers(level, &x, 4, GROUP);
+            assert_eq!((to.scales[0], to.sums[0]), (1.0, [8 * (1 - 127); 2]), "{level:?}");
+            assert!(to.scales[1].is_nan() && to.scales[2].is_nan(), "{level:?}");
+            assert_eq!([to.sums[1], to.sums[2]], [[0; 2]; 2], "{level:?}");
+            assert_eq!(to.sums[3], [127, 0], "{level:?}");
+            to.integers(level, &[1e-40; GROUP], 1, GROUP);
+            assert_eq!(to.sums[0], [0; 2], "{level:?}");
         }
     }
 }

@@ -31,12 +31,12 @@ impl Engine {
             (options.seed, options.temperature, options.top_k, options.top_p);
         let mut stream = StreamDecoder::default();
         let mut in_flight: VecDeque<Pending> = VecDeque::new();
-        let mut launched = begun;
-        let mut read = begun; // tokens that are in the cache
+        let (mut launched, mut read) = (begun, begun); // `read`: tokens that are in the cache
         answer.ids.extend(&options.begin);
         answer.text = options.begin.iter().map(|id| stream.push(&self.tokenizer, *id)).collect();
         answer.stop = if limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
         while (answer.ids.len() as u32) < limit {
+            let ahead = if launched == begun { 1 } else { ahead }; // a person waits for the first token
             while in_flight.len() < ahead && launched < limit {
                 call.step = launched;
                 if launched == begun {

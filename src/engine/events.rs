@@ -2,6 +2,7 @@
 
 use crate::ensure;
 use crate::error::Result;
+use crate::kernels::Tuning;
 use crate::model::CacheType;
 use serde::{Deserialize, Serialize};
 
@@ -182,4 +183,6 @@ pub struct Report {
     pub cached: u32,
     /// Turns of the conversation so far.
     pub turns: u32,
+    /// How a GPU computes: may be given to the next one of its kind ([`Loader::remember`](super::Loader::remember)).
+    pub tuning: Option<Tuning>,
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::format::blueprint::{Blueprint, Part};
 use crate::format::names::Stage;
 use crate::format::source::Source;
-use crate::measure::{Clock, tune};
+use crate::measure::{Clock, is_candidate, tune};
 use crate::model::load::ModelLoader;
 use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::preprocess::PreprocessConfig;
@@ -146,6 +146,14 @@ impl Loader {
             "{context} tokens; this model has 1 to {longest}"
         );
         Ok(context)
+    }
+
+    /// Uses what [`Report::tuning`](super::Report::tuning) said on an earlier visit to the same GPU with the same engine,
+    /// as JSON; text that is no tuning that could have been found is ignored.
+    pub fn remember(&mut self, tuning: &str) {
+        if let Some(tuning) = serde_json::from_str(tuning).ok().filter(is_candidate) {
+            self.inner.device().set_tuning(tuning);
+        }
     }
 
     /// Finds out how to compute on this GPU, unless that is known: before the parts are pushed, by the clock `now`,

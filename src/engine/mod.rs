@@ -16,6 +16,7 @@ pub use probe::Probe;
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
+use crate::measure::{self, Clock, Line};
 use crate::model::{Model, PREFILL_ROWS};
 use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
 use crate::prompt::{PromptItem, Template, Turn};
@@ -184,6 +185,18 @@ impl Engine {
         }
     }
 
+    /// Reads ahead what is there of a question while it is being written, so that little is left to read when it is
+    /// asked. Nothing is said by that: the conversation stays as it is. Returns the rows that are read now.
+    ///
+    /// # Errors
+    /// [`Kind::Prompt`] and [`Kind::ContextFull`] as in [`generate`](Self::generate); [`Kind::Gpu`].
+    pub async fn prefill<O: Observer>(&mut self, question: &str, observer: &mut O) -> Result<u32> {
+        let rows = self.rows_of(question)?;
+        self.fits(rows.len())?;
+        self.read(&rows, false, observer).await?;
+        Ok(self.cache.len() as u32)
+    }
+
     /// Answers `question` about the pictures taken in and what was said before.
     ///
     /// # Errors
@@ -338,7 +351,24 @@ impl Engine {
             context: self.model.context,
             cached: self.cache.len() as u32,
             turns: self.turns.len() as u32,
+            tuning: self.model.device.tuning(),
         }
+    }
+
+    /// Measures the model on its device ([`measure::bench`]); pictures and conversation are forgotten for it.
+    ///
+    /// # Errors
+    /// Those of [`measure::bench`].
+    pub async fn bench(
+        &mut self,
+        options: &measure::Options,
+        now: Clock<'_>,
+        tell: &mut dyn FnMut(Line),
+    ) -> Result<()> {
+        self.reset();
+        self.known.clear();
+        self.cache.truncate(0);
+        measure::bench(&mut self.model, options, now, tell).await
     }
 
     /// The model underneath, for measurements and comparisons.

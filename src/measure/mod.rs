@@ -11,7 +11,7 @@ pub use calibrate::{Calibration, calibrate};
 pub use check::check;
 pub use operations::{Row, operations};
 pub use stages::{Line, Options, bench};
-pub use tune::tune;
+pub use tune::{is_candidate, tune};
 
 use crate::device::{Device, PassId};
 use crate::error::Result;

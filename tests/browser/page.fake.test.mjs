@@ -216,6 +216,47 @@ describe("the page with a stand-in engine", () => {
       assert.match(await visit.answered(), /by keyboard/);
     }));
 
+  test("a question is read while it is being written", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.show(EXAMPLE);
+      await visit.reaches("ready");
+      await visit.at("question").pressSequentially("one two ", { delay: 5 });
+      await visit.page.waitForTimeout(400);
+      await visit.at("question").pressSequentially("three", { delay: 5 });
+      await visit.page.waitForTimeout(400);
+      assert.match(await visit.ask("drafts?"), /^You asked: one two\/one two three/);
+      await visit.close();
+    }));
+
+  test("?bench shows a table, or says why there is none", async () => {
+    await withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, `${url}?bench`);
+      await visit.page.locator("[data-testid=bench][data-state=done]").waitFor();
+      assert.match(await visit.at("bench").innerText(), /\nbackend,part,what\nwebgpu,stage,decode\n/);
+      await visit.show(EXAMPLE);
+      assert.match(await visit.ask("well"), /well/);
+      await visit.close();
+    });
+    await withFake({ wrong: true }, async ({ browser, url }) => {
+      const visit = await open(browser, `${url}?bench`);
+      await visit.page.locator("[data-testid=bench][data-state=failed]").waitFor();
+      assert.match(await visit.at("error").innerText(), /matmul computes wrongly/);
+      await visit.close();
+    });
+  });
+
+  test("how the GPU computes is remembered for the next visit", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, `${url}?backend=webgpu&bench`, { serviceWorkers: "block" });
+      await visit.page.locator("[data-testid=bench][data-state=done]").waitFor();
+      assert.match(await visit.at("bench").innerText(), /"given":""/);
+      await visit.page.reload();
+      await visit.page.locator("[data-testid=bench][data-state=done]").waitFor();
+      assert.match(await visit.at("bench").innerText(), /"given":"{\\"lanes\\":8/);
+      await visit.close();
+    }));
+
   test("every module of the page is asked for at once", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url, { serviceWorkers: "block" });

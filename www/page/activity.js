@@ -4,7 +4,7 @@ import { Failure } from "../shared/failure.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** In "waiting" there is no engine, and nothing happens before the person decides.
- * @typedef {"loading" | "waiting" | "ready" | "encoding" | "generating" | "error"} Phase */
+ * @typedef {"loading" | "waiting" | "ready" | "encoding" | "generating" | "measuring" | "error"} Phase */
 /** @typedef {{ failure: Failure, retry: () => void }} Trouble */
 
 /** Says "change" when a field changed and "progress" when only `progress` did. */

@@ -4,6 +4,7 @@
 import { Failure } from "../shared/failure.js";
 import { inTime } from "./dom.js";
 import { EngineLink, engineVersion } from "./engine-link.js";
+import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
@@ -12,7 +13,8 @@ import { EngineLink, engineVersion } from "./engine-link.js";
 /** @typedef {{ link: EngineLink, opened: Opened, why: string }} Choice */
 /** @typedef {{ backend: BackendChoice, why: string }} Remembered */
 
-const KEY = "llava-web backends";
+/** @type {Kept<Remembered>} */
+const found = new Kept("backends");
 /** WebAssembly addresses 4 GiB; the program, its pictures and its tables need some of it. Bytes. */
 const CPU_MOST = 3.5e9;
 /** What is compared: rows that are read, and tokens of an answer. */
@@ -22,24 +24,6 @@ const QUESTION = { rows: 256, tokens: 64 };
 function keyFor({ plan, report }) {
   const size = Math.round(Math.log2(plan.bytes_per_token ?? plan.total_bytes));
   return [report.adapter, engineVersion(), crossOriginIsolated, size].join("|");
-}
-
-/** @returns {Record<string, Remembered>} */
-function recall() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "{}");
-  } catch {
-    return {};
-  }
-}
-
-/** @param {string} key @param {Remembered} found */
-function remember(key, found) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify({ ...recall(), [key]: found }));
-  } catch {
-    // Then it is found out again on the next visit.
-  }
 }
 
 /** Milliseconds for a question; endless where it does not fit. @param {Probe | null} probe */
@@ -76,7 +60,7 @@ export async function openOn(link, model, wanted) {
   const { total = 0 } = opened.plan.memory ?? {};
   if (total > CPU_MOST) return { link, opened, why: "the model is too large for the CPU's 4 GiB" };
   const key = keyFor(opened);
-  const known = recall()[key];
+  const known = found.recall(key);
   if (known?.backend === "webgpu") return { link, opened, why: known.why };
   if (known) return { link, opened: await link.open(model, "cpu"), why: known.why };
   const gpu = cost(await tryOut(link));
@@ -87,7 +71,7 @@ export async function openOn(link, model, wanted) {
     const cpu = cost(await tryOut(other));
     const why = words(gpu, cpu);
     const slower = gpu <= cpu;
-    remember(key, { backend: slower ? "webgpu" : "cpu", why });
+    found.remember(key, { backend: slower ? "webgpu" : "cpu", why });
     if (slower) {
       other.close();
       return { link, opened, why };

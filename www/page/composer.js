@@ -4,6 +4,9 @@ import { byId, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
+/** A pause in writing that is long enough to read what is there, ms: a fast typist's distance between two keys. */
+const PAUSE = 100;
+
 export class Composer {
   #form = byId("composer", HTMLFormElement);
   #question = byId("question", HTMLTextAreaElement);
@@ -11,6 +14,7 @@ export class Composer {
   #stop = byId("stop", HTMLButtonElement);
   #regenerate = byId("regenerate", HTMLButtonElement);
   #suggestions = byId("suggestions", HTMLElement);
+  #pause = 0;
 
   /** @param {Session} session */
   constructor(session) {
@@ -26,7 +30,11 @@ export class Composer {
       event.preventDefault();
       this.#ask();
     });
-    this.#question.addEventListener("input", () => this.#question.setCustomValidity(""));
+    this.#question.addEventListener("input", () => {
+      this.#question.setCustomValidity("");
+      clearTimeout(this.#pause);
+      this.#pause = setTimeout(() => session.draft(this.#question.value.trim()), PAUSE);
+    });
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !document.querySelector("dialog[open]")) session.stop();
     });
@@ -66,6 +74,7 @@ export class Composer {
     this.#question.setCustomValidity(this.session.picture ? "" : "Show it a picture first.");
     this.#question.reportValidity();
     if (this.#send.disabled || !question) return;
+    clearTimeout(this.#pause);
     this.#question.value = "";
     this.session.ask(question);
   }

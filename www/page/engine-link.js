@@ -1,7 +1,9 @@
 // The worker's life: started for one model on one backend, replaced when it crashed or another is wanted.
 
+import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
+import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Calls} Calls */
@@ -35,6 +37,17 @@ export function engineVersion() {
   return String(entries[0]?.decodedBodySize ?? "");
 }
 
+/** How GPUs compute best, by adapter and engine. @type {Kept<object>} */
+const tunings = new Kept("tunings");
+
+adapterName(); // the answer takes a moment
+const tuningKey = async () => `${await adapterName()}|${engineVersion()}`;
+
+/** What was measured on this visit need not be measured on the next. @param {import("../shared/protocol.js").Report} report */
+export async function rememberTuning({ tuning }) {
+  if (tuning) tunings.remember(await tuningKey(), tuning);
+}
+
 export class EngineLink {
   /** @type {Caller | null} */
   #caller = null;
@@ -56,7 +69,9 @@ export class EngineLink {
     const worker = new Worker(ownScripts.createScriptURL("worker/worker.js"), { type: "module", name: "engine" });
     const caller = new Caller(worker, this.onCrash);
     this.#caller = caller;
-    return caller.call("open", { model, backend, code: await code });
+    const compiled = await code;
+    const tuning = backend === "cpu" ? undefined : tunings.recall(await tuningKey());
+    return caller.call("open", { model, backend, tuning: tuning && JSON.stringify(tuning), code: compiled });
   }
 
   /** Another one, which tells the same listener; it ends with this one. */

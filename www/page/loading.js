@@ -4,7 +4,7 @@
 import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
 import { openOn } from "./choosing.js";
-import { EngineLink } from "./engine-link.js";
+import { EngineLink, rememberTuning } from "./engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./types.js").Choices} Choices */
@@ -124,7 +124,9 @@ export class Loading extends Activity {
   }
 
   async fetch() {
-    Object.assign(this, await this.link.call("load", this.agreed, { onEvent: this.onProgress }));
+    const { report, storage } = await this.link.call("load", this.agreed, { onEvent: this.onProgress });
+    Object.assign(this, { report, storage });
+    rememberTuning(report);
     if (this.storage?.full && this.agreed.keep) this.forget(`This model is not kept for the next visit: ${this.storage.full}.`, true);
   }
 

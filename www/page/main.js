@@ -80,10 +80,11 @@ async function attempt(work) {
 new ModelCard(session, () => choose(shipped));
 new ModelDialog(choose, () => choose(shipped));
 
-const whenLoaded = () => {
+const whenLoaded = async () => {
   if (!session.loaded) return;
   session.removeEventListener("change", whenLoaded);
   keepForOffline(session);
+  if (query.has("bench")) (await import("./measurements.js")).showMeasurements(session);
 };
 session.addEventListener("change", whenLoaded);
 

@@ -16,6 +16,8 @@ export class Session extends Loading {
   conversation = new Conversation();
   /** The page's own files are kept too: the next visit needs no network. */
   kept = false;
+  /** What is there of a question and has not been read. @type {string | null} */
+  #drafted = null;
 
   /** Shows the model a picture and starts to read it; a new picture is a new conversation.
    * @param {Blob} blob @param {string} name */
@@ -46,6 +48,19 @@ export class Session extends Loading {
     if (this.picture) this.picture.seen = null;
     this.dismiss();
     await this.read();
+  }
+
+  /** What is there of a question is read while it is being written; whatever goes wrong shows when it is asked.
+   * @param {string} question */
+  draft(question) {
+    const waiting = this.#drafted !== null;
+    this.#drafted = question;
+    if (waiting || !this.loaded || !this.picture) return;
+    this.exclusive(async () => {
+      const question = this.#drafted ?? "";
+      this.#drafted = null;
+      if (this.phase === "ready" && this.picture?.seen) await this.link.call("prefill", { question }).catch(console.info);
+    });
   }
 
   /** @param {string} question */

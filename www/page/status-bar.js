@@ -66,6 +66,8 @@ export class StatusBar {
         return "This model is large: nothing is downloaded before you say so.";
       case "ready":
         return picture ? "Ready: ask about the picture." : "Ready: show it a picture.";
+      case "measuring":
+        return "Measuring how fast this is here…";
       case "encoding":
         return `Reading the picture: ${percent} %`;
       case "generating":

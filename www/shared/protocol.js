@@ -27,7 +27,8 @@
  */
 
 /** `prompt_template` is how to ask, where the model itself does not say or says wrong.
- * @typedef {{ context?: number, prompt_template?: string }} PlanOptions */
+ * `tuning` is what a report said of this GPU before, as JSON.
+ * @typedef {{ context?: number, prompt_template?: string, tuning?: string }} PlanOptions */
 
 /**
  * A range of one file, pushed as one piece. `sha256` is what was promised of it, if anything was.
@@ -94,6 +95,7 @@
  * @property {string[]} [notes]
  * @property {number} [cached]   rows
  * @property {number} [turns]
+ * @property {object | null} [tuning]  how the GPU computes: the engine's own words, for the next visit
  */
 
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
@@ -137,6 +139,9 @@
  * @property {number[]} [begin]  ids of an answer that was cut off and goes on
  */
 
+/** What is measured: src/measure/stages.rs.
+ * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
+
 /** A turn to be read again. `images` is how many of the encoded pictures its question takes.
  * @typedef {{ question: string, ids: number[], images: number }} Restored */
 
@@ -154,18 +159,21 @@
 /**
  * What happens on the way.
  * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
- *   | { type: "token", text: string, count: number, id?: number }} Event
+ *   | { type: "token", text: string, count: number, id?: number }
+ *   | { type: "line", text: string }} Event
  */
 
 /**
  * Every call the page makes: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ model: ModelRef, backend: BackendChoice, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled
+ * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions
  * @property {[null, Probe]} probe
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
+ * @property {[{ question: string }, number]} prefill  reads ahead what is there of a question; rows that are read
+ * @property {[{ options: BenchOptions }, Report]} bench  a line of the table per event
  * @property {[null, null]} cancel
  * @property {[{ turns: number }, Report]} truncate
  * @property {[null, Report]} reset

@@ -32,14 +32,15 @@ export class Loader {
     return this.#engine;
   }
 
-  /** Reads what a model is, and nothing of its weights. Without `code`, the engine's is fetched here.
-   * @param {ModelRef} model @param {BackendChoice} backend @param {WebAssembly.Module | null} [code] */
-  async open(model, backend, code) {
+  /** Reads what a model is, and nothing of its weights. Without `code`, the engine's is fetched here; `tuning` is what a
+   * report said of this GPU before, as JSON.
+   * @param {ModelRef} model @param {BackendChoice} backend @param {string | undefined} tuning @param {WebAssembly.Module | null} [code] */
+  async open(model, backend, tuning, code) {
     this.#stop = new AbortController();
     const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), init(code ? { module_or_path: code } : undefined)]);
     const engine = await Llava.create({ backend });
     const { prompt_template } = model;
-    const plan = await engine.plan(source.entry, source, prompt_template ? { prompt_template } : {}).catch((thrown) => {
+    const plan = await engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) }).catch((thrown) => {
       // What went wrong on the way to the engine is said better than what the engine made of it.
       throw source.trouble ?? thrown;
     });

@@ -1,6 +1,7 @@
 // The worker owns the engine and the GPU; the page owns the person. Here calls are answered, time is
 // measured, and events are passed on; loading is in loader.js and everything else is the engine's.
 
+import { adapterName } from "../shared/adapter.js";
 import { answerCalls } from "../shared/messenger.js";
 import { Loader } from "./loader.js";
 
@@ -10,27 +11,18 @@ import { Loader } from "./loader.js";
 const loader = new Loader();
 const ready = () => loader.engine;
 
-/** What the browser tells of the GPU; to the engine it gives no name.
- * @type {Promise<string> | null} */
-let adapterName = null;
-
-async function askAdapter() {
-  const info = (await navigator.gpu?.requestAdapter())?.info;
-  return info ? [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ") : "";
-}
-
 /** @returns {Promise<Report>} */
 async function report() {
   const report = ready().report();
   if (report.adapter || report.backend !== "webgpu") return report;
-  return { ...report, adapter: await (adapterName ??= askAdapter()) };
+  return { ...report, adapter: await adapterName() };
 }
 
 const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
 
 answerCalls(scope, {
-  async open({ model, backend, code }) {
-    const plan = await loader.open(model, backend, code);
+  async open({ model, backend, tuning, code }) {
+    const plan = await loader.open(model, backend, tuning, code);
     return { plan, report: await report(), storage: await loader.storage() };
   },
 
@@ -47,6 +39,13 @@ answerCalls(scope, {
     const start = performance.now();
     const encoded = await ready().encode(new Uint8Array(bytes), emit);
     return { encoded, encode_ms: performance.now() - start, report: await report() };
+  },
+
+  prefill: ({ question }, emit) => ready().prefill(question, emit),
+
+  async bench({ options }, emit) {
+    await ready().bench(options, (/** @type {string} */ text) => emit({ type: "line", text }));
+    return report();
   },
 
   async generate({ question, options }, emit) {

@@ -18,9 +18,12 @@ export class Llava {
   #restored = [];
   #cancelled = false;
   #turns = 0;
+  /** What was read ahead. @type {string[]} */
+  #drafts = [];
   #images = 0;
   #used = 0;
   #plan = /** @type {any} */ (null);
+  #tuning = "";
 
   /** @param {{ backend: string }} options */
   static async create({ backend }) {
@@ -33,8 +36,10 @@ export class Llava {
 
   /** The manifest is the plan, but for what follows from it. A manifest may name further files to be read.
    * @param {string[]} entry
-   * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source */
-  async plan(entry, { size, read }) {
+   * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
+   * @param {{ tuning?: string }} options */
+  async plan(entry, { size, read }, { tuning }) {
+    this.#tuning = tuning ?? "";
     const file = entry.find((name) => name.endsWith(".json")) ?? entry[0] ?? "";
     const bytes = await size(file);
     if (bytes === null) throw { kind: "manifest", place: file, message: "there is none", hint: "" };
@@ -81,7 +86,7 @@ export class Llava {
   }
 
   report() {
-    return { backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns };
+    return { backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
   }
 
   /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
@@ -97,6 +102,18 @@ export class Llava {
     return { width: 64, height: 64, rows: 16, reused: false, cancelled: false };
   }
 
+  /** @param {string} question */
+  async prefill(question) {
+    this.#drafts.push(question);
+    return this.#drafts.length;
+  }
+
+  /** @param {object} _options @param {(line: string) => void} onLine */
+  async bench(_options, onLine) {
+    if (this.#plan.wrong) throw { kind: "gpu", place: "check", message: "matmul computes wrongly", hint: "nothing was timed" };
+    ["backend,part,what", "webgpu,stage,decode"].forEach(onLine);
+  }
+
   /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options @param {(event: any) => void} onEvent */
   async generate(question, options, onEvent) {
     this.#cancelled = false;
@@ -109,6 +126,7 @@ export class Llava {
     }
     if (question === "gpu") throw { kind: "gpu", place: "device", message: "the device was lost", hint: "Restart the model." };
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
+    if (question === "drafts?") question = this.#drafts.join("/");
     const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
     const ids = [...(options.begin ?? [])];
     let text = words.slice(0, ids.length).join("");
