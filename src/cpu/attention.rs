@@ -6,13 +6,13 @@
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul`
 
-use super::Tools;
 use super::simd::{Job, Simd, exp, load_part, store_part};
 use super::team::Shared;
+use super::{LANE, Tools};
 use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
 use crate::kernels::rows;
 use crate::pass::{Call, Op, Words};
-use std::sync::Mutex;
+use std::cell::RefCell;
 
 /// Keys of a block.
 const KEYS: usize = 64;
@@ -34,17 +34,18 @@ pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut
     let (out, level) = (Shared::new(out.f32_mut()), tools.level);
     let parts = tools.parts(2 * values * t * heads / kv_heads).min(kv_heads);
     tools.team.run(parts, &|part| {
-        for kv_head in (part..kv_heads).step_by(parts) {
-            let memory = &tools.lanes[part];
-            let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
-            // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
-            unsafe {
-                match half {
-                    true => level.run(Stored::<true>(head)),
-                    false => level.run(Stored::<false>(head)),
+        LANE.with(|memory| {
+            for kv_head in (part..kv_heads).step_by(parts) {
+                let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
+                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
+                unsafe {
+                    match half {
+                        true => level.run(Stored::<true>(head)),
+                        false => level.run(Stored::<false>(head)),
+                    }
                 }
             }
-        }
+        });
     });
 }
 
@@ -60,7 +61,7 @@ struct Head<'a> {
     kv_head: usize,
     /// Position of row 0, if rows see only what is before them.
     first: Option<usize>,
-    memory: &'a Mutex<Vec<f32>>,
+    memory: &'a RefCell<Vec<f32>>,
 }
 
 /// A head over f16 or f32 keys and values.
@@ -88,7 +89,7 @@ impl<const HALF: bool> Job for Stored<'_, HALF> {
         let h = &self.0;
         let (group, padded) = (h.heads / h.kv_heads, h.d.next_multiple_of(S::W));
         let softmaxes = h.t * group;
-        let mut memory = h.memory.lock().unwrap_or_else(|e| e.into_inner());
+        let mut memory = h.memory.borrow_mut();
         memory.clear();
         memory.resize(2 * KEYS * padded + KEYS * h.d + KEYS + softmaxes * (padded + 2), 0.0);
         let (keys, rest) = memory.split_at_mut(KEYS * padded);

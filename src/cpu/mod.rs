@@ -11,12 +11,12 @@ mod simd;
 mod team;
 
 pub(crate) use simd::Level;
-pub use team::Team;
+pub use team::{Board, Team};
 
 use crate::pass::{Buf, Call, Op, Pass, Words};
 use activations::Activations;
+use std::cell::RefCell;
 use std::collections::TryReserveError;
-use std::sync::Mutex;
 use team::Alone;
 
 /// Buffers in main memory.
@@ -34,8 +34,11 @@ pub struct Tools {
     team: Box<dyn Team>,
     /// What a mat-mul multiplies.
     activations: Activations,
-    /// Memory of every thread of the team.
-    lanes: Vec<Mutex<Vec<f32>>>,
+}
+
+thread_local! {
+    /// Memory of a thread for its part of an operation.
+    static LANE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Tools {
@@ -45,8 +48,7 @@ impl Tools {
     }
 
     fn new(level: Level, team: Box<dyn Team>) -> Self {
-        let lanes = (0..team.size()).map(|_| Mutex::default()).collect();
-        Self { level, team, activations: Activations::default(), lanes }
+        Self { level, team, activations: Activations::default() }
     }
 }
 
