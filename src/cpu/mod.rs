@@ -19,6 +19,11 @@ use std::cell::RefCell;
 use std::collections::TryReserveError;
 use team::Alone;
 
+/// An operation of fewer multiply-adds is not divided: some 10 µs in a browser, and handing it over takes one or two.
+const DIVISIBLE: usize = 1 << 16;
+/// Parts beyond one per thread, so that a slow one holds up less, have at least so many.
+const PART: usize = 1 << 20;
+
 /// Buffers in main memory.
 #[derive(Debug, Default)]
 pub struct Cpu {
@@ -42,9 +47,10 @@ thread_local! {
 }
 
 impl Tools {
-    /// How many parts to cut an operation of so many multiply-adds into: waking a thread takes some microseconds.
+    /// How many parts to cut an operation of so many multiply-adds into.
     fn parts(&self, multiply_adds: usize) -> usize {
-        if multiply_adds < 1 << 18 { 1 } else { self.team.size() }
+        let threads = self.team.size();
+        if threads == 1 || multiply_adds < DIVISIBLE { 1 } else { (multiply_adds / PART).clamp(threads, 4 * threads) }
     }
 
     fn new(level: Level, team: Box<dyn Team>) -> Self {

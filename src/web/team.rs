@@ -8,8 +8,8 @@ use js_sys::Function;
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 
-/// Looks for a new job before a thread goes to sleep: some 50 µs.
-const SPINS: u32 = 20_000;
+/// Looks for a new job before a thread goes to sleep: under a millisecond. (WebAssembly has no instruction to pause.)
+const SPINS: u32 = 100_000;
 
 /// A place where threads find work, for a device and, as an address, for those who come.
 pub fn post() -> (Arc<Board>, usize) {
