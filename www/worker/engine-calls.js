@@ -22,12 +22,17 @@ export function answerWith(build) {
     return info ? [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ") : "";
   }
 
-  /** @returns {Promise<Report>} */
-  async function report() {
+  /** What is known while threads are on their way. @returns {Promise<Report>} */
+  async function machine() {
     const report = ready().report();
-    if (report.backend === "cpu") return { ...report, threads: loader.threads };
     if (report.adapter || report.backend !== "webgpu") return report;
     return { ...report, adapter: await (adapterName ??= askAdapter()) };
+  }
+
+  /** @returns {Promise<Report>} */
+  async function report() {
+    const threads = await loader.threads;
+    return { ...(await machine()), ...(threads && { threads }) };
   }
 
   const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
@@ -35,7 +40,7 @@ export function answerWith(build) {
   answerCalls(scope, {
     async open({ model, backend, threads, code }) {
       const plan = await loader.open(model, backend, threads, code);
-      return { plan, report: await report(), storage: await loader.storage() };
+      return { plan, report: await machine(), storage: await loader.storage() };
     },
 
     probe: () => loader.probe(),
@@ -103,7 +108,7 @@ export function answerWith(build) {
       const names = performance.getEntriesByType("resource").map((entry) => entry.name);
       const used = names.filter((name) => folders.some((folder) => name.startsWith(folder)));
       // What threads have used is in no list of ours; most of it is the same.
-      return Number.parseInt(loader.threads) > 1 ? [...used, `${ours}worker/team-thread.js`] : used;
+      return Number.parseInt(await loader.threads) > 1 ? [...used, `${ours}worker/team-thread.js`] : used;
     },
   });
 }

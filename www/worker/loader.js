@@ -35,8 +35,8 @@ export class Loader {
   #pushed = new Set();
   /** @type {WebAssembly.Memory | null} */
   #memory = null;
-  /** Threads that the CPU has, and why not more. */
-  threads = "";
+  /** Threads that the CPU has, and why not more. @type {Promise<string>} */
+  threads = Promise.resolve("");
 
   /** @param {Build} build */
   constructor(build) {
@@ -60,13 +60,13 @@ export class Loader {
     if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
     const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(memory, code)]);
     const engine = await this.build.Llava.create({ backend });
-    const team = this.#gather(engine, threads, wasm);
+    // The engine does not wait for them.
+    this.threads = this.#gather(engine, threads, wasm);
     const { prompt_template } = model;
     const plan = await engine.plan(source.entry, source, prompt_template ? { prompt_template } : {}).catch((thrown) => {
       // What went wrong on the way to the engine is said better than what the engine made of it.
       throw source.trouble ?? thrown;
     });
-    this.threads = await team;
     this.#pushed.clear();
     this.#memory = wasm.memory;
     this.#engine = engine;
@@ -93,6 +93,7 @@ export class Loader {
   }
 
   async probe() {
+    await this.threads;
     return this.engine.probe();
   }
 
