@@ -133,22 +133,64 @@ need_vulkan() {
 
 # --- Commands -------------------------------------------------------------------------------------------
 
+# Whether the source of Rust's standard library is there, which the build with threads compiles again.
+have_std_source() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] && return
+    have rustup || return
+    say "adding the source of Rust's standard library"
+    rustup component add rust-src
+}
+
+# The build with threads: shared memory, atomic instructions, a standard library that knows both. Compiling that library is
+# not yet stable in Rust, hence the bootstrap variable; it has a target folder of its own, so that neither build evicts the other.
+compile_with_threads() {
+    local flags='"-Ctarget-feature=+atomics,+bulk-memory,+mutable-globals"' flag
+    for flag in shared-memory import-memory max-memory=4294967296 export=__wasm_init_tls export=__tls_{size,align,base}; do
+        flags+=", \"-Clink-arg=--$flag\""
+    done
+    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/threads" cargo build --quiet --profile wasm --target "$WASM" --lib \
+        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]"
+}
+
+# Makes the JavaScript of a compiled engine: package BINDGEN TARGET_FOLDER FOLDER.
+package() {
+    local wasm="$2/$WASM/wasm/llava_web.wasm" code="$3/llava_web_bg.wasm"
+    [ "$code" -nt "$wasm" ] && return
+    rm -f "$3"/llava_web*
+    "$1" --target web --out-dir "$3" "$wasm"
+    if have wasm-opt; then
+        wasm-opt -O3 --all-features -o "$3/smaller.wasm" "$code" 2>/dev/null && mv "$3/smaller.wasm" "$code" || rm -f "$3/smaller.wasm"
+    fi
+    touch "$code"
+    say "$3: $(wc -c <"$code") bytes of WebAssembly, $(gzip -c "$code" | wc -c) after gzip"
+}
+
+# `build --with-threads` fails where the build with threads cannot be had; otherwise the page then has one thread.
 build() {
     need_rust
     need_wasm_target
-    local bindgen wasm="$TARGET/$WASM/wasm/llava_web.wasm"
+    local bindgen threads=false others=
     bindgen=$(wasm_bindgen)
-    say "compiling the engine to WebAssembly"
-    cargo build --profile wasm --target "$WASM" --lib
-    [ www/pkg/llava_web_bg.wasm -nt "$wasm" ] && return
-    rm -rf www/pkg
-    "$bindgen" --target web --out-dir www/pkg "$wasm"
-    if have wasm-opt; then
-        wasm-opt -O3 --all-features -o www/pkg/smaller.wasm www/pkg/llava_web_bg.wasm 2>/dev/null &&
-            mv www/pkg/smaller.wasm www/pkg/llava_web_bg.wasm || rm -f www/pkg/smaller.wasm
+    say "compiling the engine to WebAssembly, without and with threads"
+    # Side by side: linking takes one core.
+    if have_std_source; then
+        compile_with_threads &
+        others=$!
     fi
-    touch www/pkg/llava_web_bg.wasm
-    say "www/pkg: $(wc -c <www/pkg/llava_web_bg.wasm) bytes of WebAssembly, $(gzip -c www/pkg/llava_web_bg.wasm | wc -c) after gzip"
+    cargo build --profile wasm --target "$WASM" --lib
+    package "$bindgen" "$TARGET" www/pkg
+    if [ -n "$others" ] && wait "$others"; then
+        package "$bindgen" "$TARGET/threads" www/pkg/threads
+        # It lies one folder deeper than the types it names.
+        perl -pi -e 's|"\.\./shared/|"../../shared/|' www/pkg/threads/llava_web.d.ts
+        threads=true
+    elif [ "${1:-}" = --with-threads ]; then
+        die "the engine could not be built with threads (the messages above say why; rustup component add rust-src gives what it needs)."
+    else
+        say "no build with threads (rustup component add rust-src gives what it needs): the CPU backend will have one"
+        rm -rf www/pkg/threads
+    fi
+    echo "export const threads = $threads;" >www/pkg/builds.js
 }
 
 serve() {
@@ -161,7 +203,7 @@ serve() {
 check() {
     need_rust
     need_node
-    build
+    build --with-threads
     say "format"
     cargo fmt --check
     say "lints, native and wasm"
@@ -210,7 +252,7 @@ peers() {
     local size python=.cache/peers-venv/bin/python models=.cache/peers
     need_chromium
     need_node
-    build
+    build --with-threads
     cmp -s tests/bench/package-lock.json tests/bench/node_modules/.lock-installed || {
         say "installing the other engines (wllama, onnxruntime-web)"
         npm ci --prefix tests/bench --no-audit --no-fund --loglevel=error >&2

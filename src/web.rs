@@ -6,6 +6,7 @@
 // budget: a method per word of the sentence, a few lines each.
 
 mod host;
+mod team;
 
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader, Options, Restored};
@@ -52,6 +53,12 @@ struct Machine {
     adapter: String,
 }
 
+impl Machine {
+    fn of(device: &Device) -> Self {
+        Self { backend: device.backend(), adapter: device.adapter() }
+    }
+}
+
 /// How far the conversation with JavaScript has come.
 // One of these exists per page; moving it costs nothing beside what it holds.
 #[allow(clippy::large_enum_variant)]
@@ -94,8 +101,22 @@ impl Llava {
             }
         };
         let device = Device::open(choice).await.map_err(thrown)?;
-        let report = RefCell::new(to_js(&Machine { backend: device.backend(), adapter: device.adapter() }));
+        let report = RefCell::new(to_js(&Machine::of(&device)));
         Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
+    }
+
+    /// Lets other threads work for the CPU: gives what they call [`work`](team::work) with, or 0 where the GPU computes.
+    pub fn employ(&self) -> Result<usize> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Opened(mut device) = stage else { return Err(self.refuse(stage, "employ")) };
+        let mut address = 0;
+        if device.backend() == "cpu" {
+            let (board, posted) = team::post();
+            device.employ(Box::new(board));
+            address = posted;
+        }
+        self.stage.replace(Stage::Opened(device));
+        Ok(address)
     }
 
     /// Reads the headers of what `entry` names, through `source`; says which parts to push and what they need. May be
@@ -244,6 +265,10 @@ impl Llava {
     /// What runs on what, as of the last call that ended.
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn report(&self) -> JsValue {
+        // Threads may have joined since.
+        if let Stage::Loading(loader) = &mut *self.stage.borrow_mut() {
+            self.report.replace(to_js(&Machine::of(loader.device())));
+        }
         self.report.borrow().clone()
     }
 }

@@ -6,13 +6,13 @@
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul`
 
-use super::Tools;
 use super::simd::{Job, Simd, exp, load_part, store_part};
 use super::team::Shared;
+use super::{LANE, Tools};
 use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
 use crate::kernels::rows;
 use crate::pass::{Call, Op, Words};
-use std::sync::Mutex;
+use std::cell::RefCell;
 
 /// Keys of a block.
 const KEYS: usize = 64;
@@ -34,17 +34,18 @@ pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut
     let (out, level) = (Shared::new(out.f32_mut()), tools.level);
     let parts = tools.parts(2 * values * t * heads / kv_heads).min(kv_heads);
     tools.team.run(parts, &|part| {
-        for kv_head in (part..kv_heads).step_by(parts) {
-            let memory = &tools.lanes[part];
-            let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
-            // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
-            unsafe {
-                match half {
-                    true => level.run(Stored::<true>(head)),
-                    false => level.run(Stored::<false>(head)),
+        LANE.with(|memory| {
+            for kv_head in (part..kv_heads).step_by(parts) {
+                let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
+                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
+                unsafe {
+                    match half {
+                        true => level.run(Stored::<true>(head)),
+                        false => level.run(Stored::<false>(head)),
+                    }
                 }
             }
-        }
+        });
     });
 }
 
@@ -60,7 +61,7 @@ struct Head<'a> {
     kv_head: usize,
     /// Position of row 0, if rows see only what is before them.
     first: Option<usize>,
-    memory: &'a Mutex<Vec<f32>>,
+    memory: &'a RefCell<Vec<f32>>,
 }
 
 /// A head over f16 or f32 keys and values.
@@ -82,30 +83,51 @@ struct Memory<'a> {
     state: &'a mut [f32],
 }
 
+/// A block's keys and values as f32, `stride` apart.
+struct Rows {
+    keys: *const f32,
+    values: *const f32,
+    stride: usize,
+}
+
 impl<const HALF: bool> Job for Stored<'_, HALF> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let h = &self.0;
         let (group, padded) = (h.heads / h.kv_heads, h.d.next_multiple_of(S::W));
         let softmaxes = h.t * group;
-        let mut memory = h.memory.lock().unwrap_or_else(|e| e.into_inner());
-        memory.clear();
-        memory.resize(2 * KEYS * padded + KEYS * h.d + KEYS + softmaxes * (padded + 2), 0.0);
+        // What is not set here is written before it is read.
+        let mut memory = h.memory.borrow_mut();
+        let length = 2 * KEYS * padded + KEYS * h.d + KEYS + softmaxes * (padded + 2);
+        if memory.len() < length {
+            memory.resize(length, 0.0);
+        }
         let (keys, rest) = memory.split_at_mut(KEYS * padded);
         let (values, rest) = rest.split_at_mut(KEYS * padded);
         let (transposed, rest) = rest.split_at_mut(KEYS * h.d);
         let (scores, rest) = rest.split_at_mut(KEYS);
-        let (sums, state) = rest.split_at_mut(softmaxes * padded);
-        state.chunks_exact_mut(2).for_each(|state| state[0] = f32::NEG_INFINITY);
+        let (sums, rest) = rest.split_at_mut(softmaxes * padded);
+        let state = &mut rest[..2 * softmaxes];
+        sums.fill(0.0);
+        state.chunks_exact_mut(2).for_each(|state| state.copy_from_slice(&[f32::NEG_INFINITY, 0.0]));
         let mut m = Memory { keys, values, transposed, scores, sums, state };
         let reach = h.first.map_or(h.t, |pos| pos + h.t);
+        let many = softmaxes >= MANY;
         for start in (0..reach).step_by(KEYS) {
             let count = KEYS.min(reach - start);
-            unsafe {
-                h.unpack::<S, HALF>(h.k, start, count, m.keys);
-                h.unpack::<S, HALF>(h.v, start, count, m.values);
-            }
-            if softmaxes >= MANY {
+            let rows = if !HALF && !many && padded == h.d {
+                // A few rows read keys and values where they lie.
+                let at = (start * h.kv_heads + h.kv_head) * h.d;
+                let [keys, values] = [h.k, h.v].map(|plane| plane[at..].as_ptr().cast::<f32>());
+                Rows { keys, values, stride: h.kv_heads * h.d }
+            } else {
+                unsafe {
+                    h.unpack::<S, HALF>(h.k, start, count, m.keys);
+                    h.unpack::<S, HALF>(h.v, start, count, m.values);
+                }
+                Rows { keys: m.keys.as_ptr(), values: m.values.as_ptr(), stride: padded }
+            };
+            if many {
                 for (s, key) in m.keys.chunks_exact(padded).take(count).enumerate() {
                     for (i, k) in key[..h.d].iter().enumerate() {
                         m.transposed[i * KEYS + s] = *k;
@@ -116,7 +138,7 @@ impl<const HALF: bool> Job for Stored<'_, HALF> {
             let row = h.first.map_or(0, |pos| start.saturating_sub(pos));
             for softmax in row * group..softmaxes {
                 let seen = h.first.map_or(h.t, |pos| pos + softmax / group + 1);
-                unsafe { h.block::<S>(&mut m, softmax, count.min(seen - start), softmaxes >= MANY) };
+                unsafe { h.block::<S>(&mut m, &rows, softmax, count.min(seen - start), many) };
             }
         }
         for softmax in 0..softmaxes {
@@ -168,7 +190,7 @@ impl Head<'_> {
 
     /// Takes the block's first `count` keys into one softmax.
     #[inline(always)]
-    unsafe fn block<S: Simd>(&self, m: &mut Memory, softmax: usize, count: usize, transposed: bool) {
+    unsafe fn block<S: Simd>(&self, m: &mut Memory, rows: &Rows, softmax: usize, count: usize, transposed: bool) {
         let padded = self.d.next_multiple_of(S::W);
         let query = &self.q[self.query(softmax)..][..self.d];
         let scale = 1.0 / (self.d as f32).sqrt();
@@ -176,7 +198,7 @@ impl Head<'_> {
             if transposed {
                 scores_of_many::<S>(query, scale, m.transposed.as_ptr(), m.scores.as_mut_ptr());
             } else {
-                scores_of_few::<S>(query, scale, &m.keys[..count * padded], m.scores);
+                scores_of_few::<S>(query, scale, rows, &mut m.scores[..count]);
             }
             m.scores[count..].fill(f32::NEG_INFINITY);
             let [most, total] = &mut m.state[2 * softmax..][..2] else { unreachable!("two of them") };
@@ -200,12 +222,12 @@ impl Head<'_> {
             *total = *total * shrink + S::sum(sum);
             let sums = m.sums.as_mut_ptr().add(softmax * padded);
             let mut i = 0;
-            while i + 4 * S::W <= padded {
-                weigh::<S, 4>(&m.scores[..count], m.values.as_ptr().add(i), padded, shrink, sums.add(i));
-                i += 4 * S::W;
+            while i + 8 * S::W <= padded {
+                weigh::<S, 8>(&m.scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
+                i += 8 * S::W;
             }
             while i < padded {
-                weigh::<S, 1>(&m.scores[..count], m.values.as_ptr().add(i), padded, shrink, sums.add(i));
+                weigh::<S, 1>(&m.scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
                 i += S::W;
             }
         }
@@ -251,20 +273,35 @@ unsafe fn scores_of_many<S: Simd>(query: &[f32], scale: f32, keys: *const f32, s
 
 /// `q · k` key by key; keys are padded to whole vectors.
 #[inline(always)]
-unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, keys: &[f32], scores: &mut [f32]) {
-    let padded = query.len().next_multiple_of(S::W);
-    for (key, score) in keys.chunks_exact(padded).zip(scores) {
-        unsafe {
-            let mut sum = S::splat(0.0);
-            let mut i = 0;
-            while i + S::W <= query.len() {
-                sum = S::mul_add(S::load(query.as_ptr().add(i)), S::load(key.as_ptr().add(i)), sum);
-                i += S::W;
+unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, rows: &Rows, scores: &mut [f32]) {
+    unsafe {
+        let mut s = 0;
+        while s + 4 <= scores.len() {
+            dots::<S, 4>(query, scale, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
+            s += 4;
+        }
+        while s < scores.len() {
+            dots::<S, 1>(query, scale, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
+            s += 1;
+        }
+    }
+}
+
+/// `q · k` for `N` keys, `stride` apart.
+#[inline(always)]
+unsafe fn dots<S: Simd, const N: usize>(query: &[f32], scale: f32, keys: *const f32, stride: usize, out: &mut [f32]) {
+    unsafe {
+        let mut sums = [S::splat(0.0); N];
+        let mut i = 0;
+        while i < query.len() {
+            let q = if i + S::W <= query.len() { S::load(query.as_ptr().add(i)) } else { load_part::<S>(&query[i..]) };
+            for j in 0..N {
+                sums[j] = S::mul_add(q, S::load(keys.add(j * stride + i)), sums[j]);
             }
-            if i < query.len() {
-                sum = S::mul_add(load_part::<S>(&query[i..]), S::load(key.as_ptr().add(i)), sum);
-            }
-            *score = S::sum(sum) * scale;
+            i += S::W;
+        }
+        for j in 0..N {
+            out[j] = S::sum(sums[j]) * scale;
         }
     }
 }

@@ -7,14 +7,14 @@
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `float_rows`
 
-use super::Tools;
 use super::activations::{Activations, FLOATS, words_of_group};
 use super::panel::{self, Planes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::team::Shared;
+use super::{LANE, Tools};
 use crate::quant::{Tile, WeightType};
+use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::Mutex;
 
 /// Rows and columns of a tile: of one row, and of many. Accumulators take 8 and 16 KiB.
 const TILES: [(usize, usize); 2] = [(1, 2048), (64, 64)];
@@ -51,16 +51,18 @@ pub(crate) fn product(
     } else {
         tools.activations.integers(tools.level, &x[..m * k], m, k);
     }
-    let (w, x, level, lanes) = (Planes::new(tile), &tools.activations, tools.level, &tools.lanes);
+    let (w, x, level) = (Planes::new(tile), &tools.activations, tools.level);
     let out = Shared::new(out);
     // Whole tiles for everyone, as equally as that allows.
     let parts = tools.parts(m * n * k).min(n.div_ceil(64));
     let cut = |part: usize| (n.div_ceil(64) * part / parts * 64).min(n);
     tools.team.run(parts, &|part| {
         let columns = cut(part)..cut(part + 1);
-        let product = Product { w, x, k, n, shape: &shape, bias, out, columns, lane: &lanes[part] };
-        // SAFETY: planes, x, bias and out have been measured against the shape; parts have columns of their own.
-        unsafe { run(level, tile.weight_type, product) };
+        LANE.with(|lane| {
+            let product = Product { w, x, k, n, shape: &shape, bias, out, columns, lane };
+            // SAFETY: planes, x, bias and out have been measured against the shape; parts have columns of their own.
+            unsafe { run(level, tile.weight_type, product) };
+        });
     });
     true
 }
@@ -74,7 +76,7 @@ struct Product<'a> {
     bias: Option<&'a [f32]>,
     out: Shared,
     columns: Range<usize>,
-    lane: &'a Mutex<Vec<f32>>,
+    lane: &'a RefCell<Vec<f32>>,
 }
 
 /// A product whose type of weights is a constant.
@@ -118,7 +120,7 @@ impl Product<'_> {
     unsafe fn tiles<S: Simd, const KIND: u32>(&self) {
         let m = self.shape.m;
         let (rows, columns) = TILES[usize::from(m > 1)];
-        let mut sums = self.lane.lock().unwrap_or_else(|e| e.into_inner());
+        let mut sums = self.lane.borrow_mut();
         for n in self.columns.clone().step_by(columns) {
             let columns = n..(n + columns).min(self.columns.end);
             for row in (0..m).step_by(rows) {

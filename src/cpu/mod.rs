@@ -11,13 +11,18 @@ mod simd;
 mod team;
 
 pub(crate) use simd::Level;
-pub use team::Team;
+pub use team::{Board, Team};
 
 use crate::pass::{Buf, Call, Op, Pass, Words};
 use activations::Activations;
+use std::cell::RefCell;
 use std::collections::TryReserveError;
-use std::sync::Mutex;
 use team::Alone;
+
+/// An operation of fewer multiply-adds is not divided: some 10 µs in a browser, and handing it over takes one or two.
+const DIVISIBLE: usize = 1 << 16;
+/// Parts beyond one per thread, so that a slow one holds up less, have at least so many.
+const PART: usize = 1 << 20;
 
 /// Buffers in main memory.
 #[derive(Debug, Default)]
@@ -34,19 +39,22 @@ pub struct Tools {
     team: Box<dyn Team>,
     /// What a mat-mul multiplies.
     activations: Activations,
-    /// Memory of every thread of the team.
-    lanes: Vec<Mutex<Vec<f32>>>,
+}
+
+thread_local! {
+    /// Memory of a thread for its part of an operation.
+    static LANE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Tools {
-    /// How many parts to cut an operation of so many multiply-adds into: waking a thread takes some microseconds.
+    /// How many parts to cut an operation of so many multiply-adds into.
     fn parts(&self, multiply_adds: usize) -> usize {
-        if multiply_adds < 1 << 18 { 1 } else { self.team.size() }
+        let threads = self.team.size();
+        if threads == 1 || multiply_adds < DIVISIBLE { 1 } else { (multiply_adds / PART).clamp(threads, 4 * threads) }
     }
 
     fn new(level: Level, team: Box<dyn Team>) -> Self {
-        let lanes = (0..team.size()).map(|_| Mutex::default()).collect();
-        Self { level, team, activations: Activations::default(), lanes }
+        Self { level, team, activations: Activations::default() }
     }
 }
 

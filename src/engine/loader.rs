@@ -131,6 +131,11 @@ impl Loader {
         })
     }
 
+    /// Where the model will run.
+    pub fn device(&mut self) -> &mut Device {
+        self.inner.device()
+    }
+
     /// Overrides how the model is asked.
     pub fn ask_as(&mut self, template: Template) {
         self.inner.blueprint_mut().template = template;

@@ -1,11 +1,7 @@
-//! Threads for the CPU backend: they are started once and wait between operations, spinning at first, because the
-//! next operation usually comes within microseconds, then asleep.
-#![allow(unsafe_code)] // a job borrows what it works on, which the type of a waiting thread cannot say
+//! Threads of the system for the CPU backend.
 
-use crate::cpu::Team;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use crate::cpu::{Board, Team};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Looks for a new job before a thread goes to sleep: about 50 µs.
@@ -17,128 +13,30 @@ pub struct Threads {
     others: Vec<JoinHandle<()>>,
 }
 
-/// What the threads look at.
-#[derive(Default)]
-struct Board {
-    job: Mutex<Option<Job>>,
-    posted: Condvar,
-    /// Counts jobs; changes while `job` is locked.
-    round: AtomicU64,
-    /// Threads that have not finished the job.
-    busy: AtomicUsize,
-    failed: AtomicBool,
-    quit: AtomicBool,
-}
-
-#[derive(Clone, Copy)]
-struct Job {
-    run: *const (dyn Fn(usize) + Sync),
-    parts: usize,
-}
-
-// SAFETY: the function is `Sync`, and `Threads::run` does not return before every thread is done with it.
-unsafe impl Send for Job {}
-
 impl Threads {
     /// `size` threads, the caller included; fewer where the system gives no more.
     pub fn new(size: usize) -> Self {
-        let board = Arc::new(Board::default());
-        let size = size.clamp(1, 256);
+        let board = Board::new(SPINS);
         let work = |index: usize| {
             let board = board.clone();
-            std::thread::Builder::new().name(format!("cpu {index}")).spawn(move || board.work(index, size))
+            std::thread::Builder::new().name(format!("cpu {index}")).spawn(move || board.work(|| ()))
         };
-        // A part that nobody takes would never be done: all of them or none.
-        match (1..size).map(work).collect() {
-            Ok(others) => Self { board, others },
-            Err(_) => {
-                board.dismiss();
-                Self { board: Arc::default(), others: Vec::new() }
-            }
+        let others: Vec<_> = (1..size.clamp(1, 256)).map_while(|index| work(index).ok()).collect();
+        // So that whoever asks for the size is told what it will be.
+        while board.size() <= others.len() {
+            std::thread::yield_now();
         }
-    }
-}
-
-impl Board {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Job>> {
-        self.job.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The life of thread `index` of `size`.
-    fn work(&self, index: usize, size: usize) {
-        let mut seen = 0;
-        loop {
-            for _ in 0..SPINS {
-                if self.round.load(Ordering::Acquire) != seen {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            let mut job = self.lock();
-            while self.round.load(Ordering::Acquire) == seen && !self.quit.load(Ordering::Acquire) {
-                job = self.posted.wait(job).unwrap_or_else(PoisonError::into_inner);
-            }
-            if self.quit.load(Ordering::Acquire) {
-                return;
-            }
-            seen = self.round.load(Ordering::Acquire);
-            let current = *job;
-            drop(job);
-            if let Some(Job { run, parts }) = current {
-                // SAFETY: whoever posted the job waits until `busy` is 0.
-                let run = unsafe { &*run };
-                let done = catch_unwind(AssertUnwindSafe(|| (index..parts).step_by(size).for_each(run)));
-                if done.is_err() {
-                    self.failed.store(true, Ordering::Release);
-                }
-            }
-            self.busy.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    fn dismiss(&self) {
-        let _job = self.lock();
-        self.quit.store(true, Ordering::Release);
-        self.posted.notify_all();
-    }
-}
-
-/// Waits for the others when it goes away, so also when the caller's own part panics.
-struct Rest<'a>(&'a Board);
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        let mut spins = 0u32;
-        while self.0.busy.load(Ordering::Acquire) > 0 {
-            spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
+        Self { board, others }
     }
 }
 
 impl Team for Threads {
     fn size(&self) -> usize {
-        self.others.len() + 1
+        self.board.size()
     }
 
     fn run(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
-        if parts < 2 || self.others.is_empty() {
-            return (0..parts).for_each(job);
-        }
-        // SAFETY: only the lifetime changes; `rest` keeps this call from ending while anyone uses the job.
-        let run: *const (dyn Fn(usize) + Sync) =
-            unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(job) };
-        {
-            let mut posted = self.board.lock();
-            *posted = Some(Job { run, parts });
-            self.board.busy.store(self.others.len(), Ordering::Release);
-            self.board.round.fetch_add(1, Ordering::AcqRel);
-            self.board.posted.notify_all();
-        }
-        let rest = Rest(&self.board);
-        (0..parts).step_by(self.size()).for_each(job);
-        drop(rest);
-        assert!(!self.board.failed.swap(false, Ordering::AcqRel), "a thread of the CPU backend panicked");
+        self.board.run(parts, job);
     }
 }
 
@@ -154,6 +52,8 @@ impl Drop for Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn every_part_runs_once() {
@@ -179,5 +79,32 @@ mod tests {
             assert!(panicked.is_err(), "part {bad}");
             team.run(3, &|_| ());
         }
+    }
+
+    #[test]
+    fn a_thread_that_dies_in_its_part_is_not_waited_for() {
+        let board = Board::new(0);
+        let (others, caller) = (board.clone(), std::thread::current().id());
+        std::thread::spawn(move || others.work(|| ()));
+        while board.size() < 2 {
+            std::thread::yield_now();
+        }
+        let taken = AtomicUsize::new(0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            board.run(2, &|_| {
+                taken.fetch_add(1, Ordering::SeqCst);
+                while taken.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+                if std::thread::current().id() != caller {
+                    // As a worker's script does where its program has trapped.
+                    board.fail();
+                    loop {
+                        std::thread::park();
+                    }
+                }
+            });
+        }));
+        assert!(panicked.is_err());
     }
 }

@@ -52,12 +52,13 @@ const onCpu = (engine, threads) => [
 ];
 /** @type {Engine[]} */
 const ENGINES = [
-  { name: "ours, CPU", module: "ours", group: "cpu 1", setting: { backend: "cpu" } },
+  { name: "ours, CPU, 1 thread", module: "ours", group: "cpu 1", setting: { backend: "cpu", threads: 1 } },
   ...onCpu("wllama", 1),
   ...onCpu("onnxruntime-web wasm", 1),
+  { name: "ours, CPU, 2 threads", module: "ours", group: "cpu 2", setting: { backend: "cpu", threads: 2 } },
   ...onCpu("wllama", 2),
   ...onCpu("onnxruntime-web wasm", 2),
-  { name: "ours, WebGPU", module: "ours", group: "webgpu", setting: { backend: "webgpu" } },
+  { name: "ours, WebGPU", module: "ours", group: "webgpu", setting: { backend: "webgpu", threads: 2 } },
   { name: "onnxruntime-web WebGPU", module: "onnx", group: "webgpu", setting: { provider: "webgpu", threads: 1, accuracy: 4 } },
 ];
 

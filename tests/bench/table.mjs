@@ -26,11 +26,8 @@ const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
  * @property {number[]} decode  tokens per second
  */
 
-/** Ours in the group of `row`; with one thread where we have no more. @param {Row[]} rows @param {Row} row */
-function reference(rows, row) {
-  const ours = rows.filter((other) => other.ours && other.size === row.size);
-  return ours.find(({ group }) => group === row.group) ?? ours.find(({ group }) => group.slice(0, 3) === row.group.slice(0, 3));
-}
+/** Ours in the group of `row`. @param {Row[]} rows @param {Row} row */
+const reference = (rows, row) => rows.find((other) => other.ours && other.size === row.size && other.group === row.group);
 
 /** @param {Row[]} rows @param {string} about */
 export function markdown(rows, about) {
@@ -38,7 +35,7 @@ export function markdown(rows, about) {
   const lines = rows.map((row) => {
     const ours = reference(rows, row);
     /** @param {"prefill" | "decode"} what */
-    const ratio = (what) => (row.ours || !ours ? "" : `${short(median(ours[what]) / median(row[what]))}${ours.group === row.group ? "" : ` (of ${ours.group})`}`);
+    const ratio = (what) => (row.ours || !ours ? "" : short(median(ours[what]) / median(row[what])));
     const figure = (/** @type {number[]} */ values) => `${short(median(values))} (${spread(values)})`;
     const cells = [row.size, row.engine, row.group, figure(row.prefill), ratio("prefill"), figure(row.decode), ratio("decode"), `${row.prefill.length} × ${row.tokens}${row.cold ? ", cold" : ""}`, row.verdict];
     return `| ${cells.join(" | ")} |`;

@@ -73,7 +73,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
     test("leave wasm memory, JavaScript's heap and GPU buffers where they were", async (t) => {
       const visit = await open(browser, `${server.url}icon.svg`, { serviceWorkers: "block" });
       // The page itself loads nothing; what follows has a worker of its own.
-      await visit.context.route("**/worker/worker.js", async (route) => {
+      await visit.context.route("**/worker/engine-calls.js", async (route) => {
         const response = await route.fetch();
         await route.fulfill({ response, body: (await response.text()) + COUNT_BUFFERS });
       });

@@ -3,6 +3,8 @@
 import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
+import { ownScripts } from "../shared/own-scripts.js";
+import { codeAddress, threadsHere } from "../shared/threads.js";
 import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -11,22 +13,10 @@ import { Kept } from "./kept.js";
 /** @typedef {import("../shared/protocol.js").Method} Method */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 
-/** The security policy lets scripts be named only through this policy; it knows these.
- * @type {{ createScriptURL: (name: string) => any }} */
-export const ownScripts = (() => {
-  const names = ["worker/worker.js", "worker/storage.js", "service-worker.js"];
-  const rules = {
-    /** @param {string} name */
-    createScriptURL(name) {
-      if (!names.includes(name)) throw new TypeError(`${name} is not ours`);
-      return new URL(`../${name}`, import.meta.url).href;
-    },
-  };
-  // Browsers without trusted types take the plain address.
-  return /** @type {any} */ (globalThis).trustedTypes?.createPolicy("own-scripts", rules) ?? rules;
-})();
-
-const WASM = new URL("../pkg/llava_web_bg.wasm", import.meta.url).href;
+/** What the engine may use here; fewer threads where the address says so. */
+const most = new URLSearchParams(location.search).get("threads");
+const threads = threadsHere(most ? Number(most) : undefined);
+const WASM = codeAddress(threads.pages > 0);
 /** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
  * itself, and says what is wrong. */
 const code = fetch(WASM).then(WebAssembly.compileStreaming).catch(() => null);
@@ -66,12 +56,13 @@ export class EngineLink {
    */
   async open(model, backend) {
     this.close();
-    const worker = new Worker(ownScripts.createScriptURL("worker/worker.js"), { type: "module", name: "engine" });
+    const script = ownScripts.createScriptURL(threads.pages ? "worker/worker-threads.js" : "worker/worker.js");
+    const worker = new Worker(script, { type: "module", name: "engine" });
     const caller = new Caller(worker, this.onCrash);
     this.#caller = caller;
     const compiled = await code;
     const tuning = backend === "cpu" ? undefined : tunings.recall(await tuningKey());
-    return caller.call("open", { model, backend, tuning: tuning && JSON.stringify(tuning), code: compiled });
+    return caller.call("open", { model, backend, tuning: tuning && JSON.stringify(tuning), threads, code: compiled });
   }
 
   /** Another one, which tells the same listener; it ends with this one. */

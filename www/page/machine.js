@@ -36,6 +36,7 @@ export class Machine {
       ["Noted", report?.notes?.join("; ") || plan?.notes?.join("; ")],
       ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
       ["Runs on", report && `${backend === "cpu" ? "CPU" : backend} (${report.adapter})`],
+      ["Threads", report?.threads],
       ["Why there", report && why],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows read` : undefined],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, read in ${inTime(seen.encode_ms)}` : undefined],

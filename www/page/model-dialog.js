@@ -4,7 +4,7 @@ import { fileAddress, fromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { byId, inBytes, make } from "./dom.js";
-import { ownScripts } from "./engine-link.js";
+import { ownScripts } from "../shared/own-scripts.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */

@@ -1,6 +1,6 @@
 // Asks the service worker to keep the files of the page that this visit has used, so that the next one needs no network.
 
-import { ownScripts } from "./engine-link.js";
+import { ownScripts } from "../shared/own-scripts.js";
 
 /** @typedef {import("./session.js").Session} Session */
 

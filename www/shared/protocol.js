@@ -13,6 +13,12 @@
 /** @typedef {"auto" | "webgpu" | "cpu"} BackendChoice */
 
 /**
+ * What the engine may have of the machine's processors, itself included, and why not more. `pages` is what its memory may
+ * grow to where threads share it; 0 where they do not, and the build of the engine without threads runs.
+ * @typedef {{ threads: number, pages: number, why: string }} Threads
+ */
+
+/**
  * What the person named: addresses, files of theirs (by the names the model knows them under), or the key of a
  * model that is kept in this browser and came from neither.
  * @typedef {{ addresses: string[], prompt_template?: string } | { files: Record<string, File>, entry: string[], prompt_template?: string }
@@ -87,6 +93,7 @@
  * @typedef {object} Report
  * @property {string} backend
  * @property {string} adapter
+ * @property {string} [threads]  of the CPU: how many, and why not more
  * @property {string} [model]
  * @property {number} [parameters]
  * @property {number} [device_bytes]  weights, cache and activations
@@ -166,7 +173,7 @@
 /**
  * Every call the page makes: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions
+ * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions
  * @property {[null, Probe]} probe
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage

@@ -1,14 +1,23 @@
 // One model on its way into the engine: opened, planned, tried out, fetched, finished.
 
-import init, { Llava } from "../pkg/llava_web.js";
 import { Failure } from "../shared/failure.js";
+import { codeAddress, sharedMemory } from "../shared/threads.js";
 import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
+import { gather } from "./team.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {import("../shared/protocol.js").Threads} Threads */
+/** @typedef {import("../pkg/llava_web.js").Llava} Llava */
+/**
+ * What both builds of the engine offer.
+ * @typedef {object} Build
+ * @property {(code?: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
+ * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
+ */
 
 /** @param {string} place */
 const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
@@ -26,19 +35,34 @@ export class Loader {
   #pushed = new Set();
   /** @type {WebAssembly.Memory | null} */
   #memory = null;
+  /** Threads that the CPU has, and why not more. @type {Promise<string>} */
+  threads = Promise.resolve("");
+
+  /** @param {Build} build */
+  constructor(build) {
+    this.build = build;
+  }
 
   get engine() {
     if (!this.#engine) throw nothingOpen("worker");
     return this.#engine;
   }
 
-  /** Reads what a model is, and nothing of its weights. Without `code`, the engine's is fetched here; `tuning` is what a
-   * report said of this GPU before, as JSON.
-   * @param {ModelRef} model @param {BackendChoice} backend @param {string | undefined} tuning @param {WebAssembly.Module | null} [code] */
-  async open(model, backend, tuning, code) {
+  /**
+   * Reads what a model is, and nothing of its weights.
+   * @param {ModelRef} model @param {BackendChoice} backend
+   * @param {string | undefined} tuning what a report said of this GPU before, as JSON
+   * @param {Threads} threads what the build of the engine was chosen by
+   * @param {WebAssembly.Module | null} [code] the engine's; without it, it is fetched here
+   */
+  async open(model, backend, tuning, threads, code) {
     this.#stop = new AbortController();
-    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), init(code ? { module_or_path: code } : undefined)]);
-    const engine = await Llava.create({ backend });
+    const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
+    if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
+    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(memory, code)]);
+    const engine = await this.build.Llava.create({ backend });
+    // The engine does not wait for them.
+    this.threads = this.#gather(engine, threads, wasm);
     const { prompt_template } = model;
     const plan = await engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) }).catch((thrown) => {
       // What went wrong on the way to the engine is said better than what the engine made of it.
@@ -52,7 +76,25 @@ export class Loader {
     return plan;
   }
 
+  /** @param {WebAssembly.Memory | undefined} memory @param {WebAssembly.Module | null} [code] */
+  async #start(memory, code) {
+    // Alone, the engine fetches its own code best; threads have to be given it.
+    const module = code ?? (memory && (await WebAssembly.compileStreaming(fetch(codeAddress(true)))));
+    const wasm = await this.build.default(module && { module_or_path: module, memory });
+    return { module, memory: wasm.memory };
+  }
+
+  /** @param {Llava} engine @param {Threads} wanted @param {{ module?: WebAssembly.Module, memory: WebAssembly.Memory }} share */
+  async #gather(engine, { threads, why }, { module, memory }) {
+    if (threads < 2 || !module) return `1: ${why}`;
+    const board = engine.employ();
+    if (!board) return "";
+    const missing = await gather(threads - 1, { code: module, memory, board });
+    return `${threads - missing.length}${missing.length ? `; more did not come: ${missing[0]}` : ""}`;
+  }
+
   async probe() {
+    await this.threads;
     return this.engine.probe();
   }
 

@@ -6,8 +6,9 @@
 //! inlined, or the instructions could not be used: hence `#[inline(always)]`, and no closures, which cannot have it.
 #![allow(unsafe_code)] // intrinsics and pointers: bounds are checked once, where a kernel begins
 
+#[cfg(not(target_arch = "wasm32"))]
 mod portable;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[cfg(target_arch = "wasm32")]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -31,9 +32,10 @@ pub(crate) enum Level {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// 4 lanes, in WebAssembly.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[cfg(target_arch = "wasm32")]
     Simd128,
-    /// 4 lanes, as the compiler sees fit.
+    /// 4 lanes, as the compiler sees fit. (Not in the browser's build: it would never run.)
+    #[cfg(not(target_arch = "wasm32"))]
     Portable,
 }
 
@@ -44,8 +46,9 @@ impl Level {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         levels.extend(x86::available());
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        #[cfg(target_arch = "wasm32")]
         levels.push(Self::Simd128);
+        #[cfg(not(target_arch = "wasm32"))]
         levels.push(Self::Portable);
         levels
     }
@@ -62,8 +65,9 @@ impl Level {
             Self::Avx512 => "AVX-512 VNNI",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "AVX2",
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(target_arch = "wasm32")]
             Self::Simd128 => "WebAssembly SIMD",
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Portable => "no SIMD",
         }
     }
@@ -79,8 +83,9 @@ impl Level {
                 Self::Avx512 => x86::run_avx512(job),
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => x86::run_avx2(job),
-                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                #[cfg(target_arch = "wasm32")]
                 Self::Simd128 => job.run::<wasm::Simd128>(),
+                #[cfg(not(target_arch = "wasm32"))]
                 Self::Portable => job.run::<portable::Portable>(),
             }
         }

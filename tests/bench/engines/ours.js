@@ -1,15 +1,19 @@
-// Our engine, loaded as the page loads it. Setting: { backend }.
+// Our engine, loaded as the page loads it. Setting: { backend, threads }.
 
+import { threadsHere } from "/www/shared/threads.js";
 import { Loader } from "/www/worker/loader.js";
 import { text } from "./prompt.js";
 
-const loader = new Loader();
+let loader;
 let question = "";
 
-export async function load(task, { backend }) {
+export async function load(task, { backend, threads }) {
+  const here = threadsHere(threads);
+  if (here.threads !== threads && backend === "cpu") throw new Error(`${threads} threads were asked for, ${here.threads} can be had: ${here.why}`);
+  loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
   question = task.question;
   const addresses = ["Q4_0-pure", "mmproj-f16"].map((what) => `${location.origin}/models/${task.size}/synthetic-${task.size}-${what}.gguf`);
-  await loader.open({ addresses, prompt_template: "plain" }, backend);
+  await loader.open({ addresses, prompt_template: "plain" }, backend, here);
   await loader.load(false, null, () => {});
   const { backend: runs, adapter } = loader.engine.report();
   return [runs, adapter].filter(Boolean).join(" ");

@@ -1,0 +1,2 @@
+// The stand-in has no threads.
+export const threads = false;
