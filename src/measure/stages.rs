@@ -68,7 +68,7 @@ impl fmt::Display for Line {
 /// known. What the model's buffers hold is overwritten.
 ///
 /// # Errors
-/// Those of [`check`], [`calibrate`] and [`operations`]: nothing is timed on a device that computes wrongly.
+/// Those of [`check()`], [`calibrate()`] and [`operations()`]: nothing is timed on a device that computes wrongly.
 pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
     check(model).await?;
     let rates = calibrate(&mut model.device, now).await?;
