@@ -12,11 +12,8 @@
 
 /** @typedef {"auto" | "webgpu" | "cpu"} BackendChoice */
 
-/**
- * What the engine may have of the machine's processors, itself included, and why not more. `pages` is what its memory may
- * grow to where threads share it; 0 where they do not, and the build of the engine without threads runs.
- * @typedef {{ threads: number, pages: number, why: string }} Threads
- */
+/** Threads of the engine, itself included, and why not more. `pages` of memory are what they may share; 0 in the build without threads.
+ * @typedef {{ threads: number, pages: number, why: string }} Threads */
 
 /**
  * What the person named: addresses, files of theirs (by the names the model knows them under), or the key of a
