@@ -251,7 +251,7 @@ describe("the page with a stand-in engine", () => {
       const visit = await open(browser, `${url}?backend=webgpu&bench`, { serviceWorkers: "block" });
       await visit.page.locator("[data-testid=bench][data-state=done]").waitFor();
       assert.match(await visit.at("bench").innerText(), /"given":""/);
-      await visit.page.reload();
+      await visit.page.goto(`${url}?backend=webgpu&bench`);
       await visit.page.locator("[data-testid=bench][data-state=done]").waitFor();
       assert.match(await visit.at("bench").innerText(), /"given":"{\\"lanes\\":8/);
       await visit.close();
