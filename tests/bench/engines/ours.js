@@ -13,7 +13,7 @@ export async function load(task, { backend, threads }) {
   loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
   question = task.question;
   const addresses = ["Q4_0-pure", "mmproj-f16"].map((what) => `${location.origin}/models/${task.size}/synthetic-${task.size}-${what}.gguf`);
-  await loader.open({ addresses, prompt_template: "plain" }, backend, here);
+  await loader.open({ addresses, prompt_template: "plain" }, backend, undefined, here);
   await loader.load(false, null, () => {});
   const { backend: runs, adapter } = loader.engine.report();
   return [runs, adapter].filter(Boolean).join(" ");
