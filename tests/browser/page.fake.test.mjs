@@ -219,6 +219,12 @@ describe("the page with a stand-in engine", () => {
   test("a question is read while it is being written", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);
+      await visit.reaches("ready");
+      // Before there is a picture there is nothing to read ahead, and nothing that would keep it from being read later.
+      await visit.at("question").pressSequentially("early", { delay: 5 });
+      await visit.page.waitForTimeout(400);
+      await visit.at("question").fill("");
+      await visit.page.waitForTimeout(400);
       await visit.show(EXAMPLE);
       await visit.reaches("ready");
       await visit.at("question").pressSequentially("one two ", { delay: 5 });

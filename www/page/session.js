@@ -53,10 +53,10 @@ export class Session extends Loading {
   /** What is there of a question is read while it is being written; whatever goes wrong shows when it is asked.
    * @param {string} question */
   draft(question) {
+    if (!this.loaded || !this.picture) return;
     const waiting = this.#drafted !== null;
     this.#drafted = question;
-    if (waiting || !this.loaded || !this.picture) return;
-    this.exclusive(async () => {
+    if (!waiting) this.exclusive(async () => {
       const question = this.#drafted ?? "";
       this.#drafted = null;
       if (this.phase === "ready" && this.picture?.seen) await this.link.call("prefill", { question }).catch(console.info);
