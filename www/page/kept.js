@@ -26,7 +26,7 @@ export class Kept {
     try {
       localStorage.setItem(this.name, JSON.stringify({ ...this.#all(), [key]: value }));
     } catch {
-      // Then it is found out again on the next visit.
+      // Then it lasts as long as the tab.
     }
   }
 }

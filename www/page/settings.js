@@ -1,18 +1,20 @@
 // Settings: read from the address and from the last visit, edited in a dialog, kept in this browser.
 
 import { byId } from "./dom.js";
+import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
 /** @typedef {GenerateOptions & { backend: BackendChoice }} Values */
 
-const KEY = "llava-web settings";
+/** @type {Kept<unknown>} */
+const kept = new Kept("settings");
 
 /** Greedy: a small model is at its best, and an answer can be repeated.
  * @type {Values} */
 const DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 1, backend: "auto" };
 
-/** @param {string | null} text @returns {BackendChoice | undefined} */
+/** @param {unknown} text @returns {BackendChoice | undefined} */
 function backendFrom(text) {
   return text === "auto" || text === "webgpu" || text === "cpu" ? text : undefined;
 }
@@ -20,15 +22,11 @@ function backendFrom(text) {
 /** @returns {Values} what was kept, field by field as far as it makes sense */
 function recall() {
   const values = { ...DEFAULTS };
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-    for (const name of /** @type {const} */ (["temperature", "top_p", "max_new_tokens", "seed"])) {
-      if (Number.isFinite(kept[name])) values[name] = kept[name];
-    }
-    values.backend = backendFrom(kept.backend) ?? DEFAULTS.backend;
-  } catch {
-    // Storage may be forbidden or hold something else; the defaults serve.
+  for (const name of /** @type {const} */ (["temperature", "top_p", "max_new_tokens", "seed"])) {
+    const value = kept.recall(name);
+    if (typeof value === "number" && Number.isFinite(value)) values[name] = value;
   }
+  values.backend = backendFrom(kept.recall("backend")) ?? DEFAULTS.backend;
   return values;
 }
 
@@ -101,10 +99,6 @@ export class Settings {
       backend: this.#values.backend,
     };
     this.useBackend(backend);
-    try {
-      localStorage.setItem(KEY, JSON.stringify(this.#values));
-    } catch {
-      // Then they last as long as the tab.
-    }
+    for (const [name, value] of Object.entries(this.#values)) kept.remember(name, value);
   }
 }
