@@ -125,6 +125,9 @@ fn measuring_leaves_an_engine_that_works() {
     assert!(lines.iter().all(|l| l.to_string().matches(',').count() == columns));
     encode(&mut engine, "wide.png");
     assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
+    let mut short = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(8))).unwrap();
+    let refused = block_on(short.bench(&options, &|| 0.0, &mut |line| panic!("{line}"))).unwrap_err();
+    assert_eq!(refused.kind, Kind::Argument, "{refused}");
 }
 
 #[test]

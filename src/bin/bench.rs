@@ -7,7 +7,7 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Kind, Result};
-use llava_web::measure::{Line, Options, bench};
+use llava_web::measure::{Line, Options};
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
@@ -90,7 +90,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         }
         let begun = Instant::now();
         let now = || begun.elapsed().as_secs_f64() * 1e3;
-        bench(engine.model(), &options, &now, &mut |line| println!("{line}")).await?;
+        engine.bench(&options, &now, &mut |line| println!("{line}")).await?;
     }
     Ok(())
 }

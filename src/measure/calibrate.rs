@@ -12,6 +12,9 @@ use serde::Serialize;
 const COPIED: u64 = 8 << 20;
 /// Invocations that multiply and add.
 const FMA_INVOCATIONS: u32 = 1 << 14;
+/// What these two do.
+const COPY: Cost = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
+const FMA: Cost = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * FMA_INVOCATIONS as u64 };
 /// Dispatches in one pass, to see what one costs.
 const DISPATCHES: usize = 128;
 /// Each figure is measured for about so long, milliseconds.
@@ -42,11 +45,9 @@ impl Calibration {
 
     /// What was measured: name, milliseconds, and what was moved and computed in them.
     pub(super) fn lines(&self) -> [(&'static str, f64, Cost); 5] {
-        let copied = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
-        let added = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * u64::from(FMA_INVOCATIONS) };
         [
-            ("copy", self.floor_ms(copied), copied),
-            ("multiply-add", self.floor_ms(added), added),
+            ("copy", self.floor_ms(COPY), COPY),
+            ("multiply-add", self.floor_ms(FMA), FMA),
             ("dispatch", self.dispatch_ms, Cost::default()),
             ("submit", self.submit_ms, Cost::default()),
             ("read back", self.read_back_ms, Cost::default()),
@@ -100,8 +101,8 @@ async fn measure(
         readings += 1;
     }
     Ok(Calibration {
-        copy_bytes_per_second: (2 * 4 * COPIED) as f64 / (copying / 1e3),
-        flops_per_second: 2.0 * (FMA_PER_INVOCATION * u64::from(FMA_INVOCATIONS)) as f64 / (adding / 1e3),
+        copy_bytes_per_second: COPY.bytes as f64 / (copying / 1e3),
+        flops_per_second: FMA.flops as f64 / (adding / 1e3),
         dispatch_ms: ((many - submit_ms) / (DISPATCHES - 1) as f64).max(0.0),
         submit_ms,
         read_back_ms: (now() - begun) / f64::from(readings),

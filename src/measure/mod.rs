@@ -9,7 +9,7 @@ mod tune;
 
 pub use calibrate::{Calibration, calibrate};
 pub use check::check;
-pub use operations::{Row, operations};
+pub use operations::operations;
 pub use stages::{Line, Options, bench};
 pub use tune::{is_candidate, tune};
 

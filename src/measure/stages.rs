@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernels::cost::{Cost, cost};
 use crate::model::{Model, PREFILL_ROWS};
 use crate::pass::Call;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::fmt;
 
 /// How long each kind of operation is timed, milliseconds.
@@ -33,7 +33,7 @@ impl Default for Options {
 }
 
 /// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Line {
     /// `cpu`, `webgpu`, `vulkan`, …
     pub backend: &'static str,
@@ -41,7 +41,7 @@ pub struct Line {
     pub part: &'static str,
     /// What was timed.
     pub what: String,
-    /// How many of them.
+    /// How many operations, rows or tokens.
     pub count: u32,
     /// Milliseconds: of all operations of a kind, of a stage, of one decoded token.
     pub ms: f64,
@@ -73,17 +73,12 @@ pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &
     check(model).await?;
     let rates = calibrate(&mut model.device, now).await?;
     let backend = model.device.backend();
-    let mut line = |part, what: &str, count, ms, cost, floor_ms| {
-        tell(Line { backend, part, what: what.into(), count, ms, cost, floor_ms });
-    };
     for (what, ms, cost) in rates.lines() {
-        line("calibration", what, 1, ms, cost, ms);
+        tell(Line { backend, part: "calibration", what: what.into(), count: 1, ms, cost, floor_ms: ms });
     }
     let rows = options.rows.clamp(1, PREFILL_ROWS.min(model.context - 1));
     if options.operations {
-        for row in operations(model, &rates, rows, ENOUGH, now).await? {
-            line(row.pass, &row.operation, row.count, row.ms, row.cost, row.floor_ms);
-        }
+        operations(model, &rates, rows, ENOUGH, now, tell).await?;
     }
     let tokens = options.tokens.clamp(1, model.context - rows);
     model.make_room(rows + tokens).await?;
@@ -96,8 +91,8 @@ pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &
             run(model, stage, count, rows, &pixels).await?;
             best = best.min((now() - start) / f64::from(per));
         }
-        let (cost, floor) = floor(model, &rates, stage, rows, tokens);
-        line("stage", stage, count, best, cost, floor);
+        let (cost, floor_ms) = floor(model, &rates, stage, rows, tokens);
+        tell(Line { backend, part: "stage", what: stage.into(), count, ms: best, cost, floor_ms });
     }
     Ok(())
 }
