@@ -21,9 +21,9 @@ const CPU_MOST = 3.5e9;
 const QUESTION = { rows: 256, tokens: 64 };
 
 /** @param {Opened} opened */
-function keyFor({ plan, report }) {
+async function keyFor({ plan, report }) {
   const size = Math.round(Math.log2(plan.bytes_per_token ?? plan.total_bytes));
-  return [report.adapter, engineVersion(), crossOriginIsolated, size].join("|");
+  return [report.adapter, await engineVersion, crossOriginIsolated, size].join("|");
 }
 
 /** Milliseconds for a question; endless where it does not fit. @param {Probe | null} probe */
@@ -59,7 +59,7 @@ export async function openOn(link, model, wanted) {
   if (opened.report.backend === "cpu") return { link, opened, why: "this browser offers the page no GPU" };
   const { total = 0 } = opened.plan.memory ?? {};
   if (total > CPU_MOST) return { link, opened, why: "the model is too large for the CPU's 4 GiB" };
-  const key = keyFor(opened);
+  const key = await keyFor(opened);
   const known = found.recall(key);
   if (known?.backend === "webgpu") return { link, opened, why: known.why };
   if (known) return { link, opened: await link.open(model, "cpu"), why: known.why };

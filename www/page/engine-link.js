@@ -17,21 +17,23 @@ import { Kept } from "./kept.js";
 const most = new URLSearchParams(location.search).get("threads");
 const threads = threadsHere(most ? Number(most) : undefined);
 const WASM = codeAddress(threads.pages > 0);
+const response = fetch(WASM);
 /** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
  * itself, and says what is wrong. */
-const code = fetch(WASM).then(WebAssembly.compileStreaming).catch(() => null);
+const code = response.then(WebAssembly.compileStreaming).catch(() => null);
 
-/** Tells one build of the engine from another. */
-export function engineVersion() {
-  const entries = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(WASM));
-  return String(entries[0]?.decodedBodySize ?? "");
-}
+/** Tells one build of the engine from another, by what its host says of it: known before the code is, and the same
+ * whenever it is asked for. */
+export const engineVersion = response.then(
+  ({ headers }) => headers.get("etag") ?? headers.get("last-modified") ?? headers.get("content-length") ?? "",
+  () => "",
+);
 
 /** How GPUs compute best, by adapter and engine. @type {Kept<object>} */
 const tunings = new Kept("tunings");
 
 adapterName(); // the answer takes a moment
-const tuningKey = async () => `${await adapterName()}|${engineVersion()}`;
+const tuningKey = async () => `${await adapterName()}|${await engineVersion}`;
 
 /** What was measured on this visit need not be measured on the next. @param {import("../shared/protocol.js").Report} report */
 export async function rememberTuning({ tuning }) {

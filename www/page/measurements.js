@@ -21,7 +21,7 @@ export async function showMeasurements(session) {
   const write = (line) => table.append(`${line}\n`);
   const { report } = session;
   write(`# ${navigator.userAgent}, ${navigator.hardwareConcurrency} threads`);
-  write(`# ${report?.backend}: ${report?.adapter}, engine of ${engineVersion()} bytes`);
+  write(`# ${report?.backend}: ${report?.adapter}, engine ${await engineVersion}`);
   // As it was asked for: opening a model replaces the address.
   write(`# ${performance.getEntriesByType("navigation")[0]?.name}, ${report?.model}, ${report?.parameters} parameters`);
   if (report?.tuning) write(`# ${JSON.stringify(report.tuning)}`);
