@@ -3,7 +3,7 @@
 use crate::cpu::{Cpu, Level, Team};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::gpu::{Gpu, Reading};
+use crate::gpu::{Features, Gpu, Reading};
 use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Op, Pass};
 use crate::quant::MAX_BINDING;
@@ -111,6 +111,14 @@ impl Device {
         match &self.executor {
             Executor::Gpu(gpu) => Some(gpu.tuning),
             Executor::Cpu(_) | Executor::Ledger => None,
+        }
+    }
+
+    /// What a GPU offers beyond WebGPU's defaults; nothing elsewhere.
+    pub fn features(&self) -> Features {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.features,
+            Executor::Cpu(_) | Executor::Ledger => Features::default(),
         }
     }
 

@@ -1,19 +1,22 @@
 //! The GPU executor: wgpu, with pipelines and bind groups made once and replayed in one compute pass.
 //!
-//! Asks for WebGPU's default limits and no feature, whatever the adapter could do: 128 MiB bindings, 8
-//! storage buffers, 16 KiB of workgroup memory, no f16, no subgroups. What runs in the tests therefore runs
-//! on every adapter that has WebGPU at all.
+//! Asks for WebGPU's default limits, whatever the adapter could do: 128 MiB bindings, 8 storage buffers, 16 KiB of
+//! workgroup memory. What the adapter offers beyond that ([`Features`]) is asked for and never needed, so that
+//! everything runs on every adapter that has WebGPU at all.
 
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Tuning;
 use crate::pass::{Access, Buf, Call, Op, Params, Pass};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use trouble::{lost, watch};
+use trouble::lost;
 
+mod open;
 #[cfg(test)]
 mod tests;
 mod trouble;
+
+pub use open::Features;
 
 /// Slots of the parameter buffer are this far apart: WebGPU's `minUniformBufferOffsetAlignment`.
 const SLOT: u64 = 256;
@@ -21,6 +24,7 @@ const SLOT: u64 = 256;
 /// A wgpu device with its buffers, pipelines and prepared passes.
 pub struct Gpu {
     adapter: wgpu::AdapterInfo,
+    pub(crate) features: Features,
     device: wgpu::Device,
     queue: wgpu::Queue,
     call: wgpu::Buffer,
@@ -53,51 +57,6 @@ pub struct Reading {
 }
 
 impl Gpu {
-    /// Opens the fastest adapter there is.
-    ///
-    /// # Errors
-    /// [`Kind::NoGpu`] when there is no adapter or it refuses the default limits.
-    pub async fn open() -> Result<Self> {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = wgpu::Backends::PRIMARY;
-        let instance = wgpu::Instance::new(descriptor);
-        let options = wgpu::RequestAdapterOptions {
-            power_preference: wgpu::PowerPreference::HighPerformance,
-            ..Default::default()
-        };
-        let no_gpu = |e: String| Error::new(Kind::NoGpu, "WebGPU", e).hint("the CPU backend works without one");
-        let adapter = instance.request_adapter(&options).await.map_err(|e| no_gpu(e.to_string()))?;
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("llava-web"),
-            required_limits: wgpu::Limits::default(),
-            ..Default::default()
-        };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_gpu(e.to_string()))?;
-        let trouble = Arc::new(Mutex::new(None));
-        watch(&device, &trouble);
-        let call = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("call"),
-            size: size_of::<Call>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let adapter = adapter.get_info();
-        let software = adapter.device_type == wgpu::DeviceType::Cpu;
-        let tuning = if software { Tuning::SOFTWARE } else { Tuning::HARDWARE };
-        Ok(Self {
-            adapter,
-            device,
-            queue,
-            call,
-            buffers: Vec::new(),
-            pipelines: HashMap::new(),
-            passes: Vec::new(),
-            tuning,
-            tuned: software,
-            trouble,
-        })
-    }
-
     /// `webgpu` in a browser, else the native interface.
     pub fn backend(&self) -> &'static str {
         match self.adapter.backend {

@@ -78,3 +78,13 @@ fn running_out_of_memory_is_not_covered_up_by_the_loss_that_follows() {
         assert_eq!(gpu.settle().await.unwrap_err().kind, Kind::OutOfMemory);
     });
 }
+
+#[test]
+fn what_the_adapter_offers_is_asked_for() {
+    if gpu_or_skip() {
+        let gpu = block_on(Gpu::open()).unwrap();
+        eprintln!("{}: {:?}", gpu.adapter(), gpu.features);
+        assert!(gpu.features.integer_dot, "naga writes what a driver lacks");
+        assert_eq!(gpu.device.features().contains(wgpu::Features::SHADER_F16), gpu.features.f16);
+    }
+}
