@@ -255,10 +255,10 @@ fn all_shaders_that_read_weights_read_them_alike() {
         let (consts, rest) = wgsl.split_once("const NIBBLES").unwrap().1.split_once("fn quants").unwrap();
         (consts, rest.split_once("\n}").unwrap().0)
     };
-    let [a, b, c] =
-        [&super::matmul::MATMUL, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS].map(|k| part(k.wgsl));
-    assert_eq!(a, b);
-    assert_eq!(a, c);
+    let first = part(super::matmul::MATMUL.wgsl);
+    for other in [&super::matmul_tiled::MATMUL_TILED, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS] {
+        assert_eq!(first, part(other.wgsl), "{}", other.name);
+    }
 }
 
 #[test]
@@ -284,6 +284,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &embed_rows::EMBED_ROWS,
         &layer_norm::LAYER_NORM,
         &matmul::MATMUL,
+        &matmul_tiled::MATMUL_TILED,
         &matvec::MATVEC,
         &patches::PATCHES,
         &rms_norm::RMS_NORM,

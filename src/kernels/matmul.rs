@@ -3,6 +3,7 @@
 //! For many rows: prefill, the vision tower. A GPU's decoding step has [`matvec`](super::matvec).
 
 use super::cost::Cost;
+use super::matmul_tiled::MATMUL_TILED;
 use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
 use crate::cpu::Tools;
@@ -21,17 +22,18 @@ pub static MATMUL: Kernel = Kernel {
 };
 
 // Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, rows of the
-// planes, the tile's first among them.
+// planes, the tile's first among them; rows and columns of a workgroup's tile where a kernel has those.
 const P_K: usize = 0;
-const P_ROWS: usize = 1;
+pub(super) const P_ROWS: usize = 1;
 const P_FIRST: usize = 2;
 const P_STRIDE: usize = 3;
-const P_M: usize = 4;
+pub(super) const P_M: usize = 4;
 const P_PLANE_ROWS: usize = 5;
 const P_PLANE_FIRST: usize = 6;
+pub(super) const P_TILE: usize = 7;
 
 /// The twin, f64 sums.
-fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [x, blocks, scales, bias, out] = buffers else { unreachable!("checked by Pass::push") };
     let p = &op.params;
     let (k, n, first, stride) = (p[P_K] as usize, p[P_ROWS] as usize, p[P_FIRST] as usize, p[P_STRIDE] as usize);
@@ -108,7 +110,10 @@ pub enum Into {
     Add,
 }
 
-/// Appends `out [M, N] = x [M, K] · wᵀ (+ bias) (+ out)` for one tile of `w`.
+/// Fewer rows than an invocation of any of the kernels computes.
+const FEW: u32 = 8;
+
+/// Appends `out [M, N] = x [M, K] · wᵀ (+ bias) (+ out)` for one tile of `w`, computed as the pass is tuned.
 ///
 /// # Shapes
 /// `x` `[M, K]`, `w` a tile of `[N, K]`, `bias` `[N]`, `out` `[M, stride]` with the tile's columns at
@@ -140,16 +145,21 @@ pub fn linear(
     params[P_M] = m.word();
     params[P_PLANE_ROWS] = w.plane_rows;
     params[P_PLANE_FIRST] = w.plane_first;
-    pass.push(Op {
-        kernel: &MATMUL,
-        consts: vec![
-            ("WEIGHT_TYPE", code(w.kind)),
-            ("BIAS", u32::from(bias.is_some())),
-            ("ACCUMULATE", u32::from(into == Into::Add)),
-        ],
-        params,
-        buffers: vec![x, w.blocks, w.scales, bias.unwrap_or(unused), out],
-    });
+    let mut consts = vec![
+        ("WEIGHT_TYPE", code(w.kind)),
+        ("BIAS", u32::from(bias.is_some())),
+        ("ACCUMULATE", u32::from(into == Into::Add)),
+    ];
+    let few = matches!(m, Rows::Fixed(n) if n < FEW);
+    let kernel = match pass.tuning.tile {
+        Some(tile) if !few => {
+            params[P_TILE] = tile.word();
+            consts.extend([("ROWS", tile.rows), ("COLS", tile.cols)]);
+            &MATMUL_TILED
+        }
+        _ => &MATMUL,
+    };
+    pass.push(Op { kernel, consts, params, buffers: vec![x, w.blocks, w.scales, bias.unwrap_or(unused), out] });
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ fn bytes(w: u32) -> vec4<f32> {
     return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u)));
 }
 
-// Four values of a block, without their scale; `part` is a constant wherever this is called.
+// Four values of a block, without their scale; a constant `part` saves selections.
 fn quants(w: vec4<u32>, part: u32) -> vec4<f32> {
     if (WEIGHT_TYPE == 0u) { return bitcast<vec4<f32>>(w); }
     if (WEIGHT_TYPE == 1u) { return vec4<f32>(unpack2x16float(w[2u * part]), unpack2x16float(w[2u * part + 1u])); }

@@ -15,6 +15,7 @@ pub mod embed_rows;
 pub(crate) mod harness;
 pub mod layer_norm;
 pub mod matmul;
+pub mod matmul_tiled;
 pub mod matvec;
 pub mod patches;
 pub mod rms_norm;

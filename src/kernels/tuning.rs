@@ -2,6 +2,7 @@
 //!
 //! Every way is tested against the same twin; [`measure::tune`](crate::measure::tune) picks by measuring.
 
+use super::matmul_tiled::Tile;
 use serde::{Deserialize, Serialize};
 
 /// Shapes of workgroups and choices of kernels, as a pass is recorded with.
@@ -20,16 +21,26 @@ pub struct Tuning {
     pub norm_lanes: u32,
     /// Invocations that choose a token together.
     pub sample_lanes: u32,
+    /// What a workgroup computes of a product of many rows, by way of workgroup memory; none where every invocation
+    /// is to go alone, without a barrier.
+    pub tile: Option<Tile>,
 }
 
 impl Tuning {
     /// Few invocations with much work each and no barrier: for adapters that are a CPU, where a barrier costs more
     /// than what it saves.
     pub const SOFTWARE: Self =
-        Self { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64 };
+        Self { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: None };
     /// Many invocations, so that thousands of loads are under way; barriers are nearly free.
-    pub const HARDWARE: Self =
-        Self { lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256 };
+    pub const HARDWARE: Self = Self {
+        lanes: 8,
+        split: 16,
+        fuse_norm: true,
+        key_splits: 64,
+        norm_lanes: 64,
+        sample_lanes: 256,
+        tile: Some(Tile { rows: 64, cols: 64 }),
+    };
 }
 
 impl Default for Tuning {
