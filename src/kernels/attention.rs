@@ -3,6 +3,7 @@
 //! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Head `h` of
 //! the queries reads head `h' = h / (N / N_kv)` of keys and values (grouped-query attention).
 
+use super::attention_tiled::ATTENTION_TILED;
 use super::cost::Cost;
 use super::{Kv, Rows, cache, rows};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
@@ -49,7 +50,7 @@ pub struct Heads {
 }
 
 /// The twin: two passes over the scores, f64.
-fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let d = op.constant("HEAD_SIZE") as usize;
     let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
@@ -79,7 +80,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`.
+/// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`, computed as the pass is tuned.
 ///
 /// A GPU's decoding step has [`attention_step`](super::attention_step), which spreads a head over many invocations.
 ///
@@ -97,14 +98,15 @@ pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
     params[P_KV_HEADS] = h.kv_heads;
     params[P_CAUSAL] = u32::from(h.causal);
     let consts = vec![("HEAD_SIZE", h.size), ("CACHE_F16", kv.stored.code())];
-    pass.push(Op { kernel: &ATTENTION, consts, params, buffers: vec![q, kv.k, kv.v, out] });
+    let kernel = if pass.tuning.share_keys { &ATTENTION_TILED } else { &ATTENTION };
+    pass.push(Op { kernel, consts, params, buffers: vec![q, kv.k, kv.v, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::CacheType;
     use crate::kernels::harness::Case;
+    use crate::kernels::{CacheType, Tuning};
 
     fn check(t: u32, pos: u32, heads: u32, kv_heads: u32, size: u32, causal: bool) {
         check_stored(CacheType::F32, t, pos, Heads { heads, kv_heads, size, causal });
@@ -125,6 +127,11 @@ mod tests {
         // Both read the same halves. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
         case.check(1e-11, 2e-5);
         case.check_cpu(1e-11, 2e-5);
+        case.pass.ops.clear();
+        case.pass.tuning = Tuning::HARDWARE;
+        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
+        assert_eq!(case.pass.ops[0].kernel.name, "attention_tiled");
+        case.check(1e-11, 2e-5);
     }
 
     #[test]
@@ -137,5 +144,6 @@ mod tests {
         check(67, 0, 2, 2, 64, false);
         check(66, 30, 4, 2, 24, true);
         check(3, 500, 2, 2, 128, true);
+        check(130, 5, 2, 1, 252, true);
     }
 }

@@ -24,7 +24,7 @@ pub fn cost(op: &Op, call: &Call) -> Cost {
     match op.kernel.name {
         "matmul" | "matmul_tiled" => matmul::cost(op, call),
         "matvec" => matvec::cost(op),
-        "attention" | "attention_step" => attention::cost(op, call),
+        "attention" | "attention_tiled" | "attention_step" => attention::cost(op, call),
         _ => Cost::default(),
     }
 }

@@ -262,12 +262,14 @@ fn all_shaders_that_read_weights_read_them_alike() {
 }
 
 #[test]
-fn both_attention_shaders_read_the_cache_alike() {
+fn all_attention_shaders_read_the_cache_alike() {
     let part = |wgsl: &'static str| {
         let part = wgsl.split_once("const PARTS").unwrap().1.split_once("fn values").unwrap();
         (part.0, part.1.split_once("\n}").unwrap().0)
     };
-    assert_eq!(part(super::attention::ATTENTION.wgsl), part(super::attention_step::ATTENTION_STEP.wgsl));
+    let first = part(super::attention::ATTENTION.wgsl);
+    assert_eq!(first, part(super::attention_step::ATTENTION_STEP.wgsl));
+    assert_eq!(first, part(super::attention_tiled::ATTENTION_TILED.wgsl));
 }
 
 #[test]
@@ -279,6 +281,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &attention::ATTENTION,
         &attention_step::ATTENTION_STEP,
         &attention_step::ATTENTION_MERGE,
+        &attention_tiled::ATTENTION_TILED,
         &calibrate::COPY,
         &calibrate::FMA,
         &embed_rows::EMBED_ROWS,

@@ -24,13 +24,23 @@ pub struct Tuning {
     /// What a workgroup computes of a product of many rows, by way of workgroup memory; none where every invocation
     /// is to go alone, without a barrier.
     pub tile: Option<Tile>,
+    /// Whether 64 rows of attention share keys and values by way of workgroup memory.
+    pub share_keys: bool,
 }
 
 impl Tuning {
     /// Few invocations with much work each and no barrier: for adapters that are a CPU, where a barrier costs more
     /// than what it saves.
-    pub const SOFTWARE: Self =
-        Self { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: None };
+    pub const SOFTWARE: Self = Self {
+        lanes: 16,
+        split: 1,
+        fuse_norm: false,
+        key_splits: 4,
+        norm_lanes: 1,
+        sample_lanes: 64,
+        tile: None,
+        share_keys: false,
+    };
     /// Many invocations, so that thousands of loads are under way; barriers are nearly free.
     pub const HARDWARE: Self = Self {
         lanes: 8,
@@ -40,6 +50,7 @@ impl Tuning {
         norm_lanes: 64,
         sample_lanes: 256,
         tile: Some(Tile { rows: 64, cols: 64 }),
+        share_keys: true,
     };
 }
 
