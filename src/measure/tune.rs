@@ -9,6 +9,9 @@ use crate::kernels::{Rows, Tuning, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
 
+mod many;
+mod noise;
+
 /// Sides of the matrix that is tried: large enough to keep a real GPU busy for a moment, small enough for a CPU.
 const SIDE: u32 = 1024;
 /// Mat-vecs of a trial, one after another, as in a decoding step.
@@ -35,11 +38,16 @@ const KINDS: [(Tuning, &[Tuning]); 2] = [
 
 /// Whether this is one of the candidates: what was remembered somewhere comes from outside.
 pub fn is_candidate(tuning: &Tuning) -> bool {
-    KINDS.iter().any(|(kind, more)| kind == tuning || more.contains(tuning))
+    KINDS.iter().any(|(kind, more)| {
+        let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, ..*tuning };
+        let many = row == *tuning || kind.tile.is_some() && many::TILES.contains(&tuning.tile);
+        many && (row == *kind || more.contains(&row))
+    })
 }
 
 /// Sets a GPU's tuning to the candidate that runs a decoding step's mat-vecs fastest, unless it is known; on a CPU there
-/// is none. Takes a second at most.
+/// is none. Where those are quickest with barriers, products and attention of many rows are tried with and without,
+/// too; elsewhere that would take long and gain nothing. Takes a second or two.
 ///
 /// # Errors
 /// [`Kind::Gpu`] when the device computes wrongly whatever is tried; what it reports.
@@ -69,7 +77,11 @@ async fn choose(device: &mut Device, now: Clock<'_>) -> Result<Tuning> {
         }
     }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
-    best.1.ok_or_else(|| {
+    let many = match best.1 {
+        Some(tuning) if tuning.tile.is_some() => many::choose(device, &mut twin, tuning, now).await?,
+        other => other,
+    };
+    many.ok_or_else(|| {
         let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrongly");
         error.hint("the CPU backend works without it")
     })
@@ -102,19 +114,9 @@ impl Trial {
         let [x, gamma] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
         let [normed, out] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
         let spare = Spare::new(device).await?;
-        // A 32-bit LCG; scales of 2⁻⁷ in f16.
-        let noise = |n: u64| {
-            (0..n as u32).scan(1u32, |state, _| {
-                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                Some(*state ^ *state >> 15)
-            })
-        };
-        device.upload(blocks, 0, bytemuck::cast_slice(&noise(blocks.words).collect::<Vec<u32>>()));
-        device.upload(scales, 0, bytemuck::cast_slice(&vec![0x2000_2000u32; scales.words as usize]));
-        for buffer in [x, gamma] {
-            let row: Vec<f32> = noise(side).map(|bits| (bits >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
-            device.upload(buffer, 0, bytemuck::cast_slice(&row));
-        }
+        noise::words(device, blocks);
+        noise::scales(device, scales);
+        [x, gamma].into_iter().for_each(|buffer| noise::floats(device, buffer));
         let w = Weight {
             kind: WeightType::Q4,
             first_row: 0,

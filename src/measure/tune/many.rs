@@ -1,0 +1,193 @@
+//! Products and attention of many rows: by way of workgroup memory or not, and in which tiles.
+
+use super::super::{Clock, time_pass};
+use super::{ENOUGH, error, noise};
+use crate::device::Device;
+use crate::error::{Kind, Result};
+use crate::kernels::attention::{Heads, attention};
+use crate::kernels::matmul::{Into, linear};
+use crate::kernels::matmul_tiled::Tile;
+use crate::kernels::{CacheType, Kv, Rows, Tuning, Weight};
+use crate::pass::{Buf, Call, Pass};
+use crate::quant::WeightType;
+
+/// Tiles that are tried. Small ones keep many cores busy with few rows, large ones read less.
+pub(super) const TILES: [Option<Tile>; 4] =
+    [None, Some(Tile { rows: 64, cols: 64 }), Some(Tile { rows: 64, cols: 128 }), Some(Tile { rows: 128, cols: 128 })];
+/// Largest normalised mean square error against the twin: f32 sums of 256 products.
+const TOLERANCE: f64 = 1e-9;
+/// Columns of the matrix.
+const COLS: u32 = 256;
+/// Elements of a head: CLIP's.
+const HEAD_SIZE: u32 = 64;
+
+/// What is computed: a product with a matrix of so many rows, or an attention of so many heads.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Product { rows: u32, outputs: u32 },
+    Attention { rows: u32, heads: u32 },
+}
+
+impl Work {
+    /// Small and in no way a multiple of a tile, for the twin; then what is timed: a chunk of a prompt, as many tiles as
+    /// a layer of a large model has, at an eighth of its depth.
+    const PRODUCT: [Self; 2] = [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: 256, outputs: 4096 }];
+    const ATTENTION: [Self; 2] = [Self::Attention { rows: 72, heads: 2 }, Self::Attention { rows: 256, heads: 8 }];
+
+    fn words(self) -> usize {
+        match self {
+            Self::Product { rows, outputs } => (rows * outputs) as usize,
+            Self::Attention { rows, heads } => (rows * heads * HEAD_SIZE) as usize,
+        }
+    }
+}
+
+/// The faster of `tuning` with other ways for many rows; none where all compute wrongly.
+pub(super) async fn choose(
+    device: &mut Device,
+    twin: &mut Device,
+    tuning: Tuning,
+    now: Clock<'_>,
+) -> Result<Option<Tuning>> {
+    let on_twin = Trial::new(twin).await?;
+    let trial = Trial::new(device).await?;
+    let mut best = Some(tuning);
+    let tiles = TILES.map(|tile| Tuning { tile, ..tuning });
+    let keys = |t: Tuning| [false, true].map(|share_keys| Tuning { share_keys, ..t }).to_vec();
+    for (works, candidates) in
+        [(Work::PRODUCT, &(|_| tiles.to_vec()) as &dyn Fn(Tuning) -> Vec<Tuning>), (Work::ATTENTION, &keys)]
+    {
+        let Some(so_far) = best else { break };
+        let wanted = on_twin.run(twin, so_far, works[0]).await?;
+        let mut least = f64::INFINITY;
+        best = None;
+        for candidate in candidates(so_far) {
+            let ms = trial.time(device, candidate, works, &wanted, now).await?;
+            if ms < least {
+                (least, best) = (ms, Some(candidate));
+            }
+        }
+    }
+    trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
+    Ok(best)
+}
+
+/// A matrix of pseudo-random nibbles, rows, keys and values, and room for the results.
+struct Trial {
+    w: Weight,
+    x: Buf,
+    k: Buf,
+    v: Buf,
+    unused: Buf,
+    out: Buf,
+}
+
+impl Trial {
+    async fn new(device: &mut Device) -> Result<Self> {
+        let [Work::Product { rows, outputs }, Work::Attention { heads, .. }] = [Work::PRODUCT[1], Work::ATTENTION[1]]
+        else {
+            unreachable!("the larger of each")
+        };
+        let name = "tuning of many rows";
+        let values = u64::from(outputs * COLS);
+        let blocks = device.buffer(name, values / 8).await?;
+        let scales = device.buffer(name, values / 64).await?;
+        let row = u64::from((heads * HEAD_SIZE).max(COLS));
+        let [x, k, v] = [
+            device.buffer(name, u64::from(rows) * row).await?,
+            device.buffer(name, u64::from(rows) * row).await?,
+            device.buffer(name, u64::from(rows) * row).await?,
+        ];
+        let unused = device.buffer(name, 4).await?;
+        let out = device.buffer(name, u64::from(rows * outputs)).await?;
+        noise::words(device, blocks);
+        noise::scales(device, scales);
+        [x, k, v].into_iter().for_each(|buffer| noise::floats(device, buffer));
+        let kind = WeightType::Q4;
+        let w = Weight {
+            kind,
+            first_row: 0,
+            rows: outputs,
+            cols: COLS,
+            plane_rows: outputs,
+            plane_first: 0,
+            blocks,
+            scales,
+        };
+        Ok(Self { w, x, k, v, unused, out })
+    }
+
+    fn buffers(&self) -> [Buf; 7] {
+        [self.w.blocks, self.w.scales, self.x, self.k, self.v, self.unused, self.out]
+    }
+
+    fn pass(&self, tuning: Tuning, work: Work) -> Pass {
+        let mut pass = Pass::tuned("tuning", tuning);
+        match work {
+            Work::Product { rows, outputs } => {
+                let w = Weight { rows: outputs, ..self.w };
+                let m = Rows::Fixed(rows);
+                linear(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Into::Fresh);
+            }
+            Work::Attention { rows, heads } => {
+                let h = Heads { heads, kv_heads: heads, size: HEAD_SIZE, causal: false };
+                let kv = Kv { k: self.k, v: self.v, stored: CacheType::F32 };
+                attention(&mut pass, Rows::Fixed(rows), self.x, kv, self.out, h);
+            }
+        }
+        pass
+    }
+
+    /// Milliseconds; without end where the results are not the twin's, or the driver refuses the shader.
+    async fn time(
+        &self,
+        device: &mut Device,
+        tuning: Tuning,
+        [small, large]: [Work; 2],
+        wanted: &[f32],
+        now: Clock<'_>,
+    ) -> Result<f64> {
+        match self.run(device, tuning, small).await {
+            Ok(found) if error(&found, wanted) <= TOLERANCE => {
+                time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await
+            }
+            Err(e) if e.kind != Kind::Gpu => Err(e),
+            _ => Ok(f64::INFINITY),
+        }
+    }
+
+    async fn run(&self, device: &mut Device, tuning: Tuning, work: Work) -> Result<Vec<f32>> {
+        device.upload(self.out, 0, &vec![0xff; work.words() * 4]);
+        let pass = device.prepare(self.pass(tuning, work)).await?;
+        device.replay(&[pass], &Call::new(1, 0))?;
+        device.forget(pass);
+        device.read_back_f32(self.out, 0, work.words()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::is_candidate;
+    use super::*;
+    use crate::device::BackendChoice;
+    use crate::kernels::harness::gpu_or_skip;
+    use pollster::block_on;
+
+    #[test]
+    fn a_right_candidate_is_chosen_and_everything_is_given_back() {
+        if !gpu_or_skip() {
+            return;
+        }
+        block_on(async {
+            let mut device = Device::open(BackendChoice::Gpu).await.unwrap();
+            let mut twin = Device::open(BackendChoice::Reference).await.unwrap();
+            let begun = std::time::Instant::now();
+            let now = || begun.elapsed().as_secs_f64() * 1e3;
+            let chosen = choose(&mut device, &mut twin, Tuning::HARDWARE, &now).await.unwrap().unwrap();
+            assert!(is_candidate(&chosen), "{chosen:?}");
+            assert!(!is_candidate(&Tuning { tile: Some(Tile { rows: 8, cols: 64 }), ..chosen }));
+            assert!(!is_candidate(&Tuning { share_keys: true, ..Tuning::SOFTWARE }), "barriers where they are dear");
+            assert_eq!(device.allocated(), 0);
+        });
+    }
+}
