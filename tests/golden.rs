@@ -7,6 +7,7 @@
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
+use llava_web::kernels::Tuning;
 use llava_web::model::Model;
 use llava_web::model::load::ModelLoader;
 use llava_web::native::{Folder, Threads};
@@ -64,10 +65,11 @@ fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
     assert!(error <= bound, "{what}: NMSE {error:e} above {bound:e}");
 }
 
-async fn load(directory: &std::path::Path, backend: BackendChoice) -> Model {
+async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tuning) -> Model {
     let blueprint = Blueprint::open(&Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
     let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
     let mut device = Device::open(backend).await.unwrap();
+    device.set_tuning(tuning);
     // More threads than heads, and operations of all sizes. (GPU and twins take no notice.)
     device.employ(Box::new(Threads::new(3)));
     let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
@@ -135,11 +137,22 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
 }
 
 fn check(name: &str, quant: &str, backend: BackendChoice) {
+    check_tuned(name, quant, backend, Tuning::default());
+}
+
+/// With the kernels of software adapters, and with those of real ones.
+fn check_gpu(name: &str, quant: &str) {
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        check_tuned(name, quant, BackendChoice::Gpu, tuning);
+    }
+}
+
+fn check_tuned(name: &str, quant: &str, backend: BackendChoice, tuning: Tuning) {
     let directory = convert(name, quant);
     let golden = Golden::read(name);
     let (stage, logits) = bounds(quant, backend);
     block_on(async {
-        let mut model = load(directory.path(), backend).await;
+        let mut model = load(directory.path(), backend, tuning).await;
         let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
         for picture in ["wide", "tall"] {
             let pixel_values = golden.floats(&format!("{picture}.pixel_values"));
@@ -180,17 +193,17 @@ fn cpu_equals_transformers_within_its_tolerance() {
 #[test]
 fn gpu_f32_equals_transformers() {
     if gpu_or_skip() {
-        check("mha", "f32", BackendChoice::Gpu);
-        check("gqa", "f32", BackendChoice::Gpu);
+        check_gpu("mha", "f32");
+        check_gpu("gqa", "f32");
     }
 }
 
 #[test]
 fn gpu_quantised_equals_transformers_on_the_same_weights() {
     if gpu_or_skip() {
-        check("mha", "q4", BackendChoice::Gpu);
-        check("gqa", "q8", BackendChoice::Gpu);
-        check("gqa", "f16", BackendChoice::Gpu);
+        check_gpu("mha", "q4");
+        check_gpu("gqa", "q8");
+        check_gpu("gqa", "f16");
     }
 }
 
@@ -217,7 +230,7 @@ fn every_layer_and_strategy_of_the_tower_can_be_selected() {
                 config["vision_feature_layer"] = layer.into();
                 config["vision_feature_select_strategy"] = strategy.into();
             });
-            let mut model = block_on(load(directory.path(), BackendChoice::Reference));
+            let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
             let (features, _) = block_on(model.stages(pixel_values)).unwrap();
             let wanted = golden.floats(&format!("hidden.{state}"));
             let class_row = if strategy == "full" { 0 } else { model.config.vision.hidden_size as usize };
@@ -244,7 +257,7 @@ fn the_linear_connector_is_one_matrix() {
     std::fs::write(source.path().join("config.json"), config.to_string()).unwrap();
     std::fs::write(source.path().join("tokenizer.json"), golden_file("mha/tokenizer.json")).unwrap();
     let directory = convert_directory(source.path(), "f32");
-    let mut model = block_on(load(directory.path(), BackendChoice::Reference));
+    let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
     let golden = Golden::read("mha");
     let (features, embeds) = block_on(model.stages(golden.floats("wide.pixel_values"))).unwrap();
     let c = model.config.vision.hidden_size as usize;
