@@ -7,6 +7,7 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Kind, Result};
+use llava_web::kernels::Tuning;
 use llava_web::measure::{Line, Options};
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
@@ -31,6 +32,9 @@ struct Arguments {
     /// Only this backend.
     #[arg(long, value_enum)]
     backend: Option<Only>,
+    /// How a GPU's passes are recorded, instead of what the tuner would find: the JSON of a `Tuning`.
+    #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Tuning>(text))]
+    tuning: Option<Tuning>,
     /// Threads of the CPU; as many as it has, unless given.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -86,7 +90,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         println!("# {}: {}", report.backend, report.adapter);
         println!("# {}, {} parameters, {} bytes", report.model, report.parameters, report.device_bytes);
         if let Some(tuning) = engine.model().device.tuning() {
-            println!("# {tuning:?}");
+            println!("# tuning {}", serde_json::json!(tuning));
         }
         let begun = Instant::now();
         let now = || begun.elapsed().as_secs_f64() * 1e3;
@@ -96,7 +100,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
-    let device = open_device(choice, arguments.threads).await?;
+    let mut device = open_device(choice, arguments.threads).await?;
+    if let Some(tuning) = arguments.tuning {
+        device.set_tuning(tuning);
+    }
     match arguments.shape {
         None => {
             let (folder, entry) = Folder::locate(&arguments.model, None, None)?;
