@@ -43,6 +43,20 @@ pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f
     }
 }
 
+/// Normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs of those; infinite where it is not a number.
+fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
+    let (mut difference, mut power) = (0.0, 0.0);
+    for [found, wanted] in pairs {
+        difference += (found - wanted) * (found - wanted);
+        power += wanted * wanted;
+    }
+    match difference / power {
+        _ if difference == 0.0 => 0.0,
+        error if error.is_nan() => f64::INFINITY,
+        error => error,
+    }
+}
+
 /// [`time`] of a pass that is made for it.
 ///
 /// # Errors

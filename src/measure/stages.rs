@@ -32,7 +32,7 @@ impl Default for Options {
     }
 }
 
-/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says.
+/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says. What took no time has no share of a floor.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// `cpu`, `webgpu`, `vulkan`, …
@@ -60,7 +60,8 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, part, what, count, ms, cost, floor_ms } = self;
         let (bytes, flops) = (cost.bytes as f64 / 1e9, cost.flops as f64 / 1e9);
-        write!(f, "{backend},{part},{what},{count},{ms:.4},{bytes:.5},{flops:.4},{floor_ms:.4},{:.3}", floor_ms / ms)
+        write!(f, "{backend},{part},{what},{count},{ms:.4},{bytes:.5},{flops:.4},{floor_ms:.4},")?;
+        if *ms > 0.0 { write!(f, "{:.3}", floor_ms / ms) } else { Ok(()) }
     }
 }
 
@@ -124,4 +125,27 @@ async fn run(model: &mut Model, stage: &str, count: u32, prefilled: u32, pixels:
         }
     }
     model.device.settle().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_no_time_has_no_share() {
+        let mut line = Line {
+            backend: "cpu",
+            part: "calibration",
+            what: "dispatch".into(),
+            count: 1,
+            ms: 0.0,
+            cost: Cost::default(),
+            floor_ms: 0.0,
+        };
+        let share = |line: &Line| line.to_string().rsplit(',').next().unwrap().to_string();
+        assert_eq!(share(&line), "");
+        (line.ms, line.floor_ms) = (4.0, 1.0);
+        assert_eq!(share(&line), "0.250");
+        assert_eq!(line.to_string().split(',').count(), Line::HEADER.split(',').count());
+    }
 }

@@ -1,6 +1,6 @@
 //! Which way of computing suits a GPU: measured, and believed only after its results have been compared.
 
-use super::{Clock, time_pass};
+use super::{Clock, normalised_error, time_pass};
 use crate::device::{BackendChoice, Device};
 use crate::error::{Error, Kind, Result};
 use crate::kernels::matvec::{Input, Output, Spare, matvec};
@@ -87,12 +87,9 @@ async fn choose(device: &mut Device, now: Clock<'_>) -> Result<Tuning> {
     })
 }
 
-/// Normalised mean square error; infinite where a value is not a number.
+/// [`normalised_error`] of rows.
 fn error(found: &[f32], wanted: &[f32]) -> f64 {
-    let square = |x: f64| x * x;
-    let difference: f64 = found.iter().zip(wanted).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
-    let ratio = difference / wanted.iter().map(|b| square(f64::from(*b))).sum::<f64>();
-    if ratio.is_nan() { f64::INFINITY } else { ratio }
+    normalised_error(found.iter().zip(wanted).map(|(a, b)| [f64::from(*a), f64::from(*b)]))
 }
 
 /// A matrix of pseudo-random nibbles, a row, and room for the results.
