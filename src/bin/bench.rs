@@ -8,7 +8,7 @@ use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Kind, Result};
 use llava_web::kernels::Tuning;
-use llava_web::measure::{Line, Options};
+use llava_web::measure::{Line, Options, is_candidate};
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
@@ -32,8 +32,9 @@ struct Arguments {
     /// Only this backend.
     #[arg(long, value_enum)]
     backend: Option<Only>,
-    /// How a GPU's passes are recorded, instead of what the tuner would find: the JSON of a `Tuning`.
-    #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Tuning>(text))]
+    /// How a GPU's passes are recorded, instead of what the tuner would find: one of its candidates as JSON, in the form
+    /// of the line that begins with `# tuning`.
+    #[arg(long, value_name = "JSON", value_parser = candidate)]
     tuning: Option<Tuning>,
     /// Threads of the CPU; as many as it has, unless given.
     #[arg(long, value_name = "N")]
@@ -66,6 +67,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Others might divide by nothing, or ask for more than a device has; no test has seen them.
+fn candidate(text: &str) -> std::result::Result<Tuning, String> {
+    let tuning = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let what = "not one of the tuner's candidates, which src/measure/tune lists";
+    is_candidate(&tuning).then_some(tuning).ok_or_else(|| what.into())
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
