@@ -92,6 +92,15 @@ fn error(found: &[f32], wanted: &[f32]) -> f64 {
     normalised_error(found.iter().zip(wanted).map(|(a, b)| [f64::from(*a), f64::from(*b)]))
 }
 
+/// What `pass` writes to the beginning of `out`, which holds no number before.
+async fn results(device: &mut Device, pass: Pass, out: Buf, words: usize) -> Result<Vec<f32>> {
+    device.upload(out, 0, &vec![0xff; words * 4]);
+    let pass = device.prepare(pass).await?;
+    device.replay(&[pass], &Call::new(1, 0))?;
+    device.forget(pass);
+    device.read_back_f32(out, 0, words).await
+}
+
 /// A matrix of pseudo-random nibbles, a row, and room for the results.
 struct Trial {
     w: Weight,
@@ -156,11 +165,7 @@ impl Trial {
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning) -> Result<Vec<f32>> {
-        device.upload(self.out, 0, &vec![0xff; SIDE as usize * 4]);
-        let pass = device.prepare(self.pass(tuning)).await?;
-        device.replay(&[pass], &Call::new(1, 0))?;
-        device.forget(pass);
-        device.read_back_f32(self.out, 0, SIDE as usize).await
+        results(device, self.pass(tuning), self.out, SIDE as usize).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Products and attention of many rows: by way of workgroup memory or not, and in which tiles.
 
 use super::super::{Clock, time_pass};
-use super::{ENOUGH, error, noise};
+use super::{ENOUGH, error, noise, results};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::kernels::attention::{Heads, attention};
@@ -16,7 +16,10 @@ pub(super) const TILES: [Option<Tile>; 4] =
     [None, Some(Tile { rows: 64, cols: 64 }), Some(Tile { rows: 64, cols: 128 }), Some(Tile { rows: 128, cols: 128 })];
 /// Largest normalised mean square error against the twin: f32 sums of 256 products.
 const TOLERANCE: f64 = 1e-9;
-/// Columns of the matrix.
+/// The larger of what is tried: rows, and a matrix of so many rows and columns, or so many heads.
+const ROWS: u32 = 256;
+const OUTPUTS: u32 = 4096;
+const HEADS: u32 = 8;
 const COLS: u32 = 256;
 /// Elements of a head: CLIP's.
 const HEAD_SIZE: u32 = 64;
@@ -31,8 +34,9 @@ enum Work {
 impl Work {
     /// Small and in no way a multiple of a tile, for the twin; then what is timed: a chunk of a prompt, as many tiles as
     /// a layer of a large model has, at an eighth of its depth.
-    const PRODUCT: [Self; 2] = [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: 256, outputs: 4096 }];
-    const ATTENTION: [Self; 2] = [Self::Attention { rows: 72, heads: 2 }, Self::Attention { rows: 256, heads: 8 }];
+    const PRODUCT: [Self; 2] =
+        [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: ROWS, outputs: OUTPUTS }];
+    const ATTENTION: [Self; 2] = [Self::Attention { rows: 72, heads: 2 }, Self::Attention { rows: ROWS, heads: HEADS }];
 
     fn words(self) -> usize {
         match self {
@@ -51,22 +55,13 @@ pub(super) async fn choose(
 ) -> Result<Option<Tuning>> {
     let on_twin = Trial::new(twin).await?;
     let trial = Trial::new(device).await?;
-    let mut best = Some(tuning);
     let tiles = TILES.map(|tile| Tuning { tile, ..tuning });
-    let keys = |t: Tuning| [false, true].map(|share_keys| Tuning { share_keys, ..t }).to_vec();
-    for (works, candidates) in
-        [(Work::PRODUCT, &(|_| tiles.to_vec()) as &dyn Fn(Tuning) -> Vec<Tuning>), (Work::ATTENTION, &keys)]
-    {
-        let Some(so_far) = best else { break };
-        let wanted = on_twin.run(twin, so_far, works[0]).await?;
-        let mut least = f64::INFINITY;
-        best = None;
-        for candidate in candidates(so_far) {
-            let ms = trial.time(device, candidate, works, &wanted, now).await?;
-            if ms < least {
-                (least, best) = (ms, Some(candidate));
-            }
-        }
+    let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
+    let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
+    if let Some(tiled) = best {
+        let keys = [false, true].map(|share_keys| Tuning { share_keys, ..tiled });
+        let wanted = on_twin.run(twin, tuning, Work::ATTENTION[0]).await?;
+        best = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
     }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
     Ok(best)
@@ -84,22 +79,18 @@ struct Trial {
 
 impl Trial {
     async fn new(device: &mut Device) -> Result<Self> {
-        let [Work::Product { rows, outputs }, Work::Attention { heads, .. }] = [Work::PRODUCT[1], Work::ATTENTION[1]]
-        else {
-            unreachable!("the larger of each")
-        };
         let name = "tuning of many rows";
-        let values = u64::from(outputs * COLS);
+        let values = u64::from(OUTPUTS * COLS);
         let blocks = device.buffer(name, values / 8).await?;
         let scales = device.buffer(name, values / 64).await?;
-        let row = u64::from((heads * HEAD_SIZE).max(COLS));
+        let row = u64::from((HEADS * HEAD_SIZE).max(COLS));
         let [x, k, v] = [
-            device.buffer(name, u64::from(rows) * row).await?,
-            device.buffer(name, u64::from(rows) * row).await?,
-            device.buffer(name, u64::from(rows) * row).await?,
+            device.buffer(name, u64::from(ROWS) * row).await?,
+            device.buffer(name, u64::from(ROWS) * row).await?,
+            device.buffer(name, u64::from(ROWS) * row).await?,
         ];
         let unused = device.buffer(name, 4).await?;
-        let out = device.buffer(name, u64::from(rows * outputs)).await?;
+        let out = device.buffer(name, u64::from(ROWS * OUTPUTS)).await?;
         noise::words(device, blocks);
         noise::scales(device, scales);
         [x, k, v].into_iter().for_each(|buffer| noise::floats(device, buffer));
@@ -107,9 +98,9 @@ impl Trial {
         let w = Weight {
             kind,
             first_row: 0,
-            rows: outputs,
+            rows: OUTPUTS,
             cols: COLS,
-            plane_rows: outputs,
+            plane_rows: OUTPUTS,
             plane_first: 0,
             blocks,
             scales,
@@ -138,6 +129,25 @@ impl Trial {
         pass
     }
 
+    /// The quickest of these whose results are the twin's.
+    async fn fastest(
+        &self,
+        device: &mut Device,
+        candidates: &[Tuning],
+        works: [Work; 2],
+        wanted: &[f32],
+        now: Clock<'_>,
+    ) -> Result<Option<Tuning>> {
+        let mut best = (f64::INFINITY, None);
+        for tuning in candidates {
+            let ms = self.time(device, *tuning, works, wanted, now).await?;
+            if ms < best.0 {
+                best = (ms, Some(*tuning));
+            }
+        }
+        Ok(best.1)
+    }
+
     /// Milliseconds; without end where the results are not the twin's, or the driver refuses the shader.
     async fn time(
         &self,
@@ -157,11 +167,7 @@ impl Trial {
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning, work: Work) -> Result<Vec<f32>> {
-        device.upload(self.out, 0, &vec![0xff; work.words() * 4]);
-        let pass = device.prepare(self.pass(tuning, work)).await?;
-        device.replay(&[pass], &Call::new(1, 0))?;
-        device.forget(pass);
-        device.read_back_f32(self.out, 0, work.words()).await
+        results(device, self.pass(tuning, work), self.out, work.words()).await
     }
 }
 
