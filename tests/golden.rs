@@ -8,6 +8,7 @@ use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
 use llava_web::kernels::Tuning;
+use llava_web::kernels::matmul_tiled::{Operands, Tile};
 use llava_web::model::Model;
 use llava_web::model::load::ModelLoader;
 use llava_web::native::{Folder, Threads};
@@ -27,10 +28,18 @@ const LOGITS_NMSE: f64 = 1e-7;
 /// make of it. Found: up to 3.4e-3 for a stage, 2e-3 for prompts, 2e-2 for single steps.
 const INTEGER_NMSE: f64 = 5e-2;
 
+/// With products of f16, 2e-6 each.
+const F16_NMSE: f64 = 5e-3;
+
 /// The bounds of stages and logits.
-fn bounds(quant: &str, backend: BackendChoice) -> (f64, f64) {
-    match (quant, backend) {
-        ("q4" | "q8", BackendChoice::Cpu) => (INTEGER_NMSE, INTEGER_NMSE),
+fn bounds(quant: &str, backend: BackendChoice, tuning: Tuning) -> (f64, f64) {
+    let operands = match backend {
+        BackendChoice::Cpu => Operands::Int8,
+        _ => tuning.tile.map_or(Operands::F32, |tile| tile.operands),
+    };
+    match (quant, operands) {
+        ("q4" | "q8", Operands::Int8) => (INTEGER_NMSE, INTEGER_NMSE),
+        ("q4" | "q8", Operands::F16) => (F16_NMSE, F16_NMSE),
         _ => (STAGE_NMSE, LOGITS_NMSE),
     }
 }
@@ -147,10 +156,23 @@ fn check_gpu(name: &str, quant: &str) {
     }
 }
 
+/// With what real adapters may multiply faster; one that does not is named.
+fn check_gpu_tiers(name: &str, quant: &str) {
+    let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
+    for operands in [Operands::F16, Operands::Int8] {
+        let tuning = Tuning { tile: Some(Tile { rows: 64, cols: 64, operands }), ..Tuning::HARDWARE };
+        if operands.suit(features) {
+            check_tuned(name, quant, BackendChoice::Gpu, tuning);
+        } else {
+            eprintln!("SKIPPED: this adapter does not multiply {operands:?}");
+        }
+    }
+}
+
 fn check_tuned(name: &str, quant: &str, backend: BackendChoice, tuning: Tuning) {
     let directory = convert(name, quant);
     let golden = Golden::read(name);
-    let (stage, logits) = bounds(quant, backend);
+    let (stage, logits) = bounds(quant, backend, tuning);
     block_on(async {
         let mut model = load(directory.path(), backend, tuning).await;
         let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
@@ -204,6 +226,14 @@ fn gpu_quantised_equals_transformers_on_the_same_weights() {
         check_gpu("mha", "q4");
         check_gpu("gqa", "q8");
         check_gpu("gqa", "f16");
+    }
+}
+
+#[test]
+fn gpu_with_f16_and_integer_products_equals_transformers_within_their_tolerances() {
+    if gpu_or_skip() {
+        check_gpu_tiers("mha", "q4");
+        check_gpu_tiers("gqa", "q8");
     }
 }
 

@@ -6,7 +6,7 @@
 use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
-use llava_web::error::{Kind, Result};
+use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
 use llava_web::measure::{Line, Options, is_candidate};
 use llava_web::native::synthetic::{Format, Size, Synthetic};
@@ -34,7 +34,7 @@ struct Arguments {
     backend: Option<Only>,
     /// How a GPU's passes are recorded, instead of what the tuner would find: one of its candidates as JSON, in the form
     /// of the line that begins with `# tuning`.
-    #[arg(long, value_name = "JSON", value_parser = candidate)]
+    #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Tuning>(text))]
     tuning: Option<Tuning>,
     /// Threads of the CPU; as many as it has, unless given.
     #[arg(long, value_name = "N")]
@@ -67,13 +67,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Others might divide by nothing, or ask for more than a device has; no test has seen them.
-fn candidate(text: &str) -> std::result::Result<Tuning, String> {
-    let tuning = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let what = "not one of the tuner's candidates, which src/measure/tune lists";
-    is_candidate(&tuning).then_some(tuning).ok_or_else(|| what.into())
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
@@ -109,7 +102,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
 
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
     let mut device = open_device(choice, arguments.threads).await?;
-    if let Some(tuning) = arguments.tuning {
+    if let Some(tuning) = arguments.tuning.filter(|_| device.tuning().is_some()) {
+        // Others might divide by nothing, or ask for more than a device has; no test has seen them.
+        if !is_candidate(&tuning, device.features()) {
+            let what = "not one of the tuner's candidates for this GPU, which src/measure/tune lists";
+            return Err(Error::new(Kind::Argument, "--tuning", what));
+        }
         device.set_tuning(tuning);
     }
     match arguments.shape {

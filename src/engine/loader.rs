@@ -156,8 +156,10 @@ impl Loader {
     /// Uses what [`Report::tuning`](super::Report::tuning) said on an earlier visit to the same GPU with the same engine,
     /// as JSON; text that is no tuning that could have been found is ignored.
     pub fn remember(&mut self, tuning: &str) {
-        if let Some(tuning) = serde_json::from_str(tuning).ok().filter(is_candidate) {
-            self.inner.device().set_tuning(tuning);
+        let device = self.inner.device();
+        let features = device.features();
+        if let Some(tuning) = serde_json::from_str(tuning).ok().filter(|tuning| is_candidate(tuning, features)) {
+            device.set_tuning(tuning);
         }
     }
 

@@ -22,7 +22,7 @@ impl std::iter::Sum for Cost {
 /// beside them, and what they take is their dispatch.
 pub fn cost(op: &Op, call: &Call) -> Cost {
     match op.kernel.name {
-        "matmul" | "matmul_tiled" => matmul::cost(op, call),
+        "matmul" | "matmul_tiled" | "matmul_f16" | "matmul_int8" => matmul::cost(op, call),
         "matvec" => matvec::cost(op),
         "attention" | "attention_tiled" | "attention_step" => attention::cost(op, call),
         _ => Cost::default(),

@@ -256,9 +256,23 @@ fn all_shaders_that_read_weights_read_them_alike() {
         (consts, rest.split_once("\n}").unwrap().0)
     };
     let first = part(super::matmul::MATMUL.wgsl);
-    for other in [&super::matmul_tiled::MATMUL_TILED, &super::matvec::MATVEC, &super::embed_rows::EMBED_ROWS] {
+    use super::{embed_rows::EMBED_ROWS, matmul_tiled::*, matvec::MATVEC};
+    for other in [&MATMUL_TILED, &MATMUL_F16, &MATVEC, &EMBED_ROWS] {
         assert_eq!(first, part(other.wgsl), "{}", other.name);
     }
+    // This one takes bytes as they are.
+    let scales = |wgsl: &'static str| wgsl.split_once("fn scale_offset").unwrap().1.split_once("\n}").unwrap().0;
+    assert_eq!(scales(MATMUL_INT8.wgsl), scales(MATVEC.wgsl));
+}
+
+#[test]
+fn all_tiles_are_written_alike() {
+    use super::matmul_tiled::*;
+    let part = |wgsl: &'static str| wgsl.split_once("fn put(").unwrap().1.split_once("@compute").unwrap().0;
+    let rounding = |wgsl: &'static str| wgsl.split_once("fn largest").unwrap().1.split_once("\n}").unwrap().0;
+    assert_eq!(part(MATMUL_F16.wgsl), part(MATMUL_TILED.wgsl));
+    assert_eq!(part(MATMUL_INT8.wgsl), part(MATMUL_TILED.wgsl));
+    assert_eq!(rounding(MATMUL_F16.wgsl), rounding(MATMUL_INT8.wgsl));
 }
 
 #[test]
@@ -275,6 +289,7 @@ fn all_attention_shaders_read_the_cache_alike() {
 #[test]
 fn every_shader_is_valid_and_declares_what_its_kernel_says() {
     use super::*;
+    use naga::valid::Capabilities;
     let kernels = [
         &activation::ACTIVATION,
         &activation::SILU_MUL,
@@ -287,6 +302,8 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &embed_rows::EMBED_ROWS,
         &layer_norm::LAYER_NORM,
         &matmul::MATMUL,
+        &matmul_tiled::MATMUL_F16,
+        &matmul_tiled::MATMUL_INT8,
         &matmul_tiled::MATMUL_TILED,
         &matvec::MATVEC,
         &patches::PATCHES,
@@ -300,7 +317,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         let module = naga::front::wgsl::parse_str(kernel.wgsl).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
         naga::valid::Validator::new(
             naga::valid::ValidationFlags::all(),
-            naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+            Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16,
         )
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));

@@ -3,7 +3,6 @@
 //! For many rows: prefill, the vision tower. A GPU's decoding step has [`matvec`](super::matvec).
 
 use super::cost::Cost;
-use super::matmul_tiled::MATMUL_TILED;
 use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
 use crate::cpu::Tools;
@@ -155,7 +154,7 @@ pub fn linear(
         Some(tile) if !few => {
             params[P_TILE] = tile.word();
             consts.extend([("ROWS", tile.rows), ("COLS", tile.cols)]);
-            &MATMUL_TILED
+            tile.kernel(w.kind)
         }
         _ => &MATMUL,
     };

@@ -2,7 +2,7 @@
 //!
 //! Every way is tested against the same twin; [`measure::tune`](crate::measure::tune) picks by measuring.
 
-use super::matmul_tiled::Tile;
+use super::matmul_tiled::{Operands, Tile};
 use serde::{Deserialize, Serialize};
 
 /// Shapes of workgroups and choices of kernels, as a pass is recorded with.
@@ -49,7 +49,7 @@ impl Tuning {
         key_splits: 64,
         norm_lanes: 64,
         sample_lanes: 256,
-        tile: Some(Tile { rows: 64, cols: 64 }),
+        tile: Some(Tile { rows: 64, cols: 64, operands: Operands::F32 }),
         share_keys: true,
     };
 }

@@ -3,6 +3,7 @@
 use super::{Clock, normalised_error, time_pass};
 use crate::device::{BackendChoice, Device};
 use crate::error::{Error, Kind, Result};
+use crate::gpu::Features;
 use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::{Rows, Tuning, Weight};
@@ -36,11 +37,12 @@ const KINDS: [(Tuning, &[Tuning]); 2] = [
     ),
 ];
 
-/// Whether this is one of the candidates: what was remembered somewhere comes from outside.
-pub fn is_candidate(tuning: &Tuning) -> bool {
+/// Whether this is one of the candidates for a device with such features: what was remembered somewhere comes from
+/// outside.
+pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     KINDS.iter().any(|(kind, more)| {
         let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, ..*tuning };
-        let many = row == *tuning || kind.tile.is_some() && many::TILES.contains(&tuning.tile);
+        let many = row == *tuning || kind.tile.is_some() && many::tiles(features).any(|tile| tile == tuning.tile);
         many && (row == *kind || more.contains(&row))
     })
 }
@@ -183,7 +185,8 @@ mod tests {
         let mut device = block_on(Device::open(BackendChoice::Gpu)).unwrap();
         let begun = std::time::Instant::now();
         let chosen = block_on(choose(&mut device, &|| begun.elapsed().as_secs_f64() * 1e3)).unwrap();
-        assert!(is_candidate(&chosen) && !is_candidate(&Tuning { lanes: 7, ..chosen }));
+        let features = device.features();
+        assert!(is_candidate(&chosen, features) && !is_candidate(&Tuning { lanes: 7, ..chosen }, features));
         assert_eq!(device.allocated(), 0);
     }
 

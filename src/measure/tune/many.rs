@@ -4,18 +4,43 @@ use super::super::{Clock, time_pass};
 use super::{ENOUGH, error, noise, results};
 use crate::device::Device;
 use crate::error::{Kind, Result};
+use crate::gpu::Features;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::matmul::{Into, linear};
-use crate::kernels::matmul_tiled::Tile;
+use crate::kernels::matmul_tiled::{Operands, Tile};
 use crate::kernels::{CacheType, Kv, Rows, Tuning, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
 
-/// Tiles that are tried. Small ones keep many cores busy with few rows, large ones read less.
-pub(super) const TILES: [Option<Tile>; 4] =
-    [None, Some(Tile { rows: 64, cols: 64 }), Some(Tile { rows: 64, cols: 128 }), Some(Tile { rows: 128, cols: 128 })];
-/// Largest normalised mean square error against the twin: f32 sums of 256 products.
-const TOLERANCE: f64 = 1e-9;
+/// Tiles that are tried. Small ones keep many cores busy with few rows, large ones read less; 16-bit floats in large ones
+/// would take more workgroup memory than WebGPU promises.
+const TILES: [Option<Tile>; 8] = [
+    None,
+    tile(64, 64, Operands::F32),
+    tile(64, 128, Operands::F32),
+    tile(128, 128, Operands::F32),
+    tile(64, 64, Operands::F16),
+    tile(64, 128, Operands::F16),
+    tile(64, 64, Operands::Int8),
+    tile(128, 128, Operands::Int8),
+];
+
+const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<Tile> {
+    Some(Tile { rows, cols, operands })
+}
+
+/// What products of many rows are multiplied as.
+fn operands(tuning: &Tuning) -> Operands {
+    tuning.tile.map_or(Operands::F32, |tile| tile.operands)
+}
+
+/// Those that a device can compute.
+pub(super) fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
+    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.suit(features)))
+}
+
+/// What rounds more must take at most so much of the time.
+const WORTH: f64 = 0.9;
 /// The larger of what is tried: rows, and a matrix of so many rows and columns, or so many heads.
 const ROWS: u32 = 256;
 const OUTPUTS: u32 = 4096;
@@ -55,13 +80,15 @@ pub(super) async fn choose(
 ) -> Result<Option<Tuning>> {
     let on_twin = Trial::new(twin).await?;
     let trial = Trial::new(device).await?;
-    let tiles = TILES.map(|tile| Tuning { tile, ..tuning });
+    let tiles: Vec<_> = tiles(device.features()).map(|tile| Tuning { tile, ..tuning }).collect();
     let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
     let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
     if let Some(tiled) = best {
-        let keys = [false, true].map(|share_keys| Tuning { share_keys, ..tiled });
+        // Attention is f32, whatever products are.
+        let keys = [false, true].map(|share_keys| Tuning { share_keys, ..tuning });
         let wanted = on_twin.run(twin, tuning, Work::ATTENTION[0]).await?;
-        best = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
+        let shared = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
+        best = shared.map(|keys| Tuning { share_keys: keys.share_keys, ..tiled });
     }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
     Ok(best)
@@ -129,7 +156,7 @@ impl Trial {
         pass
     }
 
-    /// The quickest of these whose results are the twin's.
+    /// The quickest of these whose results are the twin's; those that round more come later.
     async fn fastest(
         &self,
         device: &mut Device,
@@ -141,11 +168,12 @@ impl Trial {
         let mut best = (f64::INFINITY, None);
         for tuning in candidates {
             let ms = self.time(device, *tuning, works, wanted, now).await?;
-            if ms < best.0 {
-                best = (ms, Some(*tuning));
+            let as_exact = best.1.is_none_or(|best| operands(best) == operands(tuning));
+            if ms < best.0 * if as_exact { 1.0 } else { WORTH } {
+                best = (ms, Some(tuning));
             }
         }
-        Ok(best.1)
+        Ok(best.1.copied())
     }
 
     /// Milliseconds; without end where the results are not the twin's, or the driver refuses the shader.
@@ -158,7 +186,7 @@ impl Trial {
         now: Clock<'_>,
     ) -> Result<f64> {
         match self.run(device, tuning, small).await {
-            Ok(found) if error(&found, wanted) <= TOLERANCE => {
+            Ok(found) if error(&found, wanted) <= operands(&tuning).tolerance() => {
                 time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await
             }
             Err(e) if e.kind != Kind::Gpu => Err(e),
@@ -190,9 +218,19 @@ mod tests {
             let begun = std::time::Instant::now();
             let now = || begun.elapsed().as_secs_f64() * 1e3;
             let chosen = choose(&mut device, &mut twin, Tuning::HARDWARE, &now).await.unwrap().unwrap();
-            assert!(is_candidate(&chosen), "{chosen:?}");
-            assert!(!is_candidate(&Tuning { tile: Some(Tile { rows: 8, cols: 64 }), ..chosen }));
-            assert!(!is_candidate(&Tuning { share_keys: true, ..Tuning::SOFTWARE }), "barriers where they are dear");
+            let features = device.features();
+            assert!(is_candidate(&chosen, features), "{chosen:?}");
+            assert!(!is_candidate(&Tuning { tile: tile(8, 64, Operands::F32), ..chosen }, features));
+            let barriers = Tuning { share_keys: true, ..Tuning::SOFTWARE };
+            assert!(!is_candidate(&barriers, features), "where they are dear");
+            for (operands, lacking) in [
+                (Operands::F16, Features { f16: false, ..features }),
+                (Operands::Int8, Features { integer_dot: false, ..features }),
+            ] {
+                let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
+                assert_eq!(is_candidate(&tuning, features), operands.suit(features));
+                assert!(!is_candidate(&tuning, lacking), "remembered from elsewhere");
+            }
             assert_eq!(device.allocated(), 0);
         });
     }
