@@ -3,16 +3,21 @@
 
 use super::Tools;
 use super::simd::{Job, Simd, exp, load_part, store_part};
+use crate::config::Activation;
 use crate::kernels::rows;
 use crate::pass::{Call, Op, Words};
 
 /// `a = f(a)`.
-pub(crate) fn activation(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
-    let [a] = buffers else { unreachable!("checked by Pass::push") };
-    let a = &mut a.f32_mut()[..rows(op.params[1], call) as usize * op.params[0] as usize];
-    let function = if op.constant("KIND") == 0 { Function::QuickGelu } else { Function::Gelu };
-    // SAFETY: slices of equal length.
-    unsafe { tools.level.run(Each { a, up: None, function }) };
+///
+/// # Safety
+/// The machine has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
+    let function = match kind {
+        Activation::QuickGelu => Function::QuickGelu,
+        Activation::Gelu => Function::Gelu,
+    };
+    unsafe { Each { a, up: None, function }.run::<S>() };
 }
 
 /// `gate = silu(gate) · up`.

@@ -1,4 +1,4 @@
-//! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`, in integers where the weights are.
+//! `out[m, n] = f(Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n]))`, in integers where the weights are.
 //!
 //! Groups of 32 products of integers are summed exactly; their sums, times both scales, in f32. The order of loops is
 //! tile of columns, tile of rows, step of `K`, `W` columns ([`panel`]), row: a panel is made once for all rows of a
@@ -7,11 +7,13 @@
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `float_rows`
 
+use super::activation::activate;
 use super::activations::{Activations, FLOATS, words_of_group};
 use super::panel::{self, Planes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::team::Shared;
 use super::{LANE, Tools};
+use crate::config::Activation;
 use crate::quant::{Tile, WeightType};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -29,6 +31,8 @@ pub(crate) struct Shape {
     pub first: usize,
     /// Whether `out` is added to.
     pub accumulate: bool,
+    /// What is made of the product.
+    pub activation: Option<Activation>,
 }
 
 /// Runs the product for `tile`; `bias` covers the columns of `out` from 0 on. False where the twin has to.
@@ -212,6 +216,13 @@ impl Product<'_> {
                     }
                 }
             }
+            if let Some(kind) = self.shape.activation {
+                let from = row * self.shape.stride + self.shape.first + tile.columns.start;
+                unsafe {
+                    let row = std::slice::from_raw_parts_mut(self.out.pointer().add(from), tile.columns.len());
+                    activate::<S>(row, kind);
+                }
+            }
         }
     }
 }
@@ -318,7 +329,6 @@ mod tests {
     use super::*;
     use crate::cpu::team::{Alone, Team};
     use crate::quant::plane_bytes;
-    use std::time::Instant;
 
     /// Three threads, started for every job.
     struct Three;
@@ -341,59 +351,11 @@ mod tests {
             let tile = Tile { weight_type: kind, n, k, blocks, scales };
             let compute = |team: Box<dyn Team>| {
                 let (mut tools, mut out) = (Tools::new(Level::best(), team), vec![f32::NAN; m * n]);
-                let shape = Shape { m, stride: n, first: 0, accumulate: false };
+                let shape = Shape { m, stride: n, first: 0, accumulate: false, activation: None };
                 assert!(product(tile, shape, &floats, None, &mut out, &mut tools));
                 out
             };
             assert_eq!(compute(Box::new(Three)), compute(Box::new(Alone)), "{kind} {m} {n}");
-        }
-    }
-
-    /// Best of some runs, seconds.
-    fn best(mut f: impl FnMut()) -> f64 {
-        let mut time = || {
-            let start = Instant::now();
-            f();
-            start.elapsed().as_secs_f64()
-        };
-        (0..5).map(|_| time()).fold(f64::INFINITY, f64::min)
-    }
-
-    /// Prints bytes of weights per second for one row, multiply-adds per second for many, and the floor.
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (n, k) = (4096, 4096);
-        let memory = vec![1u64; 1 << 25];
-        let read = best(|| assert!(std::hint::black_box(memory.iter().fold(0u64, |a, b| a | b)) == 1));
-        println!("reading: {:.1} GB/s", memory.len() as f64 * 8e-9 / read);
-        let wanted = std::env::var("KIND").ok();
-        for kind in WeightType::ALL.into_iter().filter(|k| wanted.as_ref().is_none_or(|w| w == k.name())) {
-            let (blocks, scales) = plane_bytes(kind, n as u32, k as u32).unwrap();
-            let copies = (256 << 20) / (blocks + scales) as usize;
-            let planes = vec![0x11u8; (blocks + scales) as usize * copies];
-            let x: Vec<f32> = (0..256 * k).map(|i| (i % 101) as f32 - 50.0).collect();
-            let mut out = vec![0f32; 256 * n];
-            for level in Level::available() {
-                let mut tools = Tools::new(level, Box::new(Alone));
-                let mut time = |m: usize, copies: usize| {
-                    best(|| {
-                        for planes in planes.chunks_exact((blocks + scales) as usize).take(copies) {
-                            let (blocks, scales) = planes.split_at(blocks as usize);
-                            let tile = Tile { weight_type: kind, n, k, blocks, scales };
-                            let shape = Shape { m, stride: n, first: 0, accumulate: false };
-                            product(tile, shape, &x, None, &mut out, &mut tools);
-                        }
-                    })
-                };
-                let step = (blocks + scales) as f64 * copies as f64 * 1e-9 / time(1, copies);
-                let cached = (blocks + scales) as f64 * 1e-9 / time(1, 1);
-                let many = (256 * n * k) as f64 * 1e-9 / time(256, 1);
-                println!(
-                    "{kind:5} {:16} one row {step:6.2} GB/s, again {cached:6.2}, 256 rows {many:6.1} GMAC/s",
-                    level.name()
-                );
-            }
         }
     }
 }

@@ -1,24 +1,9 @@
-//! Pointwise activations: quick-GELU (CLIP), exact GELU (the connector), SiLU·mul (the decoder's gate).
+//! Pointwise activations: quick-GELU (CLIP) and exact GELU (the connector) as parts of a product, SiLU·mul (the decoder's
+//! gate) as a kernel.
 
 use super::{Rows, rows};
 use crate::config::Activation;
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
-
-/// `a = f(a)`: in place.
-pub static ACTIVATION: Kernel = Kernel {
-    name: "activation",
-    wgsl: include_str!("activation.wgsl"),
-    access: &[ReadWrite],
-    workgroup: [64, 1, 1],
-    grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
-    fast: Some(crate::cpu::activation::activation),
-    reference: |op, call, buffers| {
-        let [a] = buffers else { unreachable!("checked by Pass::push") };
-        let f = if op.constant("KIND") == 0 { quick_gelu } else { gelu };
-        let count = rows(op.params[1], call) as usize * op.params[0] as usize;
-        a.f32_mut()[..count].iter_mut().for_each(|v| *v = f(f64::from(*v)) as f32);
-    },
-};
 
 /// `gate = silu(gate) · up`, in place.
 pub static SILU_MUL: Kernel = Kernel {
@@ -46,6 +31,28 @@ pub(crate) fn silu(x: f64) -> f64 {
     x * sigmoid(x)
 }
 
+/// What a product's activation makes of `x`.
+pub(super) fn activated(kind: Activation, x: f64) -> f64 {
+    match kind {
+        Activation::QuickGelu => quick_gelu(x),
+        Activation::Gelu => gelu(x),
+    }
+}
+
+/// The value of `const ACTIVATION` in shaders.
+pub(super) fn code(kind: Option<Activation>) -> u32 {
+    match kind {
+        None => 0,
+        Some(Activation::QuickGelu) => 1,
+        Some(Activation::Gelu) => 2,
+    }
+}
+
+/// The activation behind a value of `const ACTIVATION`.
+pub(super) fn of_code(code: u32) -> Option<Activation> {
+    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| self::code(Some(*kind)) == code)
+}
+
 fn quick_gelu(x: f64) -> f64 {
     x * sigmoid(1.702 * x)
 }
@@ -71,14 +78,6 @@ fn erf(x: f64) -> f64 {
     x.signum() * (1.0 - (-a * a).exp() / tail / std::f64::consts::PI.sqrt())
 }
 
-/// Appends `a [T, cols] = f(a)`.
-pub fn activation(pass: &mut Pass, m: Rows, a: Buf, cols: u32, kind: Activation) {
-    assert!(a.words >= u64::from(cols), "activation");
-    let kind = u32::from(kind == Activation::Gelu);
-    let params = [cols, m.word(), 0, 0, 0, 0, 0, 0];
-    pass.push(Op { kernel: &ACTIVATION, consts: vec![("KIND", kind)], params, buffers: vec![a] });
-}
-
 /// Appends `gate [T, cols] = silu(gate) · up [T, cols]`.
 pub fn silu_mul(pass: &mut Pass, m: Rows, gate: Buf, up: Buf, cols: u32) {
     assert!(gate.words >= u64::from(cols) && up.words >= u64::from(cols), "silu_mul");
@@ -102,17 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn shaders_and_fast_versions_equal_twins() {
+    fn shader_and_fast_version_equal_twin() {
         for (t, cols) in [(1, 4), (3, 100), (37, 1408)] {
             let n = u64::from(t * cols);
-            for kind in [Activation::QuickGelu, Activation::Gelu] {
-                let mut case = Case::new(format!("{kind:?} {t}x{cols}"));
-                let a = case.output(n, Some(4.0));
-                activation(&mut case.pass, Rows::Fixed(t), a, cols, kind);
-                // exp of 3 ULP; erf by a polynomial of 1.5e-7 absolute.
-                case.check(1e-11, 2e-6);
-                case.check_cpu(1e-11, 2e-6);
-            }
             let mut case = Case::new(format!("silu_mul {t}x{cols}"));
             let up = case.random(n, 2.0);
             let gate = case.output(n, Some(4.0));

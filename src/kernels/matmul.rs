@@ -1,10 +1,12 @@
-//! `out[m, n] = Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n])`: every matrix of the model.
+//! `out[m, n] = f(Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n]))`: every matrix of the model, with its activation.
 //!
 //! For many rows: prefill, the vision tower. A GPU's decoding step has [`matvec`](super::matvec).
 
+use super::activation::{activated, of_code};
 use super::cost::Cost;
 use super::weight::{block_values, code, tile};
 use super::{Rows, Weight, rows};
+use crate::config::Activation;
 use crate::cpu::Tools;
 use crate::cpu::matmul::{Shape, product};
 use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
@@ -41,6 +43,7 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let per_block = block_values(kind);
     let plane_first = p[P_PLANE_FIRST] as usize;
     let tile = tile(kind, blocks, scales, p[P_PLANE_ROWS] as usize, k);
+    let activation = of_code(op.constant("ACTIVATION"));
     let mut sums = vec![0f64; m * n];
     let mut values = [0f32; 32];
     for kb in 0..k / per_block {
@@ -57,7 +60,8 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let out = &mut out.f32_mut()[i * stride + first + row];
             let start = if op.constant("ACCUMULATE") == 1 { f64::from(*out) } else { 0.0 };
             let bias = if op.constant("BIAS") == 1 { f64::from(bias.f32()[first + row]) } else { 0.0 };
-            *out = (start + bias + sums[i * n + row]) as f32;
+            let y = start + bias + sums[i * n + row];
+            *out = activation.map_or(y, |kind| activated(kind, y)) as f32;
         }
     }
 }
@@ -72,6 +76,7 @@ fn fast(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
         stride: p[P_STRIDE] as usize,
         first: p[P_FIRST] as usize,
         accumulate: op.constant("ACCUMULATE") == 1,
+        activation: of_code(op.constant("ACTIVATION")),
     };
     let bias = (op.constant("BIAS") == 1).then(|| bias.f32());
     let alone = p[P_PLANE_ROWS] == p[P_ROWS];
@@ -100,19 +105,21 @@ pub(crate) fn cost(op: &Op, call: &Call) -> Cost {
     Cost { bytes: 4 * (weights + m * k + m * n), flops: 2 * m * n * k }
 }
 
-/// What a product is added to.
+/// What becomes of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Into {
-    /// Nothing: `out` is overwritten.
+    /// `out` is overwritten.
     Fresh,
-    /// What `out` holds: a residual connection.
+    /// `out` is overwritten with `f` of the product.
+    Activated(Activation),
+    /// It is added to what `out` holds: a residual connection.
     Add,
 }
 
 /// Fewer rows than an invocation of any of the kernels computes.
 const FEW: u32 = 8;
 
-/// Appends `out [M, N] = x [M, K] · wᵀ (+ bias) (+ out)` for one tile of `w`, computed as the pass is tuned.
+/// Appends `out [M, N] = f(x [M, K] · wᵀ (+ bias) (+ out))` for one tile of `w`, computed as the pass is tuned.
 ///
 /// # Shapes
 /// `x` `[M, K]`, `w` a tile of `[N, K]`, `bias` `[N]`, `out` `[M, stride]` with the tile's columns at
@@ -144,10 +151,12 @@ pub fn linear(
     params[P_M] = m.word();
     params[P_PLANE_ROWS] = w.plane_rows;
     params[P_PLANE_FIRST] = w.plane_first;
+    let activation = if let Into::Activated(kind) = into { Some(kind) } else { None };
     let mut consts = vec![
         ("WEIGHT_TYPE", code(w.kind)),
         ("BIAS", u32::from(bias.is_some())),
         ("ACCUMULATE", u32::from(into == Into::Add)),
+        ("ACTIVATION", super::activation::code(activation)),
     ];
     let few = matches!(m, Rows::Fixed(n) if n < FEW);
     let kernel = match pass.tuning.tile {
@@ -192,6 +201,11 @@ mod tests {
             check(kind, 9, 67, k(64), true, Into::Fresh, 0);
             check(kind, 37, 64, k(608), false, Into::Add, 32);
             check(kind, 70, 150, k(36), true, Into::Fresh, 0);
+        }
+        for activation in [Activation::QuickGelu, Activation::Gelu] {
+            for kind in [WeightType::F32, WeightType::Q4] {
+                check(kind, 9, 67, 64, true, Into::Activated(activation), 3);
+            }
         }
     }
 }

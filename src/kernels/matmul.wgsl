@@ -1,4 +1,4 @@
-// out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n])
+// out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n]), activated
 // Shapes: x [M, K] f32; w rows of a tile [plane_rows, K] from plane_first on, as 16-byte blocks [K/B][plane_rows],
 //   B = 4 (f32), 8 (f16), 16 (bytes), 32 (nibbles); scales: an entry per 32 values [K/32][plane_rows], then, for the k
 //   types, one per 256 [K/256][plane_rows] (see quant/mod.rs); bias [N]; out [M, stride].
@@ -10,6 +10,7 @@
 const WEIGHT_TYPE: u32 = 3u; // 0 f32, 1 f16, 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
 const BIAS: u32 = 1u;
 const ACCUMULATE: u32 = 1u;
+const ACTIVATION: u32 = 2u; // 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x)
 
 struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: u32, plane_first: u32, p7: u32 }
 struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
@@ -99,6 +100,19 @@ fn multiply(i: u32, part: u32) {
     s7 += mat2x4<f32>(x7 * l, x7 * r);
 }
 
+fn erf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(x));
+    let poly = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    return sign(x) * (1.0 - poly * exp(-x * x));
+}
+
+// erf by Abramowitz and Stegun 7.1.26, absolute error at most 1.5e-7.
+fn activated(x: f32) -> f32 {
+    if (ACTIVATION == 1u) { return x / (1.0 + exp(-1.702 * x)); }
+    if (ACTIVATION == 2u) { return 0.5 * x * (1.0 + erf(x * 0.70710678118)); }
+    return x;
+}
+
 fn store(m: u32, m_rows: u32, n: u32, sums: mat2x4<f32>) {
     if (m >= m_rows) { return; }
     for (var c = 0u; c < 8u; c++) {
@@ -107,7 +121,7 @@ fn store(m: u32, m_rows: u32, n: u32, sums: mat2x4<f32>) {
         var y = sums[c >> 2u][c & 3u];
         if (BIAS == 1u) { y += bias[params.first + n + c]; }
         if (ACCUMULATE == 1u) { y += out[to]; }
-        out[to] = y;
+        out[to] = activated(y);
     }
 }
 

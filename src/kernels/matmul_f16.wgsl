@@ -1,4 +1,4 @@
-// out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n]): matmul.wgsl's product for GPUs that
+// out[m, first + n] = Σ_k x[m, k] · w[n, k] (+ bias[first + n]) (+ out[m, first + n]), activated: matmul.wgsl's product for GPUs that
 //   multiply 16-bit floats faster. Sums of a group of 32 are f16, of integer weights and activations between -1 and 1 (a
 //   scale of a row's group takes what they exceed it by), so that nothing overflows or vanishes; sums of groups are f32.
 // Shapes, weights and bindings: as matmul.wgsl, without f32 and f16 weights.
@@ -14,6 +14,7 @@ enable f16;
 const WEIGHT_TYPE: u32 = 3u; // 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
 const BIAS: u32 = 1u;
 const ACCUMULATE: u32 = 1u;
+const ACTIVATION: u32 = 2u; // 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x)
 const ROWS: u32 = 64u;
 const COLS: u32 = 128u;
 
@@ -204,13 +205,26 @@ fn outer(row: u32, b: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
+fn erf(x: f32) -> f32 {
+    let t = 1.0 / (1.0 + 0.3275911 * abs(x));
+    let poly = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t;
+    return sign(x) * (1.0 - poly * exp(-x * x));
+}
+
+// erf by Abramowitz and Stegun 7.1.26, absolute error at most 1.5e-7.
+fn activated(x: f32) -> f32 {
+    if (ACTIVATION == 1u) { return x / (1.0 + exp(-1.702 * x)); }
+    if (ACTIVATION == 2u) { return 0.5 * x * (1.0 + erf(x * 0.70710678118)); }
+    return x;
+}
+
 fn put(m: u32, n: u32, sum: f32) {
     if (n >= params.rows) { return; }
     let to = m * params.stride + params.first + n;
     var y = sum;
     if (BIAS == 1u) { y += bias[params.first + n]; }
     if (ACCUMULATE == 1u) { y += out[to]; }
-    out[to] = y;
+    out[to] = activated(y);
 }
 
 fn put_quad(m: u32, m_rows: u32, n: u32, sums: vec4<f32>) {

@@ -105,6 +105,7 @@ mod tests {
     use crate::kernels::{Rows, Tuning};
     use crate::quant::WeightType;
 
+    use crate::config::Activation;
     use crate::device::{BackendChoice, Device};
     use crate::kernels::harness::gpu_or_skip;
     use pollster::block_on;
@@ -155,6 +156,7 @@ mod tests {
                 check(tile, kind, [70, 150, k(36)], true, Into::Add, 0, 1.0);
             }
             check(tile, WeightType::Q4, [8, 6, 64], false, Into::Fresh, 0, 1.0);
+            check(tile, WeightType::Q4, [8, 6, 64], true, Into::Activated(Activation::Gelu), 0, 1.0);
         }
     }
 

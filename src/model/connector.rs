@@ -7,7 +7,6 @@ use super::linear::Linear;
 use super::vision_tower::VisionBuffers;
 use crate::config::{Activation, Config};
 use crate::kernels::Rows;
-use crate::kernels::activation::activation;
 use crate::pass::Pass;
 
 /// The connector's weights.
@@ -25,8 +24,7 @@ impl Connector {
         match &self.linear_2 {
             None => self.linear_1.record(pass, rows, b.image_features, b.image_embeds),
             Some((act, linear_2)) => {
-                self.linear_1.record(pass, rows, b.image_features, b.connector_hidden);
-                activation(pass, rows, b.connector_hidden, config.text.hidden_size, *act);
+                self.linear_1.record_activated(pass, rows, b.image_features, b.connector_hidden, *act);
                 linear_2.record(pass, rows, b.connector_hidden, b.image_embeds);
             }
         }

@@ -1,5 +1,6 @@
 //! A matrix of the model: the only place that knows how weights are stored.
 
+use crate::config::Activation;
 use crate::kernels::embed_rows::embed_rows;
 use crate::kernels::matmul::{Into, linear};
 use crate::kernels::matvec::{Input, Output, Spare, matvec};
@@ -28,6 +29,11 @@ impl Linear {
     /// Appends `out [M, N] += x [M, K] · wᵀ + bias`.
     pub fn record_residual(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf) {
         self.record_into(pass, m, x, out, Into::Add);
+    }
+
+    /// Appends `out [M, N] = f(x [M, K] · wᵀ + bias)`.
+    pub fn record_activated(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, activation: Activation) {
+        self.record_into(pass, m, x, out, Into::Activated(activation));
     }
 
     fn record_into(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, into: Into) {

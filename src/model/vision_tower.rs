@@ -10,7 +10,6 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::Rows;
-use crate::kernels::activation::activation;
 use crate::kernels::attention::Heads;
 use crate::kernels::layer_norm::layer_norm;
 use crate::kernels::patches::patches;
@@ -104,7 +103,7 @@ impl VisionTower {
     /// Appends `b.pixel_values` → `b.image_features`.
     pub fn record(&self, pass: &mut Pass, config: &Config, b: &VisionBuffers) {
         let v = &config.vision;
-        let (p, c, f, eps) = (v.patches(), v.hidden_size, v.intermediate_size, v.layer_norm_eps);
+        let (p, c, eps) = (v.patches(), v.hidden_size, v.layer_norm_eps);
         let rows = Rows::Fixed(p + 1);
         let norm = |pass: &mut Pass, x: Buf, n: &LayerNorm, out: Buf| {
             layer_norm(pass, rows, x, n.weight, n.bias, out, c, eps);
@@ -120,8 +119,7 @@ impl VisionTower {
             norm(pass, b.hidden, &block.layer_norm1, b.normed);
             block.self_attn.record_bidirectional(pass, rows, b.normed, b.hidden, &b.attention, heads);
             norm(pass, b.hidden, &block.layer_norm2, b.normed);
-            block.fc1.record(pass, rows, b.normed, b.mlp);
-            activation(pass, rows, b.mlp, f, v.hidden_act);
+            block.fc1.record_activated(pass, rows, b.normed, b.mlp, v.hidden_act);
             block.fc2.record_residual(pass, rows, b.mlp, b.hidden);
         }
         let first = u32::from(!config.keep_class_row);
