@@ -17,7 +17,7 @@ pub use probe::Probe;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::measure::{self, Clock, Line};
-use crate::model::{Model, PREFILL_ROWS};
+use crate::model::Model;
 use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
 use crate::prompt::{PromptItem, Template, Turn};
 use crate::tokenizer::Tokenizer;
@@ -158,7 +158,7 @@ impl Engine {
         let mut done = if head { shared.min(rows.len() - 1) } else { shared };
         self.cache.truncate(done);
         while done < rows.len() {
-            let chunk = &rows[done..rows.len().min(done + PREFILL_ROWS as usize)];
+            let chunk = &rows[done..rows.len().min(done + self.model.chunk() as usize)];
             let last = done + chunk.len() == rows.len();
             let words: Vec<u32> = chunk.iter().map(|row| self.word(*row)).collect();
             let head_row = (head && last).then_some(chunk.len() as u32 - 1);

@@ -24,11 +24,15 @@ pub struct Tuning {
     /// What a workgroup computes of a product of many rows, by way of workgroup memory; none where every invocation
     /// is to go alone, without a barrier.
     pub tile: Option<Tile>,
+    /// Rows of a prompt that one pass reads.
+    pub chunk: u32,
     /// Whether 64 rows of attention share keys and values by way of workgroup memory.
     pub share_keys: bool,
 }
 
 impl Tuning {
+    /// Rows that one pass reads where nothing was measured: enough for every kernel's tiles, and an interruption soon.
+    pub const CHUNK: u32 = 256;
     /// Few invocations with much work each and no barrier: for adapters that are a CPU, where a barrier costs more
     /// than what it saves.
     pub const SOFTWARE: Self = Self {
@@ -39,6 +43,7 @@ impl Tuning {
         norm_lanes: 1,
         sample_lanes: 64,
         tile: None,
+        chunk: Self::CHUNK,
         share_keys: false,
     };
     /// Many invocations, so that thousands of loads are under way; barriers are nearly free.
@@ -50,6 +55,7 @@ impl Tuning {
         norm_lanes: 64,
         sample_lanes: 256,
         tile: Some(Tile { rows: 64, cols: 64, operands: Operands::F32 }),
+        chunk: Self::CHUNK,
         share_keys: true,
     };
 }

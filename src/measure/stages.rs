@@ -4,7 +4,7 @@
 use super::{Calibration, Clock, calibrate, check, operations};
 use crate::error::Result;
 use crate::kernels::cost::{Cost, cost};
-use crate::model::{Model, PREFILL_ROWS};
+use crate::model::Model;
 use crate::pass::Call;
 use serde::Deserialize;
 use std::fmt;
@@ -77,7 +77,7 @@ pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &
     for (what, ms, cost) in rates.lines() {
         tell(Line { backend, part: "calibration", what: what.into(), count: 1, ms, cost, floor_ms: ms });
     }
-    let rows = options.rows.clamp(1, PREFILL_ROWS.min(model.context - 1));
+    let rows = options.rows.clamp(1, model.chunk().min(model.context - 1));
     if options.operations {
         operations(model, &rates, rows, ENOUGH, now, tell).await?;
     }

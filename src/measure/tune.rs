@@ -41,8 +41,8 @@ const KINDS: [(Tuning, &[Tuning]); 2] = [
 /// outside.
 pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     KINDS.iter().any(|(kind, more)| {
-        let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, ..*tuning };
-        let many = row == *tuning || kind.tile.is_some() && many::tiles(features).any(|tile| tile == tuning.tile);
+        let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, chunk: kind.chunk, ..*tuning };
+        let many = row == *tuning || kind.tile.is_some() && many::is_candidate(tuning, features);
         many && (row == *kind || more.contains(&row))
     })
 }

@@ -3,7 +3,6 @@
 //! Pre-norm blocks: RMSNorm, attention with rotary positions over the cache, RMSNorm, SiLU-gated MLP.
 //! Source: arXiv 2302.13971; `LlamaForCausalLM` of transformers.
 
-use super::PREFILL_ROWS;
 use super::attention::{Attention, AttentionBuffers};
 use super::kv_cache::{CacheType, KvCache};
 use super::linear::{Linear, stacked};
@@ -53,7 +52,7 @@ pub struct Decoder {
 
 /// Activations, cache and the small buffers through which host and sampler talk to the decoder.
 pub struct DecoderBuffers {
-    /// `[PREFILL_ROWS]`: what the next pass reads.
+    /// `[chunk]`: what the next pass reads.
     pub ids: Buf,
     /// `[slots · P, H]`.
     pub image_embeds: Buf,
@@ -85,7 +84,7 @@ impl DecoderBuffers {
     pub async fn new(device: &mut Device, config: &Config, context: u32, rows: u32, stored: CacheType) -> Result<Self> {
         let cache = KvCache::new(device, &config.text, rows.min(context), stored).await?;
         let t = &config.text;
-        let chunk = u64::from(PREFILL_ROWS);
+        let chunk = u64::from(device.tuning().map_or(Tuning::CHUNK, |tuning| tuning.chunk));
         let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
         let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
         // As many pictures as the context could hold, at least one.

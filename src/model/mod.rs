@@ -21,8 +21,6 @@ use vision_tower::{VisionBuffers, VisionTower};
 
 pub use kv_cache::CacheType;
 
-/// Rows that one prefill pass takes: a longer prompt goes through in chunks.
-pub const PREFILL_ROWS: u32 = 256;
 /// Rows that the cache holds at first: a picture of LLaVA-1.5's, a question and an answer.
 const FIRST_ROWS: u32 = 1024;
 /// Above so many bytes for the usual context, keys and values are stored as f16: 1 GiB for LLaVA-1.5 7B, not 2.
@@ -185,8 +183,13 @@ impl Model {
         self.device.replay(&[self.passes.encode], &Call::new(1, 0))
     }
 
+    /// Rows that one pass reads at most: a longer prompt goes through in chunks.
+    pub fn chunk(&self) -> u32 {
+        self.decoder.ids.words as u32
+    }
+
     /// Reads rows `ids` into the cache at `pos`: token ids, or [`image_row`](Self::image_row)s. At most
-    /// [`PREFILL_ROWS`]. With `head`, the logits of that row of the chunk are computed, too.
+    /// [`chunk`](Self::chunk). With `head`, the logits of that row of the chunk are computed, too.
     pub fn prefill(&mut self, ids: &[u32], pos: u32, head: Option<u32>) -> Result<()> {
         self.device.upload(self.decoder.ids, 0, bytemuck::cast_slice(ids));
         let mut call = Call::new(ids.len() as u32, pos);

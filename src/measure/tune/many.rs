@@ -1,4 +1,4 @@
-//! Products and attention of many rows: by way of workgroup memory or not, and in which tiles.
+//! Products and attention of many rows: in tiles or not, multiplied as what, how many rows at once.
 
 use super::super::{Clock, time_pass};
 use super::{ENOUGH, error, noise, results};
@@ -34,15 +34,23 @@ fn operands(tuning: &Tuning) -> Operands {
     tuning.tile.map_or(Operands::F32, |tile| tile.operands)
 }
 
+/// Rows of a prompt that one pass may read. More keep more cores busy, and an interruption waits longer.
+const CHUNKS: [u32; 3] = [Tuning::CHUNK, 2 * Tuning::CHUNK, 4 * Tuning::CHUNK];
+
+/// Whether a device with such features can compute what may be chosen here.
+pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
+    tiles(features).any(|tile| tile == tuning.tile) && CHUNKS.contains(&tuning.chunk)
+}
+
 /// Those that a device can compute.
-pub(super) fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
+fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
     TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.suit(features)))
 }
 
-/// What rounds more must take at most so much of the time.
+/// What rounds more, or is interrupted later, must take at most so much of the time.
 const WORTH: f64 = 0.9;
 /// The larger of what is tried: rows, and a matrix of so many rows and columns, or so many heads.
-const ROWS: u32 = 256;
+const ROWS: u32 = Tuning::CHUNK;
 const OUTPUTS: u32 = 4096;
 const HEADS: u32 = 8;
 const COLS: u32 = 256;
@@ -90,6 +98,9 @@ pub(super) async fn choose(
         let shared = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
         best = shared.map(|keys| Tuning { share_keys: keys.share_keys, ..tiled });
     }
+    if let Some(chosen) = &mut best {
+        chosen.chunk = trial.chunk(device, *chosen, now).await?;
+    }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
     Ok(best)
 }
@@ -110,14 +121,14 @@ impl Trial {
         let values = u64::from(OUTPUTS * COLS);
         let blocks = device.buffer(name, values / 8).await?;
         let scales = device.buffer(name, values / 64).await?;
-        let row = u64::from((HEADS * HEAD_SIZE).max(COLS));
+        let (row, most) = (u64::from((HEADS * HEAD_SIZE).max(COLS)), u64::from(CHUNKS[CHUNKS.len() - 1]));
         let [x, k, v] = [
-            device.buffer(name, u64::from(ROWS) * row).await?,
+            device.buffer(name, most * row).await?,
             device.buffer(name, u64::from(ROWS) * row).await?,
             device.buffer(name, u64::from(ROWS) * row).await?,
         ];
         let unused = device.buffer(name, 4).await?;
-        let out = device.buffer(name, u64::from(ROWS * OUTPUTS)).await?;
+        let out = device.buffer(name, most * u64::from(OUTPUTS)).await?;
         noise::words(device, blocks);
         noise::scales(device, scales);
         [x, k, v].into_iter().for_each(|buffer| noise::floats(device, buffer));
@@ -176,6 +187,19 @@ impl Trial {
         Ok(best.1.copied())
     }
 
+    /// The rows that a product of them takes the least time for each; results were compared before.
+    async fn chunk(&self, device: &mut Device, tuning: Tuning, now: Clock<'_>) -> Result<u32> {
+        let mut best = (f64::INFINITY, Tuning::CHUNK);
+        for chunk in CHUNKS {
+            let pass = self.pass(tuning, Work::Product { rows: chunk, outputs: OUTPUTS });
+            let ms = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await? / f64::from(chunk);
+            if ms < WORTH * best.0 {
+                best = (ms, chunk);
+            }
+        }
+        Ok(best.1)
+    }
+
     /// Milliseconds; without end where the results are not the twin's, or the driver refuses the shader.
     async fn time(
         &self,
@@ -221,6 +245,8 @@ mod tests {
             let features = device.features();
             assert!(is_candidate(&chosen, features), "{chosen:?}");
             assert!(!is_candidate(&Tuning { tile: tile(8, 64, Operands::F32), ..chosen }, features));
+            assert!(!is_candidate(&Tuning { chunk: 0, ..chosen }, features));
+            assert!(!is_candidate(&Tuning { chunk: 1024, ..Tuning::SOFTWARE }, features));
             let barriers = Tuning { share_keys: true, ..Tuning::SOFTWARE };
             assert!(!is_candidate(&barriers, features), "where they are dear");
             for (operands, lacking) in [
