@@ -36,7 +36,18 @@ enum Executor {
     Gpu(Gpu),
     Cpu(Cpu),
     /// Allocates nothing and counts: what would be needed.
-    Ledger,
+    Ledger(Ledger),
+}
+
+/// What stands in for a device that is not there.
+#[derive(Default)]
+struct Ledger {
+    /// Of the device that it stands for.
+    tuning: Option<Tuning>,
+    /// Likewise.
+    features: Features,
+    /// Given out so far.
+    buffers: u32,
 }
 
 /// A prepared pass.
@@ -85,7 +96,13 @@ impl Device {
     /// A device without memory: [`allocated`](Self::allocated) tells what a real one would have given. It runs
     /// nothing.
     pub fn ledger() -> Self {
-        Self { executor: Executor::Ledger, allocated: 0 }
+        Self { executor: Executor::Ledger(Ledger::default()), allocated: 0 }
+    }
+
+    /// A device without memory on which passes are recorded as for this one.
+    pub fn without_memory(&self) -> Self {
+        let ledger = Ledger { tuning: self.tuning(), features: self.features(), buffers: 0 };
+        Self { executor: Executor::Ledger(ledger), allocated: 0 }
     }
 
     /// `cpu`, `webgpu`, `vulkan`, `metal`, `dx12`.
@@ -93,7 +110,7 @@ impl Device {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.backend(),
             Executor::Cpu(_) => "cpu",
-            Executor::Ledger => "none",
+            Executor::Ledger(_) => "none",
         }
     }
 
@@ -102,7 +119,7 @@ impl Device {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.adapter(),
             Executor::Cpu(cpu) => cpu.name(),
-            Executor::Ledger => "none".into(),
+            Executor::Ledger(_) => "none".into(),
         }
     }
 
@@ -110,7 +127,8 @@ impl Device {
     pub fn tuning(&self) -> Option<Tuning> {
         match &self.executor {
             Executor::Gpu(gpu) => Some(gpu.tuning),
-            Executor::Cpu(_) | Executor::Ledger => None,
+            Executor::Cpu(_) => None,
+            Executor::Ledger(ledger) => ledger.tuning,
         }
     }
 
@@ -118,7 +136,8 @@ impl Device {
     pub fn features(&self) -> Features {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.features,
-            Executor::Cpu(_) | Executor::Ledger => Features::default(),
+            Executor::Cpu(_) => Features::default(),
+            Executor::Ledger(ledger) => ledger.features,
         }
     }
 
@@ -153,7 +172,10 @@ impl Device {
         let buffer = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.buffer(name, words).await?,
             Executor::Cpu(cpu) => cpu.buffer(words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?,
-            Executor::Ledger => Buf { id: u32::MAX, words },
+            Executor::Ledger(ledger) => {
+                ledger.buffers += 1;
+                Buf { id: ledger.buffers, words }
+            }
         };
         self.allocated += words * 4;
         Ok(buffer)
@@ -164,7 +186,7 @@ impl Device {
         let words = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.free(buffer),
             Executor::Cpu(cpu) => cpu.free(buffer),
-            Executor::Ledger => buffer.words,
+            Executor::Ledger(_) => buffer.words,
         };
         self.allocated -= words * 4;
     }
@@ -180,7 +202,7 @@ impl Device {
         let before = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.words(buffer),
             Executor::Cpu(cpu) => cpu.words(buffer),
-            Executor::Ledger => buffer.words,
+            Executor::Ledger(_) => buffer.words,
         };
         if words != before {
             match &mut self.executor {
@@ -188,7 +210,7 @@ impl Device {
                 Executor::Cpu(cpu) => {
                     cpu.resize(buffer, words).map_err(|e| Error::new(Kind::OutOfMemory, name, e.to_string()))?;
                 }
-                Executor::Ledger => {}
+                Executor::Ledger(_) => {}
             }
             self.allocated = self.allocated - before * 4 + words * 4;
         }
@@ -207,7 +229,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.upload(buffer, word_offset, bytes),
             Executor::Cpu(cpu) => cpu.upload(buffer, word_offset, bytes),
-            Executor::Ledger => {}
+            Executor::Ledger(_) => {}
         }
     }
 
@@ -220,7 +242,26 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
             Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
-            Executor::Ledger => {}
+            Executor::Ledger(_) => {}
+        }
+    }
+
+    /// Makes the pipeline that a GPU runs this operation with, unless it is there.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] when the driver refuses the shader; [`Kind::GpuLost`].
+    pub async fn compile(&mut self, op: &Op) -> Result<()> {
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.compile(op).await,
+            Executor::Cpu(_) | Executor::Ledger(_) => Ok(()),
+        }
+    }
+
+    /// Pipelines that a GPU has made so far; 0 where there are none.
+    pub fn pipelines(&self) -> usize {
+        match &self.executor {
+            Executor::Gpu(gpu) => gpu.pipelines(),
+            Executor::Cpu(_) | Executor::Ledger(_) => 0,
         }
     }
 
@@ -232,7 +273,7 @@ impl Device {
         Ok(PassId(match &mut self.executor {
             Executor::Gpu(gpu) => gpu.prepare(pass).await?,
             Executor::Cpu(cpu) => cpu.prepare(pass),
-            Executor::Ledger => return Err(Self::no_work()),
+            Executor::Ledger(_) => return Err(Self::no_work()),
         }))
     }
 
@@ -241,7 +282,7 @@ impl Device {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.ops(pass.0),
             Executor::Cpu(cpu) => cpu.ops(pass.0),
-            Executor::Ledger => Vec::new(),
+            Executor::Ledger(_) => Vec::new(),
         }
     }
 
@@ -250,7 +291,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.forget(pass.0),
             Executor::Cpu(cpu) => cpu.forget(pass.0),
-            Executor::Ledger => {}
+            Executor::Ledger(_) => {}
         }
     }
 
@@ -263,7 +304,7 @@ impl Device {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.replay(&passes, call)?,
             Executor::Cpu(cpu) => cpu.replay(&passes, call),
-            Executor::Ledger => return Err(Self::no_work()),
+            Executor::Ledger(_) => return Err(Self::no_work()),
         }
         Ok(())
     }
@@ -273,7 +314,7 @@ impl Device {
         Pending(match &mut self.executor {
             Executor::Gpu(gpu) => PendingKind::Gpu(gpu.start_reading(buffer, word_offset, words)),
             Executor::Cpu(cpu) => PendingKind::Cpu(cpu.read(buffer, word_offset, words)),
-            Executor::Ledger => PendingKind::Cpu(vec![0; words]),
+            Executor::Ledger(_) => PendingKind::Cpu(vec![0; words]),
         })
     }
 

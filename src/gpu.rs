@@ -6,12 +6,13 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Tuning;
-use crate::pass::{Access, Buf, Call, Op, Params, Pass};
+use crate::pass::{Buf, Call, Op, Params, Pass};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use trouble::lost;
 
 mod open;
+mod pipelines;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -189,46 +190,6 @@ impl Gpu {
     /// Its bind groups go; its pipelines may serve others.
     pub(crate) fn forget(&mut self, pass: usize) {
         self.passes[pass].clear();
-    }
-
-    fn pipeline(&mut self, op: &Op) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout) {
-        let key = format!("{} {:?}", op.kernel.name, op.consts);
-        if let Some(found) = self.pipelines.get(&key) {
-            return found.clone();
-        }
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(op.kernel.name),
-            source: wgpu::ShaderSource::Wgsl(op.wgsl().into()),
-        });
-        let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-            count: None,
-        };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform), entry(1, wgpu::BufferBindingType::Uniform)];
-        entries.extend(op.kernel.access.iter().zip(2..).map(|(access, binding)| {
-            entry(binding, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
-        }));
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(op.kernel.name),
-            entries: &entries,
-        });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(op.kernel.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&key),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        self.pipelines.insert(key, (pipeline.clone(), layout.clone()));
-        (pipeline, layout)
     }
 
     /// `instead`: memory that is bound in place of a buffer's own.

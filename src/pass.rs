@@ -119,6 +119,11 @@ impl Op {
         self.consts.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).expect("launchers set every constant")
     }
 
+    /// Name of its pipeline: operations with the same name run the same shader text.
+    pub fn pipeline(&self) -> String {
+        format!("{} {:?}", self.kernel.name, self.consts)
+    }
+
     /// The shader text with this operation's constants filled in.
     ///
     /// Only lines of the form `const NAME: u32 = 0u;` change.

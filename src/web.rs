@@ -24,7 +24,7 @@ type Result<T> = std::result::Result<T, JsValue>;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-import type { Answer, BackendChoice, BenchOptions, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
+import type { Answer, BackendChoice, BenchOptions, Compiled, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
     "../shared/protocol.js";
 "#;
 
@@ -158,6 +158,16 @@ impl Llava {
         let probe = loader.probe(&now).await;
         self.stage.replace(Stage::Loading(loader));
         probe.map(|probe| to_js(&probe)).map_err(thrown)
+    }
+
+    /// Makes the next of the pipelines that the planned model needs; to be called until all are there, between pushes.
+    #[wasm_bindgen(unchecked_return_type = "Compiled")]
+    pub async fn compile(&self) -> Result<JsValue> {
+        let stage = self.stage.replace(BUSY);
+        let Stage::Loading(mut loader) = stage else { return Err(self.refuse(stage, "compile")) };
+        let compiled = loader.compile(&now).await;
+        self.stage.replace(Stage::Loading(loader));
+        compiled.map(|compiled| to_js(&compiled)).map_err(thrown)
     }
 
     /// Verifies one part and uploads it. A part that is refused may be pushed again.

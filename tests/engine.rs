@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{convert, golden_file};
+use common::{convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Restored, Stop};
 use llava_web::error::Kind;
+use llava_web::kernels::Tuning;
 use llava_web::native::{Folder, load_model, read_file};
 use pollster::block_on;
 use std::path::Path;
@@ -335,4 +336,53 @@ fn a_conversation_goes_on_where_another_engine_was_cut_off() {
     assert_eq!(strange.restore(&unknown).unwrap_err().kind, Kind::Argument);
     let begun = Options { begin: vec![1 << 20], ..options(3) };
     assert_eq!(block_on(strange.generate("?", &begun, &mut Quiet)).unwrap_err().kind, Kind::Argument);
+}
+
+/// Pipelines: those there before the first part is, told one by one, and those there after an answer. `left_out` of those
+/// that the plan names are not made before.
+async fn pipelines(directory: &Path, tuning: Tuning, left_out: usize) -> [usize; 3] {
+    let mut device = Device::open(BackendChoice::Gpu).await.unwrap();
+    device.set_tuning(tuning);
+    let mut loader = Loader::open(device, &Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
+    let total = loop {
+        let compiled = loader.compile(&|| 0.0).await.unwrap();
+        if compiled.done + left_out == compiled.total {
+            break compiled.total;
+        }
+    };
+    let before = loader.device().pipelines();
+    for (index, part) in loader.plan(None).await.unwrap().parts.iter().enumerate() {
+        loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();
+    }
+    let mut engine = loader.finish(None).await.unwrap();
+    engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+    engine.prefill(QUESTION, &mut Quiet).await.unwrap();
+    engine.generate(QUESTION, &options(4), &mut Quiet).await.unwrap();
+    [before, total, engine.model().device.pipelines()]
+}
+
+#[test]
+fn pipelines_that_follow_from_the_plan_are_all_that_an_answer_needs() {
+    if !gpu_or_skip() {
+        return;
+    }
+    for (model, quant) in [("mha", "q4"), ("gqa", "q8"), ("gqa", "f16")] {
+        let directory = convert(model, quant);
+        for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+            let [before, total, after] = block_on(pipelines(directory.path(), tuning, 0));
+            assert!(total > 10 && before == total && after == total, "{model} {quant}: {before}, {total}, {after}");
+        }
+        let [before, total, after] = block_on(pipelines(directory.path(), Tuning::SOFTWARE, 1));
+        assert_eq!((before, after), (total - 1, total), "one that is missing is made when it is needed");
+    }
+}
+
+#[test]
+fn a_cpu_compiles_nothing() {
+    let directory = convert("mha", "q4");
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let folder = Folder::new(directory.path(), None);
+    let mut loader = block_on(Loader::open(device, &folder, &["manifest.json".into()])).unwrap();
+    let compiled = block_on(loader.compile(&|| 0.0)).unwrap();
+    assert_eq!((compiled.done, compiled.total), (0, 0));
 }

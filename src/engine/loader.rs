@@ -10,6 +10,7 @@ use crate::format::source::Source;
 use crate::measure::{Clock, is_candidate, tune};
 use crate::model::load::ModelLoader;
 use crate::model::{CacheType, Model, USUAL_CONTEXT};
+use crate::pass::Op;
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
 use crate::tokenizer::Tokenizer;
@@ -68,9 +69,20 @@ pub struct Memory {
     pub total: u64,
 }
 
+/// How many of a model's pipelines are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Compiled {
+    /// So many.
+    pub done: usize,
+    /// Of so many; 0 where nothing is compiled.
+    pub total: usize,
+}
+
 /// Builds an [`Engine`] from parts pushed in any order.
 pub struct Loader {
     pub(super) inner: ModelLoader,
+    /// An operation for each pipeline that the model needs, once that is known; those that are made.
+    pipelines: Option<(Vec<Op>, usize)>,
     tokenizer: Tokenizer,
     preprocess: PreprocessConfig,
 }
@@ -86,7 +98,7 @@ impl Loader {
         let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
         let preprocess =
             PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
-        Ok(Self { inner: ModelLoader::new(device, blueprint).await?, tokenizer, preprocess })
+        Ok(Self { inner: ModelLoader::new(device, blueprint).await?, pipelines: None, tokenizer, preprocess })
     }
 
     /// The plan for a context of so many rows, or of the usual number.
@@ -160,6 +172,7 @@ impl Loader {
         let features = device.features();
         if let Some(tuning) = serde_json::from_str(tuning).ok().filter(|tuning| is_candidate(tuning, features)) {
             device.set_tuning(tuning);
+            self.pipelines = None;
         }
     }
 
@@ -170,6 +183,26 @@ impl Loader {
     /// What [`tune`] reports.
     pub async fn tune(&mut self, now: Clock<'_>) -> Result<()> {
         tune(self.inner.device(), now).await
+    }
+
+    /// Makes the next of the pipelines that the model needs, so that its first passes find them: to be called until all
+    /// are there, while the parts are on their way. Does first what [`tune`](Self::tune) does.
+    ///
+    /// # Errors
+    /// What [`tune`], [`ModelLoader::pipelines`] and [`Device::compile`] report.
+    pub async fn compile(&mut self, now: Clock<'_>) -> Result<Compiled> {
+        self.tune(now).await?;
+        let (ops, done) = match self.pipelines.take() {
+            Some(known) => known,
+            None if self.device().tuning().is_none() => (Vec::new(), 0),
+            None => (self.inner.pipelines(self.context(None)?).await?, 0),
+        };
+        let compiled = match ops.get(done) {
+            Some(op) => self.device().compile(op).await.map(|()| Compiled { done: done + 1, total: ops.len() }),
+            None => Ok(Compiled { done, total: ops.len() }),
+        };
+        self.pipelines = Some((ops, compiled.as_ref().map_or(done, |c| c.done)));
+        compiled
     }
 
     /// Takes a part. One that fails its check can be pushed again.

@@ -11,7 +11,7 @@ mod loader;
 mod probe;
 
 pub use events::{Answer, Encoded, Event, Observer, Options, Quiet, Report, Restored, Stop};
-pub use loader::{Loader, Memory, Plan};
+pub use loader::{Compiled, Loader, Memory, Plan};
 pub use probe::Probe;
 
 use crate::ensure;

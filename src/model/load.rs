@@ -18,9 +18,9 @@ use crate::format::manifest::Layout;
 use crate::format::names;
 use crate::format::piece::Piece;
 use crate::kernels::Weight;
-use crate::pass::Buf;
+use crate::pass::{Buf, Op};
 use crate::quant::{self, MAX_BINDING, plane_bytes};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Loads a model by its blueprint.
 pub struct ModelLoader {
@@ -36,8 +36,7 @@ impl ModelLoader {
     /// # Errors
     /// [`Kind::OutOfMemory`].
     pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
-        let stacks = if device.tuning().is_some() { stacks(&blueprint) } else { HashMap::new() };
-        let weights = Weights::new(&mut device, stacks).await?;
+        let weights = Weights::new(&mut device, &blueprint).await?;
         let pushed = vec![false; blueprint.parts.len()];
         Ok(Self { device, blueprint, pushed, weights })
     }
@@ -55,6 +54,24 @@ impl ModelLoader {
     /// Where it is loaded to.
     pub fn device(&mut self) -> &mut Device {
         &mut self.device
+    }
+
+    /// One operation for every pipeline that the model's passes will need, in order of use, as the device is tuned now: known
+    /// before any part is there.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`] when something would not fit a binding.
+    pub async fn pipelines(&self, context: u32) -> Result<Vec<Op>> {
+        let mut ledger = self.device.without_memory();
+        let mut weights = Weights::new(&mut ledger, &self.blueprint).await?;
+        for tensor in &self.blueprint.tensors {
+            weights.allocate(&mut ledger, tensor).await?;
+        }
+        let config = &self.blueprint.config;
+        let mut ops = Model::operations(config, &mut ledger, &weights.parts(config)?, context).await?;
+        let mut seen = HashSet::new();
+        ops.retain(|op| seen.insert(op.pipeline()));
+        Ok(ops)
     }
 
     /// Takes part `index`: verifies it and puts its tensors on the device. A part that was already taken is
@@ -91,12 +108,6 @@ impl ModelLoader {
         let parts = self.weights.parts(&config)?;
         Ok((Model::new(config, self.device, parts, context).await?, self.blueprint))
     }
-}
-
-async fn upload(device: &mut Device, name: &str, bytes: &[u8]) -> Result<Buf> {
-    let buffer = device.buffer(name, bytes.len() as u64 / 4).await?;
-    device.upload(buffer, 0, bytes);
-    Ok(buffer)
 }
 
 /// Where a matrix lies in planes that it shares.
@@ -157,7 +168,8 @@ struct Weights {
 }
 
 impl Weights {
-    async fn new(device: &mut Device, stacks: HashMap<String, Place>) -> Result<Self> {
+    async fn new(device: &mut Device, blueprint: &Blueprint) -> Result<Self> {
+        let stacks = if device.tuning().is_some() { stacks(blueprint) } else { HashMap::new() };
         let (vectors, tiles) = (HashMap::new(), HashMap::new());
         let (unused, unused_scales) = (device.buffer("unused", 1).await?, device.buffer("unused scales", 1).await?);
         Ok(Self { stacks, shared: HashMap::new(), vectors, tiles, unused, unused_scales })
@@ -167,12 +179,11 @@ impl Weights {
     /// device has more of them beside each other in every strip.
     async fn place(&mut self, device: &mut Device, tensor: &Planned, piece: &Piece, stored: &[u8]) -> Result<()> {
         let name = &tensor.expected.name;
-        if tensor.layout == Layout::Rows {
-            let buffer = upload(device, name, stored).await?;
-            self.vectors.insert(name.clone(), buffer);
+        self.allocate(device, tensor).await?;
+        if let Some(vector) = self.vectors.get(name) {
+            device.upload(*vector, 0, stored);
             return Ok(());
         }
-        self.allocate(device, tensor).await?;
         let (t, k) = (tensor.weight_type, tensor.expected.shape[1]);
         let [first, end] = piece.rows;
         let (own_blocks, _) = plane_bytes(t, end - first, k)?;
@@ -206,10 +217,14 @@ impl Weights {
         Ok(())
     }
 
-    /// Makes the buffers of a matrix, unless they are there.
+    /// Makes the buffers of a tensor, unless they are there.
     async fn allocate(&mut self, device: &mut Device, tensor: &Planned) -> Result<()> {
         let name = &tensor.expected.name;
-        if self.tiles.contains_key(name) {
+        if self.tiles.contains_key(name) || self.vectors.contains_key(name) {
+            return Ok(());
+        }
+        if tensor.layout == Layout::Rows {
+            self.vectors.insert(name.clone(), device.buffer(name, tensor.bytes() / 4).await?);
             return Ok(());
         }
         let (kind, cols) = (tensor.weight_type, tensor.expected.shape[1]);

@@ -14,7 +14,7 @@ pub mod vision_tower;
 use crate::config::Config;
 use crate::device::{Device, PassId, Pending};
 use crate::error::{Error, Kind, Result};
-use crate::pass::{Call, Pass};
+use crate::pass::{Call, Op, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
 use vision_tower::{VisionBuffers, VisionTower};
@@ -49,19 +49,21 @@ struct Passes {
     sample: PassId,
 }
 
-impl Model {
-    /// Allocates activations and cache, records and prepares the passes.
-    ///
-    /// # Errors
-    /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a
-    /// driver refuses a kernel.
-    pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
-        let vision = VisionBuffers::new(&mut device, &config).await?;
-        let stored = Self::cache_type(&config);
-        let decoder = DecoderBuffers::new(&mut device, &config, context, FIRST_ROWS, stored).await?;
+/// A model's buffers and its passes, before a device has prepared them.
+struct Recorded {
+    vision: VisionBuffers,
+    decoder: DecoderBuffers,
+    /// `encode`, `prefill`, `step`, `head`, `sample`.
+    passes: [Pass; 5],
+}
+
+impl Recorded {
+    async fn new(config: &Config, device: &mut Device, parts: &Parts, context: u32) -> Result<Self> {
+        let vision = VisionBuffers::new(device, config).await?;
+        let decoder = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
         let mut encode = device.pass("encode");
-        parts.vision_tower.record(&mut encode, &config, &vision);
-        parts.connector.record(&mut encode, &config, &vision);
+        parts.vision_tower.record(&mut encode, config, &vision);
+        parts.connector.record(&mut encode, config, &vision);
         let mut prefill = device.pass("prefill");
         parts.decoder.record(&mut prefill, &config.text, &decoder, crate::kernels::Rows::Call);
         let mut step = device.pass("step");
@@ -74,13 +76,21 @@ impl Model {
             parts.decoder.record_head(&mut head, &config.text, &decoder);
         }
         let mut sample = device.pass("sample");
-        crate::kernels::sample::sample(
-            &mut sample,
-            decoder.logits,
-            decoder.ids,
-            decoder.history,
-            config.text.vocab_size,
-        );
+        let (logits, ids, history) = (decoder.logits, decoder.ids, decoder.history);
+        crate::kernels::sample::sample(&mut sample, logits, ids, history, config.text.vocab_size);
+        Ok(Self { vision, decoder, passes: [encode, prefill, step, head, sample] })
+    }
+}
+
+impl Model {
+    /// Allocates activations and cache, records and prepares the passes.
+    ///
+    /// # Errors
+    /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a
+    /// driver refuses a kernel.
+    pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
+        let Recorded { vision, decoder, passes } = Recorded::new(&config, &mut device, &parts, context).await?;
+        let [encode, prefill, step, head, sample] = passes;
         let passes = Passes {
             encode: device.prepare(encode).await?,
             prefill: device.prepare(prefill).await?,
@@ -89,6 +99,15 @@ impl Model {
             sample: device.prepare(sample).await?,
         };
         Ok(Self { config, device, context, vision, decoder, passes })
+    }
+
+    /// Operations of every pass of such a model, in order, as they would be recorded on `device`, which is without memory.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`] when something would not fit a binding.
+    pub async fn operations(config: &Config, device: &mut Device, parts: &Parts, context: u32) -> Result<Vec<Op>> {
+        let recorded = Recorded::new(config, device, parts, context).await?;
+        Ok(recorded.passes.into_iter().flat_map(|pass| pass.ops).collect())
     }
 
     /// What a model of this configuration needs beside its weights.

@@ -74,6 +74,29 @@ describe("the page with a stand-in engine", () => {
       assert.equal(await visit.at("transcript").locator("img").count(), 0);
     }));
 
+  test("shaders are compiled while the model is downloaded, one at a time, and counted", () =>
+    withFake({ shaders: 9, compile_ms: 120, push_ms: 20 }, async ({ browser, url }) => {
+      const visit = await open(browser, "about:blank");
+      await visit.page.addInitScript(() => {
+        const said = /** @type {string[]} */ (Object.assign(window, { said: [] }).said);
+        new MutationObserver(() => said.push(document.querySelector("#status-text")?.textContent ?? "")).observe(document, { childList: true, characterData: true, subtree: true });
+      });
+      await visit.page.goto(url);
+      await visit.reaches("ready");
+      const said = await visit.page.evaluate(() => /** @type {any} */ (window).said);
+      const counted = [...new Set(said.map((/** @type {string} */ words) => /shaders: (\d) of 9/.exec(words)?.[1]).filter(Boolean))];
+      assert(counted.length > 3, `${counted}`);
+      assert.deepEqual(counted, counted.toSorted(), "in order");
+      assert(said.some((/** @type {string} */ words) => /Compiling shaders: \d of 9. Downloading: /.test(words)), said.join("; "));
+    }));
+
+  test("a shader that the driver refuses ends loading in words", () =>
+    withFake({ shaders: 5, compile_ms: 20, push_ms: 20, bad_shader: 2 }, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.at("error").waitFor();
+      assert.match(await visit.troubles(), /the driver refuses it/);
+    }));
+
   test("a damaged part is named, and Retry fetches only that part", () =>
     withFake({}, async ({ browser, url, root }) => {
       const bad = path.join(root, "models/scenes/3.bin");

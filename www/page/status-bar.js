@@ -50,7 +50,8 @@ export class StatusBar {
   /** How much of the present phase is done, 0 to 1, where that is known. */
   #part() {
     const { progress } = this.session;
-    return progress && "total" in progress && progress.total > 0 ? progress.done / progress.total : null;
+    const counted = progress?.type === "fetch" && progress.done >= progress.total && progress.compiled ? progress.compiled : progress;
+    return counted && "total" in counted && counted.total > 0 ? counted.done / counted.total : null;
   }
 
   #words() {
@@ -79,12 +80,13 @@ export class StatusBar {
   }
 
   /** @param {FetchEvent} event */
-  #fetching({ done, total, received, from, waiting }) {
-    if (done >= total) return "Preparing the model…";
+  #fetching({ done, total, received, from, waiting, compiled }) {
+    const shaders = compiled && compiled.done < compiled.total ? `Compiling shaders: ${compiled.done} of ${compiled.total}. ` : "";
+    if (done >= total) return shaders || "Preparing the model…";
     this.#rate.add(received);
     const again = this.session.recovering ? "The GPU was lost; loading again. " : "";
     const verb = { network: "Downloading", store: "Loading what is kept", files: "Reading your files" }[from];
-    const bytes = `${again}${verb}: ${inBytes(done)} of ${inBytes(total)}`;
+    const bytes = `${again}${shaders}${verb}: ${inBytes(done)} of ${inBytes(total)}`;
     if (waiting) return `${bytes}. ${waiting}`;
     const speed = from === "network" ? this.#rate.perSecond : 0;
     return speed ? `${bytes}, ${inBytes(speed)}/s, about ${inTime((total - done) / speed)} left` : bytes;

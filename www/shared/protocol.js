@@ -102,17 +102,13 @@
  * @property {object | null} [tuning]  how the GPU computes: the engine's own words, for the next visit
  */
 
+/** Pipelines that the GPU has of those that the model needs; a CPU needs none.
+ * @typedef {{ done: number, total: number }} Compiled */
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
-/**
- * @typedef {object} Encoded
- * @property {number} width
- * @property {number} height
- * @property {number} rows  of the context
- * @property {boolean} reused  it had been encoded before
- * @property {boolean} cancelled
- */
+/** A picture: its pixels, the rows of the context that it takes, whether it had been encoded before.
+ * @typedef {{ width: number, height: number, rows: number, reused: boolean, cancelled: boolean }} Encoded */
 
 /**
  * @typedef {object} Answer
@@ -150,7 +146,8 @@
  * @typedef {{ question: string, ids: number[], images: number }} Restored */
 
 /**
- * How far the weights are. `received` counts what came over the network in this call; `waiting` says for what.
+ * How far the weights are. `received` counts what came over the network in this call; `waiting` says for what; `compiled` how
+ * far the shaders are meanwhile.
  * @typedef {object} FetchEvent
  * @property {"fetch"} type
  * @property {number} done
@@ -158,6 +155,7 @@
  * @property {number} received
  * @property {"network" | "store" | "files"} from  where most of the last bytes came from
  * @property {string} waiting  a try that failed, and when the next one is; empty while all is well
+ * @property {Compiled} [compiled]
  */
 
 /**

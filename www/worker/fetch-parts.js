@@ -66,7 +66,8 @@ const isDamage = (thrown) => Failure.from(thrown, "worker").kind === "shard";
  * @param {KeptSource} job.source
  * @param {PlanPart[]} job.parts those that are still missing, in order of use
  * @param {number} job.done bytes of the others
- * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are not the part's
+ * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are not the part's; the lanes
+ *   may call it at once, and go on fetching meanwhile
  * @param {(event: FetchEvent) => void} job.emit
  * @param {AbortSignal} job.signal
  * @returns {Promise<void>} rejects at the first failure, but with damage only once all the rest is done
@@ -79,19 +80,11 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
   const how = { signal: stop, onBytes: (/** @type {number} */ more) => counter.add(more, from), onWait: (/** @type {string} */ words) => counter.wait(words) };
   /** @type {Failure[]} */
   const damage = [];
-  // The engine takes one part at a time; the lanes go on fetching meanwhile.
-  /** @type {Promise<void>} */
-  let pushing = Promise.resolve();
 
   /** @param {PlanPart} part @param {Uint8Array} bytes @returns {Promise<Failure | null>} why the bytes are not the part's */
   const refusal = async (part, bytes) => {
-    const turn = pushing.then(() => {
-      stopIfAsked(stop);
-      return push(part, bytes);
-    });
-    pushing = turn.catch(() => {});
     try {
-      await turn;
+      await push(part, bytes);
       return null;
     } catch (thrown) {
       counter.add(-part.bytes, from);

@@ -4,12 +4,17 @@ import { Failure } from "../shared/failure.js";
 import { codeAddress, sharedMemory } from "../shared/threads.js";
 import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
+import { stopIfAsked } from "./retry.js";
 import { gather } from "./team.js";
+import { oneAtATime } from "./turns.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
+/** @typedef {import("../shared/protocol.js").Compiled} Compiled */
 /** @typedef {import("../shared/protocol.js").Event} Event */
+/** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
 /** @typedef {import("../pkg/llava_web.js").Llava} Llava */
 /**
@@ -18,6 +23,35 @@ import { gather } from "./team.js";
  * @property {(code?: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
  * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
  */
+
+/** Bytes and pipelines, told together as soon as there are bytes: only they say where the model comes from. */
+class Progress {
+  /** @type {FetchEvent | null} */
+  #event = null;
+  /** @type {Compiled | undefined} */
+  #compiled;
+
+  /** @param {(event: FetchEvent) => void} emit */
+  constructor(emit) {
+    this.emit = emit;
+  }
+
+  /** @param {FetchEvent} event */
+  fetched(event) {
+    this.#event = event;
+    this.#say();
+  }
+
+  /** @param {Compiled} compiled */
+  compiled(compiled) {
+    this.#compiled = compiled;
+    this.#say();
+  }
+
+  #say() {
+    if (this.#event) this.emit({ ...this.#event, ...(this.#compiled?.total && { compiled: this.#compiled }) });
+  }
+}
 
 /** @param {string} place */
 const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
@@ -33,6 +67,8 @@ export class Loader {
   /** Indices of the parts the engine has accepted: a second `load` fetches only the others.
    * @type {Set<number>} */
   #pushed = new Set();
+  /** For the engine, which does one thing at a time. */
+  #inTurn = oneAtATime();
   /** @type {WebAssembly.Memory | null} */
   #memory = null;
   /** Threads that the CPU has, and why not more. @type {Promise<string>} */
@@ -122,19 +158,33 @@ export class Loader {
     source.signal = this.#stop.signal;
     await source.begin(plan, keep);
     const [there, parts] = [plan.parts.filter((part) => this.#pushed.has(part.index)), plan.parts.filter((part) => !this.#pushed.has(part.index))];
-    await fetchParts({
-      source,
-      parts,
-      done: there.reduce((sum, part) => sum + part.bytes, 0),
-      push: async (part, bytes) => {
-        await engine.push(part.index, bytes);
-        this.#pushed.add(part.index);
-      },
-      emit,
-      signal: this.#stop.signal,
-    });
+    const done = there.reduce((sum, part) => sum + part.bytes, 0);
+    const progress = new Progress(emit);
+    const { signal } = this.#stop;
+    /** @param {PlanPart} part @param {Uint8Array} bytes */
+    const push = async (part, bytes) => {
+      await this.#inTurn(() => (stopIfAsked(signal), engine.push(part.index, bytes)));
+      this.#pushed.add(part.index);
+    };
+    const jobs = [fetchParts({ source, parts, done, push, emit: (event) => progress.fetched(event), signal }), this.#compile(progress, signal)];
+    try {
+      await Promise.all(jobs);
+    } catch (thrown) {
+      this.#stop.abort();
+      await Promise.allSettled(jobs);
+      throw thrown;
+    }
     await source.end(plan);
     await engine.finish(context ?? undefined);
+  }
+
+  /** What the GPU will run, one pipeline after the other. @param {Progress} progress @param {AbortSignal} signal */
+  async #compile(progress, signal) {
+    for (;;) {
+      const compiled = await this.#inTurn(() => (stopIfAsked(signal), this.engine.compile()));
+      progress.compiled(compiled);
+      if (compiled.done >= compiled.total) return;
+    }
   }
 
   /** Stops what runs, be it loading or answering. */

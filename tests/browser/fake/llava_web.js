@@ -13,6 +13,8 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const HEADER = 4096;
 export class Llava {
   #pushed = new Set();
+  #compiled = 0;
+  #busy = false;
   #context = 512;
   /** @type {{ question: string, ids: number[], images: number }[]} */
   #restored = [];
@@ -61,8 +63,34 @@ export class Llava {
     return this.#plan[`probe_${this.backend}`] ?? this.#plan.probe ?? { decode_tokens_per_second: 9.5, prefill_rows_per_second: 300, fits: true, message: "It fits." };
   }
 
+  /** What is called while another call runs is refused, as by the engine. @template T @param {() => Promise<T>} work */
+  async #alone(work) {
+    if (this.#busy) throw { kind: "state", place: "engine", message: "busy: another call is running" };
+    this.#busy = true;
+    try {
+      return await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  compile() {
+    return this.#alone(async () => {
+      const total = this.#plan.shaders ?? 0;
+      await sleep(this.#plan.compile_ms ?? 0);
+      if (this.#compiled === this.#plan.bad_shader) throw { kind: "gpu", place: "shader", message: "the driver refuses it", hint: "" };
+      this.#compiled = Math.min(total, this.#compiled + 1);
+      return { done: this.#compiled, total };
+    });
+  }
+
   /** @param {number} index @param {Uint8Array} bytes */
-  async push(index, bytes) {
+  push(index, bytes) {
+    return this.#alone(() => this.#push(index, bytes));
+  }
+
+  /** @param {number} index @param {Uint8Array} bytes */
+  async #push(index, bytes) {
     const part = this.#plan.parts[index];
     if (bytes.length !== part.bytes) throw { kind: "crash", place: part.file, message: `${bytes.length} bytes were pushed for ${part.bytes}` };
     if (bytes[0] === 0xff) throw { kind: "shard", place: part.file, message: "its SHA-256 is not the manifest's", hint: "Fetch it again." };
@@ -75,6 +103,8 @@ export class Llava {
 
   /** @param {number} [context] */
   async finish(context) {
+    if (this.#busy) throw { kind: "state", place: "finish", message: "busy: another call is running" };
+    if (this.#compiled < (this.#plan.shaders ?? 0)) throw { kind: "state", place: "finish", message: `${this.#compiled} shaders are compiled` };
     if (this.#pushed.size !== this.#plan.parts.length) throw { kind: "state", place: "finish", message: `${this.#pushed.size} parts of ${this.#plan.parts.length} were pushed` };
     this.#context = context ?? 512;
   }
