@@ -97,6 +97,41 @@ describe("choosing a model", () => {
     await visit.close();
   });
 
+  test("what is deleted is gone, also while the list is being read", async () => {
+    const visit = await open(browser, server.url, PLAIN);
+    await visit.reaches("ready");
+    const left = await visit.page.evaluate(async () => {
+      /** @param {string} name */
+      const ours = (name) => import(new URL(name, document.baseURI).href);
+      /** @type {typeof import("../../www/shared/failure.js")} */
+      const { Failure } = await ours("shared/failure.js");
+      /** @type {typeof import("../../www/shared/messenger.js")} */
+      const { Caller } = await ours("shared/messenger.js");
+      /** @type {typeof import("../../www/shared/own-scripts.js")} */
+      const { ownScripts } = await ours("shared/own-scripts.js");
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models");
+      for (let round = 0; round < 20; round++) {
+        const folder = await root.getDirectoryHandle("many", { create: true });
+        const writable = await (await folder.getFileHandle("about.json", { create: true })).createWritable();
+        await writable.write(JSON.stringify({ name: "Much is known of it", entry: [], addresses: [], files: {}, much: "x".repeat(4e6) }));
+        await writable.close();
+        // As when a person deletes from the list of the last time, which is still shown.
+        const store = new Caller(new Worker(ownScripts.createScriptURL("worker/storage.js"), { type: "module" }), console.error);
+        /** @type {string[][]} */
+        const seen = [];
+        const list = () => store.call("stored", null).then(({ models }) => seen.push(models.map(({ key }) => key)));
+        const lists = Array.from({ length: round % 4 }, list);
+        await store.call("forget", { key: "many" });
+        await Promise.all([...lists, list()]);
+        store.close(new Failure({ kind: "cancelled", place: "storage", message: "done" }));
+        if (seen.at(-1)?.includes("many")) return `round ${round}: ${JSON.stringify(seen)}`;
+      }
+      return "";
+    });
+    assert.equal(left, "");
+    await visit.close();
+  });
+
   test("from the disk: a .gguf and a folder; nothing is copied, nothing is asked of the network", async () => {
     const visit = await open(browser, server.url, PLAIN);
     const { page } = visit;

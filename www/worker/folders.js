@@ -52,9 +52,13 @@ class OpfsFolder {
 
   /** @param {(name: string) => boolean} wanted */
   async #names(wanted) {
+    /** @type {string[]} */
     const names = [];
-    const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    if (folder) for await (const name of folder.keys()) if (wanted(name)) names.push(name);
+    const list = async () => {
+      const folder = await this.root.getDirectoryHandle(this.name);
+      for await (const name of folder.keys()) if (wanted(name)) names.push(name);
+    };
+    await ifThere(list());
     return names;
   }
 

@@ -2,16 +2,19 @@
 
 import { answerCalls } from "../shared/messenger.js";
 import { forgetStored, listStored, storageKind } from "./store.js";
+import { oneAtATime } from "./turns.js";
 
 const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
 
-answerCalls(scope, {
-  async stored() {
-    return { kind: await storageKind(), models: await listStored() };
-  },
+/** A file that a listing reads cannot be deleted, and a listing that a deletion overtakes would show what is gone. */
+const inTurn = oneAtATime();
 
-  async forget({ key }) {
-    await forgetStored(key);
-    return null;
-  },
+answerCalls(scope, {
+  stored: () => inTurn(async () => ({ kind: await storageKind(), models: await listStored() })),
+
+  forget: ({ key }) =>
+    inTurn(async () => {
+      await forgetStored(key);
+      return null;
+    }),
 });
