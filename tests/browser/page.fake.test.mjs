@@ -97,6 +97,21 @@ describe("the page with a stand-in engine", () => {
       assert.match(await visit.troubles(), /the driver refuses it/);
     }));
 
+  test("the GPU is left alone where the CPU is wanted", () =>
+    withFake({}, async ({ browser, url }) => {
+      for (const [backend, asks] of /** @type {const} */ ([["cpu", false], ["webgpu", true]])) {
+        const visit = await open(browser, "about:blank", { serviceWorkers: "block" });
+        await visit.page.addInitScript(() => {
+          const requestAdapter = async () => (Object.assign(window, { asked: true }), null);
+          Object.defineProperty(navigator, "gpu", { value: { requestAdapter } });
+        });
+        await visit.page.goto(`${url}?backend=${backend}`);
+        await visit.reaches("ready");
+        assert.equal(await visit.page.evaluate(() => "asked" in window), asks, backend);
+        await visit.close();
+      }
+    }));
+
   test("a damaged part is named, and Retry fetches only that part", () =>
     withFake({}, async ({ browser, url, root }) => {
       const bad = path.join(root, "models/scenes/3.bin");

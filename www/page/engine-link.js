@@ -32,7 +32,6 @@ export const engineVersion = response.then(
 /** How GPUs compute best, by adapter and engine. @type {Kept<object>} */
 const tunings = new Kept("tunings");
 
-adapterName(); // the answer takes a moment
 const tuningKey = async () => `${await adapterName()}|${await engineVersion}`;
 
 /** What was measured on this visit need not be measured on the next. @param {import("../shared/protocol.js").Report} report */
@@ -62,9 +61,11 @@ export class EngineLink {
     const worker = new Worker(script, { type: "module", name: "engine" });
     const caller = new Caller(worker, this.onCrash);
     this.#caller = caller;
+    // Whoever wants the CPU gives the GPU no look at all.
+    const key = backend === "cpu" ? null : tuningKey();
     const compiled = await code;
-    const tuning = backend === "cpu" ? undefined : tunings.recall(await tuningKey());
-    return caller.call("open", { model, backend, tuning: tuning && JSON.stringify(tuning), threads, code: compiled });
+    const tuning = key && tunings.recall(await key);
+    return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, code: compiled });
   }
 
   /** Another one, which tells the same listener; it ends with this one. */
