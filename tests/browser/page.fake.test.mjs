@@ -112,6 +112,16 @@ describe("the page with a stand-in engine", () => {
       }
     }));
 
+  test("what else the address asks for stays in it", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, `${url}?bench&backend=cpu`, { serviceWorkers: "block" });
+      await visit.reaches("ready", "measuring");
+      await visit.page.reload();
+      await visit.reaches("ready", "measuring");
+      const { searchParams } = new URL(visit.page.url());
+      assert.deepEqual([searchParams.has("bench"), searchParams.get("backend")], [true, "cpu"]);
+    }));
+
   test("a damaged part is named, and Retry fetches only that part", () =>
     withFake({}, async ({ browser, url, root }) => {
       const bad = path.join(root, "models/scenes/3.bin");

@@ -94,10 +94,14 @@ export function fromFiles(list) {
 /** Whether files are meant as a model rather than a picture. @param {{ path: string }[]} list */
 export const looksLikeModel = (list) => list.some(({ path }) => /\.(gguf|safetensors|bin)$|(^|\/)(manifest|config)\.json$/i.test(path));
 
-/** The address of the page with this model in it; the page's own model needs none. @param {string[]} addresses @param {string} page */
+/** The address of the page with this model in it, whatever else it asks for; the page's own model needs none.
+ * @param {string[]} addresses @param {string} page */
 export function deepLink(addresses, page) {
   const link = new URL(page);
-  link.hash = link.search = "";
-  ["model", "mmproj"].forEach((name, i) => addresses[i] && link.searchParams.set(name, addresses[i]));
+  link.hash = "";
+  for (const [i, name] of ["model", "mmproj"].entries()) {
+    link.searchParams.delete(name);
+    if (addresses[i]) link.searchParams.set(name, addresses[i]);
+  }
   return link.href;
 }
