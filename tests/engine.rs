@@ -109,6 +109,86 @@ fn what_was_read_ahead_is_not_read_again_and_changes_nothing() {
     assert!(!ask(&mut engine, SECOND).ids.is_empty());
 }
 
+/// Logits that were computed ahead serve any sampling, and nothing but the prompt that they belong to.
+async fn chosen_ahead(backend: BackendChoice) {
+    let directory = convert("mha", "q4");
+    let mut engine = load_model(directory.path(), None, backend, None).await.unwrap();
+    let warm = |seed| Options { temperature: 1.5, seed, keep_logits: true, ..options(6) };
+    let asked =
+        [(QUESTION, options(6)), (QUESTION, warm(1)), (QUESTION, warm(2)), (SECOND, options(6)), (SECOND, warm(1))];
+    let mut plain: Vec<Answer> = Vec::new();
+    for (question, options) in &asked {
+        engine.reset();
+        engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+        plain.push(engine.generate(question, options, &mut Quiet).await.unwrap());
+    }
+    assert!(plain[0].ids != plain[3].ids && plain[1].ids != plain[2].ids, "these must differ to tell anything");
+    for (read, before) in [QUESTION, "what is in", SECOND].into_iter().enumerate() {
+        for ((question, options), plain) in asked.iter().zip(&plain) {
+            engine.reset();
+            engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+            engine.prefill(before, &mut Quiet).await.unwrap();
+            engine.prefill(before, &mut Quiet).await.unwrap();
+            if read == 2 {
+                // What is between has no say: neither a shorter prompt nor the look of somebody else.
+                engine.prefill(QUESTION, &mut Quiet).await.unwrap();
+                engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+                engine.reset();
+                engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+            }
+            let ahead = engine.generate(question, options, &mut Quiet).await.unwrap();
+            assert_eq!(ahead.ids, plain.ids, "{backend:?}: {before} | {question}");
+            assert_eq!(ahead.logits.len(), plain.logits.len());
+            // Asked again, after steps that overwrote the logits.
+            engine.truncate(0).unwrap();
+            let again = engine.generate(question, options, &mut Quiet).await.unwrap();
+            assert_eq!(again.ids, plain.ids, "{backend:?}: again {before} | {question}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_is_the_same_whatever_was_computed_ahead() {
+    block_on(chosen_ahead(BackendChoice::Cpu));
+    if gpu_or_skip() {
+        block_on(chosen_ahead(BackendChoice::Gpu));
+    }
+}
+
+/// Counts what is read.
+#[derive(Default)]
+struct Reads(u32);
+
+impl Observer for Reads {
+    fn event(&mut self, event: Event) {
+        self.0 += u32::from(matches!(event, Event::Prefill { .. }));
+    }
+    async fn pause(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn nothing_is_read_when_what_was_read_ahead_is_asked() {
+    let directory = convert("mha", "q4");
+    let mut engine = open(directory.path());
+    encode(&mut engine, "wide.png");
+    let mut reads = |engine: &mut Engine, ahead: &str, question: &str| {
+        let mut reads = Reads::default();
+        block_on(engine.prefill(ahead, &mut Quiet)).unwrap();
+        block_on(engine.generate(question, &options(3), &mut reads)).unwrap();
+        reads.0
+    };
+    assert_eq!(reads(&mut engine, QUESTION, QUESTION), 0);
+    assert_eq!(reads(&mut engine, QUESTION, QUESTION), 0, "a second turn");
+    assert_eq!(reads(&mut engine, QUESTION, SECOND), 1, "another question");
+    // A context that is full says so ahead as it does then.
+    let (long, short) = ("what is this? ".repeat(5000), options(3));
+    let ahead = block_on(engine.prefill(&long, &mut Quiet)).unwrap_err();
+    assert_eq!(block_on(engine.generate(&long, &short, &mut Quiet)).map(drop).unwrap_err().kind, ahead.kind);
+    assert_eq!(reads(&mut engine, SECOND, SECOND), 0, "still well");
+}
+
 #[test]
 fn measuring_leaves_an_engine_that_works() {
     let directory = convert("mha", "q4");

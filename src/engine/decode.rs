@@ -81,7 +81,7 @@ impl Engine {
             answer.logits.push(self.model.logits().await?);
         }
         let valid = answer.ids.len().min(read as usize);
-        self.cache.extend(answer.ids[begun as usize..valid].iter().map(|id| Row::Token(*id)));
+        self.cache.extend(answer.ids[begun as usize..valid].iter().map(|id| Row::Token(*id)), false);
         Ok(())
     }
 

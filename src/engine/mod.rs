@@ -151,10 +151,10 @@ impl Engine {
     /// the observer cancelled: what was read until then stays valid.
     async fn read<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<bool> {
         let shared = self.cache.shared(rows);
-        if shared == rows.len() && !head {
+        if shared == rows.len() && !head || self.cache.ends_in_logits_of(rows) {
             return Ok(false); // what is cached begins like this
         }
-        // The logits of the last row are wanted: it is read again at least.
+        // The logits of the last row are wanted and not there: it is read again at least.
         let mut done = if head { shared.min(rows.len() - 1) } else { shared };
         self.cache.truncate(done);
         while done < rows.len() {
@@ -165,7 +165,7 @@ impl Engine {
             self.model.make_room((done + chunk.len()) as u32).await?;
             self.model.prefill(&words, done as u32, head_row)?;
             done += chunk.len();
-            self.cache.extend(chunk.iter().copied());
+            self.cache.extend(chunk.iter().copied(), head && last);
             self.model.device.settle().await?;
             observer.event(Event::Prefill { done: done as u32, total: rows.len() as u32 });
             if observer.pause().await && !last {
@@ -185,15 +185,16 @@ impl Engine {
         }
     }
 
-    /// Reads ahead what is there of a question while it is being written, so that little is left to read when it is
-    /// asked. Nothing is said by that: the conversation stays as it is. Returns the rows that are read now.
+    /// Reads ahead what is there of a question while it is being written, with the logits of the prompt's last row, so that
+    /// a token can be chosen at once when just that is asked, and little is left to read when something else is. Nothing is
+    /// said by that: the conversation stays as it is. Returns the rows that are read now.
     ///
     /// # Errors
     /// [`Kind::Prompt`] and [`Kind::ContextFull`] as in [`generate`](Self::generate); [`Kind::Gpu`].
     pub async fn prefill<O: Observer>(&mut self, question: &str, observer: &mut O) -> Result<u32> {
         let rows = self.rows_of(question)?;
         self.fits(rows.len())?;
-        self.read(&rows, false, observer).await?;
+        self.read(&rows, true, observer).await?;
         Ok(self.cache.len() as u32)
     }
 
@@ -265,6 +266,8 @@ impl Engine {
         if options.keep_logits {
             answer.logits.push(self.model.logits().await?);
         }
+        // Steps overwrite the logits.
+        self.cache.truncate(self.cache.len());
         self.decode(options, observer, &mut answer).await?;
         answer.text = answer.text.trim().to_string();
         Ok(answer)
@@ -373,6 +376,7 @@ impl Engine {
 
     /// The model underneath, for measurements and comparisons.
     pub fn model(&mut self) -> &mut Model {
+        self.cache.truncate(self.cache.len());
         &mut self.model
     }
 }

@@ -59,6 +59,8 @@ export class Composer {
         this.#question.value = text;
         this.#ask();
       });
+      // A hand or the keyboard on its way to it.
+      for (const near of ["pointerenter", "focus"]) button.addEventListener(near, () => this.session.draft(text));
       return button;
     });
     this.#suggestions.replaceChildren(...buttons);
