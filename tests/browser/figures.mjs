@@ -82,11 +82,15 @@ for (const backend of ["webgpu", "cpu"]) {
   console.log([...row, median(typed).toFixed(1), median(warm).toFixed(1), median(cold).toFixed(0), shares].join(" | "));
   await browser.close();
 }
-const browser = await launch({ gpu: false });
-/** @type {Awaited<ReturnType<typeof startup>>[]} */
-const starts = [];
-for (let run = 0; run < RUNS; run++) starts.push(await startup(browser, server.url));
-const ms = (/** @type {"paint" | "interactive" | "ready"} */ what) => median(starts.map((start) => start[what])).toFixed(0);
-console.log(`first visit, 60 ms a request: first paint ${ms("paint")} ms, interactive ${ms("interactive")} ms, model ready ${ms("ready")} ms`);
-await browser.close();
+/** Bytes per ms of a line of 20 Mbit/s. */
+const LINE = 2500;
+for (const [backend, rate, line] of /** @type {const} */ ([["cpu", Infinity, ""], ["cpu", LINE, ", 20 Mbit/s"], ["webgpu", LINE, ", 20 Mbit/s"]])) {
+  const browser = await launch({ gpu: backend === "webgpu" });
+  /** @type {Awaited<ReturnType<typeof startup>>[]} */
+  const starts = [];
+  for (let run = 0; run < RUNS; run++) starts.push(await startup(browser, server.url, backend, rate));
+  const ms = (/** @type {"paint" | "interactive" | "ready" | "word"} */ what) => median(starts.map((start) => start[what])).toFixed(0);
+  console.log(`first visit, ${backend}, 60 ms a request${line}: first paint ${ms("paint")} ms, interactive ${ms("interactive")} ms, model ready ${ms("ready")} ms, first word of an answer about a picture shown at once ${ms("word")} ms`);
+  await browser.close();
+}
 await server.stop();

@@ -1,20 +1,33 @@
-// When the page appears, when it answers to the mouse, and when its model is ready: with every answer of the server
-// delayed, as a network would. `./build.sh figures` prints it.
+// When the page appears, when it answers to the mouse, when its model is ready, and when a question that waits for that has
+// its first word: with every answer of the server delayed, as a network would. `./build.sh figures` prints it.
 
 import { createServer, request } from "node:http";
-import { open } from "./harness.mjs";
+import path from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { open, www } from "./harness.mjs";
 
 /** What a request waits for, ms: a quick connection to a server on the same continent. */
 const DELAY = 60;
 
-/** A server before `url` that lets everything wait. @param {string} url */
-async function slowly(url) {
+/** A server before `url` that lets everything wait, and sends `rate` bytes per ms altogether. @param {string} url @param {number} rate */
+async function slowly(url, rate) {
+  /** When all that was sent so far has arrived, ms. */
+  let line = 0;
+  /** @param {import("node:http").IncomingMessage} body */
+  async function* paced(body) {
+    for await (const chunk of body) {
+      line = Math.max(line, performance.now()) + chunk.length / rate;
+      if (line - performance.now() > 1) await sleep(line - performance.now());
+      yield chunk;
+    }
+  }
   const server = createServer((asked, answer) => {
     setTimeout(() => {
       const { hostname, port } = new URL(url);
       const forwarded = request({ hostname, port, path: asked.url, method: asked.method, headers: { ...asked.headers, host: `${hostname}:${port}` } }, (found) => {
         answer.writeHead(found.statusCode ?? 502, found.headers);
-        found.pipe(answer);
+        Readable.from(paced(found)).pipe(answer);
       });
       asked.pipe(forwarded);
     }, DELAY);
@@ -25,16 +38,17 @@ async function slowly(url) {
 }
 
 /**
- * Milliseconds from the navigation on, of a first visit.
- * @param {import("playwright-core").Browser} browser @param {string} url
+ * Milliseconds from the navigation on, of a first visit on which a picture is shown and a question sent at once.
+ * @param {import("playwright-core").Browser} browser @param {string} url @param {"cpu" | "webgpu"} backend
+ * @param {number} [rate] bytes per ms that arrive
  */
-export async function startup(browser, url) {
-  const host = await slowly(url);
+export async function startup(browser, url, backend, rate = Infinity) {
+  const host = await slowly(url, rate);
   const visit = await open(browser, "about:blank", { serviceWorkers: "block" });
   await visit.page.addInitScript(() => {
     // Noted where it happens: the driver looks every half second. The examples are put there by the script that makes
     // everything else work.
-    const first = { interactive: "#examples > *", ready: "[data-testid=status][data-state=ready]" };
+    const first = { interactive: "#examples > *", ready: "[data-testid=status][data-state=ready]", word: "[data-testid=answer] .words:not(:empty)" };
     for (const [name, selector] of Object.entries(first)) {
       new MutationObserver((_, observer) => {
         if (!document.querySelector(selector)) return;
@@ -43,13 +57,24 @@ export async function startup(browser, url) {
       }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-state"] });
     }
   });
-  await visit.page.goto(`${host.url}?backend=cpu`);
-  await visit.reaches("ready");
-  const times = await visit.page.evaluate(() => ({
-    paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN,
-    interactive: /** @type {any} */ (window).interactive,
-    ready: /** @type {any} */ (window).ready,
-  }));
+  await visit.page.addInitScript(() => {
+    new MutationObserver((_, observer) => {
+      const send = document.querySelector("[data-testid=send]");
+      const question = document.querySelector("[data-testid=question]");
+      if (!(send instanceof HTMLButtonElement && question instanceof HTMLTextAreaElement) || send.disabled || !question.value) return;
+      observer.disconnect();
+      send.click();
+    }).observe(document, { childList: true, subtree: true, attributeFilter: ["disabled"] });
+  });
+  await visit.page.goto(`${host.url}?backend=${backend}`);
+  await visit.at("question").fill("What color is the star?");
+  await visit.show(path.join(www, "examples/shapes.png"));
+  await visit.at("answer").waitFor();
+  await visit.answered();
+  const times = await visit.page.evaluate(() => {
+    const { interactive, ready, word } = /** @type {any} */ (window);
+    return { paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN, interactive, ready, word };
+  });
   await visit.close();
   host.stop();
   return times;
