@@ -345,6 +345,25 @@ impl Device {
         Error::new(Kind::State, "device", "this one only counts what is needed")
     }
 
+    /// Has the GPU's own clock time every replay from now on, or none; without one, none is timed.
+    pub fn keep_time(&mut self, keep: bool) {
+        if let Executor::Gpu(gpu) = &mut self.executor {
+            gpu.keep_time(keep);
+        }
+    }
+
+    /// Milliseconds of a replay by the GPU's own clock, the mean of those since this was last asked; none where none was
+    /// timed, or nothing believable came of it.
+    ///
+    /// # Errors
+    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
+    pub async fn gpu_ms(&mut self) -> Result<Option<f64>> {
+        match &mut self.executor {
+            Executor::Gpu(gpu) => gpu.gpu_ms().await,
+            Executor::Cpu(_) | Executor::Ledger(_) => Ok(None),
+        }
+    }
+
     /// Waits until everything replayed so far has run.
     ///
     /// # Errors

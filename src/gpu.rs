@@ -15,6 +15,7 @@ mod open;
 mod pipelines;
 #[cfg(test)]
 mod tests;
+mod timestamps;
 mod trouble;
 
 pub use open::Features;
@@ -36,6 +37,8 @@ pub struct Gpu {
     pub(crate) tuning: Tuning,
     /// Whether the tuning was measured, or the adapter says that it is a CPU: a browser's says nothing.
     pub(crate) tuned: bool,
+    /// While replays are timed.
+    timestamps: Option<timestamps::Timestamps>,
     /// First error reported outside any scope: a lost device, a driver's complaint.
     trouble: Arc<Mutex<Option<Error>>>,
 }
@@ -229,7 +232,10 @@ impl Gpu {
         self.queue.write_buffer(&self.call, 0, bytemuck::bytes_of(call));
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
-            let mut compute = encoder.begin_compute_pass(&Default::default());
+            let mut compute = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: self.timestamps.as_mut().and_then(|timestamps| timestamps.next()),
+            });
             for prepared in passes.iter().flat_map(|&p| &self.passes[p]) {
                 let [x, y, z] = (prepared.op.kernel.grid)(&prepared.op.params, call);
                 compute.set_pipeline(&prepared.pipeline);
@@ -243,7 +249,11 @@ impl Gpu {
 
     /// Starts reading `words` words back; the copy happens after everything replayed so far.
     pub(crate) fn start_reading(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Reading {
-        let size = words as u64 * 4;
+        self.start_reading_from(self.at(buffer), word_offset as u64 * 4, words as u64 * 4)
+    }
+
+    /// From any buffer that may be copied; both in bytes.
+    fn start_reading_from(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Reading {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size,
@@ -251,7 +261,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(self.at(buffer), word_offset as u64 * 4, &staging, 0, size);
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         let submission = self.queue.submit([encoder.finish()]);
         let (tell, done) = futures_channel::oneshot::channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {

@@ -7,6 +7,7 @@ use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Restored, Stop};
 use llava_web::error::Kind;
 use llava_web::kernels::Tuning;
+use llava_web::measure;
 use llava_web::native::{Folder, load_model, read_file};
 use pollster::block_on;
 use std::path::Path;
@@ -19,7 +20,11 @@ fn options(max_new_tokens: u32) -> Options {
 }
 
 fn open(directory: &Path) -> Engine {
-    block_on(load_model(directory, None, BackendChoice::Cpu, None)).unwrap()
+    open_on(BackendChoice::Cpu, directory)
+}
+
+fn open_on(backend: BackendChoice, directory: &Path) -> Engine {
+    block_on(load_model(directory, None, backend, None)).unwrap()
 }
 
 fn encode(engine: &mut Engine, picture: &str) {
@@ -192,23 +197,36 @@ fn nothing_is_read_when_what_was_read_ahead_is_asked() {
 #[test]
 fn measuring_leaves_an_engine_that_works() {
     let directory = convert("mha", "q4");
-    let mut engine = open(directory.path());
+    measure_and_ask(open(directory.path()));
+    if gpu_or_skip() {
+        measure_and_ask(open_on(BackendChoice::Gpu, directory.path()));
+    }
+    let mut short = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(8))).unwrap();
+    let refused = block_on(short.bench(&MEASURED, &|| 0.0, &mut |line| panic!("{line}"))).unwrap_err();
+    assert_eq!(refused.kind, Kind::Argument, "{refused}");
+}
+
+const MEASURED: measure::Options = measure::Options { rows: 9, tokens: 2, repeat: 1, operations: true };
+
+fn measure_and_ask(mut engine: Engine) {
     encode(&mut engine, "wide.png");
     let plain = ask(&mut engine, QUESTION);
-    let options = llava_web::measure::Options { rows: 9, tokens: 2, repeat: 1, operations: true };
     let (begun, mut lines) = (std::time::Instant::now(), Vec::new());
-    block_on(engine.bench(&options, &|| begun.elapsed().as_secs_f64() * 1e3, &mut |line| lines.push(line))).unwrap();
+    block_on(engine.bench(&MEASURED, &|| begun.elapsed().as_secs_f64() * 1e3, &mut |line| lines.push(line))).unwrap();
     for (part, what) in [("calibration", "copy"), ("stage", "encode"), ("stage", "prefill"), ("stage", "decode")] {
-        assert!(lines.iter().any(|l| l.part == part && l.what == what && l.ms > 0.0), "{part} {what}");
+        assert!(lines.iter().any(|l| l.part == part && l.what == what && l.timing.ms > 0.0), "{part} {what}");
     }
-    assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("matmul")));
-    let columns = llava_web::measure::Line::HEADER.matches(',').count();
+    assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("mat")));
+    let clock = engine.model().device.features().timestamps;
+    for line in lines.iter().filter(|l| l.part == "stage") {
+        let possible = |gpu_ms: f64| clock && gpu_ms > 0.0 && gpu_ms <= line.timing.ms;
+        assert!(line.timing.gpu_ms.map_or(!clock, possible), "{:?} {line}", line.timing);
+    }
+    assert!(clock || lines.iter().all(|l| l.timing.gpu_ms.is_none()), "no clock, no figure");
+    let columns = measure::Line::HEADER.matches(',').count();
     assert!(lines.iter().all(|l| l.to_string().matches(',').count() == columns));
     encode(&mut engine, "wide.png");
     assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
-    let mut short = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(8))).unwrap();
-    let refused = block_on(short.bench(&options, &|| 0.0, &mut |line| panic!("{line}"))).unwrap_err();
-    assert_eq!(refused.kind, Kind::Argument, "{refused}");
 }
 
 #[test]

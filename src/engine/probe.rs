@@ -107,7 +107,7 @@ async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -
         } else {
             linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
         }
-        row_ms[index] = time_pass(device, pass, &Call::new(m, 0), LONG_ENOUGH, now).await? / f64::from(m);
+        row_ms[index] = time_pass(device, pass, &Call::new(m, 0), LONG_ENOUGH, now).await?.ms / f64::from(m);
     }
     buffers.into_iter().for_each(|buffer| device.free(buffer));
     Ok(((block_bytes + scale_bytes) as f64, row_ms))

@@ -74,6 +74,7 @@ impl Gpu {
             passes: Vec::new(),
             tuning,
             tuned: software,
+            timestamps: None,
             trouble,
         })
     }

@@ -1,6 +1,6 @@
 //! What the device can do at most.
 
-use super::{Clock, time_pass};
+use super::{Clock, Timing, time_pass};
 use crate::device::Device;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::calibrate::{FMA_PER_INVOCATION, copy, fma};
@@ -33,6 +33,8 @@ pub struct Calibration {
     pub submit_ms: f64,
     /// Milliseconds from asking for four bytes to having them.
     pub read_back_ms: f64,
+    /// By the GPU's own clock, where it was asked: copying 32 MiB, the multiply-adds, a dispatch, a submission.
+    gpu_ms: [Option<f64>; 4],
 }
 
 impl Calibration {
@@ -43,14 +45,16 @@ impl Calibration {
         bytes.max(operations) * 1e3
     }
 
-    /// What was measured: name, milliseconds, and what was moved and computed in them.
-    pub(super) fn lines(&self) -> [(&'static str, f64, Cost); 5] {
+    /// What was measured: name, how long it took, and what was moved and computed meanwhile.
+    pub(super) fn lines(&self) -> [(&'static str, Timing, Cost); 5] {
+        let [copy, fma, dispatch, submit] = self.gpu_ms;
+        let line = |name, ms, gpu_ms, cost| (name, Timing { ms, gpu_ms }, cost);
         [
-            ("copy", self.floor_ms(COPY), COPY),
-            ("multiply-add", self.floor_ms(FMA), FMA),
-            ("dispatch", self.dispatch_ms, Cost::default()),
-            ("submit", self.submit_ms, Cost::default()),
-            ("read back", self.read_back_ms, Cost::default()),
+            line("copy", self.floor_ms(COPY), copy, COPY),
+            line("multiply-add", self.floor_ms(FMA), fma, FMA),
+            line("dispatch", self.dispatch_ms, dispatch, Cost::default()),
+            line("submit", self.submit_ms, submit, Cost::default()),
+            line("read back", self.read_back_ms, None, Cost::default()),
         ]
     }
 }
@@ -91,9 +95,11 @@ async fn measure(
     if !right {
         return Err(Error::new(Kind::Gpu, "calibration", format!("the device adds wrongly: {sums:?}")));
     }
-    let submit_ms = time_pass(device, one(&|p| copy(p, x, out, 0)), &call, ENOUGH, now).await?;
+    let submit = time_pass(device, one(&|p| copy(p, x, out, 0)), &call, ENOUGH, now).await?;
     let many = one(&|p| (0..DISPATCHES).for_each(|_| copy(p, x, out, 0)));
     let many = time_pass(device, many, &call, ENOUGH, now).await?;
+    let dispatch = |many: f64, one: f64| (many - one) / (DISPATCHES - 1) as f64;
+    let on_gpu = many.gpu_ms.zip(submit.gpu_ms).map(|(many, one)| dispatch(many, one));
     let begun = now();
     let mut readings = 0;
     while readings < 2 || now() - begun < ENOUGH && readings < 1 << 12 {
@@ -101,10 +107,11 @@ async fn measure(
         readings += 1;
     }
     Ok(Calibration {
-        copy_bytes_per_second: COPY.bytes as f64 / (copying / 1e3),
-        flops_per_second: FMA.flops as f64 / (adding / 1e3),
-        dispatch_ms: ((many - submit_ms) / (DISPATCHES - 1) as f64).max(0.0),
-        submit_ms,
+        copy_bytes_per_second: COPY.bytes as f64 / (copying.ms / 1e3),
+        flops_per_second: FMA.flops as f64 / (adding.ms / 1e3),
+        dispatch_ms: dispatch(many.ms, submit.ms).max(0.0),
+        submit_ms: submit.ms,
         read_back_ms: (now() - begun) / f64::from(readings),
+        gpu_ms: [copying.gpu_ms, adding.gpu_ms, on_gpu.filter(|ms| *ms > 0.0), submit.gpu_ms],
     })
 }

@@ -16,17 +16,28 @@ pub use tune::{is_candidate, tune};
 use crate::device::{Device, PassId};
 use crate::error::Result;
 use crate::pass::{Call, Pass};
+use serde::Serialize;
+
+/// How long something took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Timing {
+    /// Milliseconds by the clock of who calls.
+    pub ms: f64,
+    /// Of these, milliseconds that passed in it by the GPU's own clock, where there is one and it was asked
+    /// ([`Device::keep_time`]).
+    pub gpu_ms: Option<f64>,
+}
 
 /// A clock, milliseconds from anywhere on.
 pub type Clock<'a> = &'a dyn Fn() -> f64;
 
-/// Milliseconds of one replay of `passes`: of many in a row that take `enough` milliseconds together, where one is
+/// How long one replay of `passes` takes: of many in a row that take `enough` milliseconds together, where one is
 /// short; of the first where that alone took so long (ten times `enough`) that what else it did (compiling, first
 /// touching its memory) is small beside it.
 ///
 /// # Errors
 /// What [`Device::replay`] reports.
-pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f64, now: Clock<'_>) -> Result<f64> {
+pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f64, now: Clock<'_>) -> Result<Timing> {
     let (mut count, mut warm) = (1u32, false);
     loop {
         let begun = now();
@@ -35,8 +46,9 @@ pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f
         }
         device.settle().await?;
         let elapsed = now() - begun;
+        let gpu_ms = device.gpu_ms().await?;
         if elapsed >= if warm { enough } else { 10.0 * enough } || count >= 1 << 12 {
-            return Ok(elapsed / f64::from(count));
+            return Ok(Timing { ms: elapsed / f64::from(count), gpu_ms });
         }
         count = if warm { count * 4 } else { count };
         warm = true;
@@ -61,9 +73,9 @@ fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
 ///
 /// # Errors
 /// What [`Device::prepare`] and [`Device::replay`] report.
-pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, enough: f64, now: Clock<'_>) -> Result<f64> {
+pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, enough: f64, now: Clock<'_>) -> Result<Timing> {
     let id = device.prepare(pass).await?;
-    let ms = time(device, &[id], call, enough, now).await;
+    let timing = time(device, &[id], call, enough, now).await;
     device.forget(id);
-    ms
+    timing
 }

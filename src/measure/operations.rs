@@ -34,10 +34,11 @@ pub async fn operations(
         for (operation, ops) in kinds {
             let cost: Cost = ops.iter().map(|op| cost(op, &call)).sum();
             let count = ops.len() as u32;
-            let ms = time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, enough, now)
-                .await?;
+            let timing =
+                time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, enough, now)
+                    .await?;
             let floor_ms = floors.floor_ms(cost) + f64::from(count) * floors.dispatch_ms;
-            tell(Line { backend, part: pass.name, what: operation, count, ms, cost, floor_ms });
+            tell(Line { backend, part: pass.name, what: operation, count, timing, cost, floor_ms });
         }
     }
     Ok(())

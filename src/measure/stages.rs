@@ -1,7 +1,7 @@
 //! Stages of an answer timed against their floors, and the table of everything that is measured: one format for the
 //! command line and for the page.
 
-use super::{Calibration, Clock, calibrate, check, operations};
+use super::{Calibration, Clock, Timing, calibrate, check, operations};
 use crate::error::Result;
 use crate::kernels::cost::{Cost, cost};
 use crate::model::Model;
@@ -32,7 +32,8 @@ impl Default for Options {
     }
 }
 
-/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says. What took no time has no share of a floor.
+/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says. What took no time has no share of a floor, what no
+/// GPU has timed has no `gpu_ms`.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// `cpu`, `webgpu`, `vulkan`, …
@@ -43,8 +44,8 @@ pub struct Line {
     pub what: String,
     /// How many operations, rows or tokens.
     pub count: u32,
-    /// Milliseconds: of all operations of a kind, of a stage, of one decoded token.
-    pub ms: f64,
+    /// Of all operations of a kind, of a stage, of one decoded token.
+    pub timing: Timing,
     /// What that costs at least.
     pub cost: Cost,
     /// The least time for it by this device's own rates.
@@ -53,14 +54,16 @@ pub struct Line {
 
 impl Line {
     /// Names of the columns.
-    pub const HEADER: &str = "backend,part,what,count,ms,gbytes,gflop,floor_ms,share_of_floor";
+    pub const HEADER: &str = "backend,part,what,count,ms,gpu_ms,gbytes,gflop,floor_ms,share_of_floor";
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { backend, part, what, count, ms, cost, floor_ms } = self;
+        let Self { backend, part, what, count, timing: Timing { ms, gpu_ms }, cost, floor_ms } = self;
         let (bytes, flops) = (cost.bytes as f64 / 1e9, cost.flops as f64 / 1e9);
-        write!(f, "{backend},{part},{what},{count},{ms:.4},{bytes:.5},{flops:.4},{floor_ms:.4},")?;
+        write!(f, "{backend},{part},{what},{count},{ms:.4},")?;
+        gpu_ms.map_or(Ok(()), |gpu_ms| write!(f, "{gpu_ms:.4}"))?;
+        write!(f, ",{bytes:.5},{flops:.4},{floor_ms:.4},")?;
         if *ms > 0.0 { write!(f, "{:.3}", floor_ms / ms) } else { Ok(()) }
     }
 }
@@ -72,10 +75,17 @@ impl fmt::Display for Line {
 /// Those of [`check()`], [`calibrate()`] and [`operations()`]: nothing is timed on a device that computes wrongly.
 pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
     check(model).await?;
+    model.device.keep_time(true);
+    let measured = measure(model, options, now, tell).await;
+    model.device.keep_time(false);
+    measured
+}
+
+async fn measure(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
     let rates = calibrate(&mut model.device, now).await?;
     let backend = model.device.backend();
-    for (what, ms, cost) in rates.lines() {
-        tell(Line { backend, part: "calibration", what: what.into(), count: 1, ms, cost, floor_ms: ms });
+    for (what, timing, cost) in rates.lines() {
+        tell(Line { backend, part: "calibration", what: what.into(), count: 1, timing, cost, floor_ms: timing.ms });
     }
     let rows = options.rows.clamp(1, model.chunk().min(model.context - 1));
     if options.operations {
@@ -86,28 +96,33 @@ pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &
     let pixels = vec![0.5; (3 * model.config.vision.image_size.pow(2)) as usize];
     let image_rows = model.config.image_rows();
     for (stage, count, per) in [("encode", image_rows, 1), ("prefill", rows, 1), ("decode", tokens, tokens)] {
-        let mut best = f64::INFINITY;
+        let mut timing = Timing { ms: f64::INFINITY, gpu_ms: None };
         for _ in 0..options.repeat.max(1) {
             let start = now();
             run(model, stage, count, rows, &pixels).await?;
-            best = best.min((now() - start) / f64::from(per));
+            let ms = (now() - start) / f64::from(per);
+            let gpu_ms = model.device.gpu_ms().await?;
+            if ms < timing.ms {
+                timing = Timing { ms, gpu_ms };
+            }
         }
-        let (cost, floor_ms) = floor(model, &rates, stage, rows, tokens);
-        tell(Line { backend, part: "stage", what: stage.into(), count, ms: best, cost, floor_ms });
+        // A token's is that of the middle of the answer.
+        let (passes, call): (&[&str], Call) = match stage {
+            "encode" => (&["encode"], Call::new(1, 0)),
+            "prefill" => (&["prefill", "head"], Call::new(rows, 0)),
+            _ => (&["step", "head", "sample"], Call::new(1, rows + tokens / 2)),
+        };
+        let (cost, floor_ms) = floor(model, &rates, passes, &[call]);
+        tell(Line { backend, part: "stage", what: stage.into(), count, timing, cost, floor_ms });
     }
     Ok(())
 }
 
-/// What the passes of a stage cost at least; a token's is that of the middle of the answer.
-fn floor(model: &Model, rates: &Calibration, stage: &str, rows: u32, tokens: u32) -> (Cost, f64) {
-    let (passes, call): (&[&str], Call) = match stage {
-        "encode" => (&["encode"], Call::new(1, 0)),
-        "prefill" => (&["prefill", "head"], Call::new(rows, 0)),
-        _ => (&["step", "head", "sample"], Call::new(1, rows + tokens / 2)),
-    };
+/// What these passes cost at least, in all of these calls, and the milliseconds that takes.
+pub(super) fn floor(model: &Model, rates: &Calibration, passes: &[&str], calls: &[Call]) -> (Cost, f64) {
     let recorded = model.recorded();
-    let chosen = recorded.iter().filter(|pass| passes.contains(&pass.name));
-    let costs: Vec<Cost> = chosen.flat_map(|pass| &pass.ops).map(|op| cost(op, &call)).collect();
+    let ops: Vec<_> = recorded.iter().filter(|p| passes.contains(&p.name)).flat_map(|p| &p.ops).collect();
+    let costs: Vec<Cost> = calls.iter().flat_map(|call| ops.iter().map(|op| cost(op, call))).collect();
     let total = costs.iter().copied().sum();
     let ms = costs.iter().map(|c| rates.floor_ms(*c) + rates.dispatch_ms).sum();
     (total, ms)
@@ -138,14 +153,21 @@ mod tests {
             part: "calibration",
             what: "dispatch".into(),
             count: 1,
-            ms: 0.0,
+            timing: Timing::default(),
             cost: Cost::default(),
             floor_ms: 0.0,
         };
         let share = |line: &Line| line.to_string().rsplit(',').next().unwrap().to_string();
         assert_eq!(share(&line), "");
-        (line.ms, line.floor_ms) = (4.0, 1.0);
+        (line.timing.ms, line.floor_ms) = (4.0, 1.0);
         assert_eq!(share(&line), "0.250");
-        assert_eq!(line.to_string().split(',').count(), Line::HEADER.split(',').count());
+        let columns = Line::HEADER.split(',').collect::<Vec<_>>();
+        let gpu_ms = columns.iter().position(|name| *name == "gpu_ms").unwrap();
+        for (on_gpu, written) in [(None, ""), (Some(2.5), "2.5000")] {
+            line.timing.gpu_ms = on_gpu;
+            let line = line.to_string();
+            let fields: Vec<&str> = line.split(',').collect();
+            assert_eq!((fields.len(), fields[gpu_ms]), (columns.len(), written));
+        }
     }
 }

@@ -163,7 +163,7 @@ impl Trial {
         if error(&self.run(device, tuning).await?, wanted) > TOLERANCE {
             return Ok(f64::INFINITY);
         }
-        time_pass(device, self.pass(tuning), &Call::new(1, 0), ENOUGH, now).await
+        Ok(time_pass(device, self.pass(tuning), &Call::new(1, 0), ENOUGH, now).await?.ms)
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning) -> Result<Vec<f32>> {

@@ -192,7 +192,7 @@ impl Trial {
         let mut best = (f64::INFINITY, Tuning::CHUNK);
         for chunk in CHUNKS {
             let pass = self.pass(tuning, Work::Product { rows: chunk, outputs: OUTPUTS });
-            let ms = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await? / f64::from(chunk);
+            let ms = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await?.ms / f64::from(chunk);
             if ms < WORTH * best.0 {
                 best = (ms, chunk);
             }
@@ -211,7 +211,7 @@ impl Trial {
     ) -> Result<f64> {
         match self.run(device, tuning, small).await {
             Ok(found) if error(&found, wanted) <= operands(&tuning).tolerance() => {
-                time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await
+                Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await?.ms)
             }
             Err(e) if e.kind != Kind::Gpu => Err(e),
             _ => Ok(f64::INFINITY),
