@@ -178,7 +178,7 @@ fn nothing_is_read_when_what_was_read_ahead_is_asked() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
-    let mut reads = |engine: &mut Engine, ahead: &str, question: &str| {
+    let reads = |engine: &mut Engine, ahead: &str, question: &str| {
         let mut reads = Reads::default();
         block_on(engine.prefill(ahead, &mut Quiet)).unwrap();
         block_on(engine.generate(question, &options(3), &mut reads)).unwrap();
