@@ -1,5 +1,7 @@
 //! What the native programs share: models on disk, and threads.
 
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod synthetic;
 mod threads;
 

@@ -8,7 +8,8 @@ use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet,
 use llava_web::error::Kind;
 use llava_web::kernels::Tuning;
 use llava_web::measure;
-use llava_web::native::{Folder, load_model, read_file};
+use llava_web::native::synthetic::{Format, Size, Synthetic};
+use llava_web::native::{Folder, load, load_model, read_file};
 use pollster::block_on;
 use std::path::Path;
 
@@ -227,6 +228,29 @@ fn measure_and_ask(mut engine: Engine) {
     assert!(lines.iter().all(|l| l.to_string().matches(',').count() == columns));
     encode(&mut engine, "wide.png");
     assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
+}
+
+/// With a clock that moves a thousand seconds whenever it is looked at: everything that is timed takes so long.
+#[test]
+fn growth_is_measured_by_parts_and_by_steps() {
+    let model = Synthetic::new(Size::Tiny, Format::GgufQ4_0, 1).unwrap();
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let mut engine = block_on(load(&model, &model.entry(), device, Some(513))).unwrap();
+    let looks = std::cell::Cell::new(0.0);
+    let now = || looks.replace(looks.get() + 1e6);
+    let mut lines = Vec::new();
+    let model = engine.model();
+    let growth = block_on(measure::growth(model, 512, 2, &now, &mut |line| lines.push(line))).unwrap();
+    let prefill = [(64.0, 1e6), (128.0, 1e6), (192.0, 1e6), (256.0, 1e6), (512.0, 2e6)];
+    assert_eq!(growth.prefill, prefill, "a long prompt takes as long as its parts");
+    assert_eq!(growth.decode, (1..=16).map(|i| (f64::from(32 * i), 1e6 / 8.0)).collect::<Vec<_>>());
+    assert_eq!(growth.cache_bytes, 2 * 2 * 256 * 4, "two layers' keys and values of 256 floats");
+    let bytes = |what: &str| lines.iter().filter(|l| l.what == what).map(|l| l.cost.bytes).collect::<Vec<_>>();
+    assert!(bytes("decode").windows(2).all(|b| b[1] - b[0] == 32 * growth.cache_bytes), "{:?}", bytes("decode"));
+    for refused in [0, 200, 768] {
+        let error = block_on(measure::growth(model, refused, 1, &now, &mut |_| ())).err().unwrap();
+        assert_eq!(error.kind, Kind::Argument, "{error}");
+    }
 }
 
 #[test]

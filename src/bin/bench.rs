@@ -8,7 +8,7 @@ use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
-use llava_web::measure::{Line, Options, is_candidate};
+use llava_web::measure::{Fit, Growth, Line, Options, growth, is_candidate};
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
@@ -51,6 +51,14 @@ struct Arguments {
     /// Also every kind of operation on its own.
     #[arg(long)]
     operations: bool,
+    /// Instead, how the time of a token grows with what is cached, and that of a prompt with its rows, up to so many: a
+    /// multiple of 256.
+    #[arg(long, value_name = "ROWS")]
+    growth: Option<u32>,
+    /// And draw both in that folder (SVG).
+    #[cfg(feature = "plot")]
+    #[arg(long, value_name = "DIR", requires = "growth")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -75,6 +83,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     println!("# commit {}, machine {}", output("git", &["describe", "--always", "--dirty"]), machine());
     println!("# command {}", std::env::args().collect::<Vec<_>>().join(" "));
     println!("{}", Line::HEADER);
+    let mut growths = Vec::new();
     for (only, choice) in [(Only::Cpu, BackendChoice::Cpu), (Only::Gpu, BackendChoice::Gpu)] {
         if arguments.backend.is_some_and(|wanted| wanted != only) {
             continue;
@@ -95,9 +104,36 @@ async fn run(arguments: &Arguments) -> Result<()> {
         }
         let begun = Instant::now();
         let now = || begun.elapsed().as_secs_f64() * 1e3;
-        engine.bench(&options, &now, &mut |line| println!("{line}")).await?;
+        let mut tell = |line| println!("{line}");
+        match arguments.growth {
+            None => engine.bench(&options, &now, &mut tell).await?,
+            Some(most) => growths.push(growth(engine.model(), most, repeat, &now, &mut tell).await?),
+        }
+    }
+    growths.iter().for_each(describe);
+    #[cfg(feature = "plot")]
+    if let Some(folder) = &arguments.plot {
+        let model = arguments.shape.map_or_else(|| arguments.model.display().to_string(), |size| size.name().into());
+        for file in llava_web::native::plot::draw_growth(&model, &growths, folder)? {
+            println!("# {}", file.display());
+        }
     }
     Ok(())
+}
+
+/// The lines through what was measured.
+fn describe(growth: &Growth) {
+    let Growth { backend, cache_bytes, rates, .. } = growth;
+    let (decode, prefill) = (Fit::of(&growth.decode), Fit::of(&growth.prefill));
+    println!(
+        "# {backend}, a token: {:.3} ms + {:.3} µs per cached token, R² {:.4}; copying its {cache_bytes} bytes at {:.2} GB/s: {:.3} µs",
+        decode.start,
+        decode.slope * 1e3,
+        decode.r2,
+        rates.copy_bytes_per_second / 1e9,
+        growth.cache_us(),
+    );
+    println!("# {backend}, a prompt: {:.2} ms + {:.4} ms per row, R² {:.4}", prefill.start, prefill.slope, prefill.r2);
 }
 
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
@@ -110,14 +146,15 @@ async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
         }
         device.set_tuning(tuning);
     }
+    let context = arguments.growth.map(|most| most + 1);
     match arguments.shape {
         None => {
             let (folder, entry) = Folder::locate(&arguments.model, None, None)?;
-            load(&folder, &entry, device, None).await
+            load(&folder, &entry, device, context).await
         }
         Some(size) => {
             let model = Synthetic::new(size, arguments.format, 1)?;
-            load(&model, &model.entry(), device, None).await
+            load(&model, &model.entry(), device, context).await
         }
     }
 }

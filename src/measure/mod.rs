@@ -3,12 +3,14 @@
 
 mod calibrate;
 mod check;
+mod growth;
 mod operations;
 mod stages;
 mod tune;
 
 pub use calibrate::{Calibration, calibrate};
 pub use check::check;
+pub use growth::{Fit, Growth, growth};
 pub use operations::operations;
 pub use stages::{Line, Options, bench};
 pub use tune::{is_candidate, tune};

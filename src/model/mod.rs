@@ -142,6 +142,11 @@ impl Model {
         self.decoder.cache.stored()
     }
 
+    /// Bytes of keys and values of a row, in all layers.
+    pub fn cache_row_bytes(&self) -> u64 {
+        self.decoder.cache.row_bytes()
+    }
+
     /// Sees to it that the cache can take `rows` rows, twice as many as now if it has to grow, so that growing is
     /// rare; or as many as are wanted where the device has no more.
     ///
