@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { FaultyHost } from "./faulty-host.mjs";
-import { launch, open, repository, rootWith, serve, www } from "./harness.mjs";
+import { PATIENCE, launch, open, repository, rootWith, serve, www } from "./harness.mjs";
 
 /** @param {string} name */
 const example = (name) => path.join(www, "examples", name);
@@ -61,6 +61,20 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
       });
       await visit.page.locator("[data-testid=answer]:is([data-state=stopped],[data-state=done])").waitFor();
       assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      await visit.close();
+    });
+
+    test("?bench times it, on a GPU also by the GPU's own clock", async () => {
+      const visit = await open(browser, `${server.url}?backend=${backend}&bench`);
+      await visit.page.locator("[data-testid=bench][data-state=done]").waitFor({ timeout: PATIENCE });
+      const [head = [], ...lines] = (await visit.at("bench").innerText()).split("\n").filter((line) => line && !line.startsWith("#")).map((line) => line.split(","));
+      const stages = lines.map((line) => Object.fromEntries(head.map((name, i) => [name, line[i] ?? ""]))).filter(({ part }) => part === "stage");
+      assert.deepEqual(stages.map(({ what }) => what), ["encode", "prefill", "decode"]);
+      for (const { what, ms, gpu_ms } of stages) {
+        // Chromium rounds that clock to 0.1 ms.
+        const possible = backend === "webgpu" ? Number(gpu_ms) > 0 && Number(gpu_ms) <= Number(ms) + 0.1 : gpu_ms === "";
+        assert(possible, `${what}: ${gpu_ms} of ${ms} ms`);
+      }
       await visit.close();
     });
 
