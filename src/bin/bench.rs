@@ -52,7 +52,7 @@ struct Arguments {
     #[arg(long)]
     operations: bool,
     /// Instead, how the time of a token grows with what is cached, and that of a prompt with its rows, up to so many: a
-    /// multiple of 256.
+    /// multiple of the rows that a pass reads (256 on the CPU).
     #[arg(long, value_name = "ROWS")]
     growth: Option<u32>,
     /// And draw both in that folder (SVG).

@@ -4,15 +4,15 @@ use super::stages::floor;
 use super::{Calibration, Clock, Line, Timing, calibrate, check};
 use crate::ensure;
 use crate::error::Result;
-use crate::model::{Model, PREFILL_ROWS};
+use crate::model::Model;
 use crate::pass::Call;
 
 /// Lengths of the cache at which tokens are decoded.
 const LENGTHS: u32 = 16;
 /// Tokens that are decoded at each.
 const STEPS: u32 = 8;
-/// Rows of a prompt's first part where that is shorter than a whole one.
-const SHORT: [u32; 3] = [PREFILL_ROWS / 4, PREFILL_ROWS / 2, PREFILL_ROWS * 3 / 4];
+/// Quarters of a prompt's first part where that is shorter than a whole one.
+const SHORT: [u32; 3] = [1, 2, 3];
 
 /// What was measured, and the rates of the device that it was measured on.
 pub struct Growth {
@@ -65,7 +65,7 @@ impl Fit {
 ///
 /// # Errors
 /// Those of [`check()`] and [`calibrate()`]; [`Kind::Argument`](crate::error::Kind::Argument) when `most` is no multiple
-/// of [`PREFILL_ROWS`], or the context has no room for as many rows and a token.
+/// of [`Model::chunk`], or the context has no room for as many rows and a token.
 pub async fn growth(
     model: &mut Model,
     most: u32,
@@ -73,13 +73,14 @@ pub async fn growth(
     now: Clock<'_>,
     tell: &mut dyn FnMut(Line),
 ) -> Result<Growth> {
-    let possible = most > 0 && most < model.context && most.is_multiple_of(PREFILL_ROWS);
-    ensure!(possible, Argument, "growth", "{most} rows: a multiple of {PREFILL_ROWS} below {}", model.context);
+    let chunk = model.chunk();
+    let possible = most > 0 && most < model.context && most.is_multiple_of(chunk);
+    ensure!(possible, Argument, "growth", "{most} rows: a multiple of {chunk} below {}", model.context);
     check(model).await?;
     let rates = calibrate(&mut model.device, now).await?;
     model.make_room(most + 1).await?;
-    let short = SHORT.map(|rows| Call::new(rows, 0));
-    let parts: Vec<Call> = (0..most).step_by(PREFILL_ROWS as usize).map(|pos| Call::new(PREFILL_ROWS, pos)).collect();
+    let short = SHORT.map(|quarters| Call::new(chunk * quarters / 4, 0));
+    let parts: Vec<Call> = (0..most).step_by(chunk as usize).map(|pos| Call::new(chunk, pos)).collect();
     let steps: Vec<Call> = (1..=LENGTHS).map(|i| Call::new(1, most * i / LENGTHS)).collect();
     let calls = [&short[..], &parts, &steps].concat();
     let ms = times(model, &calls, repeat, now).await?;
@@ -107,7 +108,7 @@ pub async fn growth(
 
 /// Milliseconds of each of these calls: of a step where there is one row, else of a part of a prompt with its head.
 async fn times(model: &mut Model, calls: &[Call], repeat: u32, now: Clock<'_>) -> Result<Vec<f64>> {
-    let ids = vec![0; PREFILL_ROWS as usize];
+    let ids = vec![0; model.chunk() as usize];
     let mut best = vec![f64::INFINITY; calls.len()];
     // All of them again and again: what disturbs the machine for a while disturbs none in particular.
     for _ in 0..repeat.max(1) {
