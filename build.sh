@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 readonly WASM=wasm32-unknown-unknown
+readonly WEIGHTS_7B=.cache/weights-7b-q4_0
 readonly TARGET="${CARGO_TARGET_DIR:-$PWD/target}"
 
 say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
@@ -18,6 +19,7 @@ help() {
 ./build.sh build               build the page into www/pkg
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one)
+./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on one thread of this machine, 7B in 4 bits
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the CPU; DIR holds a GGUF pair, without one it is made (4.4 GB)
@@ -237,14 +239,30 @@ figures() {
     LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
 }
 
+# A GGUF pair in that folder, made where there is none.
+weights_7b() {
+    compgen -G "$1/*.gguf" >/dev/null || weights --size 7b --format gguf-q4_0 --out "$1"
+}
+
 real() {
-    local directory="${1:-.cache/weights-7b-q4_0}"
+    local directory="${1:-$WEIGHTS_7B}"
     need_chromium
     need_node
     build
-    cargo build --bin serve --bin chat --bin weights
-    compgen -G "$directory/*.gguf" >/dev/null || "$TARGET/debug/weights" --size 7b --format gguf-q4_0 --out "$directory"
+    cargo build --bin serve --bin chat
+    weights_7b "$directory"
     LLAVA_BIN="$TARGET/debug" node tests/browser/real.mjs "$directory"
+}
+
+# A virtual environment of Python in .cache: python_env NAME REQUIREMENTS PURPOSE.
+python_env() {
+    local folder=".cache/$1-venv"
+    cmp -s "$2" "$folder/.installed" && return
+    have python3 || install_packages "Python ($3)" python3 python3-venv
+    say "installing for Python: $(tr '\n' ' ' <"$2")"
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --requirement "$2" >&2
+    cp "$2" "$folder/.installed"
 }
 
 # Other engines, for comparison only: nothing of theirs is shipped, and CI does not run them.
@@ -258,13 +276,7 @@ peers() {
         npm ci --prefix tests/bench --no-audit --no-fund --loglevel=error >&2
         cp tests/bench/package-lock.json tests/bench/node_modules/.lock-installed
     }
-    cmp -s tests/bench/requirements.txt .cache/peers-venv/.installed || {
-        have python3 || install_packages "Python (to write an ONNX graph)" python3 python3-venv
-        say "installing gguf and onnx for Python"
-        python3 -m venv .cache/peers-venv
-        "$python" -m pip install --quiet --requirement tests/bench/requirements.txt >&2
-        cp tests/bench/requirements.txt .cache/peers-venv/.installed
-    }
+    python_env peers tests/bench/requirements.txt "to write an ONNX graph"
     for size in 30m 200m; do
         [ "$models/$size/expected.json" -nt tests/bench/onnx_graph.py ] && continue
         say "making the model of $size parameters"
@@ -274,14 +286,21 @@ peers() {
     node tests/bench/peers.mjs "$models" "$@"
 }
 
+# Builds llama.cpp, which takes a C++ compiler and some minutes.
+llama() {
+    local directory="${1:-$WEIGHTS_7B}"
+    python_env llama tests/bench/requirements-llama.txt "to run llama.cpp"
+    weights_7b "$directory"
+    cargo build --release --bin bench
+    .cache/llama-venv/bin/python tests/bench/llama_cpp.py "$TARGET/release/bench" "$directory"
+}
+
 bench() {
     need_rust
-    if [ "${1:-}" = peers ]; then
-        shift
-        peers "$@"
-    else
-        cargo run --release --bin bench -- "$@"
-    fi
+    case ${1:-} in
+        peers | llama) "$@" ;;
+        *) cargo run --release --bin bench -- "$@" ;;
+    esac
 }
 weights() { need_rust; cargo run --bin weights -- "$@"; }
 train() {
