@@ -289,10 +289,11 @@ peers() {
 # Builds llama.cpp, which takes a C++ compiler and some minutes.
 llama() {
     local directory="${1:-$WEIGHTS_7B}"
+    [ $# -eq 0 ] || shift
     python_env llama tests/bench/requirements-llama.txt "to run llama.cpp"
     weights_7b "$directory"
     cargo build --release --bin bench
-    .cache/llama-venv/bin/python tests/bench/llama_cpp.py "$TARGET/release/bench" "$directory"
+    .cache/llama-venv/bin/python tests/bench/llama_cpp.py "$TARGET/release/bench" "$directory" "$@"
 }
 
 bench() {

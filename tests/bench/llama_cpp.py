@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--first", choices=["ours", "llama.cpp"], default="ours", help="who begins")
     parser.add_argument("--theirs", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     file = next(path for path in sorted(given.folder.glob("*.gguf")) if "mmproj" not in path.name)
@@ -64,7 +65,7 @@ def main():
     again = [sys.executable, __file__, *sys.argv[1:], "--theirs"]
     found = {"ours": [], "llama.cpp": []}
     for turn in range(given.turns):
-        for name in list(found)[:: -1 if turn % 2 else 1]:
+        for name in sorted(found, key=lambda name: (name == given.first) == (turn % 2 == 1)):
             if name == "ours":
                 run = ours(given.bench, str(given.folder), given.rows, given.tokens)
             else:
