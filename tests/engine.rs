@@ -243,6 +243,7 @@ fn growth_is_measured_by_parts_and_by_steps() {
     let growth = block_on(measure::growth(model, 512, 2, &now, &mut |line| lines.push(line))).unwrap();
     let prefill = [(64.0, 1e6), (128.0, 1e6), (192.0, 1e6), (256.0, 1e6), (512.0, 2e6)];
     assert_eq!(growth.prefill, prefill, "a long prompt takes as long as its parts");
+    assert_eq!(growth.parts(), [(0.0, 1e6), (256.0, 1e6)]);
     assert_eq!(growth.decode, (1..=16).map(|i| (f64::from(32 * i), 1e6 / 8.0)).collect::<Vec<_>>());
     assert_eq!(growth.cache_bytes, 2 * 2 * 256 * 4, "two layers' keys and values of 256 floats");
     let bytes = |what: &str| lines.iter().filter(|l| l.what == what).map(|l| l.cost.bytes).collect::<Vec<_>>();

@@ -9,6 +9,7 @@ use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
 use llava_web::measure::{Fit, Growth, Line, Options, growth, is_candidate};
+use llava_web::model::PREFILL_ROWS;
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
@@ -134,6 +135,16 @@ fn describe(growth: &Growth) {
         growth.cache_us(),
     );
     println!("# {backend}, a prompt: {:.2} ms + {:.4} ms per row, R² {:.4}", prefill.start, prefill.slope, prefill.r2);
+    let parts = growth.parts();
+    if parts.len() > 2 {
+        let fit = Fit::of(&parts);
+        println!(
+            "# {backend}, {PREFILL_ROWS} rows of it: {:.2} ms + {:.3} µs per row before them, R² {:.4}",
+            fit.start,
+            fit.slope * 1e3,
+            fit.r2
+        );
+    }
 }
 
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {

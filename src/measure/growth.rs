@@ -33,6 +33,14 @@ impl Growth {
     pub fn cache_us(&self) -> f64 {
         self.cache_bytes as f64 / self.rates.copy_bytes_per_second * 1e6
     }
+
+    /// Rows read before, and milliseconds of the next [`PREFILL_ROWS`]: what a prompt's length adds to each of its rows
+    /// is attention.
+    pub fn parts(&self) -> Vec<(f64, f64)> {
+        let long = &self.prefill[SHORT.len()..];
+        let before = std::iter::once((0.0, 0.0)).chain(long.iter().copied());
+        before.zip(long).map(|((rows, before), (_, after))| (rows, after - before)).collect()
+    }
 }
 
 /// A line through points, by least squares.
