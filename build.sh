@@ -135,7 +135,7 @@ need_vulkan() {
 
 # --- Commands -------------------------------------------------------------------------------------------
 
-# Whether the source of Rust's standard library is there, which the build with threads compiles again.
+# Whether the source of Rust's standard library is there, which the builds with threads compile again.
 have_std_source() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] && return
     have rustup || return
@@ -143,15 +143,26 @@ have_std_source() {
     rustup component add rust-src
 }
 
-# The build with threads: shared memory, atomic instructions, a standard library that knows both. Compiling that library is
-# not yet stable in Rust, hence the bootstrap variable; it has a target folder of its own, so that neither build evicts the other.
+# A build with threads: shared memory, atomic instructions, a standard library that knows both. Compiling that library is
+# not yet stable in Rust, hence the bootstrap variable; it has a target folder of its own, so that no build evicts another.
+# Arguments after the folder's name go to the compiler of this crate alone: what it depends on need not be compiled again.
 compile_with_threads() {
     local flags='"-Ctarget-feature=+atomics,+bulk-memory,+mutable-globals"' flag
     for flag in shared-memory import-memory max-memory=4294967296 export=__wasm_init_tls export=__tls_{size,align,base}; do
         flags+=", \"-Clink-arg=--$flag\""
     done
-    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/threads" cargo build --quiet --profile wasm --target "$WASM" --lib \
-        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]"
+    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/$1" cargo rustc --quiet --profile wasm --target "$WASM" --lib \
+        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}"
+}
+
+# Both of them: for every browser, and for those that have relaxed SIMD instructions.
+compile_both_with_threads() {
+    compile_with_threads threads || return
+    if [ ! -d "$TARGET/relaxed" ]; then
+        rm -rf "$TARGET/relaxed.new"
+        cp -a "$TARGET/threads" "$TARGET/relaxed.new" && mv "$TARGET/relaxed.new" "$TARGET/relaxed" || return
+    fi
+    compile_with_threads relaxed -Ctarget-feature=+relaxed-simd
 }
 
 # Makes the JavaScript of a compiled engine: package BINDGEN TARGET_FOLDER FOLDER.
@@ -167,7 +178,7 @@ package() {
     say "$3: $(wc -c <"$code") bytes of WebAssembly, $(gzip -c "$code" | wc -c) after gzip"
 }
 
-# `build --with-threads` fails where the build with threads cannot be had; otherwise the page then has one thread.
+# `build --with-threads` fails where the builds with threads cannot be had; otherwise the page then has one thread.
 build() {
     need_rust
     need_wasm_target
@@ -176,21 +187,24 @@ build() {
     say "compiling the engine to WebAssembly, without and with threads"
     # Side by side: linking takes one core.
     if have_std_source; then
-        compile_with_threads &
+        compile_both_with_threads &
         others=$!
     fi
     cargo build --profile wasm --target "$WASM" --lib
     package "$bindgen" "$TARGET" www/pkg
     if [ -n "$others" ] && wait "$others"; then
         package "$bindgen" "$TARGET/threads" www/pkg/threads
-        # It lies one folder deeper than the types it names.
-        perl -pi -e 's|"\.\./shared/|"../../shared/|' www/pkg/threads/llava_web.d.ts
+        package "$bindgen" "$TARGET/relaxed" www/pkg/relaxed
+        # Workers import the JavaScript of the first, whichever code they are given.
+        cmp www/pkg/{threads,relaxed}/llava_web.js || die "the two builds with threads have come to need different JavaScript."
+        # They lie one folder deeper than the types they name.
+        perl -pi -e 's|"\.\./shared/|"../../shared/|' www/pkg/{threads,relaxed}/llava_web.d.ts
         threads=true
     elif [ "${1:-}" = --with-threads ]; then
         die "the engine could not be built with threads (the messages above say why; rustup component add rust-src gives what it needs)."
     else
         say "no build with threads (rustup component add rust-src gives what it needs): the CPU backend will have one"
-        rm -rf www/pkg/threads
+        rm -rf www/pkg/threads www/pkg/relaxed
     fi
     echo "export const threads = $threads;" >www/pkg/builds.js
 }

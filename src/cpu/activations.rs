@@ -4,7 +4,9 @@
 //! use, with `d` in f32. Order `[K / step][M][step]`, so that a block of weights meets the same step of all rows.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
+use super::panel::as_bytes;
 use super::simd::{Job, Level, Simd};
+use crate::quant::WeightType;
 
 /// Values per step of integers.
 pub(super) const GROUP: usize = 32;
@@ -14,7 +16,7 @@ pub(super) const FLOATS: usize = 8;
 /// `[M, K]`, prepared. Memory is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
-    /// Words of a step of a row: integers in the order that [`Simd::dot`] takes, or floats.
+    /// Words of a step of a row: integers in the order that products take, or floats.
     pub words: Vec<i32>,
     /// `[K/32][M]`: `d`.
     pub scales: Vec<f32>,
@@ -23,15 +25,15 @@ pub(crate) struct Activations {
 }
 
 impl Activations {
-    /// Quantises `x [m, k]`; `k` is a multiple of 32.
-    pub fn integers(&mut self, level: Level, x: &[f32], m: usize, k: usize) {
+    /// Quantises `x [m, k]` to be multiplied by weights of type `kind`; `k` is a multiple of 32.
+    pub fn integers(&mut self, level: Level, kind: WeightType, x: &[f32], m: usize, k: usize) {
         assert!(x.len() == m * k && k.is_multiple_of(GROUP), "[{m}, {k}] of {}", x.len());
         let groups = m * k / GROUP;
         self.words.resize(groups * 16, 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, [0; 2]);
         // SAFETY: the job checks every index.
-        unsafe { level.run(Quantize { to: self, x, m, k }) };
+        unsafe { level.run(Quantize { to: self, kind: kind as u32, x, m, k }) };
     }
 
     /// Takes `x [m, k]` as it is, with zeros up to a whole step.
@@ -49,6 +51,7 @@ impl Activations {
 
 struct Quantize<'a> {
     to: &'a mut Activations,
+    kind: u32,
     x: &'a [f32],
     m: usize,
     k: usize,
@@ -57,7 +60,8 @@ struct Quantize<'a> {
 impl Job for Quantize<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let per_group = words_of_group::<S>();
+        let bytes = as_bytes::<S>(self.kind);
+        let per_group = words_of_group(bytes);
         for (row, x) in self.x.chunks_exact(self.k).enumerate() {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
@@ -78,22 +82,22 @@ impl Job for Quantize<'_> {
                 }
                 self.to.scales[at] = scale;
                 self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
-                pack::<S>(&q, &mut self.to.words[at * per_group..][..per_group]);
+                pack(bytes, &q, &mut self.to.words[at * per_group..][..per_group]);
             }
         }
     }
 }
 
-/// Words of a group of 32 integers.
-pub(super) fn words_of_group<S: Simd>() -> usize {
-    if S::BYTES { 8 } else { 16 }
+/// Words of a group of 32 integers: bytes, or pairs.
+pub(super) const fn words_of_group(bytes: bool) -> usize {
+    if bytes { 8 } else { 16 }
 }
 
 /// Four values are four bytes of a word, or the pairs (0, 2) and (1, 3) in two words: the bytes of weights are taken
 /// apart that way.
 #[inline(always)]
-fn pack<S: Simd>(q: &[i32; GROUP], words: &mut [i32]) {
-    if S::BYTES {
+fn pack(bytes: bool, q: &[i32; GROUP], words: &mut [i32]) {
+    if bytes {
         for (word, q) in words.iter_mut().zip(q.chunks_exact(4)) {
             *word = q[0] & 255 | (q[1] & 255) << 8 | (q[2] & 255) << 16 | q[3] << 24;
         }
@@ -111,17 +115,17 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_stays_so_and_disturbs_no_other_row() {
-        for level in Level::available() {
+        for (level, kind) in Level::available().into_iter().flat_map(|l| [(l, WeightType::Q4), (l, WeightType::Q8)]) {
             let mut x = [1.0, -127.0].repeat(64);
             (x[32 + 3], x[64 + 31], x[96]) = (f32::NAN, f32::NEG_INFINITY, 2.0);
             x[97..].fill(1e-40);
             let mut to = Activations::default();
-            to.integers(level, &x, 4, GROUP);
+            to.integers(level, kind, &x, 4, GROUP);
             assert_eq!((to.scales[0], to.sums[0]), (1.0, [8 * (1 - 127); 2]), "{level:?}");
             assert!(to.scales[1].is_nan() && to.scales[2].is_nan(), "{level:?}");
             assert_eq!([to.sums[1], to.sums[2]], [[0; 2]; 2], "{level:?}");
             assert_eq!(to.sums[3], [127, 0], "{level:?}");
-            to.integers(level, &[1e-40; GROUP], 1, GROUP);
+            to.integers(level, kind, &[1e-40; GROUP], 1, GROUP);
             assert_eq!(to.sums[0], [0; 2], "{level:?}");
         }
     }

@@ -9,7 +9,7 @@
 
 use super::activation::activate;
 use super::activations::{Activations, FLOATS, words_of_group};
-use super::panel::{self, Planes, code, has_minimum, offset};
+use super::panel::{self, Planes, as_bytes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::team::Shared;
 use super::{LANE, Tools};
@@ -53,7 +53,7 @@ pub(crate) fn product(
     if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
         tools.activations.floats(&x[..m * k], m, k);
     } else {
-        tools.activations.integers(tools.level, &x[..m * k], m, k);
+        tools.activations.integers(tools.level, tile.weight_type, &x[..m * k], m, k);
     }
     let (w, x, level) = (Planes::new(tile), &tools.activations, tools.level);
     let out = Shared::new(out);
@@ -249,31 +249,6 @@ unsafe fn float_rows<S: Simd, const R: usize>(w: &[S::F; FLOATS], x: *const f32,
     }
 }
 
-/// Adds the products of four vectors of a panel with four words of each of `R` rows, `width` words apart.
-#[inline(always)]
-unsafe fn dot4<S: Simd, const R: usize>(acc: &mut [S::I; R], w: &[S::I; 4], x: *const i32, width: usize) {
-    unsafe {
-        for j in 0..4 {
-            for r in 0..R {
-                acc[r] = S::dot(acc[r], w[j], *x.add(r * width + j));
-            }
-        }
-    }
-}
-
-/// Adds those of the first 16 values of a group, or of the others.
-#[inline(always)]
-unsafe fn dot_half<S: Simd, const R: usize>(acc: &mut [S::I; R], w: &panel::Panel<S>, x: *const i32, half: usize) {
-    unsafe {
-        if S::BYTES {
-            dot4::<S, R>(acc, &w[half], x.add(4 * half), 8);
-        } else {
-            dot4::<S, R>(acc, &w[2 * half], x.add(8 * half), 16);
-            dot4::<S, R>(acc, &w[2 * half + 1], x.add(8 * half + 4), 16);
-        }
-    }
-}
-
 /// `sums[r] += w · x[r]` in integers; `at` is the place of the first row's group in the activations.
 #[inline(always)]
 unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
@@ -285,7 +260,7 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
     width: usize,
 ) {
     unsafe {
-        let words = x.words.as_ptr().add(at * words_of_group::<S>());
+        let words = x.words.as_ptr().add(at * words_of_group(as_bytes::<S>(KIND)));
         let (x_sums, x_scales) = (x.sums.as_ptr().add(at), x.scales.as_ptr().add(at));
         let mut acc = [S::splat_i(0); R];
         let mut values = [S::splat(0.0); R];
@@ -293,12 +268,12 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
             for r in 0..R {
                 acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[0]);
             }
-            dot_half::<S, R>(&mut acc, w, words, 0);
+            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 0);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
                 acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[1]);
             }
-            dot_half::<S, R>(&mut acc, w, words, 1);
+            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
                 values[r] = S::mul_add(S::to_f32(acc[r]), scales.high, values[r]);
             }
@@ -307,8 +282,8 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
                 let [low, high] = *x_sums.add(r);
                 acc[r] = S::splat_i(-offset(KIND) * (low + high));
             }
-            dot_half::<S, R>(&mut acc, w, words, 0);
-            dot_half::<S, R>(&mut acc, w, words, 1);
+            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 0);
+            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
             }

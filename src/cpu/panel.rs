@@ -5,8 +5,9 @@
 //! columns; their nibbles or bytes are then four (or, as pairs, two) values per lane. All integers become unsigned:
 //! what was added to them is taken off the sum again ([`offset`]), exactly.
 #![allow(unsafe_code)] // SIMD; see `simd`
+#![allow(clippy::needless_range_loop)] // see `matmul::float_rows`
 
-use super::activations::{FLOATS, GROUP};
+use super::activations::{FLOATS, GROUP, words_of_group};
 use super::simd::Simd;
 use crate::quant::{BLOCK_BYTES, SUPER, Tile, WeightType};
 
@@ -72,9 +73,25 @@ pub(super) mod code {
 pub(super) const fn offset(kind: u32) -> i32 {
     match kind {
         code::Q4 => 8,
-        code::Q8 | code::Q6K => 128,
+        code::Q6K => 32,
+        code::Q8 => 128,
         _ => 0,
     }
+}
+
+/// Bits of a weight in the panel.
+pub(super) const fn bits_of(kind: u32) -> u32 {
+    match kind {
+        code::Q4 | code::Q4_1 | code::Q4K => 4,
+        code::Q5_1 | code::Q5K => 5,
+        code::Q6K => 6,
+        _ => 8,
+    }
+}
+
+/// Whether lanes are four bytes; otherwise they are pairs of i16.
+pub(super) const fn as_bytes<S: Simd>(kind: u32) -> bool {
+    bits_of(kind) <= S::BYTE_BITS
 }
 
 /// Whether the type has minima.
@@ -96,23 +113,26 @@ pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n:
         let nothing = [S::splat_i(0); 4];
         if matches!(KIND, code::Q4 | code::Q4_1 | code::Q4K) {
             let w = S::words_of_blocks(w.block(g, n));
-            if S::BYTES {
+            if as_bytes::<S>(KIND) {
                 return [bits::<S, 0>(&w, 0x0f0f_0f0f), bits::<S, 4>(&w, 0x0f0f_0f0f), nothing, nothing];
             }
             let [a, b] = pairs::<S, 0, 8>(&w, 0x000f_000f);
             let [c, d] = pairs::<S, 4, 12>(&w, 0x000f_000f);
             return [a, b, c, d];
         }
-        let turn = S::splat_i(if offset(KIND) == 128 { 0x8080_8080u32 as i32 } else { 0 });
+        // The top bit of a signed value turned, and none of what its sign has filled above: the value, and its offset.
+        let turn = S::splat_i(offset(KIND).wrapping_mul(0x0101_0101));
+        let mask = (1 << bits_of(KIND)) - 1;
         let [a, b, c, d] = S::words_of_blocks(w.block(2 * g, n));
         let [e, f, g, h] = S::words_of_blocks(w.block(2 * g + 1, n));
         let low = [S::xor(a, turn), S::xor(b, turn), S::xor(c, turn), S::xor(d, turn)];
         let high = [S::xor(e, turn), S::xor(f, turn), S::xor(g, turn), S::xor(h, turn)];
-        if S::BYTES {
-            return [low, high, nothing, nothing];
+        if as_bytes::<S>(KIND) {
+            let mask = i32::from_le_bytes([mask as u8; 4]);
+            return [bits::<S, 0>(&low, mask), bits::<S, 0>(&high, mask), nothing, nothing];
         }
-        let [a, b] = pairs::<S, 0, 8>(&low, 0x00ff_00ff);
-        let [c, d] = pairs::<S, 0, 8>(&high, 0x00ff_00ff);
+        let [a, b] = pairs::<S, 0, 8>(&low, mask << 16 | mask);
+        let [c, d] = pairs::<S, 0, 8>(&high, mask << 16 | mask);
         [a, b, c, d]
     }
 }
@@ -135,6 +155,43 @@ unsafe fn pairs<S: Simd, const EVEN: u32, const ODD: u32>(w: &[S::I; 4], mask: i
     unsafe {
         let (even, odd) = (bits::<S, EVEN>(w, mask), bits::<S, ODD>(w, mask));
         [[even[0], odd[0], even[1], odd[1]], [even[2], odd[2], even[3], odd[3]]]
+    }
+}
+
+/// Adds the products of four vectors of a panel with four words of each of `R` rows.
+#[inline(always)]
+unsafe fn dot4<S: Simd, const KIND: u32, const R: usize>(acc: &mut [S::I; R], w: &[S::I; 4], x: *const i32) {
+    unsafe {
+        let width = words_of_group(as_bytes::<S>(KIND));
+        for j in 0..4 {
+            for r in 0..R {
+                let x = *x.add(r * width + j);
+                acc[r] =
+                    if as_bytes::<S>(KIND) { S::dot_bytes(acc[r], w[j], x) } else { S::dot_pairs(acc[r], w[j], x) };
+            }
+        }
+    }
+}
+
+/// Adds those of the first 16 values of a group (`half` 0), or of the others (1), to `acc`; `x` points to the group of the
+/// first of `R` rows, whose groups follow each other.
+///
+/// # Safety
+/// `x` has [`words_of_group`] words of every row.
+#[inline(always)]
+pub(super) unsafe fn dot_half<S: Simd, const KIND: u32, const R: usize>(
+    acc: &mut [S::I; R],
+    w: &Panel<S>,
+    x: *const i32,
+    half: usize,
+) {
+    unsafe {
+        if as_bytes::<S>(KIND) {
+            dot4::<S, KIND, R>(acc, &w[half], x.add(4 * half));
+        } else {
+            dot4::<S, KIND, R>(acc, &w[2 * half], x.add(8 * half));
+            dot4::<S, KIND, R>(acc, &w[2 * half + 1], x.add(8 * half + 4));
+        }
     }
 }
 

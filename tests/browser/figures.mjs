@@ -1,7 +1,7 @@
 // Prints the figures of the page with the shipped model, in headless Chromium: sizes, load, reading, answering.
 // `./build.sh figures`. On a shared machine only ratios within one run count.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { launch, open, serve, www } from "./harness.mjs";
@@ -61,8 +61,12 @@ function measure(visit, backend) {
   }, { backend, runs: RUNS, question: QUESTION, short: SHORT_QUESTION });
 }
 
-const wasm = readFileSync(path.join(www, "pkg/llava_web_bg.wasm"));
-console.log(`wasm: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} after gzip -9`);
+for (const build of ["", "threads/", "relaxed/"]) {
+  const file = path.join(www, `pkg/${build}llava_web_bg.wasm`);
+  if (!existsSync(file)) continue;
+  const wasm = readFileSync(file);
+  console.log(`pkg/${build}: ${wasm.length} bytes of wasm, ${gzipSync(wasm, { level: 9 }).length} after gzip -9`);
+}
 console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s | Send → first token, picture and question read, ms | picture read, ms | picture and Send at once, ms | shares");
 const server = await serve();
 for (const backend of ["webgpu", "cpu"]) {

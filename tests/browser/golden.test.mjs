@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, rm } from "node:fs/promises";
+import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { BIN, launch, open, repository, rootWith, serve } from "./harness.mjs";
@@ -20,7 +21,7 @@ const run = (program, args) => execFileSync(path.join(BIN, program), args, { enc
 /**
  * What the worker answers, asked by the page's own link to it.
  * @param {import("./harness.mjs").Visit} visit @param {string[]} files @param {string} backend
- * @returns {Promise<Ids & { backend: string }>}
+ * @returns {Promise<Ids & { backend: string, adapter: string }>}
  */
 function inBrowser(visit, files, backend) {
   const args = { files, backend, question: QUESTION, max_new_tokens: TOKENS };
@@ -36,7 +37,7 @@ function inBrowser(visit, files, backend) {
     await link.call("encode", { bytes });
     const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0 };
     const { answer } = await link.call("generate", { question, options });
-    return { backend: report.backend, prompt_ids: answer.prompt_ids, ids: answer.ids };
+    return { backend: report.backend, adapter: report.adapter, prompt_ids: answer.prompt_ids, ids: answer.ids };
   }, args);
 }
 
@@ -71,15 +72,21 @@ describe("golden models", () => {
   });
 
   // Shaders compute what the twins do; the CPU rounds activations to 8 bits, in a browser as natively.
-  for (const [backend, twin] of /** @type {const} */ ([["webgpu", "reference"], ["cpu", "cpu"]])) {
-    test(`ids on ${backend} are those of the command line`, async () => {
+  const several = os.availableParallelism() > 1;
+  for (const [backend, twin, query, instructions] of /** @type {const} */ ([
+    ["webgpu", "reference", "", ""],
+    ["cpu", "cpu", "", several ? "WebAssembly relaxed SIMD, " : "WebAssembly SIMD, "],
+    ["cpu", "cpu", "&threads=1", "WebAssembly SIMD, 1 thread"],
+  ])) {
+    test(`ids on ${backend}${query} are those of the command line`, async () => {
       const browser = await launch({ gpu: backend === "webgpu" });
       try {
         for (const model of ["mha-f32", "gqa-f32", "mha-q4", "gqa-q4"]) {
-          const visit = await open(browser, `${server.url}?model=models/${model}/manifest.json&backend=cpu`);
+          const visit = await open(browser, `${server.url}?model=models/${model}/manifest.json&backend=cpu${query}`);
           const seen = await inBrowser(visit, [`${model}/manifest.json`], backend);
           const native = natively(path.join(served.root, "models", model), twin);
           assert.equal(seen.backend, backend);
+          assert(seen.adapter.includes(instructions), seen.adapter);
           assert(native.ids.length > 0);
           assert.deepEqual(seen.prompt_ids, native.prompt_ids, `${model}: prompt`);
           assert.deepEqual(seen.ids, native.ids, `${model}: answer`);
@@ -89,7 +96,7 @@ describe("golden models", () => {
         }
         // GGUF pairs, by two addresses: of one type, of the older types mixed, of K types mixed.
         for (const name of PAIRS) {
-          const visit = await open(browser, server.url);
+          const visit = await open(browser, `${server.url}?${query}`);
           const native = natively(path.join(served.root, "models", name), twin);
           const seen = await inBrowser(visit, [`${name}/${name}-mmproj.gguf`, `${name}/${name}.gguf`], backend);
           assert.deepEqual([seen.prompt_ids, seen.ids], [native.prompt_ids, native.ids], name);

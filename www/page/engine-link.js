@@ -16,7 +16,7 @@ import { Kept } from "./kept.js";
 /** What the engine may use here; fewer threads where the address says so. */
 const most = new URLSearchParams(location.search).get("threads");
 const threads = threadsHere(most ? Number(most) : undefined);
-const WASM = codeAddress(threads.pages > 0);
+const WASM = codeAddress(threads.build);
 const response = fetch(WASM);
 /** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
  * itself, and says what is wrong. */

@@ -12,8 +12,8 @@
 
 /** @typedef {"auto" | "webgpu" | "cpu"} BackendChoice */
 
-/** Threads of the engine, itself included, and why not more. `pages` of memory are what they may share; 0 in the build without threads.
- * @typedef {{ threads: number, pages: number, why: string }} Threads */
+/** Threads of the engine, itself included, and why not more; its build, a folder in pkg/. `pages` of memory are what they may share; 0 in the build without.
+ * @typedef {{ build: "" | "threads/" | "relaxed/", threads: number, pages: number, why: string }} Threads */
 
 /**
  * What the person named: addresses, files of theirs (by the names the model knows them under), or the key of a

@@ -1,5 +1,5 @@
-// Whether the engine may have several threads here. They need memory that they share, which browsers give only to pages
-// that are isolated from other sites (docs/hosting.md), and a build of the engine for it.
+// Which build of the engine runs here, and with how many threads. Several need memory that they share, which browsers give
+// only to pages that are isolated from other sites (docs/hosting.md).
 
 import { threads as built } from "../pkg/builds.js";
 
@@ -11,6 +11,14 @@ const PAGES = [65536, 32768, 16384, 8192];
 const FIRST_PAGES = 64;
 /** More threads than this were never tried. */
 const MOST = 8;
+/** The smallest program with a relaxed instruction:
+ * `(func (param v128 v128 v128) (result v128) local.get 0 local.get 1 local.get 2 i32x4.relaxed_dot_i8x16_i7x16_add_s)`. */
+const RELAXED = new Uint8Array([
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // "\0asm", version
+  ...[1, 8, 1, 0x60, 3, 0x7b, 0x7b, 0x7b, 1, 0x7b], // types: one
+  ...[3, 2, 1, 0], // functions: one, of it
+  ...[10, 13, 1, 11, 0, 0x20, 0, 0x20, 1, 0x20, 2, 0xfd, 0x93, 2, 0x0b], // its code
+]);
 
 /** @param {number} most pages @returns {{ memory: WebAssembly.Memory, pages: number } | null} */
 export function sharedMemory(most) {
@@ -31,7 +39,7 @@ function processors() {
 }
 
 /** @param {string} why @returns {Threads} */
-const one = (why) => ({ threads: 1, pages: 0, why });
+const one = (why) => ({ build: "", threads: 1, pages: 0, why });
 
 /** What there is here. @param {number} [wanted] at most @returns {Threads} */
 export function threadsHere(wanted = Infinity) {
@@ -41,8 +49,9 @@ export function threadsHere(wanted = Infinity) {
   if (!globalThis.crossOriginIsolated) return one("the host of this page does not isolate it from other sites");
   if (!("waitAsync" in Atomics)) return one("this browser lacks Atomics.waitAsync");
   const pages = sharedMemory(Infinity)?.pages;
-  return pages ? { threads, pages, why: "" } : one("this browser has no memory that threads can share");
+  const build = WebAssembly.validate(RELAXED) ? "relaxed/" : "threads/";
+  return pages ? { build, threads, pages, why: "" } : one("this browser has no memory that threads can share");
 }
 
-/** Where the engine's code is. @param {boolean} shared the build for shared memory */
-export const codeAddress = (shared) => new URL(`../pkg/${shared ? "threads/" : ""}llava_web_bg.wasm`, import.meta.url).href;
+/** Where the engine's code is. @param {Threads["build"]} build */
+export const codeAddress = (build) => new URL(`../pkg/${build}llava_web_bg.wasm`, import.meta.url).href;

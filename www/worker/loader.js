@@ -95,7 +95,7 @@ export class Loader {
     this.#stop = new AbortController();
     const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
     if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
-    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(memory, code)]);
+    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
     this.threads = this.#gather(engine, threads, wasm);
@@ -112,10 +112,10 @@ export class Loader {
     return plan;
   }
 
-  /** @param {WebAssembly.Memory | undefined} memory @param {WebAssembly.Module | null} [code] */
-  async #start(memory, code) {
+  /** @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory @param {WebAssembly.Module | null} [code] */
+  async #start(build, memory, code) {
     // Alone, the engine fetches its own code best; threads have to be given it.
-    const module = code ?? (memory && (await WebAssembly.compileStreaming(fetch(codeAddress(true)))));
+    const module = code ?? (memory && (await WebAssembly.compileStreaming(fetch(codeAddress(build)))));
     const wasm = await this.build.default(module && { module_or_path: module, memory });
     return { module, memory: wasm.memory };
   }

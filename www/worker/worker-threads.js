@@ -1,4 +1,4 @@
-// The engine's worker where memory can be shared: other threads help it on the CPU.
+// The engine's worker where memory can be shared: other threads help it on the CPU. Both builds for that have this JavaScript.
 
 import * as build from "../pkg/threads/llava_web.js";
 import { answerWith } from "./engine-calls.js";

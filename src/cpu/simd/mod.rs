@@ -66,7 +66,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "AVX2",
             #[cfg(target_arch = "wasm32")]
-            Self::Simd128 => "WebAssembly SIMD",
+            Self::Simd128 => wasm::NAME,
             #[cfg(not(target_arch = "wasm32"))]
             Self::Portable => "no SIMD",
         }
@@ -105,8 +105,8 @@ pub(crate) trait Simd: Copy + 'static {
     type I: Copy;
     /// Lanes; at most [`MAX_LANES`].
     const W: usize;
-    /// How [`dot`](Self::dot) sees a lane: four bytes (weights unsigned, activations signed), or two i16.
-    const BYTES: bool;
+    /// Bits of the weights that [`dot_bytes`](Self::dot_bytes) takes; 0 where there is no such product.
+    const BYTE_BITS: u32;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
@@ -145,8 +145,13 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn load_words(from: *const u8) -> Self::I;
     /// `W` consecutive entries of 2 bytes, zero-extended.
     unsafe fn load_u16(from: *const u8) -> Self::I;
-    /// `acc + w · x` in every lane, over the lane's bytes or pairs ([`BYTES`](Self::BYTES)); `x` is the same in all.
-    unsafe fn dot(acc: Self::I, w: Self::I, x: i32) -> Self::I;
+    /// `acc + w · x` in every lane, over the lane's two i16; `x` is the same in all lanes.
+    unsafe fn dot_pairs(acc: Self::I, w: Self::I, x: i32) -> Self::I;
+    /// The same over the lane's four bytes: of weights unsigned, of [`BYTE_BITS`](Self::BYTE_BITS) bits at most; of
+    /// activations signed, −127 at least. Exact.
+    unsafe fn dot_bytes(_acc: Self::I, _w: Self::I, _x: i32) -> Self::I {
+        unreachable!("a product of bytes, of which this level has none")
+    }
 }
 
 /// Most lanes of any level.
@@ -228,9 +233,6 @@ mod tests {
                     S::store(lanes.as_mut_ptr(), S::to_f32(low_byte));
                     self.1.extend(&lanes[..S::W]);
                 }
-                let x = if S::BYTES { 0x01ff_02fe } else { 0x0003_ffff };
-                S::store(lanes.as_mut_ptr(), S::to_f32(S::dot(S::splat_i(5), S::splat_i(0x0007_0009), x)));
-                self.1.extend(&lanes[..S::W]);
                 S::store(lanes.as_mut_ptr(), S::load_f16([0x3c00u16, 0xc000, 0x0001, 0x7bff].repeat(4).as_ptr()));
                 self.1.extend(&lanes[..4]);
                 for half in <[S::F; 2]>::from(S::halves(S::splat_i(0xc000_0001u32 as i32))) {
@@ -248,13 +250,44 @@ mod tests {
         for level in Level::available() {
             let mut got = Vec::new();
             unsafe { level.run(Integers(&blocks, &mut got)) };
-            let lanes = (got.len() - 6) / 5;
+            let lanes = (got.len() - 6) / 4;
             let mut wanted: Vec<f32> = (0..4 * lanes).map(|i| (i % lanes * 4 + i / lanes) as f32).collect();
-            // Bytes: 9 · −2 + 0 · 2 + 7 · −1; pairs: 9 · −1 + 7 · 3.
-            let dot = if got[4 * lanes] < 0.0 { 5 - 18 - 7 } else { 5 - 9 + 21 };
-            wanted.extend(std::iter::repeat_n(dot as f32, lanes));
             wanted.extend([1.0, -2.0, 2f32.powi(-24), 65504.0, 2f32.powi(-24), -2.0]);
             assert_eq!(got, wanted, "{level:?}");
+        }
+    }
+
+    /// Products, each with what it should be.
+    struct Products<'a>(&'a mut Vec<[i32; 2]>);
+    impl Job for Products<'_> {
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) {
+            let mut lanes = [0; MAX_LANES];
+            unsafe {
+                S::store_i(lanes.as_mut_ptr(), S::dot_pairs(S::splat_i(5), S::splat_i(0x0007_0009), 0x0003_ffff));
+                self.0.push([lanes[S::W - 1], 5 - 9 + 21]);
+                if S::BYTE_BITS == 0 {
+                    return;
+                }
+                // Where two products are added as i16 on the way, the greatest must fit, too.
+                let most = ((1 << S::BYTE_BITS) - 1) as u8;
+                for (w, x) in [([1, 2, 3, 4], [9, -9, 99, -99]), ([most; 4], [-127; 4]), ([most; 4], [127; 4])] {
+                    let activations = i32::from_le_bytes(x.map(|x: i8| x as u8));
+                    let got = S::dot_bytes(S::splat_i(5), S::splat_i(i32::from_le_bytes(w)), activations);
+                    S::store_i(lanes.as_mut_ptr(), got);
+                    let wanted: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(x)).sum();
+                    self.0.push([lanes[S::W - 1], 5 + wanted]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_integers_are_exact() {
+        for level in Level::available() {
+            let mut products = Vec::new();
+            unsafe { level.run(Products(&mut products)) };
+            assert!(products.iter().all(|[got, wanted]| got == wanted), "{level:?}: {products:?}");
         }
     }
 }

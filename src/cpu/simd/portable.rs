@@ -35,7 +35,7 @@ impl Simd for Portable {
     type F = [f32; 4];
     type I = [i32; 4];
     const W: usize = 4;
-    const BYTES: bool = false;
+    const BYTE_BITS: u32 = 0;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> [f32; 4] {
@@ -147,7 +147,7 @@ impl Simd for Portable {
         lanes!(x in words => i32::from(x))
     }
     #[inline(always)]
-    unsafe fn dot(acc: [i32; 4], w: [i32; 4], x: i32) -> [i32; 4] {
+    unsafe fn dot_pairs(acc: [i32; 4], w: [i32; 4], x: i32) -> [i32; 4] {
         lanes!(i in [0, 1, 2, 3] => {
             let (low, high) = (i32::from(w[i] as i16) * i32::from(x as i16), (w[i] >> 16) * (x >> 16));
             acc[i] + low + high

@@ -3,6 +3,10 @@
 use super::Simd;
 use core::arch::wasm32::*;
 
+/// Whether this build may use relaxed instructions: not every browser has them.
+const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
+pub(crate) const NAME: &str = if RELAXED { "WebAssembly relaxed SIMD" } else { "WebAssembly SIMD" };
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Simd128;
 
@@ -19,7 +23,7 @@ impl Simd for Simd128 {
     type F = v128;
     type I = v128;
     const W: usize = 4;
-    const BYTES: bool = false;
+    const BYTE_BITS: u32 = if RELAXED { 7 } else { 0 };
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> v128 {
@@ -138,7 +142,13 @@ impl Simd for Simd128 {
         unsafe { u32x4_load_extend_u16x4(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn dot(acc: v128, w: v128, x: i32) -> v128 {
+    unsafe fn dot_pairs(acc: v128, w: v128, x: i32) -> v128 {
         i32x4_add(acc, i32x4_dot_i16x8(w, i32x4_splat(x)))
+    }
+    /// Machines differ only where a weight has an eighth bit.
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: v128, w: v128, x: i32) -> v128 {
+        i32x4_relaxed_dot_i8x16_i7x16_add(i32x4_splat(x), w, acc)
     }
 }

@@ -48,7 +48,7 @@ impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     const W: usize = 16;
-    const BYTES: bool = true;
+    const BYTE_BITS: u32 = 8;
 
     same! {
         splat: _mm512_set1_ps(x: f32) -> __m512,
@@ -125,7 +125,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())) }
     }
     #[inline(always)]
-    unsafe fn dot(acc: __m512i, w: __m512i, x: i32) -> __m512i {
+    unsafe fn dot_pairs(acc: __m512i, w: __m512i, x: i32) -> __m512i {
+        unsafe { _mm512_dpwssd_epi32(acc, w, _mm512_set1_epi32(x)) }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: __m512i, w: __m512i, x: i32) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)) }
     }
 }
@@ -138,7 +142,7 @@ impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
     const W: usize = 8;
-    const BYTES: bool = false;
+    const BYTE_BITS: u32 = 7;
 
     same! {
         splat: _mm256_set1_ps(x: f32) -> __m256,
@@ -223,7 +227,15 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())) }
     }
     #[inline(always)]
-    unsafe fn dot(acc: __m256i, w: __m256i, x: i32) -> __m256i {
+    unsafe fn dot_pairs(acc: __m256i, w: __m256i, x: i32) -> __m256i {
         unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(w, _mm256_set1_epi32(x))) }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(acc: __m256i, w: __m256i, x: i32) -> __m256i {
+        unsafe {
+            // Sums of two products saturate as i16: those of weights of 7 bits fit.
+            let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(x));
+            _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
     }
 }
