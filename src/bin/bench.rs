@@ -9,7 +9,6 @@ use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
 use llava_web::measure::{Fit, Growth, Line, Options, growth, is_candidate};
-use llava_web::model::PREFILL_ROWS;
 use llava_web::native::synthetic::{Format, Size, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
@@ -139,10 +138,11 @@ fn describe(growth: &Growth) {
     if parts.len() > 2 {
         let fit = Fit::of(&parts);
         println!(
-            "# {backend}, {PREFILL_ROWS} rows of it: {:.2} ms + {:.3} µs per row before them, R² {:.4}",
+            "# {backend}, {} rows of it: {:.2} ms + {:.3} µs per row before them, R² {:.4}",
+            parts[1].0,
             fit.start,
             fit.slope * 1e3,
-            fit.r2
+            fit.r2,
         );
     }
 }

@@ -34,7 +34,7 @@ impl Growth {
         self.cache_bytes as f64 / self.rates.copy_bytes_per_second * 1e6
     }
 
-    /// Rows read before, and milliseconds of the next [`PREFILL_ROWS`]: what a prompt's length adds to each of its rows
+    /// Rows read before, and milliseconds of the next part: what a prompt's length adds to each of its rows
     /// is attention.
     pub fn parts(&self) -> Vec<(f64, f64)> {
         let long = &self.prefill[SHORT.len()..];
