@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex};
 pub struct Features {
     /// 16-bit floats in shaders.
     pub f16: bool,
-    /// Sums and exchanges among invocations that run together. Never in a browser: wgpu 30 cannot ask for it there.
-    pub subgroups: bool,
     /// The GPU's own clock.
     pub timestamps: bool,
     /// `dot4I8Packed`, a part of the language that browsers may lack.
@@ -36,7 +34,7 @@ impl Gpu {
         };
         let no_gpu = |e: String| Error::new(Kind::NoGpu, "WebGPU", e).hint("the CPU backend works without one");
         let adapter = instance.request_adapter(&options).await.map_err(|e| no_gpu(e.to_string()))?;
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
         let offered = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("llava-web"),
@@ -48,7 +46,6 @@ impl Gpu {
         let language = instance.wgsl_language_features();
         let features = Features {
             f16: offered.contains(wgpu::Features::SHADER_F16),
-            subgroups: offered.contains(wgpu::Features::SUBGROUP),
             timestamps: offered.contains(wgpu::Features::TIMESTAMP_QUERY),
             integer_dot: language.contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct),
         };
