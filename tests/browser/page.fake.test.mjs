@@ -288,6 +288,19 @@ describe("the page with a stand-in engine", () => {
       await visit.close();
     }));
 
+  test("a question that was written before the model and the picture were there is read as soon as they are", () =>
+    withFake({ shaders: 6, compile_ms: 150, slow: 60 }, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.at("question").fill("early bird");
+      await visit.page.waitForTimeout(200);
+      assert.equal(await visit.at("status").getAttribute("data-state"), "loading");
+      await visit.show(EXAMPLE);
+      await visit.reaches("encoding");
+      await visit.reaches("ready");
+      await visit.page.waitForTimeout(100);
+      assert.match(await visit.ask("drafts?"), /^You asked: early bird \(/);
+    }));
+
   test("?bench shows a table, or says why there is none", async () => {
     await withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, `${url}?bench`);

@@ -15,6 +15,8 @@ export class Composer {
   #regenerate = byId("regenerate", HTMLButtonElement);
   #suggestions = byId("suggestions", HTMLElement);
   #pause = 0;
+  /** The picture has been read: so may a question be. */
+  #seen = false;
 
   /** @param {Session} session */
   constructor(session) {
@@ -83,6 +85,11 @@ export class Composer {
 
   #render() {
     const { loaded, picture, conversation, phase } = this.session;
+    const seen = loaded && Boolean(picture?.seen);
+    // What was written while the model or the picture was on its way.
+    const written = seen && !this.#seen ? this.#question.value.trim() : "";
+    this.#seen = seen;
+    if (written) this.session.draft(written);
     // A question may be asked while the picture is still being read; it waits for it.
     this.#send.disabled = !loaded || !picture || this.#answering;
     this.#send.title = picture ? "" : "Show it a picture first";
