@@ -58,7 +58,7 @@ describe("the page with a stand-in engine", () => {
       await visit.at("question").fill("a b c d e f g h i j k l m n o p q r s t u v w x y z");
       await visit.reaches("ready");
       await visit.at("send").click();
-      await visit.page.getByText("a b c").last().waitFor();
+      await visit.at("answer").getByText("a b c").waitFor(); // not only the question
       await visit.show(EXAMPLE);
       await visit.answered("stopped");
       assert.match(await visit.ask("and now"), /and now \(1 image, turn 1\)/);
