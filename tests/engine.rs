@@ -218,7 +218,10 @@ fn measure_and_ask(mut engine: Engine) {
         assert!(lines.iter().any(|l| l.part == part && l.what == what && l.timing.ms > 0.0), "{part} {what}");
     }
     assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("mat")));
-    let clock = engine.model().device.features().timestamps;
+    let features = engine.model().device.features();
+    let halves = lines.iter().any(|l| l.part == "calibration" && l.what == "multiply-add f16");
+    assert_eq!(halves, features.f16, "their rate is measured where there are any");
+    let clock = features.timestamps;
     for line in lines.iter().filter(|l| l.part == "stage") {
         let possible = |gpu_ms: f64| clock && gpu_ms > 0.0 && gpu_ms <= line.timing.ms;
         assert!(line.timing.gpu_ms.map_or(!clock, possible), "{:?} {line}", line.timing);

@@ -84,7 +84,7 @@ fn mean(ticks: &[u64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::calibrate::fma;
+    use crate::kernels::calibrate::{FMA, fma};
     use crate::kernels::harness::gpu_or_skip;
     use crate::pass::{Call, Pass};
     use pollster::block_on;
@@ -120,7 +120,7 @@ mod tests {
             let mut passes = Vec::new();
             for invocations in [1 << 10, 1 << 14] {
                 let mut pass = Pass::new("fma");
-                fma(&mut pass, out, invocations);
+                fma(&mut pass, &FMA, out, invocations);
                 passes.push(gpu.prepare(pass).await.unwrap());
                 // The first time, a driver compiles.
                 assert_eq!(timed(&mut gpu, *passes.last().unwrap()).await.0, None, "nobody asked for it");

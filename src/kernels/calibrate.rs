@@ -3,7 +3,7 @@
 //! Every other kernel's time is judged by these two rates ([`cost`](super::cost)).
 
 use crate::cpu::calibrate;
-use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
+use crate::pass::{Access::*, Buf, Kernel, Op, Pass, Words};
 
 /// `out = x`, four words per invocation.
 pub static COPY: Kernel = Kernel {
@@ -20,7 +20,7 @@ pub static COPY: Kernel = Kernel {
     fast: Some(calibrate::copy),
 };
 
-/// Multiply-adds of one invocation of [`FMA`]: 8 chains of `vec4`.
+/// Multiply-adds of one invocation of [`FMA`] or [`FMA_F16`]: 8 chains of `vec4`.
 pub const FMA_PER_INVOCATION: u64 = FMA_ROUNDS as u64 * 8 * 4;
 const FMA_ROUNDS: u32 = 256;
 
@@ -31,24 +31,32 @@ pub static FMA: Kernel = Kernel {
     access: &[ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), 1, 1],
-    reference: |op, _, buffers| {
-        let [out] = buffers else { unreachable!("checked by Pass::push") };
-        for i in 0..op.params[0] as usize {
-            let mut sum = [0f64; 4];
-            for chain in 0..8 {
-                for (lane, sum) in sum.iter_mut().enumerate() {
-                    let mut y = (i % 64 + chain) as f64;
-                    (0..op.constant("ROUNDS")).for_each(|_| y = y * 0.96875 + 0.25 * lane as f64);
-                    *sum += y;
-                }
-            }
-            for (lane, sum) in sum.iter().enumerate() {
-                out.f32_mut()[4 * i + lane] = *sum as f32;
-            }
-        }
-    },
+    reference: |op, _, buffers| chains(op, buffers, 0.968_75),
     fast: Some(calibrate::fma),
 };
+
+/// The same in 16-bit floats. Needs [`Features::f16`](crate::gpu::Features::f16).
+pub static FMA_F16: Kernel = Kernel {
+    name: "fma_f16",
+    wgsl: include_str!("fma_f16.wgsl"),
+    access: &[ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, _| [p[0].div_ceil(64), 1, 1],
+    reference: |op, _, buffers| chains(op, buffers, 0.5),
+    fast: None,
+};
+
+/// The twin of both: `y ← y · a + b`, where `b` is such that it leads to 8 in lane 1, 16 in lane 2, 24 in lane 3.
+fn chains(op: &Op, buffers: &mut [Words], a: f64) {
+    let [out] = buffers else { unreachable!("checked by Pass::push") };
+    for i in 0..op.params[0] as usize {
+        for lane in 0..4 {
+            let b = (1.0 - a) * 8.0 * lane as f64;
+            let chain = |begin: usize| (0..op.constant("ROUNDS")).fold((i % 64 + begin) as f64, |y, _| y * a + b);
+            out.f32_mut()[4 * i + lane] = (0..8).map(chain).sum::<f64>() as f32;
+        }
+    }
+}
 
 /// Appends a copy of `4 · count` words.
 ///
@@ -59,20 +67,23 @@ pub fn copy(pass: &mut Pass, x: Buf, out: Buf, count: u32) {
     pass.push(Op { kernel: &COPY, consts: vec![], params: [count, 0, 0, 0, 0, 0, 0, 0], buffers: vec![x, out] });
 }
 
-/// Appends [`FMA_PER_INVOCATION`] multiply-adds by each of `count` invocations into `out [count, 4]`.
+/// Appends [`FMA_PER_INVOCATION`] multiply-adds ([`FMA`] or [`FMA_F16`]) by each of `count` invocations into
+/// `out [count, 4]`.
 ///
 /// # Panics
 /// When the buffer is shorter, which no input can cause.
-pub fn fma(pass: &mut Pass, out: Buf, count: u32) {
+pub fn fma(pass: &mut Pass, kernel: &'static Kernel, out: Buf, count: u32) {
     assert!(out.words >= u64::from(count) * 4, "fma");
     let params = [count, 0, 0, 0, 0, 0, 0, 0];
-    pass.push(Op { kernel: &FMA, consts: vec![("ROUNDS", FMA_ROUNDS)], params, buffers: vec![out] });
+    pass.push(Op { kernel, consts: vec![("ROUNDS", FMA_ROUNDS)], params, buffers: vec![out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::harness::Case;
+    use crate::device::{BackendChoice, Device};
+    use crate::kernels::harness::{Case, gpu_or_skip};
+    use pollster::block_on;
 
     #[test]
     fn shaders_equal_twins() {
@@ -83,9 +94,25 @@ mod tests {
         case.check_cpu(0.0, 0.0);
         let mut case = Case::new("fma".into());
         let out = case.output(4 * 70, None);
-        fma(&mut case.pass, out, 70);
+        fma(&mut case.pass, &FMA, out, 70);
         // Every step's rounding shrinks with the steps after it.
         case.check(1e-12, 1e-5);
         case.check_cpu(1e-12, 1e-5);
+    }
+
+    #[test]
+    fn halves_are_added_as_by_the_twin() {
+        if !gpu_or_skip() {
+            return;
+        }
+        if !block_on(Device::open(BackendChoice::Gpu)).unwrap().features().f16 {
+            eprintln!("SKIPPED: this adapter has no 16-bit floats");
+            return;
+        }
+        let mut case = Case::new("fma_f16".into());
+        let out = case.output(4 * 70, None);
+        fma(&mut case.pass, &FMA_F16, out, 70);
+        // Halving, a chain ends exactly where it leads: at a small whole number. So does the sum of four.
+        case.check(0.0, 0.0);
     }
 }

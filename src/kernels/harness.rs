@@ -301,6 +301,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &attention_tiled::ATTENTION_TILED,
         &calibrate::COPY,
         &calibrate::FMA,
+        &calibrate::FMA_F16,
         &embed_rows::EMBED_ROWS,
         &layer_norm::LAYER_NORM,
         &matmul::MATMUL,

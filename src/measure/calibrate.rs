@@ -2,10 +2,10 @@
 
 use super::{Clock, Timing, time_pass};
 use crate::device::Device;
-use crate::error::{Error, Kind, Result};
-use crate::kernels::calibrate::{FMA_PER_INVOCATION, copy, fma};
+use crate::error::Result;
+use crate::kernels::calibrate::{COPY, FMA, FMA_F16, FMA_PER_INVOCATION, copy, fma};
 use crate::kernels::cost::Cost;
-use crate::pass::{Call, Pass};
+use crate::pass::{Buf, Call, Kernel, Pass};
 use serde::Serialize;
 
 /// Words that are copied: 32 MiB, more than caches hold, and less than 65535 workgroups.
@@ -13,8 +13,8 @@ const COPIED: u64 = 8 << 20;
 /// Invocations that multiply and add.
 const FMA_INVOCATIONS: u32 = 1 << 14;
 /// What these two do.
-const COPY: Cost = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
-const FMA: Cost = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * FMA_INVOCATIONS as u64 };
+const COPYING: Cost = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
+const ADDING: Cost = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * FMA_INVOCATIONS as u64 };
 /// Dispatches in one pass, to see what one costs.
 const DISPATCHES: usize = 128;
 /// Each figure is measured for about so long, milliseconds.
@@ -27,42 +27,52 @@ pub struct Calibration {
     pub copy_bytes_per_second: f64,
     /// f32 multiply-adds per second in registers, counted as two operations each.
     pub flops_per_second: f64,
+    /// The same of 16-bit floats, where the device has them.
+    pub f16_flops_per_second: Option<f64>,
     /// Milliseconds of a dispatch among many in one pass, each waiting for the one before.
     pub dispatch_ms: f64,
     /// Milliseconds of a submission of one dispatch among many.
     pub submit_ms: f64,
     /// Milliseconds from asking for four bytes to having them.
     pub read_back_ms: f64,
-    /// By the GPU's own clock, where it was asked: copying 32 MiB, the multiply-adds, a dispatch, a submission.
-    gpu_ms: [Option<f64>; 4],
+    /// By the GPU's own clock, where it was asked: copying 32 MiB, the multiply-adds of either kind, a dispatch, a
+    /// submission.
+    gpu_ms: [Option<f64>; 5],
 }
 
 impl Calibration {
-    /// The time below which no kernel on this device can do `cost`, milliseconds.
-    pub fn floor_ms(&self, cost: Cost) -> f64 {
+    /// The time below which this kernel cannot do `cost` on this device, milliseconds: by the rate of the floats that it
+    /// multiplies. (Of bytes, no rate was measured: f32's.)
+    pub fn floor_ms(&self, kernel: &Kernel, cost: Cost) -> f64 {
+        let halves = matches!(kernel.name, "matmul_f16" | "fma_f16");
+        let rate = self.f16_flops_per_second.filter(|_| halves).unwrap_or(self.flops_per_second);
         let bytes = cost.bytes as f64 / self.copy_bytes_per_second;
-        let operations = cost.flops as f64 / self.flops_per_second;
-        bytes.max(operations) * 1e3
+        bytes.max(cost.flops as f64 / rate) * 1e3
     }
 
     /// What was measured: name, how long it took, and what was moved and computed meanwhile.
-    pub(super) fn lines(&self) -> [(&'static str, Timing, Cost); 5] {
-        let [copy, fma, dispatch, submit] = self.gpu_ms;
+    pub(super) fn lines(&self) -> Vec<(&'static str, Timing, Cost)> {
+        let [copying, adding, halves, dispatch, submit] = self.gpu_ms;
+        let none = Cost::default();
         let line = |name, ms, gpu_ms, cost| (name, Timing { ms, gpu_ms }, cost);
-        [
-            line("copy", self.floor_ms(COPY), copy, COPY),
-            line("multiply-add", self.floor_ms(FMA), fma, FMA),
-            line("dispatch", self.dispatch_ms, dispatch, Cost::default()),
-            line("submit", self.submit_ms, submit, Cost::default()),
-            line("read back", self.read_back_ms, None, Cost::default()),
-        ]
+        let mut lines = vec![
+            line("copy", self.floor_ms(&COPY, COPYING), copying, COPYING),
+            line("multiply-add", self.floor_ms(&FMA, ADDING), adding, ADDING),
+            line("dispatch", self.dispatch_ms, dispatch, none),
+            line("submit", self.submit_ms, submit, none),
+            line("read back", self.read_back_ms, None, none),
+        ];
+        if self.f16_flops_per_second.is_some() {
+            lines.insert(2, line("multiply-add f16", self.floor_ms(&FMA_F16, ADDING), halves, ADDING));
+        }
+        lines
     }
 }
 
 /// Measures the device; takes about a second.
 ///
 /// # Errors
-/// What the device reports; [`Kind::Gpu`] when its results are wrong.
+/// What the device reports; [`Kind::Gpu`](crate::error::Kind::Gpu) when its results are wrong.
 pub async fn calibrate(device: &mut Device, now: Clock<'_>) -> Result<Calibration> {
     let x = device.buffer("calibration", COPIED).await?;
     let out = device.buffer("calibration", COPIED).await?;
@@ -72,12 +82,7 @@ pub async fn calibrate(device: &mut Device, now: Clock<'_>) -> Result<Calibratio
     result
 }
 
-async fn measure(
-    device: &mut Device,
-    x: crate::pass::Buf,
-    out: crate::pass::Buf,
-    now: Clock<'_>,
-) -> Result<Calibration> {
+async fn measure(device: &mut Device, x: Buf, out: Buf, now: Clock<'_>) -> Result<Calibration> {
     let call = Call::new(1, 0);
     let one = |record: &dyn Fn(&mut Pass)| {
         let mut pass = Pass::new("calibrate");
@@ -88,13 +93,11 @@ async fn measure(
     let copying = time_pass(device, one(&|p| copy(p, x, out, (COPIED / 4) as u32)), &call, ENOUGH, now).await?;
     let copied = device.read_back(out, COPIED as usize - 4, 4).await?;
     crate::ensure!(copied == [1, 2, 3, 4], Gpu, "calibration", "the device copies wrongly: {copied:?}");
-    let adding = time_pass(device, one(&|p| fma(p, out, FMA_INVOCATIONS)), &call, ENOUGH, now).await?;
-    let sums = device.read_back_f32(out, 0, 4).await?;
-    // y ← y · a + b ends at b / (1 − a): 8 chains of 8 · lane, and what is left of where they began.
-    let right = sums.iter().enumerate().all(|(lane, y)| (y - 64.0 * lane as f32).abs() < 0.1);
-    if !right {
-        return Err(Error::new(Kind::Gpu, "calibration", format!("the device adds wrongly: {sums:?}")));
-    }
+    let adding = add(device, &FMA, out, now).await?;
+    let halves = match device.features().f16 {
+        true => Some(add(device, &FMA_F16, out, now).await?),
+        false => None,
+    };
     let submit = time_pass(device, one(&|p| copy(p, x, out, 0)), &call, ENOUGH, now).await?;
     let many = one(&|p| (0..DISPATCHES).for_each(|_| copy(p, x, out, 0)));
     let many = time_pass(device, many, &call, ENOUGH, now).await?;
@@ -107,11 +110,61 @@ async fn measure(
         readings += 1;
     }
     Ok(Calibration {
-        copy_bytes_per_second: COPY.bytes as f64 / (copying.ms / 1e3),
-        flops_per_second: FMA.flops as f64 / (adding.ms / 1e3),
+        copy_bytes_per_second: COPYING.bytes as f64 / (copying.ms / 1e3),
+        flops_per_second: ADDING.flops as f64 / (adding.ms / 1e3),
+        f16_flops_per_second: halves.map(|halves| ADDING.flops as f64 / (halves.ms / 1e3)),
         dispatch_ms: dispatch(many.ms, submit.ms).max(0.0),
         submit_ms: submit.ms,
         read_back_ms: (now() - begun) / f64::from(readings),
-        gpu_ms: [copying.gpu_ms, adding.gpu_ms, on_gpu.filter(|ms| *ms > 0.0), submit.gpu_ms],
+        gpu_ms: [
+            copying.gpu_ms,
+            adding.gpu_ms,
+            halves.and_then(|halves| halves.gpu_ms),
+            on_gpu.filter(|ms| *ms > 0.0),
+            submit.gpu_ms,
+        ],
     })
+}
+
+/// How long the multiply-adds of `kernel` take, once their results have proved right.
+async fn add(device: &mut Device, kernel: &'static Kernel, out: Buf, now: Clock<'_>) -> Result<Timing> {
+    let mut pass = Pass::new("calibrate");
+    fma(&mut pass, kernel, out, FMA_INVOCATIONS);
+    let timing = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await?;
+    let sums = device.read_back_f32(out, 0, 4).await?;
+    // y ← y · a + b ends at b / (1 − a): 8 chains of 8 · lane, and what is left of where they began.
+    let right = sums.iter().enumerate().all(|(lane, y)| (y - 64.0 * lane as f32).abs() < 0.1);
+    crate::ensure!(right, Gpu, "calibration", "the device adds wrongly ({}): {sums:?}", kernel.name);
+    Ok(timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::matmul_tiled::{MATMUL_F16, MATMUL_INT8};
+
+    #[test]
+    fn a_floor_is_that_of_the_scarcer_means() {
+        let gpu_ms = [None; 5];
+        let (copy_bytes_per_second, flops_per_second, f16_flops_per_second) = (1e9, 1e12, Some(4e12));
+        let (dispatch_ms, submit_ms, read_back_ms) = (0.0, 0.0, 0.0);
+        let rates = Calibration {
+            copy_bytes_per_second,
+            flops_per_second,
+            f16_flops_per_second,
+            dispatch_ms,
+            submit_ms,
+            read_back_ms,
+            gpu_ms,
+        };
+        let cost = |bytes| Cost { bytes, flops: 8_000_000_000 };
+        assert_eq!(rates.floor_ms(&FMA, cost(0)), 8.0);
+        assert_eq!(rates.floor_ms(&MATMUL_INT8, cost(0)), 8.0);
+        assert_eq!(rates.floor_ms(&MATMUL_F16, cost(0)), 2.0, "by the rate of what it multiplies");
+        assert_eq!(rates.floor_ms(&MATMUL_F16, cost(3_000_000)), 3.0, "by bytes");
+        let unmeasured = Calibration { f16_flops_per_second: None, ..rates };
+        assert_eq!(unmeasured.floor_ms(&MATMUL_F16, cost(0)), 8.0);
+        let names = |rates: Calibration| rates.lines().iter().map(|line| line.0).collect::<Vec<_>>();
+        assert_eq!((names(rates).len(), names(unmeasured).len()), (6, 5));
+    }
 }

@@ -33,11 +33,11 @@ pub async fn operations(
         }
         for (operation, ops) in kinds {
             let cost: Cost = ops.iter().map(|op| cost(op, &call)).sum();
-            let count = ops.len() as u32;
+            let (count, kernel) = (ops.len() as u32, ops[0].kernel);
             let timing =
                 time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, enough, now)
                     .await?;
-            let floor_ms = floors.floor_ms(cost) + f64::from(count) * floors.dispatch_ms;
+            let floor_ms = floors.floor_ms(kernel, cost) + f64::from(count) * floors.dispatch_ms;
             tell(Line { backend, part: pass.name, what: operation, count, timing, cost, floor_ms });
         }
     }

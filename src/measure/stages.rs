@@ -122,9 +122,9 @@ async fn measure(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mu
 pub(super) fn floor(model: &Model, rates: &Calibration, passes: &[&str], calls: &[Call]) -> (Cost, f64) {
     let recorded = model.recorded();
     let ops: Vec<_> = recorded.iter().filter(|p| passes.contains(&p.name)).flat_map(|p| &p.ops).collect();
-    let costs: Vec<Cost> = calls.iter().flat_map(|call| ops.iter().map(|op| cost(op, call))).collect();
-    let total = costs.iter().copied().sum();
-    let ms = costs.iter().map(|c| rates.floor_ms(*c) + rates.dispatch_ms).sum();
+    let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, cost(op, call)))).collect();
+    let total = costs.iter().map(|(_, cost)| *cost).sum();
+    let ms = costs.iter().map(|(kernel, cost)| rates.floor_ms(kernel, *cost) + rates.dispatch_ms).sum();
     (total, ms)
 }
 
