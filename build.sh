@@ -307,7 +307,7 @@ llama() {
     python_env llama tests/bench/requirements-llama.txt "to run llama.cpp"
     weights_7b "$directory"
     cargo build --release --bin bench
-    .cache/llama-venv/bin/python tests/bench/llama_cpp.py "$TARGET/release/bench" "$directory" "$@"
+    .cache/llama-venv/bin/python tests/bench/llama.py "$TARGET/release/bench" "$directory" "$@"
 }
 
 bench() {
