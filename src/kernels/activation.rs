@@ -39,7 +39,7 @@ pub(super) fn activated(kind: Activation, x: f64) -> f64 {
     }
 }
 
-/// The value of `const ACTIVATION` in shaders.
+/// The number of an activation in a product's parameters.
 pub(super) fn code(kind: Option<Activation>) -> u32 {
     match kind {
         None => 0,
@@ -48,7 +48,7 @@ pub(super) fn code(kind: Option<Activation>) -> u32 {
     }
 }
 
-/// The activation behind a value of `const ACTIVATION`.
+/// The activation behind such a number.
 pub(super) fn of_code(code: u32) -> Option<Activation> {
     [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| self::code(Some(*kind)) == code)
 }

@@ -23,7 +23,7 @@ pub static MATMUL: Kernel = Kernel {
 };
 
 // Words of `Params`: columns `K`, rows of the weight tile, its first row, stride of `out`, rows of `x`, rows of the
-// planes, the tile's first among them; rows and columns of a workgroup's tile where a kernel has those.
+// planes, the tile's first among them; what becomes of the product, and a workgroup's tile where a kernel has one.
 const P_K: usize = 0;
 pub(super) const P_ROWS: usize = 1;
 const P_FIRST: usize = 2;
@@ -31,7 +31,13 @@ const P_STRIDE: usize = 3;
 pub(super) const P_M: usize = 4;
 const P_PLANE_ROWS: usize = 5;
 const P_PLANE_FIRST: usize = 6;
-pub(super) const P_TILE: usize = 7;
+pub(super) const P_EPILOGUE: usize = 7;
+
+// Bits of `Params[P_EPILOGUE]`, above those of a tile.
+const BIAS: u32 = 1 << 24;
+const ACCUMULATE: u32 = 1 << 25;
+/// The activation's code, from this bit on.
+const ACTIVATION: u32 = 26;
 
 /// The twin, f64 sums.
 pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -43,7 +49,7 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let per_block = block_values(kind);
     let plane_first = p[P_PLANE_FIRST] as usize;
     let tile = tile(kind, blocks, scales, p[P_PLANE_ROWS] as usize, k);
-    let activation = of_code(op.constant("ACTIVATION"));
+    let activation = of_code(op.params[P_EPILOGUE] >> ACTIVATION);
     let mut sums = vec![0f64; m * n];
     let mut values = [0f32; 32];
     for kb in 0..k / per_block {
@@ -58,8 +64,8 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     for i in 0..m {
         for row in 0..n {
             let out = &mut out.f32_mut()[i * stride + first + row];
-            let start = if op.constant("ACCUMULATE") == 1 { f64::from(*out) } else { 0.0 };
-            let bias = if op.constant("BIAS") == 1 { f64::from(bias.f32()[first + row]) } else { 0.0 };
+            let start = if p[P_EPILOGUE] & ACCUMULATE != 0 { f64::from(*out) } else { 0.0 };
+            let bias = if p[P_EPILOGUE] & BIAS != 0 { f64::from(bias.f32()[first + row]) } else { 0.0 };
             let y = start + bias + sums[i * n + row];
             *out = activation.map_or(y, |kind| activated(kind, y)) as f32;
         }
@@ -75,10 +81,10 @@ fn fast(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
         m: rows(p[P_M], call) as usize,
         stride: p[P_STRIDE] as usize,
         first: p[P_FIRST] as usize,
-        accumulate: op.constant("ACCUMULATE") == 1,
-        activation: of_code(op.constant("ACTIVATION")),
+        accumulate: p[P_EPILOGUE] & ACCUMULATE != 0,
+        activation: of_code(op.params[P_EPILOGUE] >> ACTIVATION),
     };
-    let bias = (op.constant("BIAS") == 1).then(|| bias.f32());
+    let bias = (p[P_EPILOGUE] & BIAS != 0).then(|| bias.f32());
     let alone = p[P_PLANE_ROWS] == p[P_ROWS];
     if !(alone && product(tile, shape, x.f32(), bias, out.f32_mut(), tools)) {
         reference(op, call, buffers);
@@ -152,16 +158,14 @@ pub fn linear(
     params[P_PLANE_ROWS] = w.plane_rows;
     params[P_PLANE_FIRST] = w.plane_first;
     let activation = if let Into::Activated(kind) = into { Some(kind) } else { None };
-    let mut consts = vec![
-        ("WEIGHT_TYPE", code(w.kind)),
-        ("BIAS", u32::from(bias.is_some())),
-        ("ACCUMULATE", u32::from(into == Into::Add)),
-        ("ACTIVATION", super::activation::code(activation)),
-    ];
+    params[P_EPILOGUE] = if bias.is_some() { BIAS } else { 0 };
+    params[P_EPILOGUE] |= if into == Into::Add { ACCUMULATE } else { 0 };
+    params[P_EPILOGUE] |= super::activation::code(activation) << ACTIVATION;
+    let mut consts = vec![("WEIGHT_TYPE", code(w.kind))];
     let few = matches!(m, Rows::Fixed(n) if n < FEW);
     let kernel = match pass.tuning.tile {
         Some(tile) if !few => {
-            params[P_TILE] = tile.word();
+            params[P_EPILOGUE] |= tile.word();
             consts.extend([("ROWS", tile.rows), ("COLS", tile.cols)]);
             tile.kernel(w.kind)
         }

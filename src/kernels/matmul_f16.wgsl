@@ -12,14 +12,16 @@
 // Twin: matmul::reference, up to the rounding.   Source: facts/browser-engines.md
 enable f16;
 const WEIGHT_TYPE: u32 = 3u; // 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
-const BIAS: u32 = 1u;
-const ACCUMULATE: u32 = 1u;
-const ACTIVATION: u32 = 2u; // 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x)
 const ROWS: u32 = 64u;
 const COLS: u32 = 128u;
 
-struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: u32, plane_first: u32, p7: u32 }
+struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: u32, plane_first: u32, epilogue: u32 }
 struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
+// params.epilogue, known only here so that one pipeline serves every product of a type of weights; its low bits are the tile's.
+const BIAS: u32 = 0x1000000u;
+const ACCUMULATE: u32 = 0x2000000u;
+const ACTIVATION: u32 = 26u; // from this bit on: 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x)
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
@@ -213,8 +215,9 @@ fn erf(x: f32) -> f32 {
 
 // erf by Abramowitz and Stegun 7.1.26, absolute error at most 1.5e-7.
 fn activated(x: f32) -> f32 {
-    if (ACTIVATION == 1u) { return x / (1.0 + exp(-1.702 * x)); }
-    if (ACTIVATION == 2u) { return 0.5 * x * (1.0 + erf(x * 0.70710678118)); }
+    let activation = params.epilogue >> ACTIVATION;
+    if (activation == 1u) { return x / (1.0 + exp(-1.702 * x)); }
+    if (activation == 2u) { return 0.5 * x * (1.0 + erf(x * 0.70710678118)); }
     return x;
 }
 
@@ -222,8 +225,8 @@ fn put(m: u32, n: u32, sum: f32) {
     if (n >= params.rows) { return; }
     let to = m * params.stride + params.first + n;
     var y = sum;
-    if (BIAS == 1u) { y += bias[params.first + n]; }
-    if (ACCUMULATE == 1u) { y += out[to]; }
+    if ((params.epilogue & BIAS) != 0u) { y += bias[params.first + n]; }
+    if ((params.epilogue & ACCUMULATE) != 0u) { y += out[to]; }
     out[to] = activated(y);
 }
 

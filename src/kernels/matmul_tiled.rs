@@ -3,7 +3,7 @@
 //! Which tile, and as what its operands are multiplied, is the pass's [`Tuning`](super::Tuning);
 //! [`linear`](super::matmul::linear) takes these kernels where there is one.
 
-use super::matmul::{P_M, P_ROWS, P_TILE, reference};
+use super::matmul::{P_EPILOGUE, P_M, P_ROWS, reference};
 use super::rows;
 use crate::gpu::Features;
 use crate::pass::{Access::*, Kernel};
@@ -65,14 +65,14 @@ impl Tile {
         }
     }
 
-    /// As a parameter word: [`rows_and_cols`] reads it.
+    /// As the low 24 bits of a parameter word: [`rows_and_cols`] reads them.
     pub(super) fn word(self) -> u32 {
-        self.rows | self.cols << 16
+        self.rows | self.cols << 12
     }
 }
 
 fn rows_and_cols(word: u32) -> [u32; 2] {
-    [word & 0xffff, word >> 16]
+    [word & 0xfff, word >> 12 & 0xfff]
 }
 
 const fn kernel(name: &'static str, wgsl: &'static str) -> Kernel {
@@ -82,7 +82,7 @@ const fn kernel(name: &'static str, wgsl: &'static str) -> Kernel {
         access: &[Read, Read, Read, Read, ReadWrite],
         workgroup: [128, 1, 1],
         grid: |p, call| {
-            let [tile_rows, tile_cols] = rows_and_cols(p[P_TILE]);
+            let [tile_rows, tile_cols] = rows_and_cols(p[P_EPILOGUE]);
             [p[P_ROWS].div_ceil(tile_cols), rows(p[P_M], call).div_ceil(tile_rows), 1]
         },
         reference,
