@@ -47,6 +47,11 @@ impl PrefixCache {
     /// Forgets all rows from `len` on, and the logits: to be called before anything is computed that may overwrite them.
     pub fn truncate(&mut self, len: usize) {
         self.rows.truncate(len);
+        self.forget_logits();
+    }
+
+    /// Forgets the logits: somebody else may overwrite them.
+    pub fn forget_logits(&mut self) {
         self.ends_in_logits = false;
     }
 

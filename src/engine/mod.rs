@@ -267,7 +267,7 @@ impl Engine {
             answer.logits.push(self.model.logits().await?);
         }
         // Steps overwrite the logits.
-        self.cache.truncate(self.cache.len());
+        self.cache.forget_logits();
         self.decode(options, observer, &mut answer).await?;
         answer.text = answer.text.trim().to_string();
         Ok(answer)
@@ -376,7 +376,7 @@ impl Engine {
 
     /// The model underneath, for measurements and comparisons.
     pub fn model(&mut self) -> &mut Model {
-        self.cache.truncate(self.cache.len());
+        self.cache.forget_logits();
         &mut self.model
     }
 }

@@ -273,9 +273,14 @@ fn all_tiles_are_written_alike() {
     assert_eq!(part(MATMUL_F16.wgsl), part(MATMUL_TILED.wgsl));
     assert_eq!(part(MATMUL_INT8.wgsl), part(MATMUL_TILED.wgsl));
     assert_eq!(rounding(MATMUL_F16.wgsl), rounding(MATMUL_INT8.wgsl));
-    let activation = |wgsl: &'static str| wgsl.split_once("fn erf").unwrap().1.split_once("fn ").unwrap().1;
-    let activation = |wgsl: &'static str| activation(wgsl).split_once("\n}").unwrap().0;
-    assert_eq!(activation(super::matmul::MATMUL.wgsl), activation(MATMUL_TILED.wgsl));
+    let epilogue = |wgsl: &'static str| {
+        let (_, bits) = wgsl.split_once("// params.epilogue").unwrap();
+        let (_, activation) = wgsl.split_once("fn erf").unwrap();
+        [bits.split_once("@group").unwrap().0, activation.split_once("return x;").unwrap().0]
+    };
+    for kernel in [&MATMUL_TILED, &MATMUL_F16, &MATMUL_INT8] {
+        assert_eq!(epilogue(kernel.wgsl), epilogue(super::matmul::MATMUL.wgsl), "{}", kernel.name);
+    }
 }
 
 #[test]
