@@ -11,6 +11,21 @@ say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
 die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Which step of how many is beginning, for commands that take minutes.
+steps=3 step=0
+# Whether time is better spent than bytes: the page for this machine's own browser.
+quick=false
+step() { step=$((step + 1)); say "[$step/$steps] $*"; }
+
+# Runs a part of a command, and notes how long it took: part NAME COMMAND…
+parts=()
+part() {
+    local start=$SECONDS
+    "${@:2}"
+    parts+=("$(printf '%5d s  %s' $((SECONDS - start)) "$1")")
+}
+say_parts() { say "how long each part took"; printf '%s\n' "${parts[@]}" >&2; }
+
 help() {
     cat <<'HELP'
 ./build.sh serve [--port N] …  build the page and serve it (http://localhost:8080/)
@@ -151,8 +166,10 @@ compile_with_threads() {
     for flag in shared-memory import-memory max-memory=4294967296 export=__wasm_init_tls export=__tls_{size,align,base}; do
         flags+=", \"-Clink-arg=--$flag\""
     done
-    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/$1" cargo rustc --quiet --profile wasm --target "$WASM" --lib \
-        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}"
+    # It runs beside another cargo, whose progress bar needs the last line of the screen.
+    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/$1" CARGO_TERM_PROGRESS_WHEN=never \
+        cargo rustc --package llava-web --profile wasm --target "$WASM" --lib \
+        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}" 2> >(sed "s/^/$1: /" >&2)
 }
 
 # Both of them: for every browser, and for those that have relaxed SIMD instructions.
@@ -168,14 +185,28 @@ compile_both_with_threads() {
 # Makes the JavaScript of a compiled engine: package BINDGEN TARGET_FOLDER FOLDER.
 package() {
     local wasm="$2/$WASM/wasm/llava_web.wasm" code="$3/llava_web_bg.wasm"
-    [ "$code" -nt "$wasm" ] && return
-    rm -f "$3"/llava_web*
-    "$1" --target web --out-dir "$3" "$wasm"
-    if have wasm-opt; then
-        wasm-opt -O3 --all-features -o "$3/smaller.wasm" "$code" 2>/dev/null && mv "$3/smaller.wasm" "$code" || rm -f "$3/smaller.wasm"
+    if [ ! "$code" -nt "$wasm" ]; then
+        rm -f "$3"/llava_web*
+        "$1" --target web --out-dir "$3" "$wasm"
+        touch "$code"
     fi
-    touch "$code"
-    say "$3: $(wc -c <"$code") bytes of WebAssembly, $(gzip -c "$code" | wc -c) after gzip"
+    compress "$code"
+    say "$3: $(wc -c <"$code") bytes of WebAssembly, $(wc -c <"$code.gz") after gzip$([ ! -e "$code.br" ] || echo ", $(wc -c <"$code.br") after Brotli")"
+}
+
+# Lays what a host may send in its place beside a file: x.gz, and x.br where a program can make it.
+compress() {
+    [ "$1.gz" -nt "$1" ] && { [ -e "$1.br" ] || [ "$quick" = true ]; } && return
+    rm -f "$1".br
+    gzip -9 --keep --force --stdout "$1" >"$1.gz"
+    if [ "$quick" = true ]; then return; fi
+    if have brotli; then
+        brotli --best --force --output="$1.br" "$1"
+    elif have node; then
+        node -e 'const { readFileSync: read, writeFileSync: write } = require("fs"), { brotliCompressSync: br, constants: c } = require("zlib");
+            const bytes = read(process.argv[1]);
+            write(process.argv[1] + ".br", br(bytes, { params: { [c.BROTLI_PARAM_LGWIN]: 24, [c.BROTLI_PARAM_SIZE_HINT]: bytes.length } }));' "$1"
+    fi
 }
 
 # `build --with-threads` fails where the builds with threads cannot be had; otherwise the page then has one thread.
@@ -183,16 +214,19 @@ build() {
     need_rust
     need_wasm_target
     local bindgen threads=false others=
+    step "wasm-bindgen, which makes the JavaScript of the engine"
     bindgen=$(wasm_bindgen)
-    say "compiling the engine to WebAssembly, without and with threads"
+    step "compiling the engine to WebAssembly, without and with threads"
     # Side by side: linking takes one core.
     if have_std_source; then
         compile_both_with_threads &
         others=$!
     fi
-    cargo build --profile wasm --target "$WASM" --lib
+    cargo build --package llava-web --profile wasm --target "$WASM" --lib
+    [ -z "$others" ] || say "the build without threads is there; those with threads need longer"
     package "$bindgen" "$TARGET" www/pkg
     if [ -n "$others" ] && wait "$others"; then
+        step "their JavaScript"
         package "$bindgen" "$TARGET/threads" www/pkg/threads
         package "$bindgen" "$TARGET/relaxed" www/pkg/relaxed
         # Workers import the JavaScript of the first, whichever code they are given.
@@ -209,24 +243,41 @@ build() {
     echo "export const threads = $threads;" >www/pkg/builds.js
 }
 
+# The server is a package of its own: what it needs is compiled in a fraction of the engine's time.
+server() { cargo build --package llava-serve; }
+
 serve() {
+    steps=4 quick=true
     build
-    say "compiling the server"
-    cargo build --bin serve
+    step "compiling the server"
+    server
     exec "$TARGET/debug/serve" "$@"
 }
 
 check() {
     need_rust
     need_node
-    build --with-threads
+    part "the page" build --with-threads
+    part "format and lints, native and wasm" lints
+    part "documentation links" documentation
+    part "types of the JavaScript" types
+}
+
+lints() {
     say "format"
-    cargo fmt --check
+    cargo fmt --all --check
     say "lints, native and wasm"
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --lib --target "$WASM" -- -D warnings
+    cargo clippy --package llava-web --lib --target "$WASM" -- -D warnings
+}
+
+documentation() {
     say "documentation links"
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --document-private-items
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package llava-serve --document-private-items
+}
+
+types() {
     say "types of the JavaScript"
     local project
     for project in tsconfig.json tsconfig.worker.json tsconfig.tests.json tsconfig.bench.json; do
@@ -234,22 +285,32 @@ check() {
     done
 }
 
+native_tests() {
+    say "native tests"
+    LLAVA_REQUIRE_GPU=1 cargo test
+}
+
+browser_tests() {
+    say "browser tests"
+    server
+    cargo build --bin chat --bin convert --bin weights
+    LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
+}
+
 test_all() {
+    trap say_parts EXIT
     need_chromium
     need_vulkan
     check
-    say "native tests"
-    LLAVA_REQUIRE_GPU=1 cargo test
-    say "browser tests"
-    cargo build --bin serve --bin chat
-    LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
+    part "native tests" native_tests
+    part "browser tests" browser_tests
 }
 
 figures() {
     need_chromium
     need_node
     build
-    cargo build --bin serve
+    server
     LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
 }
 
@@ -263,7 +324,8 @@ real() {
     need_chromium
     need_node
     build
-    cargo build --bin serve --bin chat
+    server
+    cargo build --bin chat
     weights_7b "$directory"
     LLAVA_BIN="$TARGET/debug" node tests/browser/real.mjs "$directory"
 }

@@ -2,11 +2,12 @@
 //!
 //! The page works from any static host. What this one adds is in the headers: the security policy that
 //! proves "only its own files", isolation from other tabs, and caching that lets a visitor come back
-//! without downloading weights twice.
+//! without downloading weights twice. The page's own files are compressed: as they lie there (`x.gz`, `x.br`
+//! beside `x`), or on the way. Models never are: they are read by ranges, of which a compressed answer has none.
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use clap::Parser;
@@ -15,6 +16,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 /// Serve the page.
@@ -112,6 +114,10 @@ async fn add_headers(
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.as_ref().clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !model {
+        // Whether or not this answer is compressed: another visitor's may be, of the same address.
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
     for (name, value) in [
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-embedder-policy", "require-corp"),
@@ -123,6 +129,25 @@ async fn add_headers(
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether an answer of this type shrinks.
+fn shrinks(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    const TYPES: [&str; 4] = ["text/", "application/json", "application/wasm", "image/svg+xml"];
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    TYPES.iter().any(|start| kind.starts_with(start))
+}
+
+/// All that is served: the page, compressed where the visitor's browser takes it; the shipped models and the
+/// person's own as they lie there.
+fn router(root: &Path, models: Option<&Path>, policy: HeaderValue) -> Router {
+    let page = ServeDir::new(root).precompressed_br().precompressed_gzip();
+    let page = Router::new().fallback_service(page).layer(CompressionLayer::new().compress_when(shrinks));
+    let mut app = page.nest_service("/models", ServeDir::new(root.join("models")));
+    if let Some(folder) = models {
+        app = app.nest_service(LOCAL, ServeDir::new(folder));
+    }
+    app.layer(from_fn_with_state(Arc::new(policy), add_headers))
 }
 
 /// For every model that lies in `folder`, or one folder deeper, the query that opens it.
@@ -180,14 +205,10 @@ async fn serve(args: Args) -> Result<(), String> {
     }
     let policy = HeaderValue::from_str(&content_security_policy(&args.model_host))
         .map_err(|_| "--model-host: an origin holds characters that a header cannot".to_owned())?;
-    let mut app = Router::new().fallback_service(ServeDir::new(&args.root));
-    if let Some(folder) = &args.models {
-        if !folder.is_dir() {
-            return Err(format!("--models {}: there is no such folder", folder.display()));
-        }
-        app = app.nest_service(LOCAL, ServeDir::new(folder));
+    if let Some(folder) = args.models.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(format!("--models {}: there is no such folder", folder.display()));
     }
-    let app = app.layer(from_fn_with_state(Arc::new(policy), add_headers));
+    let app = router(&args.root, args.models.as_deref(), policy);
     let listener = tokio::net::TcpListener::bind((args.host, args.port)).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => {
             format!("port {0} is in use: stop what listens there, or choose another with --port", args.port)
@@ -225,6 +246,8 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt;
 
     #[test]
     fn policy_names_the_other_hosts_under_connect_only() {
@@ -242,20 +265,93 @@ mod tests {
         assert!(!is_content_addressed("/pkg/fa5b2757aec19a5b.bin"));
     }
 
+    /// A folder of its own for a test, with these files.
+    fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("llava-serve-{name}-{}", std::process::id()));
+        for (file, bytes) in files {
+            let path = folder.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        folder
+    }
+
+    /// Status, headers and first bytes of the answer to a GET.
+    fn get(app: &Router, path: &str, headers: &[(HeaderName, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(name, *value));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let (parts, body) = answer.into_parts();
+            (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec())
+        })
+    }
+
+    #[test]
+    fn the_page_is_compressed_and_models_are_not() {
+        let text = "let words = 1;\n".repeat(200);
+        let root = folder(
+            "compressed",
+            &[
+                ("index.html", text.as_bytes()),
+                ("page/main.js", text.as_bytes()),
+                ("icon.png", text.as_bytes()),
+                ("pkg/x.wasm", text.as_bytes()),
+                ("pkg/x.wasm.gz", b"\x1f\x8bmade before"),
+                ("pkg/x.wasm.br", b"brotli, made before"),
+                ("models/scenes/manifest.json", text.as_bytes()),
+                ("own/config.json", text.as_bytes()),
+            ],
+        );
+        let app = router(&root, Some(&root.join("own")), HeaderValue::from_static("policy"));
+        let any = [(header::ACCEPT_ENCODING, "gzip, deflate, br")];
+        let encoding = |headers: &HeaderMap| headers.get(header::CONTENT_ENCODING).cloned();
+        let gzip = Some(HeaderValue::from_static("gzip"));
+        let seen = |path: &str, asked: &[(HeaderName, &str)]| {
+            let (status, headers, body) = get(&app, path, asked);
+            assert!(status.is_success(), "{path}: {status}");
+            assert_eq!(headers.contains_key(header::VARY), !is_model(path), "{path}");
+            (headers, body)
+        };
+        // On the way: text is, pictures are not, and not where nobody asked for it.
+        for path in ["/", "/page/main.js"] {
+            let (headers, body) = seen(path, &any);
+            assert_eq!(encoding(&headers), gzip, "{path}");
+            assert!(body.starts_with(b"\x1f\x8b") && body.len() < text.len() / 4, "{path}: {} bytes", body.len());
+            assert!(!headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::ACCEPT_RANGES));
+        }
+        assert_eq!(encoding(&seen("/icon.png", &any).0), None);
+        assert_eq!(seen("/page/main.js", &[]).1, text.as_bytes());
+        // As it lies there, in the best encoding that was asked for, under the file's own type.
+        let (headers, body) = seen("/pkg/x.wasm", &any);
+        assert_eq!(
+            (encoding(&headers), &body[..]),
+            (Some(HeaderValue::from_static("br")), &b"brotli, made before"[..])
+        );
+        assert_eq!(headers[header::CONTENT_TYPE], "application/wasm");
+        assert_eq!(seen("/pkg/x.wasm", &[(header::ACCEPT_ENCODING, "gzip")]).1, b"\x1f\x8bmade before");
+        assert_eq!(seen("/pkg/x.wasm", &[]).1, text.as_bytes());
+        // Models as they are: whole, and by ranges.
+        for path in ["/models/scenes/manifest.json", "/models-local/config.json"] {
+            let (headers, body) = seen(path, &any);
+            assert_eq!((encoding(&headers), body.len()), (None, text.len()), "{path}");
+            let (headers, body) = seen(path, &[any[0].clone(), (header::RANGE, "bytes=2-5")]);
+            assert_eq!((encoding(&headers), &body[..]), (None, &text.as_bytes()[2..6]), "{path}");
+            assert_eq!(headers[header::CONTENT_RANGE], format!("bytes 2-5/{}", text.len()));
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
     #[test]
     fn models_are_found_and_their_addresses_escaped() {
-        let folder = std::env::temp_dir().join(format!("llava-serve-{}", std::process::id()));
-        for name in [
+        let names = [
             "pair/a b.gguf",
             "pair/mmproj.gguf",
             "split/x-00001-of-00002.gguf",
             "split/x-00002-of-00002.gguf",
             "hf/config.json",
-        ] {
-            let path = folder.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, b"").unwrap();
-        }
+        ];
+        let folder = folder("links", &names.map(|name| (name, &b""[..])));
         let found = links(&folder);
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(
