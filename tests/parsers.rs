@@ -8,6 +8,7 @@ use llava_web::format::manifest::Manifest;
 use llava_web::format::names;
 use llava_web::format::safetensors::read_header;
 use llava_web::format::source::Memory;
+use llava_web::format::torch::pickle::{self, MEMORY_FACTOR};
 use llava_web::preprocess::{MAX_PIXELS, PreprocessConfig, preprocess};
 use llava_web::tokenizer::Tokenizer;
 use proptest::prelude::*;
@@ -20,6 +21,8 @@ mod checkpoint;
 mod common;
 #[path = "common/gguf.rs"]
 mod pair;
+#[path = "common/torch.rs"]
+mod torch;
 use common::golden_file;
 
 /// Counts what each thread holds, and the most it ever held.
@@ -130,6 +133,78 @@ fn image_file(format: image::ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// A file of torch, of a few hundred bytes.
+fn torch_file() -> torch::Archive {
+    let mut dict = torch::StateDict::default();
+    dict.add("a", "HalfStorage", &[2, 2], (0..8).collect());
+    dict.add("b", "FloatStorage", &[1], (0..4).collect());
+    dict.archive()
+}
+
+/// Reads a file of torch, checks what that takes, and that every tensor lies inside.
+fn read_torch(bytes: Vec<u8>) {
+    let size = bytes.len();
+    let source = Memory([("f".to_string(), bytes)].into());
+    let (result, most) = measured(|| pollster::block_on(llava_web::format::torch::read_header(&source, "f")));
+    // Directory and pickle, each with what is made of it.
+    assert!(most <= MEMORY_FACTOR * size + 4096, "{most} bytes for {size}");
+    for tensor in result.unwrap_or_default() {
+        let bytes = tensor.shape.iter().product::<u64>() * tensor.dtype.bitsize() as u64 / 8;
+        assert!(tensor.offset + bytes <= size as u64, "{tensor:?}");
+    }
+}
+
+/// Everything that one byte can do.
+#[test]
+fn torch_files_cut_and_flipped_everywhere() {
+    let valid = torch_file().bytes();
+    for cut in 0..valid.len() {
+        read_torch(valid[..cut].to_vec());
+    }
+    for at in 0..valid.len() {
+        for flip in [1, 0x80, 0xFF] {
+            let mut bytes = valid.clone();
+            bytes[at] ^= flip;
+            read_torch(bytes);
+        }
+    }
+}
+
+/// The opcodes that make most of one byte.
+#[test]
+fn pickles_take_a_multiple_of_their_size() {
+    let repeated = |begin: &[u8], unit: &[u8], size: usize| [begin, &unit.repeat(size / unit.len())].concat();
+    let long = [&b"X\x60\0\0\0"[..], &[b'k'; 96]].concat();
+    for (begin, unit) in [
+        (&b""[..], &b"("[..]),
+        (b"", b")"),
+        (b"", b"]"),
+        (b")", b"\x85"),
+        (b"]", b"\x94"),
+        (b"", b"]\x94"),
+        (b"", b"}\x94"),
+        (b"}", b"NNs"),
+        (b"]", b"Na"),
+        (b"ccollections\nOrderedDict\n\x94)\x94", b"h\0h\x01R"),
+        (&long, b"\x94"),
+    ] {
+        for size in [300, 4_000, 60_000, 1 << 20, 4 << 20] {
+            let pickle = repeated(begin, unit, size);
+            let (_, most) = measured(|| pickle::parse(&pickle, "f").map(drop));
+            assert!(most <= MEMORY_FACTOR * pickle.len() + 4096, "{most} bytes for {} of {unit:?}", pickle.len());
+        }
+    }
+    // One long key for many tensors: refused before it is copied.
+    let mut dict = torch::StateDict::default();
+    dict.add(&"k".repeat(1 << 16), "HalfStorage", &[1], vec![0; 2]);
+    let mut bomb = dict.pickle();
+    bomb.truncate(bomb.len() - 2);
+    let key = bomb.iter().position(|&byte| byte == b'k').unwrap() + (1 << 16);
+    let bomb = [&bomb[..key], b"\x94", &bomb[key..], b"\x94", &b"h\0h\x01".repeat(1 << 14), b"u."].concat();
+    let (result, most) = measured(|| pickle::parse(&bomb, "f"));
+    assert!(result.unwrap_err().message.contains("twice") && most <= MEMORY_FACTOR * bomb.len(), "{most}");
+}
+
 /// What a parsed copy of JSON takes compared with its text: maps of short strings, twice at a time.
 const JSON_FACTOR: usize = 64;
 
@@ -185,8 +260,8 @@ proptest! {
             let source = Memory([("f".to_string(), bytes)].into());
             let (result, most) = measured(|| pollster::block_on(read_header(&source, "f")));
             prop_assert!(most <= JSON_FACTOR * size, "{most} bytes for {size}");
-            if let Ok((data, metadata)) = result {
-                prop_assert_eq!(data as usize + metadata.data_len(), size);
+            for tensor in result.unwrap_or_default() {
+                prop_assert!(tensor.offset <= size as u64);
             }
         }
     }
@@ -231,6 +306,18 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn torch_files(edits in edits(), cut in any::<Option<Index>>(), at: Index, number in any_number()) {
+        let valid = torch_file().bytes();
+        let mut lying = valid.clone();
+        let at = at.index(valid.len() - 8);
+        lying[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        // Damage inside the pickle, with a directory that agrees.
+        let mut inside = torch_file();
+        inside.entry("m/data.pkl").bytes = damaged(&torch_file().entry("m/data.pkl").bytes, &edits, cut);
+        [damaged(&valid, &edits, cut), lying, inside.bytes()].into_iter().for_each(read_torch);
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod checkpoint;
 mod common;
 #[path = "common/gguf.rs"]
 mod pair;
+#[path = "common/torch.rs"]
+mod torch;
 
 use checkpoint::Checkpoint;
 use common::{golden, golden_file, gpu_or_skip};
@@ -108,6 +110,79 @@ fn the_original_layout_is_the_same_model() {
         files.0.insert("config.json".into(), config.to_string().into_bytes());
         assert!(answer(&mut open(&files)) == wanted, "tower inside: {inside}");
     }
+}
+
+/// The same values in files of torch, in both layouts, in one file or several, with the connector apart or not.
+#[test]
+fn files_of_torch_are_the_same_model() {
+    let wanted = answer(&mut open(&hub()));
+    assert!(answer(&mut open(&torch::pickled(&hub()))) == wanted);
+    let image_token = |files: &mut Memory| {
+        let mut config: Value = serde_json::from_slice(&files.0["config.json"]).unwrap();
+        config["image_token_index"] = json!(3);
+        files.0.insert("config.json".into(), config.to_string().into_bytes());
+    };
+    let mut files = torch::pickled(&original(false));
+    image_token(&mut files);
+    assert!(answer(&mut open(&files)) == wanted);
+    // The connector apart, as after the first stage of training.
+    let mut apart = files.clone();
+    let mut main = torch::StateDict::from_safetensors(&original(false).0["model.safetensors"]);
+    let mut connector = torch::StateDict::from_safetensors(&original(false).0["model.safetensors"]);
+    main.tensors.retain(|tensor| !tensor.name.contains("mm_projector"));
+    connector.tensors.retain(|tensor| tensor.name.contains("mm_projector"));
+    apart.0.insert("pytorch_model.bin".into(), main.archive().bytes());
+    apart.0.insert("mm_projector.bin".into(), connector.archive().bytes());
+    assert!(answer(&mut open(&apart)) == wanted);
+    // Where both are, safetensors are taken: these files of torch are none.
+    let mut both = hub();
+    both.0.insert("pytorch_model.bin".into(), vec![0; 99]);
+    assert!(answer(&mut open(&both)) == wanted);
+    // Converted, to the bit.
+    let mut sink = checkpoint::Written::default();
+    let options = llava_web::format::convert::Options::exact();
+    block_on(convert(&files, &[ENTRY.into()], "t", &mut sink, &options, &mut |_| ())).unwrap();
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let mut converted = block_on(load(&sink.0, &["manifest.json".into()], device, Some(192))).unwrap();
+    assert!(answer(&mut converted) == wanted);
+}
+
+/// What torch itself wrote, in the original layout with an index, a CLIP in a file of its own and what a CLIP has
+/// beside its eyes, answers as the llava-hf directory that it was made from.
+#[test]
+fn a_checkpoint_that_torch_wrote_is_the_golden_model() {
+    let mut files = Memory::default();
+    for name in ["config.json", "pytorch_model.bin.index.json", "vision_tower/config.json"].into_iter().chain([
+        "pytorch_model-00001-of-00002.bin",
+        "pytorch_model-00002-of-00002.bin",
+        "vision_tower/pytorch_model.bin",
+    ]) {
+        files.0.insert(name.into(), golden_file(&format!("pickle/{name}")));
+    }
+    for (name, to) in [
+        ("tokenizer.json", "tokenizer.json"),
+        ("generation_config.json", "generation_config.json"),
+        ("preprocessor_config.json", "vision_tower/preprocessor_config.json"),
+    ] {
+        files.0.insert(to.into(), golden_file(&format!("mha/{name}")));
+    }
+    let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
+    let mut hub = block_on(load(&Folder::new(&golden("mha"), None), &[ENTRY.into()], device, Some(192))).unwrap();
+    assert!(answer(&mut open(&files)) == answer(&mut hub));
+}
+
+/// A directory without weights says which files it could have, and what those are that it has.
+#[test]
+fn a_directory_without_weights_says_what_is_missing() {
+    let refused = |extra: &str| {
+        let mut files = hub();
+        files.0.remove("model.safetensors");
+        files.0.insert(extra.into(), b"{}".to_vec());
+        block_on(Saved::open(&files, &[ENTRY.into()])).unwrap_err().to_string()
+    };
+    assert!(refused("README.md").contains("pytorch_model.bin.index.json"));
+    assert!(refused("adapter_config.json").contains("LoRA"));
+    assert!(refused("mm_projector.bin").contains("connector alone"));
 }
 
 #[test]

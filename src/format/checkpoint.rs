@@ -1,26 +1,25 @@
 //! Checkpoints: everything a model consists of, wherever it was saved, under one set of names.
 //!
-//! Three layouts are read: llava-hf (sharded safetensors), the original LLaVA's (the same with other keys and
-//! without the CLIP tower, which lies in a second directory `vision_tower/`), and GGUF pairs. Nothing is read here
-//! but headers and small files; where each tensor is, and how it is encoded, is the result.
+//! Three layouts are read: llava-hf (safetensors or PyTorch's files, see [`weights`]), the original LLaVA's (the same
+//! with other keys and without the CLIP tower, which lies in a second directory `vision_tower/`), and GGUF pairs.
+//! Nothing is read here but headers and small files; where each tensor is, and how it is encoded, is the result.
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{self, Expected};
 use crate::format::original;
-use crate::format::safetensors::{INDEX_FILE, MAX_INDEX, SINGLE_FILE, parse_index, read_header};
 use crate::format::source::{Source, whole};
-use crate::format::{gguf, manifest::MAX_TOKENIZER};
+use crate::format::stored::StoredTensor;
+use crate::format::weights::{self, MAX_FILES, WeightFile};
+use crate::format::{gguf, manifest::MAX_TOKENIZER, torch};
 use crate::prompt::Template;
 use crate::quant::Encoding;
 use crate::{ensure, fail};
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-/// Most files a checkpoint may be split into.
-const MAX_FILES: usize = 1024;
 /// Largest configuration file, bytes.
 pub(crate) const MAX_JSON: u64 = 1 << 20;
 /// Read of a GGUF file before it is known how long its header is, bytes: a LLaMA's vocabulary fits.
@@ -201,7 +200,8 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
 }
 
 async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
-    let hint = "a checkpoint directory has config.json, tokenizer.json (or tokenizer.model) and safetensors files";
+    let hint = "a checkpoint directory has config.json, tokenizer.json (or tokenizer.model) and model.safetensors or \
+                pytorch_model.bin";
     let Some(config_json) = whole(source, "config.json", MAX_JSON, Kind::Config).await? else {
         return Err(Error::new(Kind::Io, "config.json", "is not there").hint(hint));
     };
@@ -232,12 +232,19 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         notes: Vec::new(),
         tensors: BTreeMap::new(),
     };
-    checkpoint.add_safetensors(source, "").await?;
+    checkpoint.add_weights(source, "").await?;
+    // As the original code keeps a connector that was trained alone.
+    let has_connector = checkpoint.tensors.keys().any(|name| name.starts_with(names::CONNECTOR));
+    if !has_connector && source.size(torch::CONNECTOR_FILE).await?.is_some() {
+        let (path, tensors) =
+            (torch::CONNECTOR_FILE.to_string(), torch::read_header(source, torch::CONNECTOR_FILE).await?);
+        checkpoint.add_file("", WeightFile { path, tensors })?;
+    }
     let has_tower = checkpoint.tensors.keys().any(|name| name.starts_with(names::VISION_TOWER));
     if !has_tower {
-        checkpoint.add_safetensors(source, TOWER_DIRECTORY).await.map_err(|e| {
-            let hint = "this checkpoint holds no CLIP tower: give the directory of openai/clip-vit-large-patch14-336, \
-                        saved as safetensors, beside it (convert: --vision-tower DIR)";
+        checkpoint.add_weights(source, TOWER_DIRECTORY).await.map_err(|e| {
+            let hint = "this checkpoint holds no CLIP tower: give the directory of openai/clip-vit-large-patch14-336 \
+                        beside it (convert: --vision-tower DIR)";
             if e.kind == Kind::Io && e.hint.is_empty() { e.hint(hint) } else { e }
         })?;
     }
@@ -255,62 +262,36 @@ fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
 }
 
 impl Checkpoint {
-    /// Adds the tensors of the safetensors files in a directory of the source: one file, or an index and several.
-    async fn add_safetensors<S: Source>(&mut self, source: &S, directory: &str) -> Result<()> {
-        let index_name = format!("{directory}{INDEX_FILE}");
-        let single = format!("{directory}{SINGLE_FILE}");
-        let Some(bytes) = whole(source, &index_name, MAX_INDEX, Kind::Tensor).await? else {
-            if source.size(&single).await?.is_none() {
-                let what = format!("neither it nor `{index_name}` is there");
-                return Err(Error::new(Kind::Io, single, what));
-            }
-            return self.add_file(source, directory, SINGLE_FILE).await.map(drop);
-        };
-        let map = parse_index(&bytes)?;
-        let names: BTreeSet<&String> = map.values().collect();
-        ensure!(names.len() <= MAX_FILES, Tensor, index_name, "{} files are more than {MAX_FILES}", names.len());
-        let mut written: HashSet<String> = HashSet::new();
-        for name in names {
-            let keys = self.add_file(source, directory, name).await?;
-            let stray = keys.iter().find(|key| map.get(*key) != Some(name));
-            ensure!(stray.is_none(), Tensor, name, "holds `{}`, which {INDEX_FILE} places elsewhere", stray.unwrap());
-            written.extend(keys);
-        }
-        let missing = map.keys().find(|key| !written.contains(*key));
-        ensure!(missing.is_none(), Tensor, index_name, "`{}` is in no file", missing.unwrap());
-        Ok(())
+    /// Adds the tensors of the weight files in a directory of the source.
+    async fn add_weights<S: Source>(&mut self, source: &S, directory: &str) -> Result<()> {
+        weights::find(source, directory).await?.into_iter().try_for_each(|file| self.add_file(directory, file))
     }
 
-    /// Adds one file's tensors; returns its keys as written.
-    async fn add_file<S: Source>(&mut self, source: &S, directory: &str, name: &str) -> Result<Vec<String>> {
-        let path = format!("{directory}{name}");
-        let (data, metadata) = read_header(source, &path).await?;
-        let mut keys = Vec::new();
-        for (key, info) in metadata.tensors() {
-            keys.push(key.clone());
+    /// Adds one file's tensors.
+    fn add_file(&mut self, directory: &str, WeightFile { path, tensors }: WeightFile) -> Result<()> {
+        for StoredTensor { key, dtype, shape, offset } in tensors {
             let canonical = names::canonical(&key);
             // A whole CLIP has a text tower beside the one that sees; position counters are read by nobody.
             let text_tower = !directory.is_empty() && names::is_clip_text(&key);
-            if text_tower || info.dtype == Dtype::I64 && key.ends_with("position_ids") {
+            if text_tower || dtype == Dtype::I64 && key.ends_with("position_ids") {
                 continue;
             }
-            let encoding = match info.dtype {
+            let encoding = match dtype {
                 Dtype::F32 => Encoding::F32,
                 Dtype::F16 => Encoding::F16,
                 Dtype::BF16 => Encoding::Bf16,
                 other => fail!(Tensor, key, "is {other:?} in {path}; only F32, F16 and BF16 are read"),
             };
-            let sides: Option<Vec<u32>> = info.shape.iter().map(|&n| u32::try_from(n).ok()).collect();
+            let sides: Option<Vec<u32>> = shape.iter().map(|&n| u32::try_from(n).ok()).collect();
             let Some(shape) = sides else {
                 fail!(Tensor, key, "has a side longer than 2^32 in {path}");
             };
-            let offset = data + info.data_offsets.0 as u64;
             let located = Located { file: self.files.len(), offset, encoding, shape, rope_heads: None };
             let twice = self.tensors.insert(canonical, located).is_some();
             ensure!(!twice, Tensor, key, "is there twice, perhaps under another spelling");
         }
         self.files.push(path);
-        Ok(keys)
+        Ok(())
     }
 }
 

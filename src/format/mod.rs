@@ -3,8 +3,9 @@
 //! - [`source`]: files by name, read by ranges, wherever they are.
 //! - [`names`]: which tensors a configuration needs, in order of use, under which names.
 //! - [`manifest`], [`shards`]: our own layout, validated before it is believed, and the writer of shards.
-//! - [`checkpoint`]: everybody else's: directories of [`safetensors`] (llava-hf's layout and the [`original`] with its
-//!   [`sentencepiece`] vocabulary), and [`gguf`] pairs.
+//! - [`checkpoint`]: everybody else's: directories of [`weights`] in [`safetensors`] or PyTorch's own files ([`torch`]),
+//!   in llava-hf's layout or the [`original`] with its [`sentencepiece`] vocabulary, and [`gguf`] pairs.
+//! - [`stored`]: what the headers of weight files say of a tensor.
 //! - [`blueprint`], [`piece`]: any of them as a plan: which byte ranges become which rows on the device.
 //! - [`convert`]: a checkpoint, by its blueprint → manifest and shards.
 //!
@@ -22,3 +23,6 @@ pub mod safetensors;
 pub mod sentencepiece;
 pub mod shards;
 pub mod source;
+pub mod stored;
+pub mod torch;
+pub mod weights;

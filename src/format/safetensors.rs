@@ -1,30 +1,46 @@
 //! Safetensors: bounded reading of headers, and writing of small files.
 //!
-//! Header parsing and its validation are the `safetensors` crate's; this module bounds what it is given.
+//! The `safetensors` crate writes; it cannot read in a browser, where its offsets have 32 bits.
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::format::source::{Source, exactly};
+use crate::format::stored::{StoredTensor, bytes_of};
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 /// Longest header we parse, bytes. A 13B checkpoint's has 0.1 MB.
 pub const MAX_HEADER: u64 = 16 << 20;
-/// Longest index we parse, bytes.
-pub const MAX_INDEX: u64 = 16 << 20;
 /// The index of a checkpoint in several files.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 /// The checkpoint when it is one file.
 pub const SINGLE_FILE: &str = "model.safetensors";
 
-/// A file's header → where its data begin, and its tensors.
+/// A tensor's description in a header. Numbers have 64 bits wherever this runs: a shard of a 7B model has 5 GB, and
+/// `usize` has 32 bits in a browser.
+#[derive(Deserialize)]
+struct Info {
+    dtype: Dtype,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__", default)]
+    _metadata: Option<IgnoredAny>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, Info>,
+}
+
+/// A file's tensors, in the order of their data.
 ///
 /// # Errors
 /// [`Kind::Io`] from the source; [`Kind::Tensor`] when the header is longer than [`MAX_HEADER`] or the file,
 /// malformed, or describes data of another length than the file has.
-pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<(u64, Metadata)> {
+pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<Vec<StoredTensor>> {
     let Some(size) = source.size(name).await? else {
         return Err(Error::new(Kind::Io, name, "is not there"));
     };
@@ -38,37 +54,32 @@ pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<(u64, Meta
         "a header of {length} bytes in a file of {size} (at most {MAX_HEADER}) is no safetensors file"
     );
     let header = exactly(source, name, 8, length).await?;
-    let metadata: Metadata =
-        serde_json::from_slice(&header).map_err(|e| Error::new(Kind::Tensor, name, format!("its header: {e}")))?;
-    let data = 8 + length;
-    ensure!(
-        size - data == metadata.data_len() as u64,
-        Tensor,
-        name,
-        "has {} bytes of data; its header describes {} (an interrupted download?)",
-        size - data,
-        metadata.data_len()
-    );
-    Ok((data, metadata))
+    tensors_of(&header, size - 8 - length, name)
 }
 
-/// `model.safetensors.index.json` → key → file.
-///
-/// # Errors
-/// [`Kind::Tensor`] when it is malformed or names something else than files beside it.
-pub fn parse_index(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
+/// The tensors of a header that `data` bytes follow: they fill them without gaps.
+fn tensors_of(header: &[u8], data: u64, name: &str) -> Result<Vec<StoredTensor>> {
+    let parsed: Header =
+        serde_json::from_slice(header).map_err(|e| Error::new(Kind::Tensor, name, format!("its header: {e}")))?;
+    let mut infos: Vec<(String, Info)> = parsed.tensors.into_iter().collect();
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+    let (mut end, begin) = (0, 8 + header.len() as u64);
+    let mut tensors = Vec::with_capacity(infos.len());
+    for (key, Info { dtype, shape, data_offsets: (from, to) }) in infos {
+        let bytes = bytes_of(dtype, &shape);
+        let fits = from == end && bytes.is_some_and(|bytes| from.checked_add(bytes) == Some(to));
+        let place = format!("{name}: {}", key.escape_debug());
+        ensure!(fits, Tensor, place, "{dtype:?} {shape:?} is not what lies from byte {from} to {to} of the data");
+        end = to;
+        tensors.push(StoredTensor { key, dtype, shape, offset: begin + from });
     }
-    let index: Index =
-        serde_json::from_slice(bytes).map_err(|e| Error::new(Kind::Tensor, INDEX_FILE, e.to_string()))?;
-    let plain = |name: &String| {
-        !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
-    let folder = index.weight_map.values().find(|name| !plain(name));
-    ensure!(folder.is_none(), Tensor, INDEX_FILE, "`{}` is no plain file name", folder.unwrap().escape_debug());
-    Ok(index.weight_map)
+    ensure!(
+        data == end,
+        Tensor,
+        name,
+        "has {data} bytes of data; its header describes {end} (an interrupted download?)"
+    );
+    Ok(tensors)
 }
 
 /// One tensor for [`write()`]: name, shape, row-major values.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::format::safetensors::write;
+use crate::format::safetensors::{INDEX_FILE, SINGLE_FILE, write};
 use crate::format::source::Memory;
 use pollster::block_on;
 
@@ -12,7 +12,7 @@ fn add(files: &[(&str, Vec<u8>)]) -> Result<Checkpoint> {
     let source = Memory(files.iter().map(|(name, bytes)| (name.to_string(), bytes.clone())).collect());
     let mut checkpoint = Checkpoint::for_tests(Config::parse(b"{}", None)?, Vec::new());
     checkpoint.files.clear();
-    block_on(checkpoint.add_safetensors(&source, "")).map(|()| checkpoint)
+    block_on(checkpoint.add_weights(&source, "")).map(|()| checkpoint)
 }
 
 fn two() -> Vec<u8> {
