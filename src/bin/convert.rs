@@ -33,7 +33,8 @@ struct Arguments {
     /// The pair's other file, where it is not beside the language model.
     #[arg(long, value_name = "FILE")]
     mmproj: Option<PathBuf>,
-    /// The CLIP tower of an original LLaVA checkpoint: a directory with config.json and safetensors.
+    /// The CLIP tower of an original LLaVA checkpoint: a directory with config.json and model.safetensors or
+    /// pytorch_model.bin.
     #[arg(long, value_name = "DIR")]
     vision_tower: Option<PathBuf>,
     /// Decoder and head: q4, q8, f16 or f32 [default: q4 for floats; GGUF weights stay exactly as they are].
