@@ -11,6 +11,10 @@ say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
 die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# How what is measured is built; `LLAVA_DEV=1` takes what the tests have built, where only the command itself is tried.
+release=(--release) built=release
+[ -z "${LLAVA_DEV:-}" ] || release=() built=debug
+
 # Which step of how many is beginning, for commands that take minutes.
 steps=3 step=0
 # Whether time is better spent than bytes: the page for this machine's own browser.
@@ -37,7 +41,8 @@ help() {
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on one thread of this machine, 7B in 4 bits
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
-                               as the CPU; DIR holds a GGUF pair, without one it is made (4.4 GB)
+                               as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
+./build.sh readme [WORD…]      run every command that the README and src/docs show, reduced in size where it must be
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
@@ -70,9 +75,20 @@ wasm_bindgen() {
         return
     fi
     root="$PWD/.cache/wasm-bindgen-$version"
-    if [ ! -x "$root/wasm-bindgen" ]; then
+    mkdir -p "$root/src"
+    cat >"$root/src/main.rs.new" <<'RUST'
+// Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE --remove-name-section.
+fn main() {
+    let [folder, file] = [4, 5].map(|i| std::env::args().nth(i).expect("--target web --out-dir FOLDER FILE"));
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.omit_default_module_path(false).remove_name_section(true);
+    let done = bindgen.input_path(file).web(true).and_then(|b| b.typescript(true).generate(folder));
+    done.expect("wasm-bindgen");
+}
+RUST
+    if [ ! -x "$root/wasm-bindgen" ] || ! cmp -s "$root/src/main.rs"{.new,}; then
         say "building wasm-bindgen $version (once)"
-        mkdir -p "$root/src"
+        rm -f "$root/wasm-bindgen"
         cat >"$root/Cargo.toml" <<TOML
 [package]
 name = "wasm-bindgen-program"
@@ -84,16 +100,7 @@ wasm-bindgen-cli-support = "=$version"
 opt-level = 1
 [workspace]
 TOML
-        cat >"$root/src/main.rs" <<'RUST'
-// Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE.
-fn main() {
-    let [folder, file] = [4, 5].map(|i| std::env::args().nth(i).expect("--target web --out-dir FOLDER FILE"));
-    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.omit_default_module_path(false);
-    let done = bindgen.input_path(file).web(true).and_then(|b| b.typescript(true).generate(folder));
-    done.expect("wasm-bindgen");
-}
-RUST
+        mv "$root/src/main.rs.new" "$root/src/main.rs"
         CARGO_TARGET_DIR="$root/target" cargo build --release --quiet --manifest-path "$root/Cargo.toml" >&2 ||
             die "wasm-bindgen $version could not be built. Try: cargo install wasm-bindgen-cli --version $version"
         cp "$root/target/release/wasm-bindgen-program" "$root/wasm-bindgen"
@@ -169,7 +176,7 @@ compile_with_threads() {
     # It runs beside another cargo, whose progress bar needs the last line of the screen.
     RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/$1" CARGO_TERM_PROGRESS_WHEN=never \
         cargo rustc --package llava-web --profile wasm --target "$WASM" --lib \
-        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}" 2> >(sed "s/^/$1: /" >&2)
+        -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}" 2> >(while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done >&2)
 }
 
 # Both of them: for every browser, and for those that have relaxed SIMD instructions.
@@ -187,7 +194,8 @@ package() {
     local wasm="$2/$WASM/wasm/llava_web.wasm" code="$3/llava_web_bg.wasm"
     if [ ! "$code" -nt "$wasm" ]; then
         rm -f "$3"/llava_web*
-        "$1" --target web --out-dir "$3" "$wasm"
+        # Names of functions are a seventh of what is downloaded, and a panic says without them where it was.
+        "$1" --target web --out-dir "$3" "$wasm" --remove-name-section
         touch "$code"
     fi
     compress "$code"
@@ -304,6 +312,15 @@ test_all() {
     check
     part "native tests" native_tests
     part "browser tests" browser_tests
+    part "commands of the pages" readme --quick
+}
+
+readme() {
+    need_rust
+    need_node
+    need_vulkan
+    say "commands that the README and src/docs show"
+    node tests/readme.mjs "$@"
 }
 
 figures() {
@@ -368,15 +385,15 @@ llama() {
     [ $# -eq 0 ] || shift
     python_env llama tests/bench/requirements-llama.txt "to run llama.cpp"
     weights_7b "$directory"
-    cargo build --release --bin bench
-    .cache/llama-venv/bin/python tests/bench/llama.py "$TARGET/release/bench" "$directory" "$@"
+    cargo build "${release[@]}" --bin bench
+    .cache/llama-venv/bin/python tests/bench/llama.py "$TARGET/$built/bench" "$directory" "$@"
 }
 
 bench() {
     need_rust
     case ${1:-} in
         peers | llama) "$@" ;;
-        *) cargo run --release --bin bench -- "$@" ;;
+        *) cargo run "${release[@]}" --bin bench -- "$@" ;;
     esac
 }
 weights() { need_rust; cargo run --bin weights -- "$@"; }
@@ -393,7 +410,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | figures | real | train | weights) "$command" "$@" ;;
+    serve | build | check | bench | figures | readme | real | train | weights) "$command" "$@" ;;
     test) test_all ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;

@@ -14,6 +14,9 @@ pub mod hosting {}
 #[doc = include_str!("model-card.md")]
 pub mod model_card {}
 
+#[doc = include_str!("size.md")]
+pub mod size {}
+
 #[doc = include_str!("sources.md")]
 pub mod sources {}
 

@@ -17,6 +17,9 @@ pub enum Size {
     /// LLaVA-1.5 13B.
     #[value(name = "13b")]
     B13,
+    /// One block of LLaVA-1.5 7B, and one of its tower's: its widths, in seconds.
+    #[value(name = "7b-block")]
+    B7Block,
     /// Two blocks of width 256: for tests.
     Tiny,
     /// 29 million parameters: to measure beside other engines in a tab.
@@ -75,6 +78,7 @@ impl Size {
         match self {
             Self::B7 => "7b",
             Self::B13 => "13b",
+            Self::B7Block => "7b-block",
             Self::Tiny => "tiny",
             Self::M30 => "30m",
             Self::M200 => "200m",
@@ -105,6 +109,8 @@ impl Size {
         match self {
             Self::B7 => real(4096, 11008, 32, 32),
             Self::B13 => real(5120, 13824, 40, 40),
+            // Of the tower's two blocks LLaVA runs the first.
+            Self::B7Block => Shape { vision: Vision { layers: 2, ..CLIP }, ..real(4096, 11008, 1, 32) },
             Self::Tiny => small(256, 512, 2, 4, 1024, 1024),
             Self::M30 => small(512, 1536, 6, 8, 4096, 8192),
             Self::M200 => small(1024, 2816, 13, 16, 1024, 16384),
