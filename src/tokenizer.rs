@@ -18,6 +18,21 @@ use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedS
 const FILE: &str = "tokenizer.json";
 /// How checkpoints write the place of a picture.
 pub const IMAGE_MARK: &str = "<image>";
+/// First letter of a token that only stands in for another: see [`stand_in`]. Unicode assigns it to nothing, so that no
+/// text holds it.
+const STAND_IN: char = '\u{10FFFD}';
+
+/// The text under which `id` is in a vocabulary whose own text for it is that of `first`, too: text becomes `first`, and
+/// `id` is decoded as `first` is. A token without any text stands in for itself and is decoded to nothing.
+pub fn stand_in(id: u32, first: u32) -> String {
+    format!("{STAND_IN}{id}={first}")
+}
+
+/// The id that `token`, which is `id`, stands in for.
+fn stands_for(token: &str, id: u32) -> Option<u32> {
+    let (own, first) = token.strip_prefix(STAND_IN)?.split_once('=')?;
+    (own.parse() == Ok(id)).then(|| first.parse().ok()).flatten()
+}
 
 /// The pieces of a pipeline that LLaMA's tokenizers and byte-level ones are made of. Others are refused: some
 /// panic on malformed contents while they are parsed, and none is in a LLaVA checkpoint.
@@ -34,6 +49,10 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Ids that text must not produce, and that decoding leaves out.
     special: HashSet<u32>,
+    /// Ids that stand in for another, or for nothing ([`stand_in`]).
+    stand_ins: HashMap<u32, u32>,
+    /// Whether a raw text begins with [`Tokenizer::bos`].
+    begins: bool,
     vocab_size: u32,
     bos: u32,
     eos: u32,
@@ -64,14 +83,24 @@ impl Tokenizer {
             ensure!(bpe.dropout.is_none_or(|p| p == 0.0), Tokenizer, FILE, "drops merges at random");
         }
         let text = &config.text;
-        let (bos, image) = (text.bos_token_id, config.image_token_index);
+        let image = config.image_token_index;
         let Some(&eos) = text.eos_token_ids.first() else {
             fail!(Tokenizer, "generation_config.json", "names no token that ends an answer");
         };
         let added = inner.get_added_tokens_decoder();
         let mut special: HashSet<u32> = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        // Where it puts a special token before a text, that is the beginning, whatever the configuration calls it.
+        let empty = inner.encode_fast("", true).map_err(broken)?;
+        let own =
+            empty.get_ids().first().copied().filter(|id| special.contains(id) && !text.eos_token_ids.contains(id));
+        let bos = own.unwrap_or(text.bos_token_id);
+        let begins = empty.get_ids().first() == Some(&bos);
         special.extend([bos, image].iter().chain(&text.eos_token_ids));
-        let tokenizer = Self { special, vocab_size: text.vocab_size, bos, eos, image, inner };
+        // What chat templates put around turns is no text, whether the file calls it special or not.
+        special.extend(crate::prompt::MARKS.iter().filter_map(|mark| inner.token_to_id(mark)));
+        let vocabulary = inner.get_model().get_vocab();
+        let stand_ins = vocabulary.iter().filter_map(|(token, id)| Some((*id, stands_for(token, *id)?))).collect();
+        let tokenizer = Self { special, stand_ins, begins, vocab_size: text.vocab_size, bos, eos, image, inner };
         tokenizer.check()?;
         Ok(tokenizer)
     }
@@ -161,12 +190,25 @@ impl Tokenizer {
     /// Ids → text, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> String {
         // Decoders only join and replace; what fails to decode has no text.
-        self.inner.decode(ids, true).unwrap_or_default()
+        let ids: Vec<u32> = ids.iter().filter_map(|id| self.read_as(*id)).collect();
+        let ids: Vec<u32> = ids.into_iter().filter(|id| !self.special.contains(id)).collect();
+        self.inner.decode(&ids, true).unwrap_or_default()
+    }
+
+    /// The id whose text `id` has; `None` where it has none.
+    fn read_as(&self, id: u32) -> Option<u32> {
+        let first = self.stand_ins.get(&id).copied().unwrap_or(id);
+        (first != id || !self.stand_ins.contains_key(&id)).then_some(first)
     }
 
     /// The token before every prompt.
     pub fn bos(&self) -> u32 {
         self.bos
+    }
+
+    /// Whether the checkpoint's own tokenizer puts [`Tokenizer::bos`] before a text.
+    pub fn begins(&self) -> bool {
+        self.begins
     }
 
     /// The token after an answer.
@@ -184,15 +226,21 @@ impl Tokenizer {
         self.inner.token_to_id(text).filter(|id| self.special.contains(id))
     }
 
+    /// Whether white space after a special token belongs to it.
+    pub fn strips_after(&self, id: u32) -> bool {
+        self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.rstrip)
+    }
+
     /// Whether decoding leaves `id` out: special, or no token at all.
     fn is_silent(&self, id: u32) -> bool {
-        self.special.contains(&id) || self.inner.id_to_token(id).is_none()
+        let silent = |id: u32| self.special.contains(&id) || self.inner.id_to_token(id).is_none();
+        self.read_as(id).is_none_or(silent)
     }
 
     /// `<0x41>` and its like: one byte of a character that the vocabulary lacks. A run of them is decoded
     /// together, so its text is not known before it ends.
     fn is_byte(&self, id: u32) -> bool {
-        let token = self.inner.id_to_token(id).unwrap_or_default();
+        let token = self.read_as(id).and_then(|id| self.inner.id_to_token(id)).unwrap_or_default();
         token.len() == 6 && token.starts_with("<0x") && token.ends_with('>')
     }
 }

@@ -62,7 +62,7 @@ fn a_pair_is_described_like_its_checkpoint() {
     let pixels = PreprocessConfig::parse(Some(&d.preprocessor_config), &ours.vision).unwrap();
     assert_eq!(pixels, PreprocessConfig::llava(42), "padded, with CLIP's numbers to the last digit");
     assert_eq!(pixels.policy, SquarePolicy::Pad);
-    assert_eq!((d.name.as_str(), d.notes.len()), ("tiny", 1), "{:?}", d.notes);
+    assert_eq!((d.name.as_str(), d.notes.len()), ("tiny", 0), "{:?}", d.notes);
     // Tensors: what is needed, in order of use, each where its file has it.
     let list = expected(&ours);
     assert_eq!(d.tensors.len(), list.len());
@@ -421,19 +421,14 @@ fn broken_vocabularies_are_refused() {
     };
     assert!(with("model", "bert".into()).contains("`bert`"));
     assert!(with("scores", (&[1f32][..]).into()).contains("1 numbers for"));
-    assert!(with("token_type", (&[1i32][..]).into()).contains("1 types for"));
-    assert!(with("bos_token_id", 5000u32.into()).contains("no token"));
-    assert!(with("tokens", Value::Strings(["a", "b", "a"].into_iter().collect())).contains("the same text"));
-    let long = "x".repeat(300);
-    assert!(with("tokens", Value::Strings([long.as_str()].into_iter().collect())).contains("300 bytes"));
     let many: Vec<String> = (0..289).map(|i| i.to_string()).collect();
     let many: Strings = many.iter().map(String::as_str).collect();
     assert!(with("tokens", Value::Strings(many)).contains("289 tokens, but 288 embeddings"));
     assert!(refused(|p| p.language.unset("tokenizer.ggml.tokens")).contains("no vocabulary"));
-    assert!(refused(|p| p.language.set("tokenizer.ggml.pre", "tekken".into())).contains("`tekken`"));
+    assert!(refused(|p| p.language.set("tokenizer.ggml.pre", "deepseek-v3".into())).contains("`deepseek-v3`"));
     assert!(refused(|p| p.language.unset("tokenizer.ggml.merges")).contains("merges"));
     let single = Value::Strings(["ab"].into_iter().collect());
-    assert!(refused(|p| p.language.set("tokenizer.ggml.merges", single)).contains("no pair"));
+    assert!(refused(|p| p.language.set("tokenizer.ggml.merges", single)).contains("join no two tokens"));
 }
 
 /// The golden checkpoint's byte-level tokenizer survives the way through GGUF.

@@ -59,7 +59,7 @@ impl Engine {
             let Some(pending) = in_flight.pop_front() else { break };
             let id = self.model.device.finish_reading(pending).await?[0];
             answer.ids.push(id);
-            if !options.ignore_eos && self.model.config.text.eos_token_ids.contains(&id) {
+            if !options.ignore_eos && self.ends.contains(&id) {
                 answer.stop = Stop::Eos;
                 break;
             }

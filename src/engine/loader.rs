@@ -221,8 +221,11 @@ impl Loader {
         let context = self.context(context)?;
         let (model, b) = self.inner.finish(context).await?;
         let about = About { notes: b.notes(), name: b.name, template: b.template, parameters: b.parameters };
+        let mut ends = model.config.text.eos_token_ids.clone();
+        ends.extend(about.template.end_of_turn(&self.tokenizer));
         Ok(Engine {
             model,
+            ends,
             tokenizer: self.tokenizer,
             preprocess: self.preprocess,
             about,

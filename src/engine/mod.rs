@@ -55,6 +55,8 @@ pub struct Engine {
     tokenizer: Tokenizer,
     preprocess: PreprocessConfig,
     about: About,
+    /// Tokens that end an answer: those that the checkpoint names, and its template's end of a turn.
+    ends: Vec<u32>,
     /// Pictures on the device, by hash of their bytes; older ones give way when slots run out.
     known: Vec<Known>,
     next_id: u64,
@@ -311,8 +313,7 @@ impl Engine {
 
     /// An answer's ids without those that end it.
     fn without_end(&self, ids: &[u32]) -> Vec<u32> {
-        let eos = &self.model.config.text.eos_token_ids;
-        ids.iter().copied().filter(|id| !eos.contains(id)).collect()
+        ids.iter().copied().filter(|id| !self.ends.contains(id)).collect()
     }
 
     /// Forgets the conversation. What the cache holds still serves a prompt that begins alike.

@@ -231,7 +231,12 @@ impl Blueprint {
                 )
             })
         };
-        widened.iter().filter_map(note).chain(self.remarks.iter().cloned()).collect()
+        let window = self.config.text.sliding_window.map(|window| {
+            format!(
+                "it attends to a sliding window of {window} tokens, which is not implemented: the context ends there"
+            )
+        });
+        widened.iter().filter_map(note).chain(window).chain(self.remarks.iter().cloned()).collect()
     }
 }
 

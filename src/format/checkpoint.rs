@@ -8,10 +8,11 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{self, Expected};
 use crate::format::original;
+use crate::format::processor::{Processor, choose_template};
 use crate::format::source::{Source, whole};
 use crate::format::stored::StoredTensor;
 use crate::format::weights::{self, MAX_FILES, WeightFile};
-use crate::format::{gguf, manifest::MAX_TOKENIZER, torch};
+use crate::format::{gguf, torch};
 use crate::prompt::Template;
 use crate::quant::Encoding;
 use crate::{ensure, fail};
@@ -194,8 +195,8 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
         (name, Located { file, offset, encoding, shape, rope_heads })
     };
     let tensors = described.tensors.into_iter().map(located).collect();
-    let template = Template::for_tokenizer(&small.tokenizer);
-    let (name, notes) = (Some(described.name), described.notes);
+    let (name, mut notes) = (Some(described.name), described.notes);
+    let template = choose_template(described.chat_template.as_deref(), &small.tokenizer, &mut notes);
     Ok(Checkpoint { name, files, small, config, template, notes, tensors })
 }
 
@@ -205,23 +206,22 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
     let Some(config_json) = whole(source, "config.json", MAX_JSON, Kind::Config).await? else {
         return Err(Error::new(Kind::Io, "config.json", "is not there").hint(hint));
     };
-    let small = if original::is_original(&config_json)? {
-        original::small_files(source, &config_json).await?
+    let (small, mut processor) = if original::is_original(&config_json)? {
+        // Its code reads neither a processor nor a chat template.
+        (original::small_files(source, &config_json).await?, Processor::default())
     } else {
-        let Some(tokenizer) = whole(source, "tokenizer.json", MAX_TOKENIZER, Kind::Tokenizer).await? else {
-            return Err(Error::new(Kind::Io, "tokenizer.json", "is not there").hint(hint));
-        };
-        SmallFiles {
-            config: config_json,
-            generation_config: whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?,
-            preprocessor_config: whole(source, "preprocessor_config.json", MAX_JSON, Kind::Config).await?,
-            tokenizer,
-        }
+        let generation_config = whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?;
+        let processor = Processor::read(source).await?;
+        let rows = Config::parse(&config_json, generation_config.as_deref())?.text.vocab_size;
+        let tokenizer = original::tokenizer(source, rows).await?;
+        let preprocessor_config = processor.preprocessor_config.clone();
+        (SmallFiles { config: config_json, generation_config, preprocessor_config, tokenizer }, processor)
     };
     let config = Config::parse(&small.config, small.generation_config.as_deref())?;
+    processor.check(&config, &small.tokenizer, small.generation_config.as_deref())?;
     let template = match chosen_template(&small.config)? {
         Some(template) => template,
-        None => Template::for_tokenizer(&small.tokenizer),
+        None => processor.template(&small.tokenizer),
     };
     let mut checkpoint = Checkpoint {
         name: None,
@@ -229,7 +229,7 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         small,
         config,
         template,
-        notes: Vec::new(),
+        notes: processor.notes,
         tensors: BTreeMap::new(),
     };
     checkpoint.add_weights(source, "").await?;

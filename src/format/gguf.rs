@@ -11,8 +11,10 @@
 
 mod describe;
 mod language;
+mod pre;
 mod roles;
 mod tokenizer;
+mod tokens;
 mod types;
 mod value;
 mod vision;
@@ -120,9 +122,11 @@ fn header(cursor: &mut Cursor, file_size: u64) -> Step<Gguf> {
     for _ in 0..entries {
         let key = cursor.string("a key", MAX_KEY)?;
         let kind = cursor.u32()?;
-        let value = cursor.value(kind)?;
-        if metadata.insert(key.to_string(), value).is_some() {
-            return broken(format!("the key `{}` is there twice", key.escape_debug()));
+        let value = cursor.value(kind).map_err(|stop| stop.under(&key))?;
+        if let Some(first) = metadata.insert(key.to_string(), value)
+            && first != metadata[&*key]
+        {
+            return broken(format!("the key `{}` is there twice, with two values", key.escape_debug()));
         }
     }
     let alignment = match metadata.get("general.alignment") {
@@ -280,6 +284,11 @@ impl Gguf {
             Some(Some(text)) => Ok(Some(text)),
             Some(None) => fail!(Config, format!("GGUF: {key}"), "is not a text"),
         }
+    }
+
+    /// A text that nothing depends on: of another type it is as good as absent.
+    pub(crate) fn lenient_text(&self, key: &str) -> Option<&str> {
+        self.text(key).ok().flatten()
     }
 
     /// A list of numbers; a single one is a list of one.

@@ -29,18 +29,7 @@ pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFi
     let root = json_object(config, "config.json")?;
     let tower = whole(source, &format!("{TOWER_DIRECTORY}config.json"), MAX_JSON, Kind::Config).await?;
     let config = to_hf(&root, tower.as_deref())?;
-    let tokenizer = match whole(source, "tokenizer.json", MAX_TOKENIZER, Kind::Tokenizer).await? {
-        Some(json) => json,
-        None => match whole(source, "tokenizer.model", MAX_TOKENIZER, Kind::Tokenizer).await? {
-            Some(model) => gguf::tokenizer_json(&sentencepiece::parse(&model)?, vocabulary(&root))?,
-            None => {
-                let hint = "take it from the checkpoint's repository, or from lmsys/vicuna-7b-v1.5";
-                return Err(
-                    Error::new(Kind::Io, "tokenizer.json", "neither it nor tokenizer.model is there").hint(hint)
-                );
-            }
-        },
-    };
+    let tokenizer = tokenizer(source, vocabulary(&root)).await?;
     let aspect = root.get("image_aspect_ratio").and_then(Value::as_str).unwrap_or("pad");
     let preprocessor =
         whole(source, &format!("{TOWER_DIRECTORY}preprocessor_config.json"), MAX_JSON, Kind::Config).await?;
@@ -50,6 +39,23 @@ pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFi
         preprocessor_config: Some(to_preprocessor(preprocessor.as_deref(), aspect)?),
         tokenizer,
     })
+}
+
+/// `tokenizer.json`, or what `tokenizer.model` makes of it, for a model with `rows` embeddings.
+///
+/// # Errors
+/// [`Kind::Io`] when there is neither; [`Kind::Tokenizer`] for what is no vocabulary.
+pub(super) async fn tokenizer<S: Source>(source: &S, rows: u32) -> Result<Vec<u8>> {
+    if let Some(json) = whole(source, "tokenizer.json", MAX_TOKENIZER, Kind::Tokenizer).await? {
+        return Ok(json);
+    }
+    match whole(source, "tokenizer.model", MAX_TOKENIZER, Kind::Tokenizer).await? {
+        Some(model) => gguf::tokenizer_json(&sentencepiece::parse(&model)?, rows),
+        None => {
+            let hint = "take it from the checkpoint's repository, or from lmsys/vicuna-7b-v1.5";
+            Err(Error::new(Kind::Io, "tokenizer.json", "neither it nor tokenizer.model is there").hint(hint))
+        }
+    }
 }
 
 /// Rows of the embedding table.
@@ -90,15 +96,9 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
     let mut decoder = root.clone();
     if let Some(fields) = decoder.as_object_mut() {
         fields.retain(|key, _| !key.starts_with("mm_"));
-        // `llava`, `llava_llama`; LLaVA-Mistral (BakLLaVA) has a LLaMA's tensors.
+        // `llava`, `llava_llama`; LLaVA-Mistral (BakLLaVA) has a LLaMA's tensors and perhaps a window.
         let mistral = text("model_type").is_some_and(|t| t.contains("mistral"));
-        ensure!(
-            !mistral || root.get("sliding_window").is_none_or(Value::is_null),
-            Config,
-            at("sliding_window"),
-            "attention in a window is not implemented"
-        );
-        fields.insert("model_type".into(), json!("llama"));
+        fields.insert("model_type".into(), json!(if mistral { "mistral" } else { "llama" }));
     }
     let strategy = match text("mm_vision_select_feature").unwrap_or("patch") {
         "patch" => "default",

@@ -58,18 +58,18 @@ pub(crate) fn llama_like() -> Tokenizer {
     parse(&llama_json()).unwrap()
 }
 
-/// [`llama_like`] with more special tokens.
-pub(crate) fn with_specials(marks: &[&str]) -> Tokenizer {
-    let mut json = llama_json();
-    let (image, first) = (image_id(&json), image_id(&json) + 2);
-    for (id, mark) in (first..).zip(marks) {
-        json["added_tokens"].as_array_mut().unwrap().push(added(id, mark));
-    }
-    Tokenizer::parse(json.to_string().as_bytes(), &config(first + marks.len() as u32, image)).unwrap()
-}
-
 /// A byte-level BPE (GPT-2's kind) of nothing but bytes.
 pub(crate) fn byte_level() -> Tokenizer {
+    byte_level_with(&[])
+}
+
+/// The same with more special tokens.
+pub(crate) fn byte_level_with(marks: &[&str]) -> Tokenizer {
+    byte_level_of(marks, false)
+}
+
+/// The same; whether white space after them belongs to them.
+pub(crate) fn byte_level_of(marks: &[&str], strip: bool) -> Tokenizer {
     let mut letters: Vec<char> = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
     letters.sort();
     let mut vocab: serde_json::Map<String, Value> = serde_json::Map::new();
@@ -81,7 +81,7 @@ pub(crate) fn byte_level() -> Tokenizer {
     }
     let image = vocab.len() as u32;
     let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-    let json = json!({
+    let mut json = json!({
         "version": "1.0", "truncation": null, "padding": null,
         "added_tokens": [added(0, "<pad>"), added(1, "<s>"), added(2, "</s>"), added(image, "<image>")],
         "normalizer": null, "pre_tokenizer": level, "post_processor": null, "decoder": level,
@@ -89,7 +89,13 @@ pub(crate) fn byte_level() -> Tokenizer {
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
             "vocab": vocab, "merges": []},
     });
-    parse(&json).unwrap()
+    for (id, mark) in (image + 1..).zip(marks) {
+        let mut token = added(id, mark);
+        token["rstrip"] = json!(strip);
+        json["added_tokens"].as_array_mut().unwrap().push(token);
+    }
+    let config = config(image + 1 + marks.len() as u32, image);
+    Tokenizer::parse(json.to_string().as_bytes(), &config).unwrap()
 }
 
 fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
@@ -164,6 +170,42 @@ fn characters_and_spaces_come_whole() {
     assert_eq!(streamed(&tokenizer, &[id("▁"), id("▁"), id("b")]).1, " b");
     // Special tokens are silent and do not break a character apart.
     assert_eq!(streamed(&tokenizer, &[id("<0xC3>"), tokenizer.eos(), id("<0xA9>"), id("b")]).1, "éb");
+}
+
+#[test]
+fn stand_ins_are_read_as_what_they_stand_for() {
+    let mut json = llama_json();
+    let (a, byte) = (json["model"]["vocab"]["▁a"].as_u64().unwrap() as u32, 3 + 0xC3);
+    let ids = [0, 1, 2].map(|i| image_id(&json) + i);
+    for (id, first) in ids.into_iter().zip([a, ids[1], byte]) {
+        json["model"]["vocab"][stand_in(id, first)] = json!(id);
+    }
+    let image = ids[2] + 1;
+    (json["added_tokens"][3]["id"], json["added_tokens"][4]["id"]) = (json!(image), json!(image + 1));
+    let tokenizer = Tokenizer::parse(json.to_string().as_bytes(), &config(image + 2, image)).unwrap();
+    assert_eq!(tokenizer.encode_text(" a").unwrap(), llama_like().encode_text(" a").unwrap());
+    assert!(!tokenizer.encode_text(&stand_in(ids[0], a)).unwrap().contains(&ids[0]), "no text is one");
+    // "▁a", nothing, the first half of é and the second.
+    let answer = [ids[0], ids[1], ids[2], 3 + 0xA9, ids[0]];
+    assert_eq!(tokenizer.decode(&answer), "aé a");
+    assert_eq!(streamed(&tokenizer, &answer), (["a", "", "", "", "é a"].map(String::from).into(), "aé a".into()));
+    assert_eq!(stands_for("\u{10FFFD}7=x", 7), None);
+    assert_eq!(stands_for(&stand_in(7, 3), 8), None, "only under its own id");
+}
+
+#[test]
+fn the_beginning_is_the_tokenizers_own() {
+    // The configuration says 1; the tokenizer puts `<pad>` before a text.
+    let mut json = llama_json();
+    let pad = image_id(&json) + 1;
+    json["post_processor"]["single"][0]["SpecialToken"]["id"] = json!("<pad>");
+    json["post_processor"]["special_tokens"] = json!({"<pad>": {"id": "<pad>", "ids": [pad], "tokens": ["<pad>"]}});
+    let own = parse(&json).unwrap();
+    assert_eq!((own.bos(), own.begins()), (pad, true));
+    json["post_processor"] = Value::Null;
+    let none = parse(&json).unwrap();
+    assert_eq!((none.bos(), none.begins()), (1, false));
+    assert_eq!((llama_like().bos(), llama_like().begins()), (1, true));
 }
 
 proptest! {

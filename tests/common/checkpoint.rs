@@ -42,6 +42,37 @@ impl Checkpoint {
         Self { config, tensors, files: files.into() }
     }
 
+    /// The same with weights of which every next token is known: after token `t` comes `steps[t]`, after any other
+    /// token, and after a picture, `otherwise`. Blocks add nothing, so that embeddings reach the head unchanged.
+    pub fn clockwork(mut self, steps: &[(u32, u32)], otherwise: u32) -> Self {
+        for (name, (_, values)) in &mut self.tensors {
+            let norm = name.starts_with("language_model.") && name.ends_with("norm.weight");
+            values.fill(if norm { 1.0 } else { 0.0 });
+        }
+        let mut table = |name: &str, entries: &mut dyn Iterator<Item = (u32, usize)>, first: bool| {
+            let (shape, values) = self.tensors.get_mut(name).unwrap();
+            let width = shape[1] as usize;
+            if first {
+                values.chunks_mut(width).for_each(|row| row[0] = 1.0);
+            }
+            for (row, column) in entries {
+                let row = &mut values[row as usize * width..][..width];
+                row[0] = 0.0;
+                row[column] = 1.0;
+            }
+        };
+        table(names::EMBED_TOKENS, &mut steps.iter().zip(1..).map(|((from, _), i)| (*from, i)), true);
+        table(names::LM_HEAD, &mut [(otherwise, 0)].into_iter(), false);
+        table(names::LM_HEAD, &mut steps.iter().zip(1..).map(|((_, to), i)| (*to, i)), false);
+        // A picture is any other token, too.
+        let bias = names::CONNECTOR.to_string() + "linear_2.bias";
+        self.tensors.get_mut(&bias).unwrap().1[0] = 1.0;
+        let (_, head) = self.tensors.get_mut(names::LM_HEAD).unwrap();
+        let width = head.len() / self.config["text_config"]["vocab_size"].as_u64().unwrap() as usize;
+        head[otherwise as usize * width] = 1.0;
+        self
+    }
+
     /// The same with every key renamed.
     pub fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
         self.tensors = self.tensors.into_iter().map(|(key, tensor)| (rename(&key), tensor)).collect();

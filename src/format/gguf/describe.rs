@@ -30,6 +30,8 @@ pub struct Described {
     pub preprocessor_config: Vec<u8>,
     /// `tokenizer.json`.
     pub tokenizer: Vec<u8>,
+    /// The language model's own chat template.
+    pub chat_template: Option<String>,
     /// What [`expected`] names, in that order.
     pub tensors: Vec<DescribedTensor>,
     /// What a person may want to know about the files.
@@ -80,14 +82,15 @@ pub fn describe(files: &[Gguf]) -> Result<Described> {
     let checked = Config::parse(&config, Some(&generation_config))?;
     let named = canonical_names(files, &parts, vision_file, &vision, &checked)?;
     let tensors = expected(&checked).into_iter().map(|e| locate(e, &named, &language)).collect::<Result<_>>()?;
-    let mut notes = language.notes;
-    notes.extend(vision.notes.into_iter().chain(vocabulary.notes));
+    let mut notes = vision.notes;
+    notes.extend(vocabulary.notes);
     Ok(Described {
-        name: model_name(first)?,
+        name: model_name(first),
         config,
         generation_config,
         preprocessor_config: vision.preprocessor.to_string().into_bytes(),
         tokenizer: vocabulary.json,
+        chat_template: first.lenient_text("tokenizer.chat_template").map(str::to_string),
         tensors,
         notes,
     })
@@ -176,8 +179,8 @@ fn locate(e: Expected, named: &BTreeMap<String, Placed>, language: &Language) ->
 }
 
 /// A name to show: what the file says, if that is a plain one.
-fn model_name(file: &Gguf) -> Result<String> {
-    let name = file.text("general.name")?.unwrap_or_default().trim();
+fn model_name(file: &Gguf) -> String {
+    let name = file.lenient_text("general.name").unwrap_or_default().trim();
     let plain = !name.is_empty() && name.len() <= 100 && !name.chars().any(char::is_control);
-    Ok(if plain { name.to_string() } else { "LLaVA".to_string() })
+    if plain { name.to_string() } else { "LLaVA".to_string() }
 }

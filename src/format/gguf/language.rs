@@ -15,7 +15,6 @@ pub(super) struct Language {
     pub vocab_size: u32,
     /// `text_config`, without the ids of tokens.
     pub config: Json,
-    pub notes: Vec<String>,
 }
 
 /// Reads and checks the metadata of a `llama`. `tensor` finds a tensor in any of its parts.
@@ -49,14 +48,11 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
         let same = value.is_none_or(|n| n == head_dim);
         ensure!(same, Config, format!("GGUF: {key}"), "{value:?}, but heads have {head_dim} values: not implemented");
     }
-    let mut notes = Vec::new();
-    let mut context = file.u32("llama.context_length")?.unwrap_or(2048);
-    if let Some(window) = file.u32("llama.attention.sliding_window")?.filter(|w| (1..context).contains(w)) {
-        notes.push(format!("its sliding window of {window} tokens is not implemented: the context ends there"));
-        context = window;
-    }
+    // llama.cpp calls a Mistral a llama; what makes it one is its window. 0 is how it writes "none".
+    let window = file.u32("llama.attention.sliding_window")?.filter(|window| *window > 0);
     let config = json!({
-        "model_type": "llama",
+        "model_type": if window.is_some() { "mistral" } else { "llama" },
+        "sliding_window": window,
         "hidden_size": hidden_size,
         "intermediate_size": file.required("llama.feed_forward_length")?,
         "num_hidden_layers": file.required("llama.block_count")?,
@@ -66,10 +62,10 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
         "vocab_size": vocab_size,
         "rms_norm_eps": file.float("llama.attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
         "rope_theta": file.float("llama.rope.freq_base")?.unwrap_or(10000.0),
-        "max_position_embeddings": context,
+        "max_position_embeddings": file.u32("llama.context_length")?.unwrap_or(2048),
         "tie_word_embeddings": tensor("output.weight").is_none(),
     });
-    Ok(Language { hidden_size, heads, kv_heads, vocab_size, config, notes })
+    Ok(Language { hidden_size, heads, kv_heads, vocab_size, config })
 }
 
 /// Refuses every way to stretch the context that changes a number.

@@ -114,7 +114,7 @@ fn sizes_that_cannot_be_are_refused() {
     assert!(with(x - 1, b"y").contains("there twice"));
     assert!(with(x - 1, b"\n").contains("no tensor's name"));
     let key = place(b"a.flag");
-    assert!(with(key, b"a.list").contains("key `a.list` is there twice"));
+    assert!(with(key, b"a.list").contains("key `a.list` is there twice, with two values"));
     assert!(with(key + 6, &13u32.to_le_bytes()).contains("type 13"));
     let words = place(b"a.words");
     assert!(with(words + 7 + 8, &(1u64 << 63).to_le_bytes()).contains("goes on to byte"));

@@ -2,39 +2,27 @@
 //!
 //! - `llama`: SentencePiece. Its merges are not in the file; they follow from the scores: every way to cut a
 //!   piece in two pieces is a merge, the best score first.
-//! - `gpt2`: byte-level BPE (Llama 3), with merges in the file and a regular expression by its name.
+//! - `gpt2`: byte-level BPE, with merges in the file and expressions by their name (`pre`).
 //!
 //! # Source
 //! `convert_slow_tokenizer.py` and `generate_merges` of transformers; `llama-vocab.cpp` (expressions by name,
 //! which tokens begin and end a text).
 
-use super::{Gguf, Strings};
+use super::Gguf;
+use super::pre::{PRE_TOKENIZERS, PreTokenizer, named};
+use super::tokens::{Sort, Tokens};
 use crate::error::{Error, Kind, Result};
 use crate::tokenizer::IMAGE_MARK;
 use crate::{ensure, fail};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value as Json, json};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-/// Longest token, bytes; LLaMA's longest has 48, Llama 3's 128. With the next two it bounds the search for
-/// merges, which looks up both pieces of every cut.
-const MAX_TOKEN: usize = 256;
-/// Longest vocabulary, bytes of text; Llama 3's has 0.9 MB.
-const MAX_TEXT: usize = 8 << 20;
-/// Most tokens.
-const MAX_TOKENS: usize = 1 << 20;
-/// The expression by which Llama 3 cuts text before its merges apply.
-const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// llama.cpp's, where a file names none; one after the other.
-const DEFAULT: [&str; 4] = [
-    r"[\p{P}\$\+<=>\^~\|]+",
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
-    r"\p{N}+",
-    r"[0-9][0-9][0-9]",
-];
+/// Longest piece that is looked for in two pieces, bytes; LLaMA's longest has 48. It bounds the search for merges,
+/// which looks up both pieces of every cut.
+const MAX_PIECE: usize = 256;
 /// Tokens that end an answer wherever they are in a vocabulary as control tokens.
-const ENDS: [&str; 3] = ["<|eot_id|>", "<|end_of_text|>", "<|im_end|>"];
+const ENDS: [&str; 4] = ["<|eot_id|>", "<|end_of_text|>", "<|im_end|>", "<|end|>"];
 
 /// A vocabulary as the loader takes it.
 pub(super) struct Vocabulary {
@@ -48,24 +36,6 @@ pub(super) struct Vocabulary {
     pub notes: Vec<String>,
 }
 
-/// `tokenizer.ggml.token_type`, by its numbers from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Normal,
-    Unknown,
-    Control,
-    UserDefined,
-    Unused,
-    Byte,
-}
-
-/// What both models of tokenizer start from.
-struct Tokens<'a> {
-    list: &'a Strings,
-    sorts: Vec<Sort>,
-    ids: HashMap<&'a str, u32>,
-}
-
 /// The vocabulary of a model with `rows` embeddings.
 ///
 /// # Errors
@@ -77,43 +47,38 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
         "gpt2" => false,
         other => fail!(Tokenizer, at("model"), "`{}` is not implemented (llama, gpt2)", other.escape_debug()),
     };
-    let tokens = Tokens::read(file, rows)?;
-    let count = tokens.list.len() as u32;
-    let image = tokens.ids.get(IMAGE_MARK).copied().unwrap_or(count);
-    let id = |name: &str, default: Option<u32>| -> Result<Option<u32>> {
-        let id = file.u32(&format!("tokenizer.ggml.{name}_token_id"))?.or(default);
-        ensure!(id.is_none_or(|id| id < count), Tokenizer, at(name), "{id:?} is no token; there are {count}");
-        Ok(id)
-    };
-    let usual = |id: u32| sentence_piece.then_some(id);
-    let (Some(bos), Some(end)) = (id("bos", usual(1))?, id("eos", usual(2))?) else {
-        fail!(Tokenizer, at("bos_token_id"), "or eos_token_id is missing");
-    };
-    let mut eos = vec![end];
-    let named = ENDS.iter().filter_map(|mark| tokens.ids.get(mark).copied());
-    let control = named.filter(|id| tokens.sorts[*id as usize] == Sort::Control);
-    for more in id("eot", None)?.into_iter().chain(control) {
-        if !eos.contains(&more) {
-            eos.push(more);
+    let mut notes = Vec::new();
+    let tokens = Tokens::read(file, rows, &mut notes)?;
+    let count = tokens.len() as u32;
+    let image = tokens.id(IMAGE_MARK).unwrap_or(count);
+    let mut id = |name: &str, usual: u32| id(file, name, count, sentence_piece.then_some(usual), &mut notes);
+    let (bos, end, more) = (id("bos", 1), id("eos", 2), id("eot", u32::MAX).filter(|id| *id < count));
+    let unknown = id("unknown", 0).unwrap_or(0);
+    let named = ENDS.iter().filter_map(|mark| tokens.id(mark)).filter(|id| tokens.sort(*id) == Sort::Control);
+    let mut eos = Vec::new();
+    for end in end.into_iter().chain(more).chain(named) {
+        if !eos.contains(&end) {
+            eos.push(end);
         }
     }
-    let (mut notes, mut special) = (Vec::new(), vec![bos]);
-    special.extend(&eos);
+    let Some(&first_end) = eos.first() else {
+        fail!(Tokenizer, at("eos_token_id"), "is missing, and no token of the vocabulary is known to end an answer");
+    };
+    // GPT-2's line has one token for both.
+    let bos = bos.unwrap_or(first_end);
+    let special: Vec<u32> = eos.iter().copied().chain([bos]).collect();
     let parts = if sentence_piece {
-        sentence_piece_parts(file, &tokens, id("unknown", Some(0))?.unwrap_or(0))?
+        sentence_piece_parts(file, &tokens, unknown, &mut notes)?
     } else {
         byte_level_parts(file, &tokens, &mut notes)?
     };
-    if !sentence_piece && !tokens.ids.contains_key("<|start_header_id|>") {
-        notes.push("the prompt is Vicuna's also for models that were trained with another".to_string());
-    }
     let begins = file.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(parts.begins);
-    let beginning = &tokens.list.get(bos as usize).unwrap_or_default();
+    let beginning = tokens.text(bos);
     let template = json!({
         "type": "TemplateProcessing",
         "single": [{"SpecialToken": {"id": beginning, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-        "special_tokens": {*beginning: {"id": beginning, "ids": [bos], "tokens": [beginning]}},
+        "special_tokens": {beginning: {"id": beginning, "ids": [bos], "tokens": [beginning]}},
     });
     let file = File {
         version: "1.0",
@@ -128,71 +93,18 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
     Ok(Vocabulary { json, image, bos, eos, notes })
 }
 
-fn at(key: &str) -> String {
+pub(super) fn at(key: &str) -> String {
     format!("GGUF: tokenizer.ggml.{key}")
 }
 
-impl<'a> Tokens<'a> {
-    fn read(file: &'a Gguf, rows: u32) -> Result<Self> {
-        let Some(list) = file.strings("tokenizer.ggml.tokens")? else {
-            fail!(Tokenizer, at("tokens"), "is missing: the file has no vocabulary");
-        };
-        let count = list.len();
-        ensure!(count as u64 <= u64::from(rows), Tokenizer, at("tokens"), "{count} tokens, but {rows} embeddings");
-        let (large, bytes) = (count > MAX_TOKENS || list.bytes() > MAX_TEXT, list.bytes());
-        ensure!(!large, Tokenizer, at("tokens"), "{count} tokens of {bytes} bytes; at most 2^20 of 8 MiB are read");
-        let mut ids = HashMap::with_capacity(count);
-        for (token, id) in list.iter().zip(0u32..) {
-            ensure!(token.len() <= MAX_TOKEN, Tokenizer, at("tokens"), "token {id} has {} bytes", token.len());
-            let before = ids.insert(token, id);
-            ensure!(before.is_none(), Tokenizer, at("tokens"), "{before:?} and {id} are the same text");
-        }
-        let types = file.numbers("tokenizer.ggml.token_type")?.unwrap_or_default();
-        ensure!(
-            types.is_empty() || types.len() == count,
-            Tokenizer,
-            at("token_type"),
-            "{} types for {count} tokens",
-            types.len()
-        );
-        let sort = |(i, token): (usize, &str)| match types.get(i).map(|t| *t as i64) {
-            Some(2) => Sort::Unknown,
-            Some(3) => Sort::Control,
-            Some(4) => Sort::UserDefined,
-            Some(5) => Sort::Unused,
-            Some(6) => Sort::Byte,
-            None if byte(token).is_some() => Sort::Byte,
-            None if matches!(token, "<unk>" | "<s>" | "</s>") => Sort::Control,
-            _ => Sort::Normal,
-        };
-        Ok(Self { list, sorts: list.iter().enumerate().map(sort).collect(), ids })
+/// The id under `{name}_token_id`, or the usual one. An id that is no token (often 2^32 − 1) is as good as none.
+fn id(file: &Gguf, name: &str, count: u32, usual: Option<u32>, notes: &mut Vec<String>) -> Option<u32> {
+    let key = format!("tokenizer.ggml.{name}_token_id");
+    let given = file.uint(&key).ok().flatten().and_then(|id| u32::try_from(id).ok()).filter(|id| *id < count);
+    if given.is_none() && file.metadata.contains_key(&key) {
+        notes.push(format!("{key} is passed over: it is none of the {count} tokens"));
     }
-
-    /// `added_tokens`: what is recognised in a raw prompt before anything else.
-    fn added(&self, special: &[u32]) -> Vec<Json> {
-        let one = |id: u32, content: &str, special: bool| {
-            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": special})
-        };
-        let mut added = Vec::new();
-        for (token, id) in self.list.iter().zip(0u32..) {
-            let sort = self.sorts[id as usize];
-            let marks = matches!(sort, Sort::Control | Sort::Unknown) || special.contains(&id) || token == IMAGE_MARK;
-            if marks || sort == Sort::UserDefined {
-                added.push(one(id, token, marks));
-            }
-        }
-        if !self.ids.contains_key(IMAGE_MARK) {
-            added.push(one(self.list.len() as u32, IMAGE_MARK, true));
-        }
-        added
-    }
-}
-
-/// The byte that `<0x41>` stands for.
-fn byte(token: &str) -> Option<u8> {
-    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
-    if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
+    given.or(usual.filter(|id| *id < count))
 }
 
 /// The pieces of `tokenizer.json` that depend on the kind of tokenizer.
@@ -205,7 +117,12 @@ struct Parts<'a> {
     begins: bool,
 }
 
-fn sentence_piece_parts<'a>(file: &Gguf, tokens: &Tokens<'a>, unknown: u32) -> Result<Parts<'a>> {
+fn sentence_piece_parts<'a>(
+    file: &Gguf,
+    tokens: &'a Tokens<'a>,
+    unknown: u32,
+    notes: &mut Vec<String>,
+) -> Result<Parts<'a>> {
     let prefix = file.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
     let mut normalizers = vec![replace];
@@ -218,15 +135,14 @@ fn sentence_piece_parts<'a>(file: &Gguf, tokens: &Tokens<'a>, unknown: u32) -> R
         normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
-    let bytes = tokens.list.iter().zip(&tokens.sorts).filter(|(t, s)| **s == Sort::Byte && byte(t).is_some()).count();
     let model = Model {
         kind: "BPE",
-        unk_token: tokens.list.get(unknown as usize),
+        unk_token: Some(tokens.text(unknown)),
         fuse_unk: true,
-        byte_fallback: bytes == 256,
+        byte_fallback: tokens.bytes() == 256,
         ignore_merges: false,
-        vocab: Ids(tokens.list),
-        merges: scored_merges(file, tokens)?,
+        vocab: tokens,
+        merges: scored_merges(file, tokens, notes)?,
     };
     Ok(Parts {
         normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
@@ -239,15 +155,19 @@ fn sentence_piece_parts<'a>(file: &Gguf, tokens: &Tokens<'a>, unknown: u32) -> R
 
 /// Merges from scores, in the order of `generate_merges`: by score, then by the lengths of the two pieces, all
 /// descending; what is equal in these stays in the order of ids. Runs of spaces are why the order is not that
-/// of ids: LLaMA gives them scores of −10⁹, late ids or not.
-fn scored_merges<'a>(file: &Gguf, tokens: &Tokens<'a>) -> Result<Vec<(&'a str, &'a str)>> {
-    let scores = file.numbers("tokenizer.ggml.scores")?.unwrap_or_default();
-    let fits = scores.len() == tokens.list.len() && scores.iter().all(|s| !s.is_nan());
-    ensure!(fits, Tokenizer, at("scores"), "{} numbers for {} tokens", scores.len(), tokens.list.len());
-    let mergeable = |id: u32| matches!(tokens.sorts[id as usize], Sort::Normal | Sort::UserDefined);
-    let piece = |text: &str| tokens.ids.get(text).copied().filter(|id| mergeable(*id));
+/// of ids: LLaMA gives them scores of −10⁹, late ids or not. Without scores, ids are what is left.
+fn scored_merges<'a>(file: &Gguf, tokens: &'a Tokens, notes: &mut Vec<String>) -> Result<Vec<(&'a str, &'a str)>> {
+    let count = tokens.len();
+    let scores = file.numbers("tokenizer.ggml.scores")?.unwrap_or_else(|| {
+        notes.push("its pieces have no scores: those with lower ids merge first".to_string());
+        (0..count).map(|id| -(id as f64)).collect()
+    });
+    let fits = scores.len() == count && scores.iter().all(|s| !s.is_nan());
+    ensure!(fits, Tokenizer, at("scores"), "{} numbers for {count} tokens", scores.len());
+    let mergeable = |id: u32| matches!(tokens.sort(id), Sort::Normal | Sort::UserDefined);
+    let piece = |text: &str| tokens.id(text).filter(|id| mergeable(*id));
     let (mut merges, mut cuts) = (Vec::new(), Vec::new());
-    for (token, id) in tokens.list.iter().zip(0u32..).filter(|(_, id)| mergeable(*id)) {
+    for (token, id) in tokens.firsts().filter(|(token, id)| mergeable(*id) && token.len() <= MAX_PIECE) {
         cuts.clear();
         let letters = token.chars().count();
         for (before, (at, _)) in token.char_indices().enumerate().skip(1) {
@@ -262,52 +182,70 @@ fn scored_merges<'a>(file: &Gguf, tokens: &Tokens<'a>) -> Result<Vec<(&'a str, &
     }
     // Stable, like Python's with `reverse`.
     merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(Reverse((a.1, a.2)).cmp(&Reverse((b.1, b.2)))));
-    let text = |id: u32| tokens.list.get(id as usize).unwrap_or_default();
-    Ok(merges.into_iter().map(|(_, _, _, left, right)| (text(left), text(right))).collect())
+    Ok(merges.into_iter().map(|(_, _, _, left, right)| (tokens.text(left), tokens.text(right))).collect())
 }
 
-fn byte_level_parts<'a>(file: &'a Gguf, tokens: &Tokens<'a>, notes: &mut Vec<String>) -> Result<Parts<'a>> {
-    let level =
-        |regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
-    let cut = |by: &str| json!({"type": "Split", "pattern": {"Regex": by}, "behavior": "Isolated", "invert": false});
+/// `ByteLevel` without its own expression: bytes as letters.
+fn byte_letters() -> Json {
+    json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false})
+}
+
+fn pre_tokenizer(file: &Gguf, tokens: &Tokens, notes: &mut Vec<String>) -> Result<&'static PreTokenizer> {
     let mut name = file.text("tokenizer.ggml.pre")?.unwrap_or("default");
-    if name == "default" && tokens.ids.contains_key("<|begin_of_text|>") {
+    if name == "default" && tokens.id("<|begin_of_text|>").is_some() {
         // Conversions from before llama.cpp recorded the expression.
         notes.push("the vocabulary is Llama 3's; the file does not say how it cuts text".to_string());
         name = "llama-bpe";
     }
-    let llama_3 = matches!(name, "llama-bpe" | "llama3" | "llama-v3");
-    let pre_tokenizers = match name {
-        _ if llama_3 => vec![cut(LLAMA_3), level(false)],
-        "default" => DEFAULT.iter().map(|by| cut(by)).chain([level(false)]).collect(),
-        "gpt-2" => vec![level(true)],
-        other => {
-            fail!(Tokenizer, at("pre"), "`{}` is not implemented (llama-bpe, default, gpt-2)", other.escape_debug())
+    let known = || PRE_TOKENIZERS.iter().map(|pre| pre.names[0]).collect::<Vec<_>>().join(", ");
+    match named(name) {
+        Some(pre) => Ok(pre),
+        None => {
+            fail!(Tokenizer, at("pre"), "`{}` is not implemented ({} and their kin)", name.escape_debug(), known())
         }
-    };
-    let Some(list) = file.strings("tokenizer.ggml.merges")? else {
-        fail!(Tokenizer, at("merges"), "is missing");
-    };
-    let pairs = list.iter().map(|merge| merge.split_once(' ')).collect::<Option<Vec<_>>>();
-    let Some(merges) = pairs else {
-        fail!(Tokenizer, at("merges"), "has one that is no pair");
-    };
+    }
+}
+
+fn byte_level_parts<'a>(file: &'a Gguf, tokens: &'a Tokens<'a>, notes: &mut Vec<String>) -> Result<Parts<'a>> {
+    let cut = |by: &&str| json!({"type": "Split", "pattern": {"Regex": by}, "behavior": "Isolated", "invert": false});
+    let pre = pre_tokenizer(file, tokens, notes)?;
+    let pre_tokenizers: Vec<Json> = pre.expressions.iter().map(cut).chain([byte_letters()]).collect();
     let model = Model {
         kind: "BPE",
         unk_token: None,
         fuse_unk: false,
         byte_fallback: false,
-        ignore_merges: llama_3,
-        vocab: Ids(tokens.list),
-        merges,
+        ignore_merges: pre.ignore_merges,
+        vocab: tokens,
+        merges: listed_merges(file, tokens, notes)?,
     };
     Ok(Parts {
-        normalizer: Json::Null,
+        normalizer: if pre.composes { json!({"type": "NFC"}) } else { Json::Null },
         pre_tokenizer: json!({"type": "Sequence", "pretokenizers": pre_tokenizers}),
-        decoder: level(true),
+        decoder: byte_letters(),
         model,
-        begins: llama_3,
+        begins: pre.begins,
     })
+}
+
+/// The file's merges. One that is no pair, stands there twice, or has no token can never apply: it is left out.
+fn listed_merges<'a>(file: &'a Gguf, tokens: &Tokens, notes: &mut Vec<String>) -> Result<Vec<(&'a str, &'a str)>> {
+    let Some(list) = file.strings("tokenizer.ggml.merges")? else {
+        fail!(Tokenizer, at("merges"), "is missing");
+    };
+    let mut seen = HashSet::with_capacity(list.len());
+    let applies = |(left, right): &(&str, &str)| {
+        let known = |text: &str| tokens.id(text).is_some();
+        known(left) && known(right) && known(&[*left, *right].concat())
+    };
+    let merges: Vec<_> = list.iter().filter_map(|merge| merge.split_once(' ')).filter(applies).collect();
+    let merges: Vec<_> = merges.into_iter().filter(|merge| seen.insert(*merge)).collect();
+    let lost = list.len() - merges.len();
+    ensure!(lost <= list.len() / 2, Tokenizer, at("merges"), "{lost} of {} join no two tokens to a third", list.len());
+    if lost > 0 {
+        notes.push(format!("{lost} of its {} merges join no two tokens to a third: they are left out", list.len()));
+    }
+    Ok(merges)
 }
 
 /// `tokenizer.json`; the vocabulary is written from where it is.
@@ -330,19 +268,6 @@ struct Model<'a> {
     fuse_unk: bool,
     byte_fallback: bool,
     ignore_merges: bool,
-    vocab: Ids<'a>,
+    vocab: &'a Tokens<'a>,
     merges: Vec<(&'a str, &'a str)>,
-}
-
-/// Token → id.
-struct Ids<'a>(&'a Strings);
-
-impl Serialize for Ids<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (token, id) in self.0.iter().zip(0u32..) {
-            map.serialize_entry(token, &id)?;
-        }
-        map.end()
-    }
 }

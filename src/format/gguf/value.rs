@@ -1,6 +1,7 @@
 //! Metadata values of a GGUF file, and the bounded reading of its little-endian bytes.
 
 use crate::error::{Error, Kind, Result};
+use std::borrow::Cow;
 
 /// Deepest nesting of arrays; public files have arrays of numbers and of strings, at depth one.
 const MAX_DEPTH: u32 = 4;
@@ -135,6 +136,8 @@ impl Numbers {
 pub struct Strings {
     text: String,
     ends: Vec<u32>,
+    /// Texts that were not UTF-8.
+    odd: u32,
 }
 
 impl Strings {
@@ -151,6 +154,11 @@ impl Strings {
     /// Bytes of all of them.
     pub fn bytes(&self) -> usize {
         self.text.len()
+    }
+
+    /// Number of texts that were not UTF-8 and were mended.
+    pub fn odd(&self) -> u32 {
+        self.odd
     }
 
     /// Text `i`.
@@ -229,6 +237,16 @@ impl From<Error> for Stop {
     }
 }
 
+impl Stop {
+    /// The same, with the key under which it was.
+    pub(super) fn under(self, key: &str) -> Self {
+        match self {
+            Self::Broken(e) => Self::Broken(Error { message: format!("`{}`: {}", key.escape_debug(), e.message), ..e }),
+            more => more,
+        }
+    }
+}
+
 /// What reading gives.
 pub(super) type Step<T> = std::result::Result<T, Stop>;
 
@@ -263,24 +281,20 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.take(8)?.try_into().unwrap_or_default()))
     }
 
-    /// A text of at most `most` bytes.
-    pub(super) fn string(&mut self, what: &str, most: u64) -> Step<&'a str> {
+    /// A text of at most `most` bytes; what is not UTF-8 in it becomes U+FFFD, as a decoder would show it.
+    pub(super) fn string(&mut self, what: &str, most: u64) -> Step<Cow<'a, str>> {
         let length = self.u64()?;
         if length > most {
             return broken(format!("{what} of {length} bytes; at most {most} are read"));
         }
-        let at = self.at;
-        match std::str::from_utf8(self.take(length)?) {
-            Ok(text) => Ok(text),
-            Err(_) => broken(format!("{what} at byte {at} is not UTF-8")),
-        }
+        Ok(String::from_utf8_lossy(self.take(length)?))
     }
 
     /// A value of wire type `kind`.
     pub(super) fn value(&mut self, kind: u32) -> Step<Value> {
         match (Scalar::from_wire(kind), kind) {
             (Some(scalar), _) => Ok(scalar.value(self.take(scalar.bytes() as u64)?)),
-            (None, STRING) => Ok(Value::String(self.string("a text", super::MAX_HEADER)?.to_string())),
+            (None, STRING) => Ok(Value::String(self.string("a text", super::MAX_HEADER)?.into_owned())),
             (None, ARRAY) => self.array(1),
             _ => broken(format!("a value has the type {kind}; there are 0 to 12")),
         }
@@ -313,9 +327,11 @@ impl<'a> Cursor<'a> {
         if least > self.bytes.len() as u64 {
             return Err(Stop::More(least));
         }
-        let mut strings = Strings { text: String::new(), ends: Vec::with_capacity(count as usize) };
+        let mut strings = Strings { ends: Vec::with_capacity(count as usize), ..Strings::default() };
         for _ in 0..count {
-            strings.text.push_str(self.string("a text", super::MAX_HEADER)?);
+            let text = self.string("a text", super::MAX_HEADER)?;
+            strings.odd += u32::from(matches!(text, Cow::Owned(_)));
+            strings.text.push_str(&text);
             strings.ends.push(strings.text.len() as u32);
         }
         Ok(Value::Strings(strings))

@@ -1,0 +1,195 @@
+//! Templates whose turns stand between special tokens, and how a checkpoint says which one it was trained with.
+//!
+//! # Source
+//! The `chat_template` of `meta-llama/Meta-Llama-3-8B-Instruct`, `Qwen/Qwen2-0.5B-Instruct`,
+//! `microsoft/Phi-3-mini-4k-instruct` and `llava-hf/llava-v1.6-mistral-7b-hf`, with the picture where LLaVA's
+//! relatives have it: before the question, on a line of its own.
+
+use super::{Piece, Template, Turn};
+use crate::error::Result;
+use crate::fail;
+use crate::tokenizer::Tokenizer;
+
+/// Every special token of the templates here. In typed text none of them is one.
+pub const MARKS: [&str; 11] = [
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "[INST]",
+    "[/INST]",
+    END_OF_TEXT,
+];
+/// The end of an answer of LLaMA's line, Vicuna and Mistral among them.
+const END_OF_TEXT: &str = "</s>";
+
+/// A template: `open`, pictures and question, `close`, answer, `end`, `after`.
+pub(super) struct Marked {
+    template: Template,
+    open: &'static str,
+    close: &'static str,
+    /// The special token after an answer.
+    end: &'static str,
+    after: &'static str,
+    /// Whether marks that the tokenizer lacks are written as text: the first Mistrals have no `[INST]` token.
+    spelled: bool,
+}
+
+const TEMPLATES: [Marked; 4] = [
+    Marked {
+        template: Template::Llama3,
+        open: "<|start_header_id|>user<|end_header_id|>\n\n",
+        close: "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        end: "<|eot_id|>",
+        after: "",
+        spelled: false,
+    },
+    Marked {
+        template: Template::ChatMl,
+        open: "<|im_start|>user\n",
+        close: "<|im_end|>\n<|im_start|>assistant\n",
+        end: "<|im_end|>",
+        after: "\n",
+        spelled: false,
+    },
+    Marked {
+        template: Template::Phi3,
+        open: "<|user|>\n",
+        close: "<|end|>\n<|assistant|>\n",
+        end: "<|end|>",
+        after: "\n",
+        spelled: false,
+    },
+    Marked {
+        template: Template::Mistral,
+        open: "[INST] ",
+        close: " [/INST]",
+        end: END_OF_TEXT,
+        after: "",
+        spelled: true,
+    },
+];
+
+/// What a chat template's text contains, all of it, and the template that it is then; the first row that fits.
+const KINDS: [(&[&str], Template); 7] = [
+    (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
+    (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
+    (&["<|user|>", "<|end|>"], Template::Phi3),
+    (&["[INST]", "[/INST]"], Template::Mistral),
+    (&["A chat between a curious user", "ASSISTANT:"], Template::VicunaV1),
+    (&["A chat between a curious human", "ASSISTANT:"], Template::LlavaV1),
+    (&["ASSISTANT:"], Template::LlavaHf),
+];
+/// Marks in a vocabulary that only one template has.
+const VOCABULARIES: [(&[&str], Template); 3] = [
+    (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
+    (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
+    (&["<|user|>", "<|assistant|>", "<|end|>"], Template::Phi3),
+];
+
+impl Template {
+    pub(super) fn marked(self) -> Option<&'static Marked> {
+        TEMPLATES.iter().find(|marked| marked.template == self)
+    }
+
+    /// Which template the text of a checkpoint's own chat template (Jinja) is, if it is one of these.
+    pub fn of_chat_template(text: &str) -> Option<Self> {
+        KINDS.iter().find(|(marks, _)| marks.iter().all(|mark| text.contains(mark))).map(|(_, template)| *template)
+    }
+
+    /// What a checkpoint is asked with when nothing says it: the template whose marks its tokenizer has, else that of
+    /// LLaVA-1.5's training.
+    pub fn for_tokenizer(tokenizer_json: &[u8]) -> Self {
+        let has = |mark: &&str| names_token(tokenizer_json, mark);
+        let found = VOCABULARIES.iter().find(|(marks, _)| marks.iter().all(has));
+        found.map_or(Self::default(), |(_, template)| *template)
+    }
+
+    /// The first mark that this template needs and a tokenizer lacks.
+    pub fn lacks(self, tokenizer_json: &[u8]) -> Option<&'static str> {
+        let marked = self.marked().filter(|marked| !marked.spelled)?;
+        marked.marks().find(|mark| !names_token(tokenizer_json, mark))
+    }
+
+    /// The token that ends a turn of this template, where the tokenizer has it as one: an answer ends there, whatever
+    /// the checkpoint's configuration names.
+    pub fn end_of_turn(self, tokenizer: &Tokenizer) -> Option<u32> {
+        let end = match self.marked() {
+            Some(marked) => marked.end,
+            None => END_OF_TEXT,
+        };
+        tokenizer.special_id(end)
+    }
+}
+
+/// Whether `tokenizer.json` has `token` somewhere as a whole string.
+pub(crate) fn names_token(tokenizer_json: &[u8], token: &str) -> bool {
+    let quoted = serde_json::to_vec(token).unwrap_or_default();
+    tokenizer_json.windows(quoted.len().max(1)).any(|window| window == quoted)
+}
+
+impl Marked {
+    /// The marks in it.
+    fn marks(&self) -> impl Iterator<Item = &'static str> {
+        MARKS.into_iter().filter(|mark| [self.open, self.close, self.end].iter().any(|text| text.contains(mark)))
+    }
+
+    /// One question and its answer.
+    pub(super) fn turn(
+        &self,
+        template: Template,
+        turn: &Turn,
+        tokenizer: &Tokenizer,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<()> {
+        self.write(template, self.open, tokenizer, pieces)?;
+        for _ in 0..turn.images {
+            pieces.extend([Piece::Image, Piece::Text("\n".to_string())]);
+        }
+        pieces.push(Piece::Text(turn.question.clone()));
+        self.write(template, self.close, tokenizer, pieces)?;
+        if let Some(answer) = &turn.answer {
+            let end = self.id(template, self.end, tokenizer)?.unwrap_or(tokenizer.eos());
+            pieces.push(Piece::Ids(answer.iter().copied().chain([end]).collect()));
+            let strips = tokenizer.strips_after(end);
+            pieces.push(Piece::Text(if strips { self.after.trim_start() } else { self.after }.to_string()));
+        }
+        Ok(())
+    }
+
+    /// `text` with its marks as ids. White space after one that takes it in is left out, as `tokenizers` does.
+    fn write(
+        &self,
+        template: Template,
+        mut text: &'static str,
+        tokenizer: &Tokenizer,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<()> {
+        while let Some((at, mark)) = MARKS.iter().filter_map(|mark| Some((text.find(mark)?, *mark))).min() {
+            pieces.push(Piece::Text(text[..at].to_string()));
+            text = &text[at + mark.len()..];
+            match self.id(template, mark, tokenizer)? {
+                Some(id) => {
+                    pieces.push(Piece::Ids(vec![id]));
+                    text = if tokenizer.strips_after(id) { text.trim_start() } else { text };
+                }
+                None => pieces.push(Piece::Text(mark.to_string())),
+            }
+        }
+        pieces.push(Piece::Text(text.to_string()));
+        Ok(())
+    }
+
+    fn id(&self, template: Template, mark: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
+        match tokenizer.special_id(mark) {
+            None if !self.spelled => {
+                fail!(Prompt, "prompt template", "{template} needs `{mark}`, which the tokenizer does not have")
+            }
+            found => Ok(found),
+        }
+    }
+}
