@@ -137,12 +137,8 @@ fn a_mistral_is_a_llama_whose_context_ends_at_its_window() {
         change(&mut hub.config["text_config"]);
         hub
     };
-    for (window, context) in [(json!(null), 32768), (json!(4096), 4096), (json!(64), 64), (json!(65536), 32768)] {
+    for (window, context) in [(json!(null), 32768), (json!(4096), 4096), (json!(200), 200), (json!(65536), 32768)] {
         let hub = with(&|text| text["sliding_window"] = window.clone());
-        let mut original = hub.config["text_config"].clone();
-        for (key, value) in [("model_type", "llava_mistral"), ("mm_vision_tower", "x/clip-vit-large-patch14-336")] {
-            original[key] = json!(value);
-        }
         let files = hub.into_memory();
         let plan = plan(&files, &HUB);
         assert_eq!(plan.config.text.max_position_embeddings, context, "{window}");
@@ -153,6 +149,29 @@ fn a_mistral_is_a_llama_whose_context_ends_at_its_window() {
         let shards = shards(&files, &HUB);
         assert_eq!(self::plan(&shards, &["manifest.json"]).notes().len(), usize::from(said));
     }
+    // The original layout, which is flat: `llava_mistral`.
+    let mut flat = with(&|text| text["sliding_window"] = json!(200));
+    let vision = json!({"vision_config": flat.config["vision_config"]});
+    flat.files.insert("vision_tower/config.json".into(), vision.to_string().into_bytes());
+    flat.config = flat.config["text_config"].clone();
+    for (key, value) in [
+        ("model_type", json!("llava_mistral")),
+        ("mm_vision_tower", json!("openai/clip-vit-large-patch14-336")),
+        ("mm_projector_type", json!("mlp2x_gelu")),
+        ("image_token_index", json!(3)),
+    ] {
+        flat.config[key] = value;
+    }
+    let theirs = |key: &str| match key.strip_prefix("language_model.") {
+        Some(rest) => rest.to_string(),
+        None => key
+            .replace("vision_tower.", "model.vision_tower.vision_tower.")
+            .replace("multi_modal_projector.linear_1", "model.mm_projector.0")
+            .replace("multi_modal_projector.linear_2", "model.mm_projector.2"),
+    };
+    let flat = flat.renamed(theirs).into_memory();
+    assert_eq!(plan(&flat, &HUB).config.text.sliding_window, Some(200));
+    assert_eq!(answer(&flat, &HUB), (vec![A, B, 2], "ab".into(), Stop::Eos));
     let absent = plan(&with(&|_| ()).into_memory(), &HUB);
     assert_eq!(absent.config.text.sliding_window, Some(4096), "transformers' default");
     // A LLaMA has none, whatever is written there; nor has what else a Mistral lacks LLaMA's defaults.
@@ -321,7 +340,7 @@ fn vocabulary(change: impl FnOnce(&mut Vec<Vec<u8>>, &mut Vec<f32>, &mut Vec<i32
 fn vocabularies_need_not_be_perfect() {
     let control = answer(&vocabulary(|_, _, _| ()), &GGUF);
     assert_eq!(control, (vec![260, 261, 2], "ab".into(), Stop::Eos));
-    let mut add = |extra: &[(&[u8], f32, i32)], said: &[&str]| {
+    let add = |extra: &[(&[u8], f32, i32)], said: &[&str]| {
         let files = vocabulary(|tokens, scores, kinds| {
             for (token, score, kind) in extra {
                 tokens.push(token.to_vec());
