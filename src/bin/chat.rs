@@ -94,6 +94,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let mut engine = load(arguments).await?;
     let load_ms = milliseconds(start);
+    for note in engine.report().notes {
+        eprintln!("note: {note}");
+    }
     let start = Instant::now();
     for (index, path) in arguments.images.iter().enumerate() {
         encode(&mut engine, path, index, arguments.dump.as_deref()).await?;
