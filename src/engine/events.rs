@@ -141,7 +141,7 @@ pub struct Answer {
     /// Why it ended.
     pub stop: Stop,
     /// With `keep_logits`: `[1 + ids, V]`.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logits: Vec<Vec<f32>>,
 }
 

@@ -1,67 +1,91 @@
-// The golden tiny models give the same ids in the browser as natively: same worker, same wasm, real WebGPU.
+// The golden tiny models give the same ids in every browser engine as natively: same worker, same wasm, real WebGPU. On
+// WebGPU also in every tier that the adapter offers, with logits within the tier's bound.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cp, mkdir, rm } from "node:fs/promises";
+import { cp, mkdir, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { BIN, launch, open, repository, rootWith, serve } from "./harness.mjs";
+import { ENGINES } from "./engines.mjs";
+import { repository, rootWith, serve } from "./harness.mjs";
+import { natively, run } from "./native.mjs";
+
+/** @typedef {import("./driver/driver.mjs").Driver} Driver */
+/** @typedef {{ lanes: number, split: number, fuse_norm: boolean, key_splits: number, norm_lanes: number, sample_lanes: number, tile: { rows: number, cols: number, operands: string } | null, chunk: number, share_keys: boolean }} Tuning */
 
 const GOLDEN = path.join(repository, "tests/golden");
+const WIDE = path.join(GOLDEN, "wide.png");
 const QUESTION = "what is in the picture?";
 const TOKENS = 24;
 const PAIRS = ["q4_0", "legacy", "k"];
 
-/** @param {string} program @param {string[]} args */
-const run = (program, args) => execFileSync(path.join(BIN, program), args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
-
-/** @typedef {{ prompt_ids: number[], ids: number[] }} Ids */
+/** What src/kernels/tuning.rs names so. @type {Tuning} */
+const SOFTWARE = { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: null, chunk: 256, share_keys: false };
+/** @param {string} operands @returns {Tuning} */
+const hardware = (operands) => ({ lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256, tile: { rows: 64, cols: 64, operands }, chunk: 256, share_keys: true });
+/** Bounds on the logits' normalised mean square error, as in tests/golden.rs. */
+const TIERS = [
+  { tier: "f32 without tiles", tuning: SOFTWARE, bound: 1e-7 },
+  { tier: "f32 in tiles", tuning: hardware("f32"), bound: 1e-7 },
+  { tier: "products in f16", tuning: hardware("f16"), bound: 1e-3 },
+  { tier: "products of bytes", tuning: hardware("int8"), bound: 5e-2 },
+];
+/** Tiers that an adapter does not have: SwiftShader has no 16-bit floats. */
+const LACKS = { Chromium: ["products in f16"], Firefox: [] };
 
 /**
- * What the worker answers, asked by the page's own link to it.
- * @param {import("./harness.mjs").Visit} visit @param {string[]} files @param {string} backend
- * @returns {Promise<Ids & { backend: string, adapter: string }>}
+ * What the worker answers, asked by the page's own link to it; `tuning` is what an earlier visit would have remembered.
+ * @param {Driver} tab @param {{ files: string[], backend: string, tuning?: Tuning, check?: boolean }} wanted
  */
-function inBrowser(visit, files, backend) {
-  const args = { files, backend, question: QUESTION, max_new_tokens: TOKENS };
-  return visit.page.evaluate(async ({ files, backend, question, max_new_tokens }) => {
+function inBrowser(tab, wanted) {
+  return tab.evaluate(async ({ files, backend, tuning, check, question, max_new_tokens }) => {
     const address = new URL("page/engine-link.js", document.baseURI).href;
     /** @type {typeof import("../../www/page/engine-link.js")} */
-    const { EngineLink } = await import(address);
+    const { EngineLink, rememberTuning } = await import(address);
     const link = new EngineLink((failure) => console.error(failure));
     const addresses = files.map((file) => new URL(`models/${file}`, document.baseURI).href);
-    const { report } = await link.open({ addresses }, /** @type {any} */ (backend));
-    await link.call("load", { keep: false, context: null });
+    if (tuning) await rememberTuning(/** @type {any} */ ({ tuning }));
+    await link.open({ addresses }, /** @type {any} */ (backend));
+    const { report } = await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();
     await link.call("encode", { bytes });
-    const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0 };
+    const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0, keep_logits: Boolean(tuning) };
     const { answer } = await link.call("generate", { question, options });
-    return { backend: report.backend, adapter: report.adapter, prompt_ids: answer.prompt_ids, ids: answer.ids };
-  }, args);
+    // Measuring begins with every kind of operation against its definition, and fails where one is beyond its bound.
+    if (check) await link.call("bench", { options: { rows: 16, tokens: 2, repeat: 1 } });
+    link.close();
+    return { backend: report.backend, adapter: report.adapter, tuning: report.tuning, prompt_ids: answer.prompt_ids, ids: answer.ids, logits: answer.logits?.flat() ?? [] };
+  }, { ...wanted, question: QUESTION, max_new_tokens: TOKENS });
 }
 
-/** What the command line answers. @param {string} folder @param {string} backend @returns {Ids} */
-function natively(folder, backend) {
-  const args = ["--model", folder, "--image", path.join(GOLDEN, "wide.png"), "--prompt", QUESTION, "--backend", backend, "--json", "--max-new-tokens", String(TOKENS)];
-  return JSON.parse(run("chat", args));
+/** @param {number[]} found @param {Float32Array} wanted */
+function nmse(found, wanted) {
+  assert.equal(found.length, wanted.length);
+  let [difference, power] = [0, 0];
+  for (const [i, value] of wanted.entries()) {
+    difference += ((found[i] ?? NaN) - value) ** 2;
+    power += value ** 2;
+  }
+  return difference / power;
 }
 
 describe("golden models", () => {
   /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
   /** @type {Awaited<ReturnType<typeof rootWith>>} */ let served;
+  /** @param {string} model */
+  const folder = (model) => path.join(served.root, "models", model);
   before(async () => {
     served = await rootWith(async (root) => {
       await rm(path.join(root, "models"));
       await mkdir(path.join(root, "models"));
-      await cp(path.join(GOLDEN, "wide.png"), path.join(root, "models/wide.png"));
+      await cp(WIDE, path.join(root, "models/wide.png"));
       await cp(path.join(GOLDEN, "mha"), path.join(root, "models/mha"), { recursive: true });
       for (const name of PAIRS) {
         await mkdir(path.join(root, "models", name));
         for (const file of [`${name}.gguf`, `${name}-mmproj.gguf`]) await cp(path.join(GOLDEN, "gguf", file), path.join(root, "models", name, file));
       }
-      for (const name of ["mha", "gqa"]) {
-        for (const quant of ["f32", "q4"]) run("convert", [path.join(GOLDEN, name), path.join(root, "models", `${name}-${quant}`), "--quant", quant]);
+      for (const [name, quants] of /** @type {const} */ ([["mha", ["f32", "q4"]], ["gqa", ["f32", "q4", "q8"]]])) {
+        for (const quant of quants) run("convert", [path.join(GOLDEN, name), path.join(root, "models", `${name}-${quant}`), "--quant", quant]);
       }
     });
     server = await serve(served.root);
@@ -73,37 +97,71 @@ describe("golden models", () => {
 
   // Shaders compute what the twins do; the CPU rounds activations to 8 bits, in a browser as natively.
   const several = os.availableParallelism() > 1;
-  for (const [backend, twin, query, instructions] of /** @type {const} */ ([
-    ["webgpu", "reference", "", ""],
-    ["cpu", "cpu", "", several ? "WebAssembly relaxed SIMD, " : "WebAssembly SIMD, "],
-    ["cpu", "cpu", "&threads=1", "WebAssembly SIMD, 1 thread"],
-  ])) {
-    test(`ids on ${backend}${query} are those of the command line`, async () => {
-      const browser = await launch({ gpu: backend === "webgpu" });
+  const alone = ENGINES.filter(({ name }) => name === "Chromium, CPU").map((engine) => ({ ...engine, query: "&threads=1" }));
+  for (const { name, backend, query, start } of [...ENGINES, ...alone]) {
+    const threads = query.includes("threads") ? query : "";
+    test(`ids in ${name}${threads} are those of the command line`, async () => {
+      const tab = await start();
       try {
         for (const model of ["mha-f32", "gqa-f32", "mha-q4", "gqa-q4"]) {
-          const visit = await open(browser, `${server.url}?model=models/${model}/manifest.json&backend=cpu${query}`);
-          const seen = await inBrowser(visit, [`${model}/manifest.json`], backend);
-          const native = natively(path.join(served.root, "models", model), twin);
+          await tab.goto(`${server.url}?model=models/${model}/manifest.json&backend=cpu${threads}`);
+          const seen = await inBrowser(tab, { files: [`${model}/manifest.json`], backend });
+          const native = natively(folder(model), WIDE, { prompt: QUESTION }, backend, TOKENS);
           assert.equal(seen.backend, backend);
-          assert(seen.adapter.includes(instructions), seen.adapter);
+          if (threads) assert(seen.adapter.includes("WebAssembly SIMD, 1 thread"), seen.adapter);
+          else if (name === "Chromium, CPU" && several) assert(seen.adapter.includes("WebAssembly relaxed SIMD, "), seen.adapter);
           assert(native.ids.length > 0);
           assert.deepEqual(seen.prompt_ids, native.prompt_ids, `${model}: prompt`);
           assert.deepEqual(seen.ids, native.ids, `${model}: answer`);
           // The checkpoint that these shards were made of is read as it is.
-          if (model === "mha-f32") assert.deepEqual((await inBrowser(visit, ["mha/config.json"], backend)).ids, native.ids, "checkpoint");
-          await visit.close();
+          if (model === "mha-f32") assert.deepEqual((await inBrowser(tab, { files: ["mha/config.json"], backend })).ids, native.ids, "checkpoint");
         }
         // GGUF pairs, by two addresses: of one type, of the older types mixed, of K types mixed.
-        for (const name of PAIRS) {
-          const visit = await open(browser, `${server.url}?${query}`);
-          const native = natively(path.join(served.root, "models", name), twin);
-          const seen = await inBrowser(visit, [`${name}/${name}-mmproj.gguf`, `${name}/${name}.gguf`], backend);
-          assert.deepEqual([seen.prompt_ids, seen.ids], [native.prompt_ids, native.ids], name);
-          await visit.close();
+        for (const pair of PAIRS) {
+          await tab.goto(`${server.url}?${threads}`);
+          const native = natively(folder(pair), WIDE, { prompt: QUESTION }, backend, TOKENS);
+          const seen = await inBrowser(tab, { files: [`${pair}/${pair}-mmproj.gguf`, `${pair}/${pair}.gguf`], backend });
+          assert.deepEqual([seen.prompt_ids, seen.ids], [native.prompt_ids, native.ids], pair);
         }
       } finally {
-        await browser.close();
+        await tab.close();
+      }
+    });
+  }
+
+  /** The reference's logits of the answer, row after row. @param {string} model */
+  async function reference(model) {
+    const file = path.join(folder(model), "logits.f32");
+    const args = ["--model", folder(model), "--image", WIDE, "--prompt", QUESTION, "--backend", "reference", "--json", "--max-new-tokens", String(TOKENS), "--logits", file];
+    const { ids } = /** @type {{ ids: number[] }} */ (JSON.parse(run("chat", args)));
+    const bytes = await readFile(file);
+    return { ids, logits: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
+  }
+
+  for (const { name, start } of ENGINES.filter(({ backend }) => backend === "webgpu")) {
+    const lacks = name.startsWith("Chromium") ? LACKS.Chromium : LACKS.Firefox;
+    test(`every tier in ${name}: ids of the reference, logits within the tier's bound, every operation within its own`, async () => {
+      const tab = await start();
+      try {
+        await tab.goto(`${server.url}?model=models/mha-f32/manifest.json&backend=cpu`);
+        for (const { tier, tuning, bound } of TIERS) {
+          for (const model of ["mha-q4", "gqa-q8", ...(bound === 1e-7 ? ["mha-f32", "gqa-f32"] : [])]) {
+            const wanted = await reference(model);
+            const seen = await inBrowser(tab, { files: [`${model}/manifest.json`], backend: "webgpu", tuning, check: true });
+            if (lacks.includes(tier)) {
+              assert.notDeepEqual(seen.tuning, tuning, `${tier} is offered after all: test it`);
+              continue;
+            }
+            // What a device cannot compute is not taken from the memory: the tier would not have run.
+            assert.deepEqual(seen.tuning, tuning, `${tier} is not offered`);
+            assert.deepEqual(seen.ids, wanted.ids, `${tier}, ${model}`);
+            const error = nmse(seen.logits, wanted.logits);
+            console.log(`${name}, ${tier}, ${model}: logits' NMSE ${error.toExponential(1)} of ${bound}`);
+            assert(error <= bound, `${tier}, ${model}: logits' NMSE ${error} above ${bound}`);
+          }
+        }
+      } finally {
+        await tab.close();
       }
     });
   }

@@ -32,10 +32,13 @@ export const FLAGS = ["--headless=new", ...SANDBOX, ...QUIET, ...SOFTWARE_GPU];
 /** Longest wait for the model to load or answer on two busy cores, ms. */
 export const PATIENCE = 120_000;
 
+/** With or without it. @param {boolean} gpu */
+export const chromiumFlags = (gpu) => (gpu ? FLAGS : FLAGS.filter((flag) => !SOFTWARE_GPU.includes(flag)));
+
 /** @param {{ gpu: boolean }} options */
 export function launch({ gpu }) {
   assert(CHROMIUM, "no Chromium: ./build.sh test installs one, or set CHROMIUM");
-  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: gpu ? FLAGS : FLAGS.filter((flag) => !SOFTWARE_GPU.includes(flag)) });
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: chromiumFlags(gpu) });
 }
 
 /**

@@ -117,6 +117,7 @@
  * @property {number[]} prompt_ids
  * @property {number} reused_rows
  * @property {"eos" | "length" | "context" | "cancelled"} stop
+ * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
  */
 
 /**
@@ -137,6 +138,7 @@
  * @property {number} top_p
  * @property {number} seed
  * @property {number[]} [begin]  ids of an answer that was cut off and goes on
+ * @property {boolean} [keep_logits]
  */
 
 /** What is measured: src/measure/stages.rs.

@@ -1,0 +1,28 @@
+// What the command line answers: browsers are compared with it.
+
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { BIN } from "./harness.mjs";
+
+/** @typedef {{ prompt_ids: number[], ids: number[], text: string }} NativeAnswer */
+
+/** Runs a program of ours. @param {string} program @param {string[]} args */
+export const run = (program, args) => execFileSync(path.join(BIN, program), args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 26 });
+
+/** @type {Map<string, NativeAnswer>} */
+const known = new Map();
+
+/**
+ * Greedy. Shaders compute what the reference does; the CPU rounds activations to 8 bits, natively as in a browser.
+ * @param {string} model a folder @param {string} picture a file
+ * @param {{ prompt: string } | { raw: string }} question @param {"webgpu" | "cpu"} backend @param {number} [tokens]
+ * @returns {NativeAnswer}
+ */
+export function natively(model, picture, question, backend, tokens = 256) {
+  const asked = "raw" in question ? ["--raw-prompt", question.raw] : ["--prompt", question.prompt];
+  const args = ["--model", model, "--image", picture, ...asked, "--backend", backend === "cpu" ? "cpu" : "reference", "--json", "--max-new-tokens", String(tokens)];
+  const key = JSON.stringify(args);
+  const answer = known.get(key) ?? JSON.parse(run("chat", args));
+  known.set(key, answer);
+  return answer;
+}
