@@ -135,7 +135,7 @@ need_node() {
         node_is_new || die "Node.js 20 or newer is needed for the tests; this is $(node --version)."
     fi
     cmp -s tests/browser/package-lock.json tests/browser/node_modules/.lock-installed && return
-    say "installing the test tools (playwright-core, typescript)"
+    say "installing the test tools (playwright-core, puppeteer-core, typescript)"
     npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error >&2
     cp tests/browser/package-lock.json tests/browser/node_modules/.lock-installed
 }
@@ -143,6 +143,19 @@ need_node() {
 need_chromium() {
     [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome ||
         install_packages "Chromium (for the browser tests)" chromium
+}
+
+# Its WebGPU runs on Mesa's software driver in the tests, which has the 16-bit floats that SwiftShader lacks.
+need_firefox() {
+    [ -n "${FIREFOX:-}" ] || have firefox-esr || have firefox || install_packages "Firefox (for the browser tests)" firefox-esr
+    [ "$(uname)" != Linux ] || compgen -G "/usr/share/vulkan/icd.d/lvp_icd*.json" >/dev/null ||
+        install_packages "a Vulkan driver for Firefox's WebGPU" libvulkan1 mesa-vulkan-drivers
+}
+
+# Safari's engine, with the program that drives it and a screen that is not there.
+need_webkit() {
+    { have WebKitWebDriver && have Xvfb && { [ -n "${MINI_BROWSER:-}" ] || compgen -G "/usr/lib/*/webkit2gtk-4.1/MiniBrowser" >/dev/null; }; } ||
+        install_packages "WebKitGTK (for the browser tests)" webkit2gtk-driver libwebkit2gtk-4.1-0 xvfb
 }
 
 # Native GPU tests need a Vulkan driver; a software one will do.
@@ -329,6 +342,8 @@ browser_tests() {
 test_all() {
     trap say_parts EXIT
     need_chromium
+    need_firefox
+    need_webkit
     need_vulkan
     check
     part "native tests" native_tests

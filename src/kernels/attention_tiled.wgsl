@@ -155,7 +155,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var most = vec4<f32>(LEAST);
     var total = vec4<f32>(0.0);
     for (var s = 0u; s < reach; s += DEPTH) {
-        var scores: mat4x4<f32>; // a column per row of q
+        // A column per row of q. With its zeros: Firefox keeps what a variable without held in the last round of a loop.
+        var scores = mat4x4<f32>(vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0));
         for (var chunk = 0u; chunk < CHUNKS; chunk++) {
             load_queries(lane, chunk, t, rows, head);
             load_keys(lane, chunk, s, reach, kv);

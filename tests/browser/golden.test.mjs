@@ -143,7 +143,7 @@ describe("golden models", () => {
     test(`every tier in ${name}: ids of the reference, logits within the tier's bound, every operation within its own`, async () => {
       const tab = await start();
       try {
-        await tab.goto(`${server.url}?model=models/mha-f32/manifest.json&backend=cpu`);
+        await tab.goto(`${server.url}?model=models/mha-f32/manifest.json&backend=cpu&threads=1`);
         for (const { tier, tuning, bound } of TIERS) {
           for (const model of ["mha-q4", "gqa-q8", ...(bound === 1e-7 ? ["mha-f32", "gqa-f32"] : [])]) {
             const wanted = await reference(model);

@@ -1,12 +1,17 @@
 // Firefox, by WebDriver BiDi, which puppeteer speaks with it. Headless; WebGPU by Mesa's lavapipe.
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import path from "node:path";
 import puppeteer from "puppeteer-core";
 import { Driver, PATIENCE } from "./driver.mjs";
 
 /** @typedef {import("./driver.mjs").Point} Point */
 
 export const FIREFOX = process.env.FIREFOX ?? ["/usr/bin/firefox-esr", "/usr/bin/firefox"].find(existsSync);
+
+const DRIVERS = "/usr/share/vulkan/icd.d";
+/** Mesa's software driver, whatever else this machine has. */
+const LAVAPIPE = existsSync(DRIVERS) ? readdirSync(DRIVERS).find((name) => name.startsWith("lvp_icd")) : undefined;
 
 /** Not on by default on Linux; and adapters that are a CPU are on Firefox's list of those to avoid. */
 const SOFTWARE_GPU = { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true };
@@ -26,6 +31,7 @@ export class Firefox extends Driver {
       defaultViewport: null,
       args: ["--width=1200", "--height=900"],
       ...(profile && { userDataDir: profile }),
+      env: { ...process.env, ...(LAVAPIPE && { VK_DRIVER_FILES: path.join(DRIVERS, LAVAPIPE) }) },
       extraPrefsFirefox: { ...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU) },
     });
     return new Firefox(browser, (await browser.pages())[0] ?? (await browser.newPage()));
