@@ -2,6 +2,9 @@
 
 #![allow(rustdoc::invalid_html_tags)]
 
+#[doc = include_str!("browsers.md")]
+pub mod browsers {}
+
 #[doc = include_str!("figures.md")]
 pub mod figures {}
 
