@@ -95,8 +95,9 @@ export class Loading extends Activity {
   /** The person agrees. @param {{ keep: boolean, context: number | null }} agreed */
   async accept(agreed) {
     this.agreed = agreed;
-    // Without this a browser may clear gigabytes when the disk gets full; it may ask the person.
-    if (agreed.keep) await navigator.storage?.persist?.().catch(() => false);
+    // Without this a browser may clear gigabytes when the disk gets full. Firefox asks the person, and loading does not wait
+    // for the answer.
+    if (agreed.keep) navigator.storage?.persist?.().catch(() => false);
     await this.load();
   }
 
