@@ -23,7 +23,7 @@ const HEART = "Is there a heart in the image?";
 const DESCRIBE = "Describe the image.";
 
 /** Longest wait for an example picture, ms: a fetch that a service worker holds up takes a minute and fails. */
-const AT_ONCE = 30_000;
+const AT_ONCE = 45_000;
 /** Longest answer of the larger model, tokens: its weights mean nothing. */
 const FEW = 8;
 /** Its files, and its bytes at least. */
