@@ -269,7 +269,7 @@ for (const engine of ENGINES) {
     step("a larger model: offered, fetched, answering; kept for the next visit", async () => {
       const [model, mmproj] = LARGE.map((file) => `models-local/${file}`);
       const address = `${gate.url}?model=${model}&mmproj=${mmproj}${engine.query.replace("?", "&")}`;
-      const answer = natively(large(), example("shapes.png"), { prompt: "So?" }, backend, FEW).text.trim();
+      const answer = natively(large(), example("shapes.png"), { prompt: "So?" }, backend === "webgpu" ? "gpu" : "cpu", FEW).text.trim();
       await tab.evaluate((few) => localStorage.setItem("llava-web settings", JSON.stringify({ max_new_tokens: few })), FEW);
       gate.passed = [];
       await tab.goto(address);
