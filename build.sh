@@ -35,7 +35,9 @@ help() {
 ./build.sh serve [--port N] …  build the page and serve it (http://localhost:8080/)
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
-./build.sh build               build the page into www/pkg
+./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
+./build.sh site FROM TO        of a page like www/, write what a host serves
+./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one)
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on one thread of this machine, 7B in 4 bits
@@ -282,6 +284,36 @@ build() {
         rm -rf www/pkg/threads www/pkg/relaxed
     fi
     echo "export const threads = $threads;" >www/pkg/builds.js
+    site www site
+}
+
+# The files of the page that belong together, by the names they have in www: one version of it.
+version_files() { find -L page shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'; }
+
+sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
+
+# Writes what is copied to a host: site SOURCE FOLDER. All but the document, the service worker and the models lies in v/HASH,
+# HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
+# address of a version carries it and no cache can mix two.
+site() {
+    local from=$1 to=$2 version new
+    version=$(cd "$from" && { version_files | LC_ALL=C sort | grep -v '\.\(gz\|br\)$'; echo index.html; } |
+        while IFS= read -r file; do printf '%s\n' "$file"; cat "$file"; done | sha256 | cut -c 1-16)
+    new="$to.new"
+    rm -rf "$new"
+    mkdir -p "$new/v/$version"
+    (cd "$from" && version_files) | while IFS= read -r file; do
+        mkdir -p "$new/v/$version/$(dirname "$file")"
+        cp -pL "$from/$file" "$new/v/$version/$file"
+    done
+    # Models may be large: another name for the same file, where the disk can do that.
+    cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
+    cp -pL "$from/service-worker.js" "$new/service-worker.js"
+    perl -pe "s{(href|src)=\"(?=(?:page|shared|worker|pkg)/|start\.js|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+        s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
+    rm -rf "$to"
+    mv "$new" "$to"
+    say "$to: what a host serves, version $version"
 }
 
 # The server is a package of its own: what it needs is compiled in a fraction of the engine's time.
@@ -292,7 +324,7 @@ serve() {
     build
     step "compiling the server"
     server
-    exec "$TARGET/debug/serve" "$@"
+    exec "$TARGET/debug/serve" --root site "$@"
 }
 
 check() {
@@ -365,6 +397,12 @@ figures() {
     build
     server
     LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
+}
+
+# Whether a host sends what the page or a model's file needs.
+check_host() {
+    { have node && node_is_new; } || die "check-host needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs. (hosting.md lists what it looks for.)"
+    exec node tests/browser/check-host.mjs "$@"
 }
 
 # A GGUF pair in that folder, made where there is none.
@@ -448,6 +486,8 @@ case $command in
     help | -h | --help) help ;;
     serve | build | check | bench | figures | readme | real | train | weights) "$command" "$@" ;;
     test) test_all ;;
+    site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
+    check-host) check_host "$@" ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
 esac

@@ -32,7 +32,7 @@ struct Args {
     /// Port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Another origin that `?model=` may load weights from, such as https://huggingface.co (repeatable).
+    /// Another origin that `?model=` may load weights from, such as https://example.org; the hub's may be asked anyway (repeatable).
     #[arg(long, value_name = "ORIGIN")]
     model_host: Vec<String>,
     /// A folder of models of your own (GGUF pairs, shards, checkpoints), served under /models-local/.
@@ -90,6 +90,12 @@ fn is_content_addressed(path: &str) -> bool {
         && name.strip_suffix(".bin").is_some_and(|stem| stem.len() >= 16 && stem.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// A file of one version of the page: the folder is named by the hash of all that it holds (`build.sh site`).
+fn is_versioned(path: &str) -> bool {
+    let version = path.strip_prefix("/v/").and_then(|rest| rest.split_once('/'));
+    version.is_some_and(|(version, _)| version.len() == 16 && version.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Adds the headers that depend on the path and those that do not.
 async fn add_headers(
     axum::extract::State(policy): axum::extract::State<Arc<HeaderValue>>,
@@ -97,7 +103,7 @@ async fn add_headers(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let (model, shard) = (is_model(path), is_content_addressed(path));
+    let (model, immutable) = (is_model(path), is_content_addressed(path) || is_versioned(path));
     let asks_first = model && request.method() == Method::OPTIONS;
     let mut response = if asks_first {
         // Another site's page asks whether it may ask for a range.
@@ -110,7 +116,7 @@ async fn add_headers(
     let found = response.status().is_success();
     let headers = response.headers_mut();
     // An error page must not be remembered as the content of a shard.
-    headers.insert(header::CACHE_CONTROL, if shard && found { IMMUTABLE } else { REVALIDATE });
+    headers.insert(header::CACHE_CONTROL, if immutable && found { IMMUTABLE } else { REVALIDATE });
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.as_ref().clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -263,6 +269,10 @@ mod tests {
         assert!(!is_content_addressed("/models-local/llava/pytorch_model.bin"));
         assert!(!is_content_addressed("/models/scenes/manifest.json"));
         assert!(!is_content_addressed("/pkg/fa5b2757aec19a5b.bin"));
+        assert!(is_versioned("/v/fa5b2757aec19a5b/page/main.js"));
+        assert!(!is_versioned("/v/fa5b2757aec19a5b"));
+        assert!(!is_versioned("/v/latest/page/main.js"));
+        assert!(!is_versioned("/models/v/fa5b2757aec19a5b/page/main.js"));
     }
 
     /// A folder of its own for a test, with these files.

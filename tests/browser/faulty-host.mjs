@@ -1,11 +1,12 @@
 // A host of model files that fails on purpose, and remembers every byte it was asked for.
 
 import { createServer } from "node:http";
+import { gzipSync } from "node:zlib";
 
 /**
  * What goes wrong with one answer. `cut` ends the connection after so many bytes, `short` ends the body there
- * as if it were whole, `flip` changes the byte there.
- * @typedef {{ status?: number, retryAfter?: number, cut?: number, short?: number, flip?: number, hang?: boolean, type?: string }} Fault
+ * as if it were whole, `stall` falls silent there with the connection open, `flip` changes the byte there.
+ * @typedef {{ status?: number, retryAfter?: number, cut?: number, short?: number, stall?: number, flip?: number, hang?: boolean, type?: string }} Fault
  */
 /** @typedef {{ file: string, first: number, end: number, whole: boolean }} Asked  a range of a file; one byte is a question for its size */
 
@@ -33,6 +34,11 @@ export class FaultyHost {
   ranges = true;
   cors = true;
   etag = '"one"';
+  /** What hosts do beside: `weak` compresses what is asked for whole, with a weak ETag then, and with "-gzip" in it; `etags`
+   * has another ETag every time; `gzip` knows no ranges, and compresses all; `nohead` hides Content-Range, and refuses HEAD;
+   * `chunked` knows no ranges, and says no length; `cap` gives at most 64 KiB of a range. @type {"" | "weak" | "etags" | "gzip" | "chunked" | "nohead" | "cap" | "nohead cap"} */
+  habit = "";
+  #answers = 0;
   /** Pause between two writes, ms. */
   pace = 0;
   /** Called for every range. @type {(asked: Asked) => Fault | null} */
@@ -70,32 +76,39 @@ export class FaultyHost {
     const content = this.files.get(file);
     if (this.cors) {
       response.setHeader("access-control-allow-origin", "*");
-      response.setHeader("access-control-expose-headers", "content-range, etag, retry-after");
+      if (!this.habit.includes("nohead")) response.setHeader("access-control-expose-headers", "content-range, etag, retry-after");
     }
     if (!content) return void response.writeHead(404).end("no such file");
-    const range = this.ranges ? /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") : null;
-    const [first, end] = range ? [Number(range[1]), Math.min(Number(range[2]) + 1, content.length)] : [0, content.length];
+    if (request.method === "HEAD" && this.habit.includes("nohead")) return void response.writeHead(405).end();
+    const range = this.ranges && !["gzip", "chunked"].includes(this.habit) ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") : null;
+    let [first, end] = range ? [Number(range[1]), Math.min(Number(range[2] || content.length) + 1, content.length)] : [0, content.length];
+    if (range && first >= content.length) return void response.writeHead(416).end();
+    if (range && this.habit.includes("cap")) end = Math.min(end, first + 65_536);
     const asked = { file, first, end, whole: !range };
     this.asked.push(asked);
     const fault = (end - first > 1 && this.fault(asked)) || {};
     if (fault.hang) return;
     if (fault.retryAfter !== undefined) response.setHeader("retry-after", fault.retryAfter);
     if (fault.status) return void response.writeHead(fault.status).end();
-    response.setHeader("etag", this.etag);
+    response.setHeader("etag", this.habit === "etags" ? `"${this.#answers++}"` : this.etag);
     response.setHeader("content-type", fault.type ?? "application/octet-stream");
     if (range) response.setHeader("content-range", `bytes ${first}-${end - 1}/${content.length}`);
-    const body = Buffer.from(content.subarray(first, end));
+    const squeezed = !range && ["weak", "gzip"].includes(this.habit);
+    if (squeezed) response.setHeader("content-encoding", "gzip");
+    if (squeezed && this.habit === "weak") response.setHeader("etag", `W/${this.etag.replace(/"$/, '-gzip"')}`);
+    const body = squeezed ? gzipSync(content) : Buffer.from(content.subarray(first, end));
     if (fault.flip !== undefined) body[fault.flip] = (body[fault.flip] ?? 0) ^ 0x55;
     const length = fault.short ?? body.length;
-    response.setHeader("content-length", length);
+    if (this.habit !== "chunked") response.setHeader("content-length", length);
     response.writeHead(range ? 206 : 200);
-    const stop = Math.min(fault.cut ?? length, length);
+    const stop = Math.min(fault.cut ?? fault.stall ?? length, length);
     for (let at = 0; at < stop && !response.destroyed; at += CHUNK) {
       const piece = body.subarray(at, Math.min(at + CHUNK, stop));
       await new Promise((resolve) => response.write(piece, resolve));
       this.sent += piece.length;
       if (this.pace) await new Promise((resolve) => setTimeout(resolve, this.pace));
     }
+    if (fault.stall !== undefined) return;
     if (fault.cut !== undefined) response.destroy();
     else response.end();
   }

@@ -11,6 +11,8 @@ import { fakeRoot, launch, open, serve } from "./harness.mjs";
 
 const NAME = "model.gguf";
 const MODEL = fakeModel();
+/** The same in files of their own: what is asked for whole. */
+const SHARDS = shards();
 /** The page asks nobody else, and a service worker's requests are not the page's. */
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
 
@@ -32,9 +34,16 @@ after(async () => {
   await host?.close();
 });
 
+function shards() {
+  const parts = MODEL.plan.parts.map(({ index, offset, bytes, sum }) => ({ index, file: `${index}.bin`, offset: 0, bytes, sum, sha256: null, from: offset }));
+  const files = parts.map(({ file, from, bytes }) => /** @type {const} */ ([file, MODEL.file.subarray(from, from + bytes)]));
+  return { files, manifest: Buffer.from(JSON.stringify({ ...MODEL.plan, parts })) };
+}
+
 /** A host in good health with this model, and the page's address for it. */
+/** @param {{ file: Buffer }} [model] */
 function healthy({ file } = MODEL) {
-  Object.assign(host, { ranges: true, cors: true, pace: 0, etag: '"one"', fault: () => null, sent: 0 });
+  Object.assign(host, { ranges: true, cors: true, pace: 0, etag: '"one"', habit: "", fault: () => null, sent: 0 });
   host.asked.length = 0;
   host.files = new Map([[NAME, file]]);
   return `${server.url}?model=${host.origin}/${NAME}`;
@@ -199,6 +208,47 @@ describe("loading from a host", () => {
     const whole = host.asked.length;
     assert(whole <= 6, `${whole} requests: one for the size, those for the header, one for the weights`);
     assert.equal((await look.stored()).filter(({ first }) => first > 0).length, MODEL.plan.parts.length);
+    await context.close();
+  });
+
+  for (const [habit, what] of /** @type {const} */ ([
+    ["weak", "compresses what is asked for whole, with another ETag then"],
+    ["etags", "has another ETag every time, and no date"],
+    ["gzip", "knows no ranges, and says the length of what it compressed"],
+    ["nohead", "hides Content-Range, and refuses HEAD"],
+    ["cap", "gives less than it was asked for"],
+    ["nohead cap", "hides Content-Range, refuses HEAD and gives less than it was asked for"],
+  ])) {
+    test(`a host that ${what} gives both layouts, and the second visit takes what is kept`, async () => {
+      for (const [name, file] of /** @type {const} */ ([[NAME, MODEL.file], ["manifest.json", SHARDS.manifest]])) {
+        const url = healthy({ file }).replace(NAME, name);
+        host.files = new Map([[name, file], ...SHARDS.files]);
+        host.habit = habit;
+        const context = await browser.newContext(PLAIN);
+        const page = await visit(context, url);
+        assert.equal(await ends(page), "ready", `${name}: ${await words(page)}`);
+        host.asked.length = 0;
+        await page.reload();
+        assert.equal(await ends(page), "ready", `${name}, again: ${await words(page)}`);
+        const parts = host.asked.filter(({ file, first, end }) => (first > 0 || (file.endsWith(".bin") && !habit.includes("nohead"))) && end - first > 1 && end < MODEL.file.length);
+        if (habit !== "gzip") assert.deepEqual(parts, [], `${name}: asked for on the second visit`);
+        await context.close();
+      }
+    });
+  }
+
+  test("a connection that falls silent is said, and given up; one that is slow is not", async () => {
+    const url = healthy();
+    const [first, second] = [MODEL.plan.parts[5], MODEL.plan.parts[9]];
+    let asked = 0;
+    host.fault = (range) => (range.first === first?.offset && asked++ === 0 ? { stall: 20_000 } : null);
+    const context = await browser.newContext(PLAIN);
+    const page = await visit(context, url);
+    await page.locator("#status-text", { hasText: /the connection broke after \d+ of \d+ bytes \(.*nothing came for 30 s/ }).waitFor({ timeout: 90_000 });
+    assert.equal(await ends(page), "ready", await words(page));
+    const again = host.asked.filter(({ first: at, end }) => first && at > first.offset && end === first.offset + first.bytes);
+    assert.equal(again.length, 1, "it went on where it was");
+    assert.equal(host.asked.filter(({ first: at }) => at === second?.offset).length, 1, "the others were asked for once");
     await context.close();
   });
 

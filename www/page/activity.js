@@ -57,6 +57,19 @@ export class Activity extends EventTarget {
     this.changed();
   }
 
+  /** Something beside the model failed: whatever the engine does goes on.
+   * @param {unknown} thrown @param {string} place @param {() => void} retry */
+  miss(thrown, place, retry) {
+    this.trouble = {
+      failure: Failure.from(thrown, place),
+      retry: () => {
+        this.dismiss();
+        retry();
+      },
+    };
+    this.changed();
+  }
+
   onProgress = (/** @type {EngineEvent} */ event) => {
     this.progress = event;
     this.dispatchEvent(new Event("progress"));

@@ -6,6 +6,8 @@ import { byId, make } from "./dom.js";
 
 /** A pause in writing that is long enough to read what is there, ms: a fast typist's distance between two keys. */
 const PAUSE = 100;
+/** `keyCode` of a key that an input method has taken (UI Events, "Legacy key attributes"). */
+const TAKEN_BY_INPUT_METHOD = 229;
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
@@ -27,8 +29,9 @@ export class Composer {
       this.#ask();
     });
     this.#question.addEventListener("keydown", (event) => {
-      // Enter that confirms a character in an input method is not a question.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      // Enter that confirms a word in an input method is not a question. Safari sends it after the composition has ended,
+      // with the code of keys that an input method took.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === TAKEN_BY_INPUT_METHOD) return;
       event.preventDefault();
       this.#ask();
     });

@@ -47,6 +47,12 @@ export function inWords(count) {
   return count.toLocaleString("en");
 }
 
+/** Three digits, or all that stand before the point: a rate is read, not computed with. @param {number} rate of anything per second */
+export function inRate(rate) {
+  if (rate >= 100) return Math.round(rate).toLocaleString("en");
+  return rate >= 0.01 ? String(Number(rate.toPrecision(rate >= 10 ? 3 : 2))) : "less than 0.01";
+}
+
 /** @param {number} ms */
 export function inTime(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;

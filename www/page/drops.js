@@ -82,5 +82,11 @@ export function acceptDrops(onPicture, onModel) {
     veil.hidden = true;
     accept(event, event.dataTransfer);
   });
-  document.addEventListener("paste", (event) => accept(event, event.clipboardData));
+  document.addEventListener("paste", (event) => {
+    // Word processors put text and a picture of it on the clipboard: into a text field goes the text.
+    const types = event.clipboardData?.types ?? [];
+    const field = event.target instanceof Element && event.target.closest("textarea, input, [contenteditable]");
+    if (field && types.some((type) => type === "text/plain" || type === "text/html" || type === "text/rtf")) return;
+    accept(event, event.clipboardData);
+  });
 }

@@ -4,7 +4,7 @@ import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
-import { codeAddress, threadsHere } from "../shared/threads.js";
+import { codeAddress, compiled, threadsHere } from "../shared/threads.js";
 import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -20,7 +20,7 @@ const WASM = codeAddress(threads.build);
 const response = fetch(WASM);
 /** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
  * itself, and says what is wrong. */
-const code = response.then(WebAssembly.compileStreaming).catch(() => null);
+const code = compiled(response).catch(() => null);
 
 /** Tells one build of the engine from another, by what its host says of it: known before the code is, and the same
  * whenever it is asked for. */

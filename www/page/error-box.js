@@ -8,6 +8,7 @@ import { byId } from "./dom.js";
  * @type {Record<string, string>} */
 const TITLES = {
   image: "This picture cannot be read.",
+  picture: "This picture could not be fetched.",
   config: "This model is of a kind the page does not know.",
   manifest: "The model's manifest is not right.",
   shard: "A part of the model arrived damaged.",
@@ -25,6 +26,7 @@ const TITLES = {
   storage: "The model is no longer kept in this browser.",
   gguf: "This GGUF file is not right.",
   crash: "The engine stopped.",
+  engine: "The engine could not be fetched.",
 };
 
 /** Failures that the CPU may not have. */
@@ -55,8 +57,8 @@ export class ErrorBox {
     this.#title.textContent = TITLES[kind] ?? "Something went wrong.";
     this.#message.textContent = `${place}: ${message}`;
     this.#hint.textContent = hint;
-    // Without a model there is nothing to go back to.
-    this.#dismiss.hidden = !loaded;
+    // Without a model there is nothing to go back to, unless it is on its way.
+    this.#dismiss.hidden = !loaded && kind !== "picture";
     this.#cpu.hidden = !GPU_KINDS.includes(kind) || report?.backend === "cpu";
   }
 }

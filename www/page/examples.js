@@ -1,6 +1,8 @@
 // Pictures to try, with questions that suit them. They are held-out scenes, scenes 63, 31, 57 and 12 of
 // `train data --seed 7`: the shipped model has not seen them.
 
+import { timeLimit } from "../shared/async.js";
+import { Failure } from "../shared/failure.js";
 import { byId, make } from "./dom.js";
 
 /** @typedef {{ file: string, alt: string, questions: string[] }} Example */
@@ -13,31 +15,58 @@ const EXAMPLES = [
   { file: "outlines.png", alt: "A green square, and the outlines of a star, a triangle and a cross", questions: ["What shape is blue?", "What color is the star?", "Is there a heart in the image?"] },
 ];
 
+/** A few kilobytes are given up for lost after this, ms, and asked for once more. */
+const PATIENCE = 10_000;
+
 /** For pictures of the person's own. */
 const GENERAL = ["How many shapes are there?", "What color is the circle?", "What do you see?"];
+
+/**
+ * A picture of the page's own, asked for twice at most: browsers have let a request wait for a minute and then fail.
+ * @param {string} address @returns {Promise<Blob>}
+ */
+async function fetchPicture(address) {
+  /** @type {unknown} */
+  let why;
+  for (const cache of /** @type {const} */ (["default", "reload"])) {
+    const limit = timeLimit(PATIENCE);
+    try {
+      const response = await fetch(address, { cache, signal: limit.signal });
+      if (!response.ok) throw new Error(`the server answered ${response.status}`);
+      return await response.blob();
+    } catch (thrown) {
+      why = thrown;
+    } finally {
+      limit.over();
+    }
+  }
+  const { pathname } = new URL(address);
+  throw new Failure({ kind: "picture", place: pathname, message: `could not be fetched (${why instanceof Error ? why.message : why})`, hint: "Check the connection, then retry; or show it a picture of your own." });
+}
 
 export class Examples {
   #row = byId("examples", HTMLElement);
 
   /**
    * @param {(file: Blob, name: string, questions: string[]) => void} onPicture
-   * @param {(thrown: unknown) => void} onTrouble
+   * @param {(thrown: unknown, retry: () => void) => void} onTrouble
    */
   constructor(onPicture, onTrouble) {
     const buttons = EXAMPLES.map(({ file, alt, questions }) => {
       const image = make("img");
-      image.src = `examples/${file}`;
+      image.src = new URL(`../examples/${file}`, import.meta.url).href;
       image.alt = alt;
       image.width = image.height = 64;
       const button = make("button", { class: "example", "data-example": file }, image);
       button.type = "button";
-      button.addEventListener("click", async () => {
+      const take = async () => {
         try {
-          onPicture(await (await fetch(image.src)).blob(), alt, questions);
+          onPicture(await fetchPicture(image.src), alt, questions);
         } catch (thrown) {
-          onTrouble(thrown);
+          onTrouble(thrown, take);
         }
-      });
+      };
+      button.addEventListener("click", take);
       return button;
     });
     this.#row.replaceChildren(...buttons);

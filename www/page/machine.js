@@ -49,7 +49,7 @@ export class Machine {
 
   /** @param {import("../shared/protocol.js").Storage} storage @param {number} total @param {boolean} wanted */
   #keeping({ kind, bytes, full }, total, wanted) {
-    if (kind === "none") return "nothing: this browser offers no storage here";
+    if (kind === "none") return "nothing: this browser gives the page no storage (site data blocked, or a private window); the next visit downloads it again";
     if (full) return `${inBytes(bytes)} of ${inBytes(total)}: ${full}`;
     if (!wanted && !bytes) return "nothing, as you chose";
     return bytes >= total ? "all of it" : `${inBytes(bytes)} of ${inBytes(total)}`;

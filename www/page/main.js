@@ -1,7 +1,6 @@
 // The page: makes the components and joins them. Read session.js for what happens.
 
 import { deepLink, fileAddress, fromFiles } from "../shared/address.js";
-import { Failure } from "../shared/failure.js";
 import { Camera } from "./camera.js";
 import { Composer } from "./composer.js";
 import { byId } from "./dom.js";
@@ -58,12 +57,17 @@ function take(blob, name, questions = Examples.general) {
 new PictureBox(session, take);
 acceptDrops(take, (files) => attempt(() => choose(fromFiles(files))));
 new Camera(take);
-new Examples(take, (thrown) => session.fail(Failure.from(thrown, "example"), "example", () => session.dismiss()));
+new Examples(take, (thrown, retry) => session.miss(thrown, "example", retry));
 
 /** Another model, and its address in the place of this page's, for sharing. @param {ModelRef} model */
 async function choose(model) {
   const own = model === shipped || !("addresses" in model);
-  history.replaceState(null, "", deepLink(own ? [] : model.addresses, location.href));
+  try {
+    history.replaceState(null, "", deepLink(own ? [] : model.addresses, location.href));
+  } catch (thrown) {
+    // A frame without an origin of its own may not; Safari limits how often.
+    console.info("The address stays as it was:", thrown);
+  }
   // What the shipped model cannot do is said only of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
   await session.choose(model);
@@ -87,6 +91,9 @@ const whenLoaded = async () => {
   if (query.has("bench")) (await import("./measurements.js")).showMeasurements(session);
 };
 session.addEventListener("change", whenLoaded);
+
+// It runs: what index.html says otherwise is over, unless start.js has found the browser too old for the engine.
+if (!document.documentElement.dataset.old) byId("start-trouble", HTMLElement).remove();
 
 const named = [query.get("model"), query.get("mmproj")].filter((text) => text !== null);
 await attempt(() => {

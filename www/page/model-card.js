@@ -1,6 +1,6 @@
 // Before a large download: what it is, what it needs, how it would run here, and what would do better.
 
-import { byId, inBytes, inTime, make } from "./dom.js";
+import { byId, inBytes, inRate, inTime, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
@@ -102,7 +102,7 @@ export class ModelCard {
     if (probing) return "trying it out…";
     if (!probe?.decode_tokens_per_second) return "";
     const picture = probe.prefill_rows_per_second ? `, a picture read in ${inTime((PICTURE_ROWS / probe.prefill_rows_per_second) * 1000)}` : "";
-    return `about ${probe.decode_tokens_per_second.toPrecision(2)} tokens/s${picture}`;
+    return `about ${inRate(probe.decode_tokens_per_second)} tokens/s${picture}`;
   }
 
   /** @param {Plan} plan @param {Probe | null} probe @param {number | null} room @param {number} missing @param {boolean} local */

@@ -1,6 +1,6 @@
 // The conversation. The model's words enter the page as text nodes only.
 
-import { byId, inTime, make } from "./dom.js";
+import { byId, inRate, inTime, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Note} Note */
@@ -89,7 +89,7 @@ export class Transcript {
     const { answer, timing } = result;
     const facts = [
       `${answer.ids.length} ${answer.ids.length === 1 ? "token" : "tokens"}`,
-      timing.tokens_per_second ? `${timing.tokens_per_second.toPrecision(3)} tokens/s` : "",
+      timing.tokens_per_second ? `${inRate(timing.tokens_per_second)} tokens/s` : "",
       `first after ${inTime(timing.first_token_ms)}`,
       answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt rows already read` : "",
       { cancelled: "stopped by you", length: "cut at the longest answer set", context: "the context is full", eos: "" }[answer.stop],

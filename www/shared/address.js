@@ -40,6 +40,8 @@ export function fileAddress(text, base) {
     const folder = how === "tree" ? [...rest, "config.json"] : rest;
     if (!PAGES.includes(how) && how !== FILES) throw refuse(text, "this page of the hub holds no model", "Open its Files tab, and copy the address of a file.");
     url.pathname = [owner, name, FILES, revision, ...folder].join("/");
+    // "?download=true" and what its pages remember of how they were shown: the file is the same without.
+    url.search = "";
   } else if (url.pathname.endsWith("/")) {
     url.pathname += "manifest.json";
   }
@@ -99,6 +101,7 @@ export const looksLikeModel = (list) => list.some(({ path }) => /\.(gguf|safeten
 export function deepLink(addresses, page) {
   const link = new URL(page);
   link.hash = "";
+  link.searchParams.delete("again");
   for (const [i, name] of ["model", "mmproj"].entries()) {
     link.searchParams.delete(name);
     if (addresses[i]) link.searchParams.set(name, addresses[i]);

@@ -1,6 +1,7 @@
 // Calls between the page and its worker. Every call has an id of its own and its promise always settles:
 // with a value, with the failure the other side reports, or with the reason why the other side is gone.
 
+import { deferred } from "./async.js";
 import { Failure } from "./failure.js";
 
 /** @typedef {import("./protocol.js").Calls} Calls */
@@ -36,7 +37,7 @@ export class Caller {
     // A script that fails to load says nothing but "error".
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.close(this.#crash(event.message || "its script could not be loaded"));
+      this.close(event.message ? this.#crash(event.message) : this.#unloadable());
     });
   }
 
@@ -48,7 +49,7 @@ export class Caller {
    * @returns {Promise<Calls[M][1]>}
    */
   call(method, args, { onEvent = () => {}, transfer = [] } = {}) {
-    const { promise, resolve, reject } = Promise.withResolvers();
+    const { promise, resolve, reject } = deferred();
     if (this.#closed) {
       reject(this.#closed);
       return promise;
@@ -68,7 +69,7 @@ export class Caller {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(why);
-    if (why.kind === "crash") this.onCrash(why);
+    if (why.kind === "crash" || why.kind === "engine") this.onCrash(why);
   }
 
   /** @param {ReplyMessage} reply */
@@ -86,6 +87,11 @@ export class Caller {
     this.#waiting.delete(reply.id);
     if ("failure" in reply) waiting.reject(new Failure(reply.failure));
     else waiting.resolve(reply.value);
+  }
+
+  #unloadable() {
+    const hint = "Check the connection, then retry. If that does not help, reload this page: its host may have another version of it by now.";
+    return new Failure({ kind: "engine", place: "worker", message: "its script could not be loaded", hint });
   }
 
   /** @param {string} message */

@@ -7,6 +7,8 @@ export const ownScripts = (() => {
     /** @param {string} name */
     createScriptURL(name) {
       if (!names.includes(name)) throw new TypeError(`${name} is not ours`);
+      // Its address has no version: it serves whichever is there, and its place says which pages are its own.
+      if (name === "service-worker.js") return new URL(name, /** @type {any} */ (globalThis).document.baseURI).href;
       return new URL(`../${name}`, import.meta.url).href;
     },
   };

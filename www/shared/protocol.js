@@ -4,7 +4,7 @@
 /**
  * How an error looks on the wire: src/error.rs, field by field.
  * @typedef {object} FailureFields
- * @property {string} kind     an engine `Kind`, or `network`, `changed`, `storage`, `file`, `crash`, `cancelled`, `page`
+ * @property {string} kind     an engine `Kind`, or `network`, `changed`, `storage`, `file`, `crash`, `engine`, `cancelled`, `picture`, `page`
  * @property {string} place    a file, a tensor, a field, an option
  * @property {string} message  what is wrong, with the numbers
  * @property {string} [hint]   what to do about it

@@ -53,5 +53,15 @@ export function threadsHere(wanted = Infinity) {
   return pages ? { build, threads, pages, why: "" } : one("this browser has no memory that threads can share");
 }
 
+/** The engine's code, compiled while it arrives, or, where the host gives it another type than WebAssembly's, from its bytes.
+ * @param {Promise<Response>} asked @returns {Promise<WebAssembly.Module>} */
+export async function compiled(asked) {
+  const response = await asked;
+  if (!response.ok) throw new Error(`the server answered ${response.status} for ${response.url}`);
+  const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (type === "application/wasm" && WebAssembly.compileStreaming) return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
 /** Where the engine's code is. @param {Threads["build"]} build */
 export const codeAddress = (build) => new URL(`../pkg/${build}llava_web_bg.wasm`, import.meta.url).href;

@@ -1,6 +1,7 @@
 // Loading weights: kept parts first, the rest in order of use, several at once, each in one buffer that the
 // next takes over as soon as the engine has its bytes. Never the whole model, whatever its size.
 
+import { anySignal, groupBy } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
 import { giveBack, letGo } from "./buffers.js";
 import { stopIfAsked } from "./retry.js";
@@ -75,7 +76,7 @@ const isDamage = (thrown) => Failure.from(thrown, "worker").kind === "shard";
 export async function fetchParts({ source, parts, done, push, emit, signal }) {
   const counter = new Counter(done, parts.reduce((sum, part) => sum + part.bytes, done), emit);
   const own = new AbortController();
-  const stop = AbortSignal.any([signal, own.signal]);
+  const stop = anySignal([signal, own.signal]);
   const from = source.kind === "files" ? "files" : "network";
   const how = { signal: stop, onBytes: (/** @type {number} */ more) => counter.add(more, from), onWait: (/** @type {string} */ words) => counter.wait(words) };
   /** @type {Failure[]} */
@@ -169,7 +170,7 @@ export async function fetchParts({ source, parts, done, push, emit, signal }) {
  * @param {KeptSource} source @param {PlanPart[]} parts */
 async function inJobs(source, parts) {
   /** @type {Map<string | PlanPart, PlanPart[]>} */
-  const jobs = Map.groupBy(parts, (part) => (source.comesWhole(part.file) ? part.file : part));
+  const jobs = groupBy(parts, (part) => (source.comesWhole(part.file) ? part.file : part));
   const sorted = [...jobs.values()].map((job) => job.sort((a, b) => a.offset - b.offset));
   const kept = await Promise.all(sorted.map(async (job) => (await Promise.all(job.map(async (part) => source.shelf.has(await source.rangeOf(part))))).every(Boolean)));
   return [...sorted.filter((_, i) => kept[i]), ...sorted.filter((_, i) => !kept[i])];

@@ -1,7 +1,8 @@
-// Folders that outlive the tab: the origin's private file system (OPFS), or the Cache API where a browser
-// lacks it. A write is all or nothing in both.
+// Folders that outlive the tab: the origin's private file system (OPFS), or the Cache API where a browser lacks it or
+// where it turns out not to work. Which it is, a trial decides: browsers have methods of the same name that take other
+// arguments, or always fail.
 
-import { borrow } from "./buffers.js";
+import { ROOT, TAB, TRIAL, opfs } from "./opfs.js";
 
 /**
  * @typedef {object} Folder
@@ -19,142 +20,16 @@ import { borrow } from "./buffers.js";
  * @property {(name: string) => Promise<void>} remove
  */
 
-const ROOT = "llava-web-models";
-/** Files that are being written. What a dead tab left under such names is swept away. */
-const UNFINISHED = "tmp-";
-/** This tab, among those that share the folders. */
-const TAB = Math.random().toString(36).slice(2, 12);
-const LOCK = "llava-web tab ";
-
-/** Held as long as the tab lives, so that the others can tell whose unfinished files are still being written. */
-const present = new Promise((resolve) => {
-  if (!navigator.locks) return resolve(undefined);
-  navigator.locks.request(LOCK + TAB, () => new Promise(() => resolve(undefined))).catch(resolve);
-});
-
-/** @template T @param {Promise<T>} promise @returns {Promise<T | null>} null where nothing is there */
-function ifThere(promise) {
-  return promise.catch((thrown) => {
-    if (thrown instanceof DOMException && thrown.name === "NotFoundError") return null;
-    throw thrown;
-  });
-}
-
-/** Made by its first write; found anew by every call, since another tab may delete it meanwhile. */
-class OpfsFolder {
-  #written = 0;
-
-  /** @param {FileSystemDirectoryHandle} root @param {string} name */
-  constructor(root, name) {
-    this.root = root;
-    this.name = name;
-  }
-
-  /** @param {(name: string) => boolean} wanted */
-  async #names(wanted) {
-    /** @type {string[]} */
-    const names = [];
-    const list = async () => {
-      const folder = await this.root.getDirectoryHandle(this.name);
-      for await (const name of folder.keys()) if (wanted(name)) names.push(name);
-    };
-    await ifThere(list());
-    return names;
-  }
-
-  list() {
-    return this.#names((name) => !name.startsWith(UNFINISHED));
-  }
-
-  /** @param {string} name */
-  async read(name) {
-    const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    const handle = folder && (await ifThere(folder.getFileHandle(name)));
-    if (!handle) return null;
-    const access = await /** @type {any} */ (handle).createSyncAccessHandle({ mode: "read-only" }).catch(() => null);
-    // Where only one handle may be open at a time another tab may have it.
-    if (!access) return new Uint8Array(await (await handle.getFile()).arrayBuffer());
-    try {
-      const bytes = borrow(access.getSize());
-      return bytes.subarray(0, access.read(bytes, { at: 0 }));
-    } finally {
-      access.close();
-    }
-  }
-
-  /** Under another name first: a crash in the middle leaves nothing that looks whole.
-   * @param {string} name @param {Uint8Array} bytes */
-  async write(name, bytes) {
-    await present;
-    const folder = await this.root.getDirectoryHandle(this.name, { create: true });
-    const draft = `${UNFINISHED}${TAB}-${this.#written++}`;
-    const handle = await folder.getFileHandle(draft, { create: true });
-    try {
-      const access = await handle.createSyncAccessHandle();
-      try {
-        const written = access.write(/** @type {Uint8Array<ArrayBuffer>} */ (bytes), { at: 0 });
-        if (written !== bytes.length) throw new DOMException(`only ${written} of ${bytes.length} bytes could be written`, "QuotaExceededError");
-        access.flush();
-      } finally {
-        access.close();
-      }
-      await /** @type {FileSystemFileHandle & { move(name: string): Promise<void> }} */ (handle).move(name).catch(async (thrown) => {
-        // Another tab reads a file of that name: for a part that means it is there already, the same to the byte.
-        if (!(thrown instanceof DOMException && thrown.name === "NoModificationAllowedError")) throw thrown;
-        await this.remove(draft);
-      });
-    } catch (thrown) {
-      await this.remove(draft).catch(() => {});
-      throw thrown;
-    }
-  }
-
-  /** @param {string} name */
-  async remove(name) {
-    const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    if (folder) await ifThere(folder.removeEntry(name));
-  }
-
-  async sweep() {
-    if (!navigator.locks) return;
-    const { held = [] } = await navigator.locks.query();
-    const alive = new Set(held.map((lock) => lock.name));
-    for (const name of await this.#names((name) => name.startsWith(UNFINISHED))) {
-      const [tab] = name.slice(UNFINISHED.length).split("-");
-      if (!alive.has(LOCK + tab)) await this.remove(name).catch(() => {});
-    }
-  }
-}
-
-/** @returns {Promise<Folders>} */
-async function opfs() {
-  const storage = await navigator.storage.getDirectory();
-  const root = await storage.getDirectoryHandle(ROOT, { create: true });
-  // Renaming is younger than the rest; without it a write could not be all or nothing.
-  if (!("createSyncAccessHandle" in FileSystemFileHandle.prototype) || !("move" in FileSystemFileHandle.prototype)) throw new Error("not all of OPFS is there");
-  return {
-    kind: "opfs",
-    async list() {
-      const names = [];
-      for await (const name of root.keys()) names.push(name);
-      return names;
-    },
-    async open(name) {
-      const folder = new OpfsFolder(root, name);
-      await folder.sweep();
-      return folder;
-    },
-    remove: async (name) => void (await ifThere(root.removeEntry(name, { recursive: true }))),
-  };
-}
-
 /** @returns {Promise<Folders>} */
 async function cacheApi() {
   const prefix = `${ROOT} `;
   await caches.keys();
   return {
     kind: "cache",
-    list: async () => (await caches.keys()).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)),
+    async list() {
+      const names = (await caches.keys()).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+      return names.filter((name) => !name.startsWith(TRIAL));
+    },
     async open(name) {
       const cache = await caches.open(prefix + name);
       /** @param {string} file */
@@ -181,9 +56,32 @@ const nowhere = {
   remove: async () => {},
 };
 
-/** What this browser offers, best first. @returns {Promise<Folders>} */
+/** Writes and reads back a file; rejects where that does not work. @param {Folders} folders @returns {Promise<Folders>} */
+async function tried(folders) {
+  const name = TRIAL + TAB;
+  try {
+    const folder = await folders.open(name);
+    await folder.write("trial", Uint8Array.of(1, 2, 3));
+    const [names, read] = [await folder.list(), await folder.read("trial")];
+    if (names.join() !== "trial" || read?.join() !== "1,2,3") throw new Error(`a trial wrote 1,2,3 into "trial", and found ${read} in "${names}"`);
+  } finally {
+    await folders.remove(name).catch(() => {});
+  }
+  return folders;
+}
+
+/** What works in this browser, best first. @returns {Promise<Folders>} */
 export async function openFolders() {
   // Without hashes (a page that is not served securely) nothing kept could be trusted.
   if (!globalThis.crypto?.subtle) return nowhere;
-  return opfs().catch(cacheApi).catch(() => nowhere);
+  for (const open of [opfs, cacheApi]) {
+    try {
+      return await tried(await open());
+    } catch (thrown) {
+      // A full disk is no reason to take another store, which would be as full.
+      if (thrown instanceof DOMException && thrown.name === "QuotaExceededError") return open();
+      console.info(`Models are not kept through ${open.name}:`, thrown);
+    }
+  }
+  return nowhere;
 }

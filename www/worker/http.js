@@ -1,17 +1,25 @@
 // One request for a range of a file, and every way in which it can go wrong, in words that say what, where,
 // and what to do.
 
+import { anySignal, timeLimit } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
+import { hintFor } from "./permission.js";
 import { Hiccup, cancelled, retryAfter } from "./retry.js";
 
 /**
  * A file as its host describes it. `validator` changes when the content does; `ranges` says whether parts of
- * it can be asked for.
- * @typedef {{ size: number, etag: string, modified: string, ranges: boolean }} Identity
+ * it can be asked for. `vague`: its ETags differ from answer to answer, though the file is the same.
+ * `unsure`: `size` may be that of a compressed body.
+ * @typedef {{ size: number, etag: string, modified: string, ranges: boolean, vague?: boolean, unsure?: boolean }} Identity
  */
 
 /** Statuses after which the same request may succeed. */
 const PASSING = [408, 425, 429, 500, 502, 503, 504];
+
+/** A connection that brings nothing for this long is given up, ms; one that is only slow never is. */
+const SILENCE = 30_000;
+/** How often a host is asked whether its ETags mean anything. */
+const OPINIONS = 4;
 
 /** Bytes read at once. */
 const PIECE = 1 << 18;
@@ -20,7 +28,7 @@ const PIECE = 1 << 18;
 const placeOf = (url) => url.origin + url.pathname;
 
 /** @param {string} kind @param {URL} url @param {string} message @param {string} [hint] */
-const failure = (kind, url, message, hint) => new Failure({ kind, place: placeOf(url), message, ...(hint && { hint }) });
+export const failure = (kind, url, message, hint) => new Failure({ kind, place: placeOf(url), message, ...(hint && { hint }) });
 
 /** @param {URL} url @param {number} status */
 function statusHint(url, status) {
@@ -31,32 +39,31 @@ function statusHint(url, status) {
 
 /**
  * @param {URL} url
- * @param {{ range: [number, number] | null, signal: AbortSignal, again?: boolean }} how `range` is first and last byte
+ * @param {{ range: [number, number | ""] | null, signal: AbortSignal, again?: boolean, method?: "GET" | "HEAD" }} how `range` is
+ *   first and last byte, empty for the file's last
  * @returns {Promise<Response>} of a status that is fine, 404, 410 or 416
  */
-export async function request(url, { range, signal, again = false }) {
+export async function request(url, { range, signal, again = false, method = "GET" }) {
   let response;
+  const limit = timeLimit(SILENCE);
   try {
     response = await fetch(url, {
+      method,
       // Weights are kept by us, verified: a second copy of gigabytes in the browser's own cache helps nobody.
       cache: again ? "reload" : "no-store",
       credentials: "same-origin",
       referrerPolicy: "no-referrer",
-      signal,
+      signal: anySignal([signal, limit.signal]),
       // The one form of this header that needs no preflight.
       ...(range && { headers: { range: `bytes=${range[0]}-${range[1]}` } }),
     });
   } catch (thrown) {
     if (signal.aborted) throw cancelled();
-    const foreign = url.origin !== self.location.origin;
-    throw new Hiccup({
-      kind: "network",
-      place: placeOf(url),
-      message: `could not be fetched (${thrown instanceof Error ? thrown.message : thrown})`,
-      hint: foreign
-        ? `If the connection is fine, its host must allow other sites to read it (CORS), and this page must be allowed to ask it: start it with --model-host ${url.origin}. Files from your disk need neither.`
-        : "Check the connection, then retry: what has arrived is kept.",
-    });
+    const silent = limit.signal.aborted;
+    const message = `could not be fetched (${silent ? `no answer within ${SILENCE / 1000} s` : thrown instanceof Error ? thrown.message : thrown})`;
+    throw new Hiccup({ kind: "network", place: placeOf(url), message, hint: silent ? statusHint(url, 504) : await hintFor(url) });
+  } finally {
+    limit.over();
   }
   const { status } = response;
   if (response.ok || [404, 410, 416].includes(status)) return response;
@@ -77,51 +84,28 @@ export function webPage(url) {
 }
 
 /** Where a partial answer lies in the file, if its host lets us see. @param {Response} response */
-function contentRange(response) {
+export function contentRange(response) {
   const seen = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
   return seen && { first: Number(seen[1]), last: Number(seen[2]), size: seen[3] === "*" ? NaN : Number(seen[3]) };
 }
 
-/** @param {Response} response */
-const validators = (response) => ({ etag: response.headers.get("etag") ?? "", modified: response.headers.get("last-modified") ?? "" });
-
-/** Length of a whole body that its host gives no length for, counted as it passes. @param {Response} response */
-async function count(response) {
-  let size = 0;
-  const body = /** @type {ReadableStream<Uint8Array>} */ (response.body);
-  for await (const chunk of /** @type {AsyncIterable<Uint8Array>} */ (/** @type {unknown} */ (body))) size += chunk.length;
-  return size;
-}
+/** What tells one version from another. A weak ETag says the same as a strong one: a host that compresses on the way has no other.
+ * @param {Response} response */
+export const validators = (response) => ({ etag: response.headers.get("etag")?.replace(/^W\//, "") ?? "", modified: response.headers.get("last-modified") ?? "" });
 
 /**
- * Asks for one byte, which tells the length of the file, its version, and whether ranges work.
- * @param {URL} url @param {AbortSignal} signal
- * @returns {Promise<Identity | null | "page">} null when there is no such file
+ * Whether ETags differ though the file does not: machines behind one name, each with its own. After a change all answers agree.
+ * @param {URL} url @param {Identity} identity noted in @param {string} etag of the last answer @param {AbortSignal} signal
  */
-export async function identify(url, signal) {
-  const response = await request(url, { range: [0, 0], signal });
-  const seen = contentRange(response);
-  const known = validators(response);
-  if (response.status === 416) return { size: seen?.size || 0, ...known, ranges: true };
-  if (response.status === 200) {
-    const length = response.headers.get("content-length");
-    if (isPage(response)) {
-      await response.body?.cancel();
-      return "page";
-    }
-    const size = length === null ? await count(response) : Number(length);
-    await response.body?.cancel().catch(() => {});
-    return { size, ...known, ranges: false };
+async function isVague(url, identity, etag, signal) {
+  for (let asked = 0; asked < OPINIONS; asked++) {
+    const response = await request(url, { range: [0, 0], signal });
+    await response.body?.cancel();
+    const size = contentRange(response)?.size ?? identity.size;
+    if (size !== identity.size) return false;
+    if (validators(response).etag !== etag) return (identity.vague = true);
   }
-  await response.body?.cancel();
-  if (!response.ok) return null;
-  if (isPage(response)) return "page";
-  if (seen && Number.isFinite(seen.size)) return { size: seen.size, ...known, ranges: true };
-  // The header is there but hidden from us (CORS): a length always shows.
-  const head = await fetch(url, { method: "HEAD", cache: "no-store", credentials: "same-origin", signal }).catch(() => null);
-  const size = Number(head?.ok ? (head.headers.get("content-length") ?? NaN) : NaN);
-  if (Number.isFinite(size)) return { size, ...known, ranges: true };
-  throw failure("network", url, "its host does not say how long the file is", "Its host must expose the header Content-Range to other sites (CORS).");
+  return false;
 }
 
 /**
@@ -142,8 +126,10 @@ export async function openBody(url, { first, end, identity, signal, again }) {
   const { etag, modified } = validators(response);
   // Hosts of many machines may give one file several ETags; its date then is the same on all of them.
   const sameDate = Boolean(modified) && modified === identity?.modified;
-  if (identity && etag && identity.etag && etag !== identity.etag && !sameDate) throw changed(`its ETag was ${identity.etag} and is ${etag}`);
-  if (identity && !etag && modified && identity.modified && !sameDate) throw changed(`it was of ${identity.modified} and is of ${modified}`);
+  // What comes in one piece is of one version, whatever hosts call it compressed and not.
+  const differs = identity && etag && identity.etag && etag !== identity.etag && !sameDate && !whole && !identity.vague;
+  if (differs && !(await isVague(url, identity, etag, signal))) throw changed(`its ETag was ${identity.etag} and is ${etag}`);
+  if (identity && !whole && !etag && modified && identity.modified && !sameDate) throw changed(`it was of ${identity.modified} and is of ${modified}`);
   const seen = contentRange(response);
   if (identity && seen && Number.isFinite(seen.size) && seen.size !== identity.size) throw changed(`it had ${identity.size} bytes and has ${seen.size}`);
   if (response.status === 206 && seen && seen.first !== first) {
@@ -173,8 +159,16 @@ function chunks(body) {
   }
   return async (stop = false) => {
     if (stop) await reader.cancel();
-    const { done, value } = stop ? { done: true } : await next();
+    const { done, value } = stop ? { done: true } : await unlessSilent(next());
     if (value) buffer = value.buffer;
     return done || !value ? null : value;
   };
+}
+
+/** @template T @param {Promise<T>} coming @returns {Promise<T>} rejects when nothing comes for too long */
+function unlessSilent(coming) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`nothing came for ${SILENCE / 1000} s`)), SILENCE);
+    coming.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

@@ -1,10 +1,12 @@
 // A model's files, from the store as far as they are kept there and from their source for the rest. The
 // engine reads headers through it and the loader fetches parts through it.
 
+import { anySignal, groupBy, timeLimit } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
 import { stopIfAsked } from "./retry.js";
-import { FileSource, HttpSource } from "./sources.js";
-import { Shelf, shortHash } from "./store.js";
+import { FileSource } from "./file-source.js";
+import { HttpSource } from "./sources.js";
+import { Shelf, keyOf, shortHash } from "./store.js";
 
 /** @typedef {import("./http.js").Identity} Identity */
 /** @typedef {import("./sources.js").How} How */
@@ -15,14 +17,6 @@ import { Shelf, shortHash } from "./store.js";
 
 /** How long a model that is complete here waits to hear whether its host has a newer one, ms. */
 const PATIENCE = 5000;
-
-/** @param {ModelRef} model @returns {Promise<string>} */
-async function keyOf(model) {
-  if ("stored" in model) return model.stored;
-  if ("addresses" in model) return shortHash(model.addresses.join("\n"));
-  const files = Object.entries(model.files).map(([name, file]) => `${name} ${file.size} ${file.lastModified}`);
-  return shortHash(files.sort().join("\n"));
-}
 
 export class KeptSource {
   /** What reading failed with last: more precise than what the engine makes of it. @type {Failure | null} */
@@ -87,17 +81,38 @@ export class KeptSource {
     let found = noted ?? null;
     if (this.source && !this.#away) {
       const complete = this.shelf.about?.complete ?? false;
-      const signal = complete ? AbortSignal.any([this.signal, AbortSignal.timeout(PATIENCE)]) : this.signal;
+      const limit = timeLimit(PATIENCE);
+      const signal = complete ? anySignal([this.signal, limit.signal]) : this.signal;
       try {
         found = await this.source.identify(file, { signal, ...(complete && { tries: 1 }) });
+        // Where ETags say nothing, a file of the same length is taken for the same, unless that would mix parts of two.
+        if (found && complete && noted && noted.size === found.size && noted.etag !== found.etag && (!found.modified || noted.modified !== found.modified)) {
+          const again = noted.vague ? null : await this.source.identify(file, { signal, tries: 1 });
+          if (again?.etag !== found.etag) found = { ...noted, vague: true };
+        }
       } catch (thrown) {
         stopIfAsked(this.signal);
         if (noted === undefined) throw thrown;
         this.#away = true;
+      } finally {
+        limit.over();
       }
     }
     this.#files.set(file, found);
     return found;
+  }
+
+  /** Counts the files whose length may be that of what their host compressed. @returns {Promise<boolean>} whether one was */
+  async measure() {
+    let wrong = false;
+    for (const [file, identity] of this.#files) {
+      if (!identity?.unsure || !(this.source instanceof HttpSource)) continue;
+      const size = await this.source.count(file, this.signal);
+      wrong ||= size !== identity.size;
+      Object.assign(identity, { size, unsure: false });
+      this.#versions.delete(file);
+    }
+    return wrong;
   }
 
   /** @param {string} file @returns {Promise<string>} */
@@ -135,7 +150,7 @@ export class KeptSource {
     this.keep = keep && this.shelf.kind !== "none";
     if (this.source instanceof HttpSource) this.source.mirrors = plan.mirrors ?? [];
     // Whether a file can be had in ranges matters where it is wanted in several.
-    const counts = Map.groupBy(plan.parts, (part) => part.file);
+    const counts = groupBy(plan.parts, (part) => part.file);
     for (const [file, parts] of counts) if (parts.length > 1 || !parts[0]?.sha256) await this.#identity(file);
     if (!this.keep) return;
     const versions = [...(await Promise.all([...this.#files.keys()].map((file) => this.#version(file)))), ...plan.parts.map((part) => part.sha256?.slice(0, 16) ?? "")];
@@ -150,7 +165,7 @@ export class KeptSource {
   async end(plan) {
     if (!this.keep || this.shelf.full) return;
     const kept = await Promise.all(plan.parts.map(async (part) => this.shelf.has(await this.rangeOf(part))));
-    if (kept.every(Boolean) && !this.shelf.about?.complete) await this.shelf.note({ complete: true });
+    if (kept.every(Boolean) && !this.shelf.about?.complete) await this.shelf.note({ complete: true, files: Object.fromEntries(this.#files) });
   }
 
   /** Under which name a part is kept: what is promised of it says more than its file's version. @param {PlanPart} part */

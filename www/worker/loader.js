@@ -1,17 +1,16 @@
 // One model on its way into the engine: opened, planned, tried out, fetched, finished.
 
 import { Failure } from "../shared/failure.js";
-import { codeAddress, sharedMemory } from "../shared/threads.js";
+import { codeAddress, compiled, sharedMemory } from "../shared/threads.js";
 import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
+import { Progress } from "./progress.js";
 import { stopIfAsked } from "./retry.js";
 import { gather } from "./team.js";
 import { oneAtATime } from "./turns.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
-/** @typedef {import("../shared/protocol.js").Compiled} Compiled */
 /** @typedef {import("../shared/protocol.js").Event} Event */
-/** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
 /** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
@@ -23,35 +22,6 @@ import { oneAtATime } from "./turns.js";
  * @property {(code?: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
  * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
  */
-
-/** Bytes and pipelines, told together as soon as there are bytes: only they say where the model comes from. */
-class Progress {
-  /** @type {FetchEvent | null} */
-  #event = null;
-  /** @type {Compiled | undefined} */
-  #compiled;
-
-  /** @param {(event: FetchEvent) => void} emit */
-  constructor(emit) {
-    this.emit = emit;
-  }
-
-  /** @param {FetchEvent} event */
-  fetched(event) {
-    this.#event = event;
-    this.#say();
-  }
-
-  /** @param {Compiled} compiled */
-  compiled(compiled) {
-    this.#compiled = compiled;
-    this.#say();
-  }
-
-  #say() {
-    if (this.#event) this.emit({ ...this.#event, ...(this.#compiled?.total && { compiled: this.#compiled }) });
-  }
-}
 
 /** @param {string} place */
 const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
@@ -100,10 +70,17 @@ export class Loader {
     // The engine does not wait for them.
     this.threads = this.#gather(engine, threads, wasm);
     const { prompt_template } = model;
-    const plan = await engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) }).catch((thrown) => {
-      // What went wrong on the way to the engine is said better than what the engine made of it.
-      throw source.trouble ?? thrown;
-    });
+    const asked = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
+    const plan = await asked()
+      .catch(async (thrown) => {
+        // It may have been told the wrong length of a file.
+        if (source.trouble || !(await source.measure())) throw thrown;
+        return asked();
+      })
+      .catch((thrown) => {
+        // What went wrong on the way to the engine is said better than what the engine made of it.
+        throw source.trouble ?? thrown;
+      });
     this.#pushed.clear();
     this.#memory = wasm.memory;
     this.#engine = engine;
@@ -114,10 +91,15 @@ export class Loader {
 
   /** @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory @param {WebAssembly.Module | null} [code] */
   async #start(build, memory, code) {
-    // Alone, the engine fetches its own code best; threads have to be given it.
-    const module = code ?? (memory && (await WebAssembly.compileStreaming(fetch(codeAddress(build)))));
-    const wasm = await this.build.default(module && { module_or_path: module, memory });
-    return { module, memory: wasm.memory };
+    const address = codeAddress(build);
+    try {
+      // Alone, the engine fetches its own code best; threads have to be given it.
+      const module = code ?? (memory && (await compiled(fetch(address))));
+      const wasm = await this.build.default(module && { module_or_path: module, memory });
+      return { module, memory: wasm.memory };
+    } catch (thrown) {
+      throw new Failure({ kind: "engine", place: new URL(address).pathname, message: String(thrown), hint: "Check the connection, then retry; or reload this page." });
+    }
   }
 
   /** @param {Llava} engine @param {Threads} wanted @param {{ module?: WebAssembly.Module, memory: WebAssembly.Memory }} share */

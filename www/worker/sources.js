@@ -1,10 +1,11 @@
-// Where a model's files come from: web addresses or files of the person. Both answer the same three
+// Where a model's files come from: web addresses here, files of the person in file-source.js. Both answer the same three
 // questions: what is this file, give me these ranges of it, and under which names was the model named.
 
 import { Failure } from "../shared/failure.js";
 import { SECOND, SPLIT, entryOf } from "../shared/address.js";
 import { borrow } from "./buffers.js";
-import { identify, missing, openBody, webPage } from "./http.js";
+import { missing, openBody, webPage } from "./http.js";
+import { countWhole, identify } from "./identify.js";
 import { Hiccup, TRIES, persist, stopIfAsked } from "./retry.js";
 
 /** @typedef {import("./http.js").Identity} Identity */
@@ -71,11 +72,16 @@ export class HttpSource {
   async identify(file, how) {
     const url = this.#own(file);
     const named = this.addresses.has(file);
-    const found = await persist(() => identify(url, how.signal), { tries: CONTACT_TRIES, ...how });
+    const found = await persist((round) => identify(url, how.signal, round > 0), { tries: CONTACT_TRIES, ...how });
     if (found && found !== "page") return found;
     // A host that shows a page for whatever it does not have is common: only a named file must be there.
     if (named) throw found ? webPage(url) : missing(url);
     return null;
+  }
+
+  /** The length of a file, for which all of it is read. @param {string} file @param {AbortSignal} signal */
+  count(file, signal) {
+    return persist(() => countWhole(this.#own(file), signal), { signal, tries: CONTACT_TRIES });
   }
 
   /** @param {string} file @param {Range[]} ranges @param {Identity | null} identity @param {How} how */
@@ -160,39 +166,6 @@ export class HttpSource {
       }
     } finally {
       await drop();
-    }
-  }
-}
-
-/** @implements {Source} */
-export class FileSource {
-  kind = /** @type {const} */ ("files");
-
-  /** @param {Record<string, File>} files @param {string[]} entry */
-  constructor(files, entry) {
-    this.files = new Map(Object.entries(files));
-    this.entry = entry;
-  }
-
-  /** @param {string} name @returns {Promise<Identity | null>} */
-  async identify(name) {
-    const file = this.files.get(name);
-    return file ? { size: file.size, etag: "", modified: String(file.lastModified), ranges: true } : null;
-  }
-
-  /** @param {string} name @param {Range[]} ranges @param {Identity | null} _ @param {How} how */
-  async *take(name, ranges, _, { signal, onBytes = () => {} }) {
-    for (const { offset, bytes } of ranges) {
-      stopIfAsked(signal);
-      try {
-        const slice = await this.files.get(name)?.slice(offset, offset + bytes).arrayBuffer();
-        if (slice?.byteLength !== bytes) throw new Error(`it has no bytes from ${offset} to ${offset + bytes}`);
-        onBytes(bytes);
-        yield new Uint8Array(slice);
-      } catch (thrown) {
-        const message = `could not be read: ${thrown instanceof Error ? thrown.message : thrown}`;
-        throw new Failure({ kind: "file", place: name, message, hint: "It was moved or changed since it was chosen, or is not whole: choose it again." });
-      }
     }
   }
 }

@@ -7,6 +7,7 @@ import { sha256 } from "./sources.js";
 
 /** @typedef {import("./folders.js").Folder} Folder */
 /** @typedef {import("./http.js").Identity} Identity */
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 
 /**
@@ -27,6 +28,14 @@ const DIGITS = 16;
 
 /** @param {string} text */
 export const shortHash = async (text) => (await sha256(new TextEncoder().encode(text))).slice(0, DIGITS);
+
+/** The name of a model's folder. @param {ModelRef} model @returns {Promise<string>} */
+export async function keyOf(model) {
+  if ("stored" in model) return model.stored;
+  if ("addresses" in model) return shortHash(model.addresses.join("\n"));
+  const files = Object.entries(model.files).map(([name, file]) => `${name} ${file.size} ${file.lastModified}`);
+  return shortHash(files.sort().join("\n"));
+}
 
 const folders = openFolders();
 

@@ -1,16 +1,32 @@
 // What tabs that load the same model owe each other: every part is fetched by one of them.
 
+import { deferred } from "../shared/async.js";
+
+/** Web Locks, or null where the browser lacks them or refuses them (site data blocked, a frame without storage): the manager
+ * is there even then, and only its requests fail.
+ * @type {Promise<LockManager | null>} */
+export const locks = (async () => {
+  try {
+    const { locks = null } = navigator;
+    await locks?.request("llava-web probe", { mode: "shared" }, () => {});
+    return locks;
+  } catch {
+    return null;
+  }
+})();
+
 /**
  * One tab at a time fetches a part; the next finds it kept.
  * @param {string} name @param {AbortSignal} signal @param {(waited: boolean) => Promise<void>} work
  */
 export async function alone(name, signal, work) {
-  if (!navigator.locks) return work(false);
-  const free = await navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+  const manager = await locks;
+  if (!manager) return work(false);
+  const free = await manager.request(name, { ifAvailable: true }, async (lock) => {
     if (lock) await work(false);
     return lock !== null;
   });
-  if (!free) await navigator.locks.request(name, { signal }, () => work(true));
+  if (!free) await manager.request(name, { signal }, () => work(true));
 }
 
 /**
@@ -18,13 +34,13 @@ export async function alone(name, signal, work) {
  * @param {string} name
  */
 export async function company(name) {
-  const { locks } = navigator;
+  const manager = await locks;
   let seen = false;
-  const done = Promise.withResolvers();
-  if (locks) await new Promise((granted) => locks.request(name, { mode: "shared" }, () => (granted(null), done.promise)));
+  const done = deferred();
+  if (manager) await new Promise((granted) => manager.request(name, { mode: "shared" }, () => (granted(null), done.promise)));
   return {
     async has() {
-      if (!seen && locks) seen = ((await locks.query()).held ?? []).filter((lock) => lock.name === name).length > 1;
+      if (!seen && manager) seen = ((await manager.query()).held ?? []).filter((lock) => lock.name === name).length > 1;
       return seen;
     },
     leave: () => done.resolve(null),
