@@ -113,7 +113,8 @@ fn find_end(tail: &[u8], size: u64, place: &str) -> Result<Option<End>> {
     if let Some(locator) = locator {
         // Directly before its locator, as torch and everybody else writes it.
         let position = number(locator, 8, 8);
-        let inside = position.checked_sub(start).and_then(|from| tail.get(from as usize..at - 20));
+        let from = position.checked_sub(start).and_then(|from| usize::try_from(from).ok());
+        let inside = from.and_then(|from| tail.get(from..at - 20));
         let zip64 = inside.filter(|r| r.len() >= 56 && r.starts_with(b"PK\x06\x06"));
         let Some(zip64) = zip64.filter(|r| number(r, 4, 8) == r.len() as u64 - 12) else {
             fail!(Tensor, place, "its zip64 record is not where it should be");
