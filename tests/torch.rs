@@ -182,6 +182,10 @@ fn files_are_found_however_they_were_packed() {
     assert!(reads_others(1, true, true, b"") > 300, "not aligned");
     assert!(reads_others(32, true, true, b"") > 100, "aligned otherwise");
     assert_eq!(reads_others(64, false, true, b""), 7, "without descriptors");
+    // Everything ends where it would in torch's layout, and begins four bytes earlier.
+    let mut shifted = Archive { shift: 4, ..dict.archive() };
+    shifted.entries.iter_mut().for_each(|entry| entry.padding = 4);
+    assert!(reads(&shifted) > 300);
     // Torch's layout at both ends, and one file between them that is not where torch would put it.
     let mut odd = dict.archive();
     odd.entry("m/data/150").padding = 3;

@@ -151,6 +151,8 @@ pub struct Archive {
     pub entries: Vec<Entry>,
     /// Padding of the data, as torch's; 1 for none.
     pub alignment: usize,
+    /// Bytes before a multiple of it where data begin.
+    pub shift: usize,
     /// Whether lengths stand after the data once more, as torch writes them.
     pub descriptors: bool,
     /// Whether a zip64 record is written, as torch does.
@@ -160,7 +162,7 @@ pub struct Archive {
 
 impl Default for Archive {
     fn default() -> Self {
-        Self { entries: Vec::new(), alignment: 64, descriptors: true, zip64: true, comment: Vec::new() }
+        Self { entries: Vec::new(), alignment: 64, shift: 0, descriptors: true, zip64: true, comment: Vec::new() }
     }
 }
 
@@ -184,7 +186,8 @@ impl Archive {
             let crc = crc32(&entry.bytes);
             let sizes = if self.descriptors { [0; 3] } else { [crc, length, length] };
             let least = position + 30 + name.len() + if self.alignment > 1 { 4 } else { 0 };
-            let extra = least.next_multiple_of(self.alignment) - (position + 30 + name.len());
+            let extra =
+                (least + self.shift).next_multiple_of(self.alignment) - self.shift - (position + 30 + name.len());
             out.extend(b"PK\x03\x04\0\0");
             out.extend([flags, entry.method, 0, 0].iter().flat_map(|n| n.to_le_bytes()));
             out.extend(sizes.iter().flat_map(|n| n.to_le_bytes()));
