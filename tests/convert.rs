@@ -277,3 +277,50 @@ fn the_program_writes_all_or_nothing() {
     assert!(!broke, "NaN must not be converted: {message}");
     assert_eq!(entries(), ["broken", "m", "mine"]);
 }
+
+/// Files of PyTorch in the original layout, the tower in a directory of its own (as the program is told), give the
+/// shards of the safetensors file that holds the same values.
+#[test]
+fn the_program_reads_files_of_torch() {
+    let scratch = Scratch::new("torch");
+    let (main, tower) = (scratch.path().join("llava"), scratch.path().join("clip"));
+    for folder in [&main, &tower] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let copy = |from: &str, folder: &std::path::Path| {
+        std::fs::copy(golden(from), folder.join(from.rsplit('/').next().unwrap())).unwrap();
+    };
+    for name in ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"]
+    {
+        copy(&format!("pickle/{name}"), &main);
+    }
+    for name in ["pickle/config.json", "mha/tokenizer.json", "mha/generation_config.json"] {
+        copy(name, &main);
+    }
+    for name in
+        ["pickle/vision_tower/config.json", "pickle/vision_tower/pytorch_model.bin", "mha/preprocessor_config.json"]
+    {
+        copy(name, &tower);
+    }
+    let program = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convert"));
+        let output = command.arg(&main).args(more).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), format!("{out}{err}"))
+    };
+    let out = scratch.path().join("out");
+    let [tower, out] = [&tower, &out].map(|path| path.to_str().unwrap());
+    let (success, listed) = program(&["--inspect", "--vision-tower", tower]);
+    assert!(success && listed.contains("149408 parameters"), "{listed}");
+    let (success, said) = program(&[out, "--quant", "f32", "--vision-tower", tower]);
+    assert!(success, "{said}");
+    let wanted = common::convert("mha", "f32");
+    let shards = |folder: &std::path::Path| {
+        let manifest = Manifest::parse(&std::fs::read(folder.join(MANIFEST_FILE)).unwrap()).unwrap();
+        let hashes: std::collections::BTreeSet<String> = manifest.shards.into_iter().map(|s| s.sha256).collect();
+        hashes
+    };
+    assert_eq!(shards(std::path::Path::new(out)), shards(wanted.path()));
+    let (success, said) = program(&["--inspect"]);
+    assert!(!success && said.contains("--vision-tower DIR"), "{said}");
+}
