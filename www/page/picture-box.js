@@ -28,7 +28,11 @@ export class PictureBox {
       // The same file may be chosen again.
       this.#input.value = "";
     });
-    // What the engine cannot read may still be shown, and the other way round: the engine's word counts.
+    this.#image.addEventListener("load", () => {
+      const { naturalWidth, naturalHeight } = this.#image;
+      this.#image.style.setProperty("--ratio", String(naturalWidth / naturalHeight || 1));
+    });
+    // What the browser cannot show the engine may still read.
     this.#image.addEventListener("error", () => {
       this.#image.alt = "This browser cannot show the picture.";
     });

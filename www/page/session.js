@@ -4,6 +4,7 @@
 import { Failure } from "../shared/failure.js";
 import { Conversation } from "./conversation.js";
 import { Loading } from "./loading.js";
+import { encodePicture } from "./redraw.js";
 
 /** @typedef {import("../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
@@ -93,8 +94,7 @@ export class Session extends Loading {
       if (!picture) return this.changed();
       this.begin("encoding");
       try {
-        const bytes = await picture.blob.arrayBuffer();
-        const seen = await this.link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
+        const seen = await encodePicture(this.link, picture, this.onProgress);
         // A picture whose reading was stopped is read again when a question needs it.
         picture.seen = seen.encoded.cancelled ? null : seen;
         this.report = seen.report;
@@ -170,8 +170,7 @@ export class Session extends Loading {
       await this.reopen();
       if (!this.picture) return true;
       this.begin("encoding");
-      const bytes = await this.picture.blob.arrayBuffer();
-      this.picture.seen = await this.link.call("encode", { bytes }, { onEvent: this.onProgress, transfer: [bytes] });
+      this.picture.seen = await encodePicture(this.link, this.picture, this.onProgress);
       // The picture belongs to the first question.
       const past = this.conversation.turns.filter((turn) => turn.remembered);
       const turns = past.map(({ question, result }, i) => ({ question, ids: result?.answer.ids ?? [], images: i === 0 ? 1 : 0 }));
