@@ -210,7 +210,7 @@ compile_with_threads() {
     done
     # It runs beside another cargo, whose progress bar needs the last line of the screen.
     RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$TARGET/$1" CARGO_TERM_PROGRESS_WHEN=never \
-        cargo rustc --package llava-web --profile wasm --target "$WASM" --lib \
+        cargo rustc --package llava-web --profile wasm --target "$WASM" --lib --no-default-features \
         -Z build-std=std,panic_abort --config "target.$WASM.rustflags=[$flags]" -- "${@:2}" 2> >(while IFS= read -r line; do printf '%s: %s\n' "$1" "$line"; done >&2)
 }
 
@@ -265,7 +265,7 @@ build() {
         compile_both_with_threads &
         others=$!
     fi
-    cargo build --package llava-web --profile wasm --target "$WASM" --lib
+    cargo build --package llava-web --profile wasm --target "$WASM" --lib --no-default-features
     [ -z "$others" ] || say "the build without threads is there; those with threads need longer"
     package "$bindgen" "$TARGET" www/pkg
     if [ -n "$others" ] && wait "$others"; then
@@ -341,7 +341,7 @@ lints() {
     cargo fmt --all --check
     say "lints, native and wasm"
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --package llava-web --lib --target "$WASM" -- -D warnings
+    cargo clippy --package llava-web --lib --no-default-features --target "$WASM" -- -D warnings
 }
 
 documentation() {

@@ -9,7 +9,7 @@ use llava_web::format::names;
 use llava_web::format::safetensors::read_header;
 use llava_web::format::source::Memory;
 use llava_web::format::torch::pickle::{self, MEMORY_FACTOR};
-use llava_web::preprocess::{MAX_PIXELS, PreprocessConfig, preprocess};
+use llava_web::preprocess::{MAX_MEMORY, PreprocessConfig, preprocess};
 use llava_web::tokenizer::Tokenizer;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -332,8 +332,7 @@ proptest! {
                 place.copy_from_slice(&side);
             }
             let (_, most) = measured(|| preprocess(&lying, &PreprocessConfig::llava(28)).map(drop));
-            // 16-bit RGBA of the largest picture that is accepted, its 8-bit RGB beside it, a decoder's own.
-            prop_assert!(most as u64 <= (8 + 3) * MAX_PIXELS + (64 << 20), "{most} bytes");
+            prop_assert!(most as u64 <= MAX_MEMORY, "{most} bytes");
         }
         bytes.clear();
     }

@@ -4,6 +4,7 @@
 //! or engine, with margins that the few scenes here need.
 
 use llava_web::device::BackendChoice;
+use llava_web::preprocess::Rendering;
 use llava_web::train::answers::is_right;
 use llava_web::train::dataset::{Form, items, png};
 use llava_web::train::engine_answerer::EngineAnswerer;
@@ -15,7 +16,8 @@ use std::path::Path;
 #[test]
 fn the_shipped_model_answers_about_scenes_it_has_not_seen() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("www/models/scenes");
-    let mut model = EngineAnswerer::load(&directory, BackendChoice::Cpu).unwrap_or_else(|e| panic!("{e}"));
+    let mut model =
+        EngineAnswerer::load(&directory, BackendChoice::Cpu, Rendering::Shown).unwrap_or_else(|e| panic!("{e}"));
     let mut scores: BTreeMap<Kind, Score> = BTreeMap::new();
     for index in 0..25 {
         let (picture, items) = items(424_242, index);

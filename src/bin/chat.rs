@@ -5,6 +5,7 @@ use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
 use llava_web::error::{Error, Result};
 use llava_web::native::{self, Folder, io_error, open_device, read_file};
+use llava_web::preprocess::Rendering;
 use pollster::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,12 @@ struct Arguments {
     /// The pair's other file, where it is not beside the model.
     #[arg(long, value_name = "FILE")]
     mmproj: Option<PathBuf>,
-    /// A picture (JPEG, PNG, WebP, GIF, BMP); may be given several times.
+    /// A picture (JPEG, PNG, WebP, GIF, BMP; at most 400 million pixels); may be given several times.
     #[arg(long = "image", value_name = "FILE")]
     images: Vec<PathBuf>,
+    /// shown: as people see it, upright and on white. reference: as transformers 4 read it, without alpha and EXIF.
+    #[arg(long, value_name = "RENDERING", default_value = "shown")]
+    rendering: Rendering,
     /// The question; goes through the model's prompt template. Special tokens in it are plain text.
     #[arg(long, value_name = "TEXT", required_unless_present = "raw_prompt", conflicts_with = "raw_prompt")]
     prompt: Option<String>,
@@ -93,6 +97,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let mut engine = load(arguments).await?;
+    engine.render(arguments.rendering);
     let load_ms = milliseconds(start);
     for note in engine.report().notes {
         eprintln!("note: {note}");

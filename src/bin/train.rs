@@ -6,6 +6,7 @@
 use clap::{Args, Parser};
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
+use llava_web::preprocess::Rendering;
 use llava_web::train::{dataset, engine_answerer::EngineAnswerer, eval};
 use std::path::PathBuf;
 
@@ -65,6 +66,9 @@ struct EvalArgs {
     /// gpu or cpu
     #[arg(long, default_value = "cpu")]
     backend: String,
+    /// shown: pictures as people see them. reference: as transformers 4 read them, without alpha and EXIF
+    #[arg(long, default_value = "shown", conflicts_with = "run")]
+    rendering: Rendering,
     /// At most so many questions
     #[arg(long)]
     limit: Option<usize>,
@@ -126,7 +130,7 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     };
     let mut answerer: Box<dyn eval::Answerer> = match (&args.run, &args.model) {
         (Some(run), _) => burn::answerer(run)?,
-        (None, Some(model)) => Box::new(EngineAnswerer::load(model, backend)?),
+        (None, Some(model)) => Box::new(EngineAnswerer::load(model, backend, args.rendering)?),
         (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
     };
     let options = eval::Options { limit: args.limit, blank: args.blank };

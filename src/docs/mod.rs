@@ -17,6 +17,9 @@ pub mod hosting {}
 #[doc = include_str!("model-card.md")]
 pub mod model_card {}
 
+#[doc = include_str!("pictures.md")]
+pub mod pictures {}
+
 #[doc = include_str!("size.md")]
 pub mod size {}
 

@@ -18,7 +18,7 @@ use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::measure::{self, Clock, Line};
 use crate::model::Model;
-use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
+use crate::preprocess::{PixelValues, PreprocessConfig, Rendering, preprocess};
 use crate::prompt::{PromptItem, Template, Turn};
 use crate::tokenizer::Tokenizer;
 use cache::{PrefixCache, Row};
@@ -314,6 +314,13 @@ impl Engine {
     /// An answer's ids without those that end it.
     fn without_end(&self, ids: &[u32]) -> Vec<u32> {
         ids.iter().copied().filter(|id| !self.ends.contains(id)).collect()
+    }
+
+    /// Renders pictures so from now on. Pictures and conversation are forgotten.
+    pub fn render(&mut self, rendering: Rendering) {
+        self.reset();
+        self.known.clear();
+        self.preprocess.rendering = rendering;
     }
 
     /// Forgets the conversation. What the cache holds still serves a prompt that begins alike.

@@ -1,16 +1,17 @@
 //! Image bytes → pixel values `[3, S, S]`, exactly as PIL and transformers make them.
 //!
-//! decode (`decode`) → RGB, upright → square by policy, in the same step as the bicubic resize
-//! (`resample`) → `(u8 · rescale_factor − mean) / std`.
+//! decode (`decode`; `large` where that would take too much memory) → RGB, upright, on white → square by policy, in
+//! the same step as the bicubic resize (`resample`) → `(u8 · rescale_factor − mean) / std`.
 //!
 //! # Source
 //! `expand2square` of LLaVA's `mm_utils.py` for [`SquarePolicy::Pad`]; `CLIPImageProcessor` of transformers
 //! for the rest.
 
 mod decode;
+#[cfg(feature = "large-pictures")]
+mod large;
 mod resample;
-
-pub use decode::{MAX_PIXELS, MAX_SIDE};
+mod sniff;
 
 use crate::config::{SquarePolicy, VisionConfig, json_object};
 use crate::error::{Error, Kind, Result};
@@ -22,6 +23,42 @@ const FILE: &str = "preprocessor_config.json";
 /// CLIP's own mean and standard deviation, RGB.
 const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+/// Longest side that is decoded exactly, pixels.
+pub const MAX_SIDE: u32 = 16384;
+/// Most pixels that are decoded exactly: their 8-bit RGBA takes 200 MB, which a tab can still spare.
+pub const MAX_PIXELS: u64 = 50_000_000;
+/// Longest side that is read at all, pixels: the longest that a JPEG can have.
+pub const LARGEST_SIDE: u32 = 65535;
+/// Most pixels that are read at all.
+pub const LARGEST_PIXELS: u64 = 400_000_000;
+/// Most memory that decoding takes besides the file itself, bytes: the coefficients of a progressive JPEG of 220 million
+/// pixels, without subsampling.
+pub const MAX_MEMORY: u64 = 1280 << 20;
+
+/// Which RGB values a file stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rendering {
+    /// What a person sees: turned upright by EXIF, transparency composited on white (transformers 5), pictures beyond
+    /// [`MAX_PIXELS`] or [`MAX_SIDE`] shrunk.
+    #[default]
+    Shown,
+    /// What PIL's `convert("RGB")` makes of the stored pixels, as transformers 4 and LLaVA's own code did: alpha
+    /// dropped, EXIF ignored, nothing shrunk. For comparison with published figures.
+    Reference,
+}
+
+impl std::str::FromStr for Rendering {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "shown" => Ok(Self::Shown),
+            "reference" => Ok(Self::Reference),
+            other => fail!(Argument, "rendering", "`{other}` is neither shown nor reference"),
+        }
+    }
+}
 
 /// How a picture becomes pixel values: `preprocessor_config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +75,8 @@ pub struct PreprocessConfig {
     pub mean: [f64; 3],
     /// Divided by per channel after that.
     pub std: [f64; 3],
+    /// Which RGB values a file stands for; no field of the file.
+    pub rendering: Rendering,
 }
 
 /// A picture as the vision tower takes it.
@@ -63,6 +102,7 @@ impl PreprocessConfig {
             rescale_factor: 1.0 / 255.0,
             mean: CLIP_MEAN,
             std: CLIP_STD,
+            rendering: Rendering::Shown,
         }
     }
 
@@ -164,13 +204,12 @@ impl PreprocessConfig {
 /// 4:2:2, 4:2:0, progressive, grey and CMYK at qualities 75 to 95), 0.1/255 on average.
 ///
 /// # Errors
-/// [`Kind::Image`] for bytes that are no such file, and for dimensions beyond [`MAX_SIDE`] and [`MAX_PIXELS`],
-/// which are refused by the header, before anything is decoded.
+/// [`Kind::Image`] for bytes that are no such file, and for dimensions beyond [`LARGEST_SIDE`] and [`LARGEST_PIXELS`]
+/// (without the feature `large-pictures`: [`MAX_SIDE`] and [`MAX_PIXELS`]), which are refused by the header, before
+/// anything is decoded; for what would take more than [`MAX_MEMORY`].
 pub fn preprocess(bytes: &[u8], config: &PreprocessConfig) -> Result<PixelValues> {
-    let (image, format) = decode::decode(bytes)?;
-    let (width, height) = (image.width, image.height);
-    let square = square(image, config);
-    Ok(PixelValues { data: normalize(&square, config), width, height, format })
+    let decode::Decoded { image, width, height, format } = decode::decode(bytes, config.rendering)?;
+    Ok(PixelValues { data: normalize(&square(image, config), config), width, height, format })
 }
 
 /// Resizes and makes square; `[S, S, 3]`.

@@ -5,6 +5,7 @@ use crate::device::BackendChoice;
 use crate::engine::{Engine, Options, Quiet};
 use crate::error::Result;
 use crate::native::load_model;
+use crate::preprocess::Rendering;
 use pollster::block_on;
 use std::path::Path;
 
@@ -17,12 +18,14 @@ pub struct EngineAnswerer {
 }
 
 impl EngineAnswerer {
-    /// Loads the model whose manifest is in `directory`.
+    /// Loads the model whose manifest is in `directory`; pictures are rendered as `rendering` says.
     ///
     /// # Errors
     /// What the engine reports.
-    pub fn load(directory: &Path, backend: BackendChoice) -> Result<Self> {
-        Ok(Self { engine: block_on(load_model(directory, None, backend, None))? })
+    pub fn load(directory: &Path, backend: BackendChoice, rendering: Rendering) -> Result<Self> {
+        let mut engine = block_on(load_model(directory, None, backend, None))?;
+        engine.render(rendering);
+        Ok(Self { engine })
     }
 }
 
