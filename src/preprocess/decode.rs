@@ -153,7 +153,7 @@ pub(super) fn of_bmp(samples: &[u8], channels: usize, rendering: Rendering) -> R
 
 /// Samples of `channels` per pixel as RGB: grey repeated, alpha composited or dropped.
 pub(super) fn rgb(samples: &[u8], channels: usize, rendering: Rendering) -> impl Iterator<Item = u8> + '_ {
-    let alpha = if channels % 2 == 0 { Some(channels - 1) } else { None };
+    let alpha = matches!(channels, 2 | 4).then(|| channels - 1);
     samples.chunks_exact(channels).flat_map(move |pixel| {
         let colour = if channels < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
         match alpha {
