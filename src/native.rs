@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::checkpoint::TOWER_DIRECTORY;
 use crate::format::manifest::MANIFEST_FILE;
 use crate::format::source::{Source, exactly};
+use crate::quant::WeightType;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -154,7 +155,22 @@ pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Resul
 /// # Errors
 /// Those of the source, and what [`Loader`] reports.
 pub async fn load<S: Source>(source: &S, entry: &[String], device: Device, context: Option<u32>) -> Result<Engine> {
+    load_as(source, entry, device, context, None).await
+}
+
+/// Loads as [`load`] does, with the floats of a checkpoint quantised to `quant` on the way.
+///
+/// # Errors
+/// As [`load`], and what [`Loader::hold_as`] reports.
+pub async fn load_as<S: Source>(
+    source: &S,
+    entry: &[String],
+    device: Device,
+    context: Option<u32>,
+    quant: Option<WeightType>,
+) -> Result<Engine> {
     let mut loader = Loader::open(device, source, entry).await?;
+    loader.hold_as(quant)?;
     let begun = Instant::now();
     loader.tune(&|| begun.elapsed().as_secs_f64() * 1e3).await?;
     for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {

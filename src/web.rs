@@ -44,6 +44,8 @@ struct PlanOptions {
     prompt_template: Option<Template>,
     /// What `report` said of this GPU before, as JSON.
     tuning: Option<String>,
+    /// One of the plan's choices, `exact` for that of no quantising; absent: what was chosen before.
+    quant: Option<String>,
 }
 
 /// What is known of the machine before there is an engine.
@@ -120,7 +122,7 @@ impl Llava {
     }
 
     /// Reads the headers of what `entry` names, through `source`; says which parts to push and what they need. May be
-    /// called again, before the first push, for another context.
+    /// called again, before the first push, for another context or another type of weights.
     #[wasm_bindgen(unchecked_return_type = "Plan")]
     pub async fn plan(
         &self,
@@ -145,7 +147,15 @@ impl Llava {
         if let Some(tuning) = options.tuning {
             loader.remember(&tuning);
         }
-        let plan = loader.plan(options.context).await;
+        let held = match options.quant.as_deref() {
+            None => Ok(()),
+            Some("exact") => loader.hold_as(None),
+            Some(quant) => quant.parse().and_then(|quant| loader.hold_as(Some(quant))),
+        };
+        let plan = match held {
+            Ok(()) => loader.plan(options.context).await,
+            Err(error) => Err(error),
+        };
         self.stage.replace(Stage::Loading(loader));
         plan.map(|plan| to_js(&plan)).map_err(thrown)
     }

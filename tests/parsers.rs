@@ -1,6 +1,5 @@
 //! Parsers of what comes from outside: damaged and lying input is refused without panicking and without
 //! allocating more than it deserves. `PROPTEST_CASES` makes the run longer.
-#![allow(unsafe_code)] // an allocator that counts can only be written so
 
 use llava_web::config::Config;
 use llava_web::format::gguf::{Parsed, describe, parse};
@@ -13,64 +12,18 @@ use llava_web::preprocess::{MAX_MEMORY, PreprocessConfig, preprocess};
 use llava_web::tokenizer::Tokenizer;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "common/gguf.rs"]
 mod pair;
 #[path = "common/torch.rs"]
 mod torch;
 use common::golden_file;
-
-/// Counts what each thread holds, and the most it ever held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // Threads may free after their counters are gone.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
-    });
-}
-
-// SAFETY: everything is passed on to the system's allocator unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// What `work` returns, and the most bytes it held at a time beyond what was held before.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.get();
-    MOST.set(before);
-    let result = work();
-    (result, (MOST.get() - before) as usize)
-}
+use counting::measured;
 
 #[test]
 fn the_counter_counts() {

@@ -225,7 +225,7 @@ fn however_a_checkpoint_is_cut_it_is_the_same() {
             let logits = block_on(async {
                 let saved = Saved::open(&folder, &[ENTRY.into()]).await.unwrap();
                 // Q8 has planes of two kinds, and scales of two bytes.
-                let q8 = |e: &llava_web::format::names::Expected, _: &_| match e.name.contains("embed") {
+                let q8 = |e: &llava_web::format::names::Expected, _| match e.name.contains("embed") {
                     true => llava_web::quant::WeightType::F16,
                     false => llava_web::quant::WeightType::Q8,
                 };

@@ -6,6 +6,7 @@ use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet
 use llava_web::error::{Error, Result};
 use llava_web::native::{self, Folder, io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
+use llava_web::quant::WeightType;
 use pollster::block_on;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,10 @@ struct Arguments {
     /// Rows of the cache; by default what the model allows, at most 2048.
     #[arg(long, value_name = "N")]
     context: Option<u32>,
+    /// Quantise the weights of an f32, f16 or bf16 checkpoint while they are loaded, as `convert --quant` does: q8 or
+    /// q4 [default: as they are].
+    #[arg(long, value_name = "TYPE")]
+    quant: Option<WeightType>,
     /// Go on after the end-of-answer token.
     #[arg(long)]
     ignore_eos: bool,
@@ -145,7 +150,8 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
         Backend::Reference => BackendChoice::Reference,
     };
     let (folder, entry) = Folder::locate(&arguments.model, arguments.mmproj.as_deref(), None)?;
-    native::load(&folder, &entry, open_device(choice, arguments.threads).await?, arguments.context).await
+    let device = open_device(choice, arguments.threads).await?;
+    native::load_as(&folder, &entry, device, arguments.context, arguments.quant).await
 }
 
 /// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.

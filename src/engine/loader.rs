@@ -1,11 +1,11 @@
 //! From a source to an engine: what will be fetched and what it will need, the parts, the engine.
 
+use super::weights::{Choice, weight_bytes};
 use super::{About, Engine, PrefixCache};
 use crate::device::Device;
 use crate::ensure;
 use crate::error::Result;
 use crate::format::blueprint::{Blueprint, Part};
-use crate::format::names::Stage;
 use crate::format::source::Source;
 use crate::measure::{Clock, is_candidate, tune};
 use crate::model::load::ModelLoader;
@@ -13,6 +13,7 @@ use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::pass::Op;
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
+use crate::quant::WeightType;
 use crate::tokenizer::Tokenizer;
 use serde::Serialize;
 
@@ -43,6 +44,10 @@ pub struct Plan {
     pub longest_context: u32,
     /// Bytes of weights that every generated token reads.
     pub bytes_per_token: u64,
+    /// The type that the weights are quantised to while they are loaded; `None`: held as they are.
+    pub quant: Option<WeightType>,
+    /// The types that may be chosen, the widest first; empty where the weights have types of their own.
+    pub choices: Vec<Choice>,
 }
 
 /// What is fetched of a file.
@@ -81,8 +86,10 @@ pub struct Compiled {
 /// Builds an [`Engine`] from parts pushed in any order.
 pub struct Loader {
     pub(super) inner: ModelLoader,
+    /// What [`Loader::hold_as`] was told.
+    pub(super) quant: Option<WeightType>,
     /// An operation for each pipeline that the model needs, once that is known; those that are made.
-    pipelines: Option<(Vec<Op>, usize)>,
+    pub(super) pipelines: Option<(Vec<Op>, usize)>,
     tokenizer: Tokenizer,
     preprocess: PreprocessConfig,
 }
@@ -98,7 +105,8 @@ impl Loader {
         let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
         let preprocess =
             PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
-        Ok(Self { inner: ModelLoader::new(device, blueprint).await?, pipelines: None, tokenizer, preprocess })
+        let inner = ModelLoader::new(device, blueprint).await?;
+        Ok(Self { inner, quant: None, pipelines: None, tokenizer, preprocess })
     }
 
     /// The plan for a context of so many rows, or of the usual number.
@@ -116,11 +124,8 @@ impl Loader {
                 None => file_bytes.push(FileBytes { file: part.file.clone(), bytes: part.bytes }),
             }
         }
-        let weights = b.tensors.iter().map(|t| t.bytes()).sum();
-        let read = |stage| stage == Stage::Decoder || stage == Stage::Head;
-        let tied = b.config.text.tie_word_embeddings;
-        let every_token = |stage| read(stage) || tied && stage == Stage::Embeddings;
-        let tensors = b.tensors.iter().filter(|t| every_token(t.expected.stage));
+        let (weights, bytes_per_token) = weight_bytes(&b.config, &b.tensors);
+        let beside = needs.scratch + needs.cache_per_token * u64::from(context);
         Ok(Plan {
             name: b.name.clone(),
             parts: b.parts.clone(),
@@ -135,11 +140,13 @@ impl Loader {
                 cache_per_token: needs.cache_per_token,
                 cache_type: needs.cache_type,
                 scratch: needs.scratch,
-                total: weights + needs.scratch + needs.cache_per_token * u64::from(context),
+                total: weights + beside,
             },
             context,
             longest_context: Model::longest_context(&b.config),
-            bytes_per_token: tensors.map(|t| t.bytes()).sum(),
+            bytes_per_token,
+            quant: self.quant,
+            choices: self.choices(beside)?,
         })
     }
 

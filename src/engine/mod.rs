@@ -9,10 +9,12 @@ mod decode;
 mod events;
 mod loader;
 mod probe;
+mod weights;
 
 pub use events::{Answer, Encoded, Event, Observer, Options, Quiet, Report, Restored, Stop};
 pub use loader::{Compiled, Loader, Memory, Plan};
 pub use probe::Probe;
+pub use weights::Choice;
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};

@@ -86,6 +86,9 @@ impl Planned {
     }
 }
 
+/// Names the type in which a matrix is to be held, given how its checkpoint has it.
+pub type Wanted<'a> = &'a dyn Fn(&Expected, Encoding) -> WeightType;
+
 /// The whole plan.
 #[derive(Debug)]
 pub struct Blueprint {
@@ -123,7 +126,7 @@ impl Blueprint {
             return Self::from_manifest(manifest, small);
         }
         let checkpoint = Checkpoint::open(source, entry).await?;
-        let exact = |_: &Expected, located: &Located| located.encoding.exact();
+        let exact = |_: &Expected, encoding: Encoding| encoding.exact();
         Self::from_checkpoint(checkpoint, "model", &exact, PART_BYTES)
     }
 
@@ -131,12 +134,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Kind::Tensor`] when a shape fits no storage.
-    pub fn from_checkpoint(
-        checkpoint: Checkpoint,
-        name: &str,
-        wanted: &dyn Fn(&Expected, &Located) -> WeightType,
-        part_bytes: u64,
-    ) -> Result<Self> {
+    pub fn from_checkpoint(checkpoint: Checkpoint, name: &str, wanted: Wanted, part_bytes: u64) -> Result<Self> {
         let expected = names::expected(&checkpoint.config);
         let parameters = expected.iter().map(Expected::parameters).sum();
         let mut tensors = Vec::new();
@@ -147,14 +145,7 @@ impl Blueprint {
                 fail!(Tensor, expected.name, "is missing from the checkpoint");
             };
             let place = |e: Error| Error { place: expected.name.clone(), ..e };
-            let vector = expected.role == Role::Vector;
-            let (weight_type, layout) = match vector {
-                true => (WeightType::F32, Layout::Rows),
-                false => {
-                    let wanted = wanted(&expected, located);
-                    (quant::widest_fitting(wanted, expected.shape[1]).map_err(place)?, Layout::Blocks)
-                }
-            };
+            let (weight_type, layout) = held_as(&expected, located.encoding, wanted).map_err(place)?;
             if names::group(&expected.name) != group {
                 cut.finish_group();
                 group = names::group(&expected.name).to_string();
@@ -265,7 +256,10 @@ impl Cutter<'_> {
             // A vector is one piece, whatever its shape.
             true => (located.encoding.row_bytes(width * u64::from(n))?, 0),
             false => {
-                (located.encoding.row_bytes(width)?, quant::stored_bytes(weight_type, 256, expected.shape[1])? / 256)
+                // Room for the exact type, whatever is wanted: parts that were kept stay those of any choice.
+                let exact = quant::widest_fitting(located.encoding.exact(), expected.shape[1])?;
+                let row = |t| quant::stored_bytes(t, 256, expected.shape[1]).map(|bytes| bytes / 256);
+                (located.encoding.row_bytes(width)?, row(exact)?.max(row(weight_type)?))
             }
         };
         let form = Form::Encoded {
@@ -324,6 +318,15 @@ impl Cutter<'_> {
     }
 }
 
+/// Type and layout of a tensor on the device: vectors are f32 rows; matrices are of the type that `wanted` names, or of
+/// a wider one where their rows do not fit it.
+fn held_as(expected: &Expected, encoding: Encoding, wanted: Wanted) -> Result<(WeightType, Layout)> {
+    match expected.role {
+        Role::Vector => Ok((WeightType::F32, Layout::Rows)),
+        _ => Ok((quant::widest_fitting(wanted(expected, encoding), expected.shape[1])?, Layout::Blocks)),
+    }
+}
+
 /// Least common multiple; head sizes are small.
 fn num_lcm(a: u32, b: u32) -> u32 {
     let mut c = a;
@@ -350,5 +353,6 @@ fn device_tiles(layout: Layout, t: WeightType, shape: &[u32], pieces: &[[u32; 2]
     }
 }
 
+mod choice;
 #[cfg(test)]
 mod tests;

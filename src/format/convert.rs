@@ -6,14 +6,14 @@
 
 use crate::error::Result;
 use crate::format::blueprint::Blueprint;
-use crate::format::checkpoint::{Checkpoint, Located};
+use crate::format::checkpoint::Checkpoint;
 use crate::format::manifest::{Files, Layout, MANIFEST_FILE, Manifest, TensorRecord, VERSION};
 use crate::format::names::{Expected, PATCH_EMBEDDING, Role, Stage};
 use crate::format::shards::{FileRecord, ShardWriter};
 use crate::format::source::{Source, exactly};
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
-use crate::quant::WeightType;
+use crate::quant::{Encoding, WeightType};
 use crate::tokenizer::Tokenizer;
 
 /// What the person chose.
@@ -56,8 +56,8 @@ impl Options {
         Self { quant: Some(quant), name: Some(name.into()), ..Self::exact() }
     }
 
-    /// How `tensor` is to be stored.
-    pub fn weight_type(&self, tensor: &Expected, located: &Located) -> WeightType {
+    /// How `tensor`, which the checkpoint has in `encoding`, is to be stored.
+    pub fn weight_type(&self, tensor: &Expected, encoding: Encoding) -> WeightType {
         let vision = matches!(tensor.stage, Stage::VisionTower | Stage::Connector);
         let explicit = match tensor.role {
             Role::Vector => Some(WeightType::F32),
@@ -73,7 +73,7 @@ impl Options {
         match wanted {
             Some(wanted) if tensor.name == PATCH_EMBEDDING => wanted.min(WeightType::F16),
             Some(wanted) => wanted,
-            None => located.encoding.exact(),
+            None => encoding.exact(),
         }
     }
 }
@@ -114,7 +114,7 @@ pub async fn convert<S: Source>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Manifest> {
     let checkpoint = Checkpoint::open(source, entry).await?;
-    let wanted = |e: &Expected, located: &Located| options.weight_type(e, located);
+    let wanted = |e: &Expected, encoding| options.weight_type(e, encoding);
     // A piece must fit a shard in either form.
     let part_bytes = options.shard_bytes.min(super::blueprint::PART_BYTES);
     let blueprint = Blueprint::from_checkpoint(checkpoint, fallback, &wanted, part_bytes)?;

@@ -79,7 +79,8 @@ impl Piece {
                 if tensor.weight_type == encoding.exact() && width == u64::from(k) {
                     quant::repack(encoding, n, k, bytes, order.as_deref(), &mut planes).map_err(place)?;
                 } else {
-                    requantize(encoding, width, order.as_deref(), tensor, n, bytes, &mut planes).map_err(place)?;
+                    let way_out = |e: Error| place(e).hint("hold the weights as they are, or as f32");
+                    requantize(encoding, width, order.as_deref(), tensor, n, bytes, &mut planes).map_err(way_out)?;
                 }
                 Ok(Cow::Owned(planes))
             }

@@ -13,7 +13,7 @@ use crate::config::{Config, ConnectorKind};
 use crate::device::Device;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::blueprint::{Blueprint, Planned};
+use crate::format::blueprint::{Blueprint, Planned, Wanted};
 use crate::format::manifest::Layout;
 use crate::format::names;
 use crate::format::piece::Piece;
@@ -49,6 +49,17 @@ impl ModelLoader {
     /// What is loaded, before any of it is there.
     pub fn blueprint_mut(&mut self) -> &mut Blueprint {
         &mut self.blueprint
+    }
+
+    /// Holds the matrices of a checkpoint as `wanted` says.
+    ///
+    /// # Errors
+    /// [`Kind::State`] once a part has been pushed; what [`Blueprint::held_as`] reports.
+    pub fn hold_as(&mut self, wanted: Wanted) -> Result<()> {
+        ensure!(!self.pushed.contains(&true), State, "weights", "some are loaded already, and stay as they are");
+        self.blueprint.tensors = self.blueprint.held_as(wanted)?;
+        self.weights.stacks = stacks_for(&self.device, &self.blueprint);
+        Ok(())
     }
 
     /// Where it is loaded to.
@@ -154,6 +165,11 @@ fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
     places
 }
 
+/// The stacks where a step multiplies by them: on a GPU.
+fn stacks_for(device: &Device, blueprint: &Blueprint) -> HashMap<String, Place> {
+    if device.tuning().is_some() { stacks(blueprint) } else { HashMap::new() }
+}
+
 /// Buffers by tensor name.
 struct Weights {
     stacks: HashMap<String, Place>,
@@ -169,7 +185,7 @@ struct Weights {
 
 impl Weights {
     async fn new(device: &mut Device, blueprint: &Blueprint) -> Result<Self> {
-        let stacks = if device.tuning().is_some() { stacks(blueprint) } else { HashMap::new() };
+        let stacks = stacks_for(device, blueprint);
         let (vectors, tiles) = (HashMap::new(), HashMap::new());
         let (unused, unused_scales) = (device.buffer("unused", 1).await?, device.buffer("unused scales", 1).await?);
         Ok(Self { stacks, shared: HashMap::new(), vectors, tiles, unused, unused_scales })

@@ -34,6 +34,17 @@ fn blocks_are_group_major_and_nibbles_in_ggml_order() {
     assert_eq!(planes[16..], [0x00, 0x38, 0, 0], "0.5 in f16, then padding");
 }
 
+/// Every 101st float, and all around every half.
+#[test]
+fn the_nearest_integer_is_the_nearest() {
+    let same = |x: f32| assert_eq!(pack::nearest(x), x.round() as i32, "{x:e}");
+    (0..u32::MAX / 101).map(|i| f32::from_bits(i * 101)).filter(|x| x.abs() < (1 << 22) as f32).for_each(same);
+    for half in -512..512 {
+        let bits = (half as f32 / 2.0).to_bits();
+        (0..9).map(|step| f32::from_bits((bits + step).saturating_sub(4))).filter(|x| x.abs() < 1e3).for_each(same);
+    }
+}
+
 #[test]
 fn a_row_at_a_time_is_the_same_as_all_at_once() {
     let rows = noise(5 * 64);

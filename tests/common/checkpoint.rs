@@ -8,6 +8,7 @@ use llava_web::format::convert::Sink;
 use llava_web::format::names;
 use llava_web::format::safetensors::{SINGLE_FILE, write};
 use llava_web::format::source::Memory;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -77,6 +78,26 @@ impl Checkpoint {
     pub fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
         self.tensors = self.tensors.into_iter().map(|(key, tensor)| (rename(&key), tensor)).collect();
         self
+    }
+
+    /// The same with every tensor in 16-bit floats, as published checkpoints have them.
+    pub fn into_halves(self, dtype: Dtype) -> Memory {
+        let bytes = |values: &[f32]| -> Vec<u8> {
+            let halves = values.iter().map(|&w| match dtype {
+                Dtype::BF16 => half::bf16::from_f32(w).to_bits(),
+                _ => half::f16::from_f32(w).to_bits(),
+            });
+            halves.flat_map(u16::to_le_bytes).collect()
+        };
+        let tensors: Vec<_> = self.tensors.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            let shape = shape.iter().map(|&n| n as usize).collect();
+            (*name, TensorView::new(dtype, shape, bytes).unwrap())
+        });
+        let mut files = self.files;
+        files.insert(SINGLE_FILE.into(), safetensors::serialize(views, None).unwrap());
+        files.insert("config.json".into(), self.config.to_string().into_bytes());
+        Memory(files)
     }
 
     /// The files of a checkpoint directory, the tensors in one.

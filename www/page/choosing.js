@@ -1,22 +1,21 @@
 // Which backend runs, where the person leaves that open: both are tried out on this model, and the faster is taken. What
 // was found is remembered for models of about this size on this adapter with this engine.
 
-import { Failure } from "../shared/failure.js";
 import { inTime } from "./dom.js";
 import { EngineLink, engineVersion } from "./engine-link.js";
 import { Kept } from "./kept.js";
+import { CPU_MOST, tryOut } from "./trial.js";
+import { chooseWeights, holdAs } from "./weights.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
-/** @typedef {{ link: EngineLink, opened: Opened, why: string }} Choice */
+/** @typedef {{ link: EngineLink, opened: Opened, why: string, weights: import("./types.js").Weights }} Choice */
 /** @typedef {{ backend: BackendChoice, why: string }} Remembered */
 
 /** @type {Kept<Remembered>} */
 const found = new Kept("backends");
-/** WebAssembly addresses 4 GiB; the program, its pictures and its tables need some of it. Bytes. */
-const CPU_MOST = 3.5e9;
 /** What is compared: rows that are read, and tokens of an answer. */
 const QUESTION = { rows: 256, tokens: 64 };
 
@@ -32,16 +31,6 @@ function cost(probe) {
   return (QUESTION.rows / probe.prefill_rows_per_second + QUESTION.tokens / probe.decode_tokens_per_second) * 1000;
 }
 
-/** What a trial says; `null` where the device could not go through with it. @param {EngineLink} link */
-function tryOut(link) {
-  return link.call("probe", null).catch((thrown) => {
-    const failure = Failure.from(thrown, "probe");
-    if (failure.kind === "cancelled") throw failure;
-    console.info("No prediction:", thrown);
-    return null;
-  });
-}
-
 /** @param {number} gpu @param {number} cpu */
 function words(gpu, cpu) {
   const said = (/** @type {number} */ ms) => (Number.isFinite(ms) ? inTime(ms) : "more than it has");
@@ -54,30 +43,31 @@ function words(gpu, cpu) {
  * @returns {Promise<Choice>} with the link that has it open; the other one is closed
  */
 export async function openOn(link, model, wanted) {
-  const opened = await link.open(model, wanted);
-  if (wanted !== "auto") return { link, opened, why: "as you chose" };
-  if (opened.report.backend === "cpu") return { link, opened, why: "this browser offers the page no GPU" };
+  const { opened, weights } = await chooseWeights(link, await link.open(model, wanted));
+  if (wanted !== "auto") return { link, opened, weights, why: "as you chose" };
+  if (opened.report.backend === "cpu") return { link, opened, weights, why: "this browser offers the page no GPU" };
   const { total = 0 } = opened.plan.memory ?? {};
-  if (total > CPU_MOST) return { link, opened, why: "the model is too large for the CPU's 4 GiB" };
+  if (total > CPU_MOST) return { link, opened, weights, why: "the model is too large for the CPU's 4 GiB" };
   const key = await keyFor(opened);
   const known = found.recall(key);
-  if (known?.backend === "webgpu") return { link, opened, why: known.why };
-  if (known) return { link, opened: await link.open(model, "cpu"), why: known.why };
+  if (known?.backend === "webgpu") return { link, opened, weights, why: known.why };
+  const openOnCpu = async (/** @type {EngineLink} */ link) => holdAs(link, await link.open(model, "cpu"), opened.plan.quant);
+  if (known) return { link, opened: await openOnCpu(link), weights, why: known.why };
   const gpu = cost(await tryOut(link));
   // In a worker of its own: its memory would stay with the engine that is kept.
   const other = link.beside();
   try {
-    const onCpu = await other.open(model, "cpu");
+    const onCpu = await openOnCpu(other);
     const cpu = cost(await tryOut(other));
     const why = words(gpu, cpu);
     const slower = gpu <= cpu;
     found.remember(key, { backend: slower ? "webgpu" : "cpu", why });
     if (slower) {
       other.close();
-      return { link, opened, why };
+      return { link, opened, weights, why };
     }
     link.replaceBy(other);
-    return { link, opened: onCpu, why };
+    return { link, opened: onCpu, weights, why };
   } catch (thrown) {
     other.close();
     throw thrown;

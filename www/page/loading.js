@@ -5,6 +5,8 @@ import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
 import { openOn } from "./choosing.js";
 import { EngineLink, rememberTuning } from "./engine-link.js";
+import { tryOut } from "./trial.js";
+import { rememberWeights } from "./weights.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./types.js").Choices} Choices */
@@ -31,6 +33,8 @@ export class Loading extends Activity {
   agreed = { keep: false, context: /** @type {number | null} */ (null) };
   /** Why it runs on the backend that it runs on. */
   why = "";
+  /** Why its weights are held as they are. @type {import("./types.js").Weights} */
+  weights = { chosen: false, proposed: undefined, why: "" };
   /** The GPU was lost and is being replaced. */
   recovering = false;
   /** When something was tried again unasked, ms. @type {number[]} */
@@ -48,29 +52,31 @@ export class Loading extends Activity {
     this.settings = settings;
   }
 
-  /** Another model takes the place of this one. @param {ModelRef} model */
-  async choose(model) {
+  /** Another model takes the place of this one; `asked`: the person is asked again what they chose on an earlier visit.
+   * @param {ModelRef} model @param {boolean} [asked] */
+  async choose(model, asked) {
     this.model = model;
     Object.assign(this, { plan: null, report: null, storage: null });
-    await this.open();
+    await this.open(asked);
   }
 
-  /** Opens the model, anew if there was one. */
-  async open() {
+  /** Opens the model, anew if there was one. @param {boolean} [asked] see `choose` */
+  async open(asked = false) {
     this.loaded = false;
     this.forget("The model was started again: it does not remember what is above.");
     Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
     this.begin("loading");
     const { model } = this;
     try {
-      const { opened, why } = await openOn(this.link, model, this.settings().backend);
-      Object.assign(this, opened, { why });
+      const { opened, why, weights } = await openOn(this.link, model, this.settings().backend);
+      Object.assign(this, opened, { why, weights });
     } catch (thrown) {
       if (model === this.model) this.fail(thrown, "open", () => this.open());
       return;
     }
-    const missing = (this.plan?.total_bytes ?? 0) - (this.storage?.bytes ?? 0);
-    if (missing > ASK_ABOVE) await this.#ask();
+    const { total_bytes = 0, choices = [] } = this.plan ?? {};
+    const undecided = choices.length > 0 && (asked || !this.weights.chosen);
+    if ((undecided ? total_bytes : total_bytes - (this.storage?.bytes ?? 0)) > ASK_ABOVE) await this.#ask();
     else await this.load();
   }
 
@@ -82,19 +88,39 @@ export class Loading extends Activity {
     this.begin("waiting");
     const estimate = await navigator.storage?.estimate?.().catch(() => null);
     offer.room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
+    await this.#try(offer);
+  }
+
+  /** @param {Offer} offer */
+  async #try(offer) {
+    const { plan } = this;
+    Object.assign(offer, { probe: null, probing: true });
     this.changed();
+    const probe = await tryOut(this.link).catch(() => null);
+    // Of another choice meanwhile it says nothing.
+    if (plan !== this.plan) return;
+    Object.assign(offer, { probe, probing: false });
+    this.changed();
+  }
+
+  /** Holds the weights of the offered model as another type: what follows from it is looked at anew.
+   * @param {import("../shared/protocol.js").Quant} quant */
+  async hold(quant) {
+    const { offer, model } = this;
     try {
-      offer.probe = await this.link.call("probe", null);
+      const plan = await this.link.call("choose", { quant });
+      if (model !== this.model) return;
+      Object.assign(this, { plan, weights: { ...this.weights, chosen: true, why: "as you chose" } });
+      if (offer && offer === this.offer) await this.#try(offer);
     } catch (thrown) {
-      console.info("No prediction:", thrown);
+      if (model === this.model) this.fail(thrown, "weights", () => this.open());
     }
-    offer.probing = false;
-    this.changed();
   }
 
   /** The person agrees. @param {{ keep: boolean, context: number | null }} agreed */
   async accept(agreed) {
     this.agreed = agreed;
+    this.weights.chosen = true;
     // Without this a browser may clear gigabytes when the disk gets full. Firefox asks the person, and loading does not wait
     // for the answer.
     if (agreed.keep) navigator.storage?.persist?.().catch(() => false);
@@ -128,6 +154,7 @@ export class Loading extends Activity {
     const { report, storage } = await this.link.call("load", this.agreed, { onEvent: this.onProgress });
     Object.assign(this, { report, storage });
     rememberTuning(report);
+    if (this.weights.chosen && this.plan?.choices?.length) rememberWeights(storage.key, this.plan.quant);
     if (this.storage?.full && this.agreed.keep) this.forget(`This model is not kept for the next visit: ${this.storage.full}.`, true);
   }
 
@@ -152,8 +179,8 @@ export class Loading extends Activity {
   async reopen() {
     this.loaded = false;
     this.begin("loading");
-    const { opened, why } = await openOn(this.link, this.model, this.settings().backend);
-    Object.assign(this, opened, { why });
+    const { opened, why, weights } = await openOn(this.link, this.model, this.settings().backend);
+    Object.assign(this, opened, { why, weights });
     await this.fetch();
     this.loaded = true;
   }

@@ -20,7 +20,7 @@ export class Machine {
   }
 
   /** @param {Session} session */
-  #render({ plan, report, picture, kept, storage, agreed, model, why }) {
+  #render({ plan, report, picture, kept, storage, agreed, model, why, weights }) {
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
@@ -33,6 +33,7 @@ export class Machine {
       ["Size", plan && `${inBytes(plan.total_bytes)} in ${plan.parts.length} ${plan.parts.length === 1 ? "part" : "parts"}`],
       ["Came from", plan && ("files" in model ? "files on this machine" : "addresses" in model ? model.addresses.map(shorten).join(" + ") : "this browser")],
       ["Kept here", plan && storage && this.#keeping(storage, plan.total_bytes, agreed.keep)],
+      ["Weights", plan?.quant && `quantised to ${plan.quant} while they are loaded, ${weights.why}`],
       ["Noted", report?.notes?.join("; ") || plan?.notes?.join("; ")],
       ["Memory in use", report?.device_bytes && inBytes(report.device_bytes)],
       ["Runs on", report && `${backend === "cpu" ? "CPU" : backend} (${report.adapter})`],

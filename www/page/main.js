@@ -59,8 +59,8 @@ acceptDrops(take, (files) => attempt(() => choose(fromFiles(files))));
 new Camera(take);
 new Examples(take, (thrown, retry) => session.miss(thrown, "example", retry));
 
-/** Another model, and its address in the place of this page's, for sharing. @param {ModelRef} model */
-async function choose(model) {
+/** Another model, and its address in the place of this page's, for sharing. @param {ModelRef} model @param {boolean} [asked] */
+async function choose(model, asked = true) {
   const own = model === shipped || !("addresses" in model);
   try {
     history.replaceState(null, "", deepLink(own ? [] : model.addresses, location.href));
@@ -70,7 +70,7 @@ async function choose(model) {
   }
   // What the shipped model cannot do is said only of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
-  await session.choose(model);
+  await session.choose(model, asked);
 }
 
 /** @param {() => Promise<void> | void} work */
@@ -98,5 +98,5 @@ if (!document.documentElement.dataset.old) byId("start-trouble", HTMLElement).re
 const named = [query.get("model"), query.get("mmproj")].filter((text) => text !== null);
 await attempt(() => {
   const addresses = named.map((text) => fileAddress(text, document.baseURI));
-  return addresses[0] && addresses[0] !== shipped.addresses[0] ? choose({ addresses }) : choose(shipped);
+  return addresses[0] && addresses[0] !== shipped.addresses[0] ? choose({ addresses }, false) : choose(shipped);
 });

@@ -1,10 +1,12 @@
 // Before a large download: what it is, what it needs, how it would run here, and what would do better.
 
 import { byId, inBytes, inRate, inTime, make } from "./dom.js";
+import { WeightsChoice } from "./weights-choice.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
+/** @typedef {import("./types.js").Offer} Offer */
 
 /** Fewer tokens per second than this, and a word takes longer than anybody waits. */
 const SLOW = 0.5;
@@ -23,8 +25,9 @@ export class ModelCard {
   #context = byId("offer-context", HTMLSelectElement);
   #keep = byId("offer-keep", HTMLInputElement);
   #load = byId("offer-load", HTMLButtonElement);
-  /** What the fields were filled for: they are the person's from then on. @type {Plan | null} */
+  /** What the fields were filled for: they are the person's from then on. @type {Offer | null} */
   #filled = null;
+  #weights = new WeightsChoice((quant) => this.session.hold(quant));
 
   /** @param {Session} session @param {() => void} onCancel */
   constructor(session, onCancel) {
@@ -39,7 +42,7 @@ export class ModelCard {
   }
 
   #render() {
-    const { offer, plan, storage, report, model } = this.session;
+    const { offer, plan, storage, report, model, weights } = this.session;
     this.#card.hidden = !offer || !plan;
     if (!offer || !plan) {
       this.#filled = offer ? this.#filled : null;
@@ -47,8 +50,8 @@ export class ModelCard {
     }
     const local = "files" in model;
     const cannotKeep = storage?.kind === "none";
-    if (this.#filled !== plan) {
-      this.#filled = plan;
+    if (this.#filled !== offer) {
+      this.#filled = offer;
       this.#keep.checked = !local;
       this.#fillContext(plan);
       // On a narrow screen it may lie below the fold.
@@ -57,9 +60,11 @@ export class ModelCard {
     this.#keep.disabled = cannotKeep;
     const missing = plan.total_bytes - (storage?.bytes ?? 0);
     this.#title.textContent = plan.name;
-    this.#load.textContent = local ? "Load it" : storage?.bytes ? "Download the rest and load" : "Download and load";
-    const memory = this.#memory(plan);
+    this.#load.textContent = local || missing <= 0 ? "Load it" : storage?.bytes ? "Download the rest and load" : "Download and load";
+    const memory = this.#memory(plan, plan.memory?.total ?? 0);
     const where = report?.backend === "cpu" ? "memory" : "graphics memory";
+    const toFetch = missing > 0 ? `${inBytes(missing)} to ${local ? "read" : "download"}` : "nothing to download";
+    this.#weights.render(plan, weights, toFetch, (bytes) => `${inBytes(this.#memory(plan, bytes))} of ${where}`);
     /** @type {[string, string | false | null | undefined][]} */
     const rows = [
       [local ? "To read" : "To download", storage?.bytes ? `${inBytes(missing)}; ${inBytes(storage.bytes)} is here already` : inBytes(missing)],
@@ -91,10 +96,10 @@ export class ModelCard {
     byId("offer-context-label", HTMLElement).hidden = options.length < 2;
   }
 
-  /** Bytes for the chosen context. @param {Plan} plan */
-  #memory({ memory, context }) {
+  /** Bytes for the chosen context, of `total` for the proposed one. @param {Plan} plan @param {number} total */
+  #memory({ memory, context }, total) {
     if (!memory) return 0;
-    return memory.total + ((Number(this.#context.value) || context || 0) - (context ?? 0)) * memory.cache_per_token;
+    return total + ((Number(this.#context.value) || context || 0) - (context ?? 0)) * memory.cache_per_token;
   }
 
   /** @param {Probe | null} probe @param {boolean} probing */
@@ -106,14 +111,15 @@ export class ModelCard {
   }
 
   /** @param {Plan} plan @param {Probe | null} probe @param {number | null} room @param {number} missing @param {boolean} local */
-  #advice({ memory, context, parameters, total_bytes }, probe, room, missing, local) {
+  #advice({ memory, context, parameters, total_bytes, quant, choices }, probe, room, missing, local) {
     const words = [];
     if (probe?.message) words.push(probe.message);
     if (probe && !probe.fits) {
       const cache = memory && context ? memory.cache_per_token * context : 0;
       if (memory && cache > memory.total / 4) words.push("A shorter context needs less.");
       const bits = parameters ? (total_bytes * 8) / parameters : 0;
-      if (parameters && bits > MANY_BITS) words.push(`This file has ${bits.toFixed(1)} bits for each weight: one with 4 (Q4_0, Q4_K_M) is about ${inBytes(parameters * 0.57)}.`);
+      if (choices?.length && quant !== "q4") words.push("A narrower type for its weights needs less.");
+      else if (parameters && bits > MANY_BITS) words.push(`This file has ${bits.toFixed(1)} bits for each weight: one with 4 (Q4_0, Q4_K_M) is about ${inBytes(parameters * 0.57)}.`);
       else words.push("A model with fewer parameters may fit.");
     }
     if (probe?.fits && probe.decode_tokens_per_second < SLOW) words.push("That is too slow for a conversation: this machine offers the page no real GPU, or a small one.");

@@ -16,6 +16,11 @@
  */
 
 /**
+ * Why the weights of a float checkpoint are held as the plan says: whether the person chose that, and what was proposed.
+ * @typedef {{ chosen: boolean, proposed: import("../shared/protocol.js").Quant | undefined, why: string }} Weights
+ */
+
+/**
  * `seen` is what the engine said of it once it had read it.
  * @typedef {{ blob: Blob, url: string, name: string, seen: Seen | null }} Picture
  */

@@ -1,5 +1,6 @@
 // The words that the page and its worker exchange. Types only: this file has no code that runs.
 // Names of fields are those of the engine (src/engine.rs), unchanged.
+// budget: every type that crosses between page and worker, in one place.
 
 /**
  * How an error looks on the wire: src/error.rs, field by field.
@@ -30,8 +31,13 @@
  */
 
 /** `prompt_template` is how to ask, where the model itself does not say or says wrong.
- * `tuning` is what a report said of this GPU before, as JSON.
- * @typedef {{ context?: number, prompt_template?: string, tuning?: string }} PlanOptions */
+ * `tuning` is what a report said of this GPU before, as JSON. `quant` is one of the plan's choices.
+ * @typedef {{ context?: number, prompt_template?: string, tuning?: string, quant?: "exact" | "q8" | "q4" }} PlanOptions */
+
+/** What the weights of a float checkpoint are quantised to while they are loaded; `null`: held as they are.
+ * @typedef {"q8" | "q4" | null} Quant */
+/** One of the types that they may be held as, `memory` in bytes for `context` rows. What is fetched is the same for each.
+ * @typedef {{ quant: Quant, memory: number, bytes_per_token: number }} WeightsOption */
 
 /**
  * A range of one file, pushed as one piece. `sha256` is what was promised of it, if anything was.
@@ -57,6 +63,8 @@
  * @property {number} [context]  proposed, rows
  * @property {number} [longest_context]
  * @property {number} [bytes_per_token]
+ * @property {Quant} [quant]  what is chosen of them
+ * @property {WeightsOption[]} [choices]  the widest first; empty where the weights have types of their own
  */
 
 /**
@@ -172,6 +180,7 @@
  * @typedef {object} Calls
  * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions
  * @property {[null, Probe]} probe
+ * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode

@@ -37,6 +37,8 @@ export function answerWith(build) {
 
     probe: () => loader.probe(),
 
+    choose: ({ quant }) => loader.choose(quant),
+
     storage: () => loader.storage(),
 
     async load({ keep, context }, emit) {

@@ -113,7 +113,13 @@ export class Loader {
 
   async probe() {
     await this.threads;
-    return this.engine.probe();
+    return this.#inTurn(() => this.engine.probe());
+  }
+
+  /** The plan with another type for the weights; the parts are the same. @param {import("../shared/protocol.js").Quant} quant */
+  async choose(quant) {
+    this.#plan = await this.#inTurn(() => this.engine.plan([], /** @type {KeptSource} */ (this.#source), { quant: quant ?? "exact" }));
+    return this.#plan;
   }
 
   /** Bytes that this worker holds. */

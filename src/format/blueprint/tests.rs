@@ -9,7 +9,7 @@ fn config() -> Config {
 }
 
 /// A checkpoint whose tensors lie in the order of their names, as safetensors writes them.
-fn checkpoint() -> Checkpoint {
+fn checkpoint(encoding: Encoding) -> Checkpoint {
     let config = config();
     let mut expected = names::expected(&config);
     expected.sort_by(|a, b| a.name.cmp(&b.name));
@@ -17,21 +17,21 @@ fn checkpoint() -> Checkpoint {
     let mut located = Vec::new();
     for e in expected {
         let shape = e.checkpoint_shape.clone();
-        let bytes = e.parameters() * 2;
-        located.push((e.name, Located { file: 0, offset, encoding: Encoding::F16, shape, rope_heads: None }));
+        let bytes = e.parameters() * u64::from(encoding.block().1);
+        located.push((e.name, Located { file: 0, offset, encoding, shape, rope_heads: None }));
         offset += bytes;
     }
     Checkpoint::for_tests(config, located)
 }
 
 fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
-    Blueprint::from_checkpoint(checkpoint(), "t", &|_, _| wanted, part_bytes).unwrap()
+    Blueprint::from_checkpoint(checkpoint(Encoding::F16), "t", &|_, _| wanted, part_bytes).unwrap()
 }
 
 /// Whatever the limit, every byte of every tensor is in exactly one piece, inside its part, at whole rows.
 #[test]
 fn parts_cover_every_tensor_once() {
-    let checkpoint = checkpoint();
+    let checkpoint = checkpoint(Encoding::F16);
     for part_bytes in [1 << 10, 5_000, 1 << 16, 1 << 30] {
         let b = plan(part_bytes, WeightType::F16);
         let mut rows: Vec<Vec<[u32; 2]>> = vec![Vec::new(); b.tensors.len()];
@@ -87,4 +87,21 @@ fn a_part_is_verified_by_length_and_hash() {
     assert!(part(None).verify(b"abc").is_ok() && part(None).verify(b"ab").is_err());
     let hashed = part(Some(sha256_hex(b"abc")));
     assert!(hashed.verify(b"abc").is_ok() && hashed.verify(b"abd").unwrap_err().message.contains("SHA-256"));
+}
+
+/// A bf16 matrix takes twice its file's bytes as it is, and an eighth as q4: the parts are the same.
+#[test]
+fn parts_are_the_same_whatever_is_chosen() {
+    for encoding in [Encoding::F32, Encoding::F16, Encoding::Bf16] {
+        let plan = |wanted| Blueprint::from_checkpoint(checkpoint(encoding), "t", &|_, _| wanted, 1 << 12).unwrap();
+        let exact = plan(encoding.exact());
+        assert!(exact.is_float());
+        for wanted in [WeightType::Q8, WeightType::Q4] {
+            let narrow = plan(wanted);
+            assert_eq!(narrow.parts, exact.parts, "{encoding} as {wanted}");
+            // A change of mind is the same as the choice in the first place.
+            assert_eq!(exact.held_as(&|_, _| wanted).unwrap(), narrow.tensors, "{encoding} as {wanted}");
+            assert_eq!(narrow.held_as(&|_, e| e.exact()).unwrap(), exact.tensors, "{encoding} as {wanted}");
+        }
+    }
 }

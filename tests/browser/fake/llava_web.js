@@ -39,8 +39,9 @@ export class Llava {
   /** The manifest is the plan, but for what follows from it. A manifest may name further files to be read.
    * @param {string[]} entry
    * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
-   * @param {{ tuning?: string }} options */
-  async plan(entry, { size, read }, { tuning }) {
+   * @param {{ tuning?: string, quant?: string }} options */
+  async plan(entry, { size, read }, { tuning, quant }) {
+    if (quant) return this.#choose(quant);
     this.#tuning = tuning ?? "";
     const file = entry.find((name) => name.endsWith(".json")) ?? entry[0] ?? "";
     const bytes = await size(file);
@@ -56,6 +57,14 @@ export class Llava {
     if (plan.absent && (await size(plan.absent)) !== null) throw { kind: "manifest", place: plan.absent, message: "is there", hint: "" };
     this.#plan = plan;
     return plan;
+  }
+
+  /** A plan may list what can be chosen, and what a trial of each says. @param {string} name */
+  async #choose(name) {
+    const found = this.#plan.choices.find((/** @type {any} */ choice) => (choice.quant ?? "exact") === name);
+    if (this.#busy || !found) throw { kind: "state", place: "plan", message: `busy, or no choice: ${name}` };
+    this.#plan = { ...this.#plan, quant: found.quant, memory: { ...this.#plan.memory, total: found.memory }, probe: found.probe };
+    return this.#plan;
   }
 
   async probe() {
@@ -116,7 +125,8 @@ export class Llava {
   }
 
   report() {
-    return { backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
+    const notes = this.#plan?.quant ? [`loaded as ${this.#plan.quant}`] : [];
+    return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
   }
 
   /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
