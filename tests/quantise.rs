@@ -190,7 +190,7 @@ fn only_the_part_in_flight_is_in_memory() {
     const RUN: u64 = 2 << 20;
     let large = |c: &mut Value| {
         c["text_config"]["hidden_size"] = json!(1024);
-        c["text_config"]["intermediate_size"] = json!(8192);
+        c["text_config"]["intermediate_size"] = json!(4096);
         c["text_config"]["num_hidden_layers"] = json!(1);
     };
     for dtype in [Dtype::F16, Dtype::BF16] {

@@ -159,6 +159,7 @@ describe("a float checkpoint, and the engine", () => {
         await run(path.join(BIN, "convert"), [halves, shards, "--quant", quant, "--force"]);
         wanted[quant] = await native(shards);
       }
+      assert.notEqual(wanted.q4, wanted.q8, "the answers tell the types apart");
       const visit = await open(browser, `${server.url}?backend=cpu&threads=1&model=${server.url}models-local/halves/config.json`, PLAIN);
       const { page } = visit;
       const card = page.locator("#offer");
