@@ -8,6 +8,8 @@ mod common;
 mod counting;
 #[path = "common/gguf.rs"]
 mod pair;
+#[path = "common/torch.rs"]
+mod torch;
 
 use checkpoint::{Checkpoint, Written};
 use common::{Scratch, golden, golden_file, gpu_or_skip};
@@ -81,8 +83,10 @@ fn the_golden_checkpoint_is_what_convert_makes_of_it() {
 #[test]
 fn halves_of_both_kinds_are_what_convert_makes_of_them() {
     for (dtype, name) in [(Dtype::F16, "f16"), (Dtype::BF16, "bf16")] {
+        let source = Checkpoint::random(|_| ()).into_halves(dtype);
         for quant in CHOICES {
-            agree(&Checkpoint::random(|_| ()).into_halves(dtype), quant, name);
+            agree(&source, quant, name);
+            agree(&torch::pickled(&source), quant, &format!("{name}, pickled"));
         }
     }
 }

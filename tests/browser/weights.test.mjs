@@ -81,14 +81,14 @@ describe("a float checkpoint, and the stand-in engine", () => {
     // What the person has set stays when another type is looked at; memory and speed follow it.
     await card.getByLabel("Longest conversation").selectOption("2048");
     await card.getByLabel("q8").check();
-    await card.getByText("about 0.90 tokens/s").waitFor();
+    await card.getByText("about 0.9 tokens/s").waitFor();
     assert.equal(await card.getByLabel("Longest conversation").inputValue(), "2048");
     assert.match(await card.innerText(), /Needs\s+9\.1 GB of graphics memory/);
     assert.match(await card.innerText(), /q8: as you chose/);
     await card.getByLabel("as they are").check();
     await card.getByText("The GPU gave 9.0 GB. A narrower type for its weights needs less.").waitFor();
     await card.getByLabel("q8").check();
-    await card.getByText("about 0.90 tokens/s").waitFor();
+    await card.getByText("about 0.9 tokens/s").waitFor();
     assert.equal(host.asked.filter(({ first }) => first >= 4096 * 2).length, 0, "no weights before the person agrees");
     await card.getByRole("button", { name: "Download and load" }).click();
     await visit.reaches("ready");
