@@ -47,6 +47,7 @@ const RULES = {
     as: `${MAKE_DATA}; cargo run --bin train -- eval --model www/models/scenes --data $WORK/data --backend cpu --blank --limit 8`,
   },
   "./build.sh weights": { as: "./build.sh weights --size tiny --format gguf-q4_0 --out $WORK/tiny" },
+  "./build.sh weights --size 7b-block --format safetensors": { as: "./build.sh weights --size tiny --format safetensors --out $WORK/floats" },
   "./build.sh bench": { as: "LLAVA_DEV=1 ./build.sh bench --repeat 1 --rows 16 --tokens 4" },
   "./build.sh bench --shape 7b --backend gpu --operations": {
     as: "LLAVA_DEV=1 ./build.sh bench --shape 7b-block --backend gpu --operations --repeat 1 --rows 8 --tokens 2",
@@ -62,6 +63,7 @@ const RULES = {
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
+  "cargo test --test quantise": { as: true },
   "cargo test --test golden -- --nocapture": { as: "cargo test --test golden -- --list" },
   "LLAVA_REFERENCE=DIR cargo test --test reference_models -- --nocapture": { as: "cargo test --test reference_models -- --list" },
 };
