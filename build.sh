@@ -48,6 +48,8 @@ help() {
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
+./build.sh fuzz [TARGET [SECONDS]]
+                               search for inputs that break a parser: one target, or each for a minute
 ./build.sh weights --size 7b --format gguf-q4_0 --out D
                                write weights of real size that were never trained, to measure with
 HELP
@@ -480,11 +482,34 @@ train() {
     esac
 }
 
+# Corpora, and inputs that broke something, are kept in .cache/fuzz; a finished run prints its executions.
+fuzz() {
+    local chosen="${1:-}" seconds="${2:-60}" folder=.cache/fuzz program="$TARGET/fuzz/debug/fuzz" target known=
+    need_rust
+    have c++ || install_packages "a C++ compiler (for libFuzzer)" g++
+    say "compiling the fuzz targets (the first time takes some minutes)"
+    RUSTC_WRAPPER="$PWD/tests/fuzz/rustc.sh" CARGO_TARGET_DIR="$TARGET/fuzz" \
+        cargo build --manifest-path tests/fuzz/Cargo.toml
+    FUZZ_SEEDS=$folder/seeds "$program"
+    mkdir -p "$folder/found"
+    for target in "$folder"/seeds/*/; do
+        target=$(basename "$target")
+        known+=" $target"
+        [ -z "$chosen" ] || [ "$chosen" = "$target" ] || continue
+        mkdir -p "$folder/corpus/$target"
+        say "$target, $seconds s"
+        FUZZ_TARGET=$target "$program" "$folder/corpus/$target" "$folder/seeds/$target" -dict="$folder/seeds/$target.dict" \
+            -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 \
+            -artifact_prefix="$folder/found/$target-" || die "$target failed: the input is in $folder/found"
+    done
+    [ -z "$chosen" ] || [[ " $known " == *" $chosen "* ]] || die "no fuzz target is called $chosen; there are:$known"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | figures | readme | real | train | weights) "$command" "$@" ;;
+    serve | build | check | bench | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
     check-host) check_host "$@" ;;

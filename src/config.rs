@@ -230,13 +230,14 @@ fn vision(f: &Fields) -> Result<VisionConfig> {
         config.patch_size,
         config.image_size
     );
+    // Before patches() is called: 2^20 pixels have more patches than 32 bits can count.
+    let patches = u64::from(config.image_size / config.patch_size).pow(2);
     ensure!(
-        config.image_size <= 2048 && config.patches() <= 4096,
+        config.image_size <= 2048 && patches <= 4096,
         Config,
         f.at("image_size"),
-        "{} pixels and {} patches are more than 2048 and 4096",
-        config.image_size,
-        config.patches()
+        "{} pixels and {patches} patches are more than 2048 and 4096",
+        config.image_size
     );
     f.multiple_of_4("hidden_size", config.hidden_size)?;
     f.multiple_of_4("intermediate_size", config.intermediate_size)?;

@@ -58,10 +58,22 @@ pub struct Error {
     pub hint: String,
 }
 
+/// Longest place and message, bytes: both quote files, whose fields may have a megabyte.
+const LONGEST: usize = 1000;
+
+/// `text`, its end left out where it is too long to be read.
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
+
 impl Error {
-    /// An error of `kind` at `place`: `message` says what is wrong there.
+    /// An error of `kind` at `place`: `message` says what is wrong there. What is longer than a person reads is cut.
     pub fn new(kind: Kind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, place: place.into(), message: message.into(), hint: String::new() }
+        Self { kind, place: shortened(place.into()), message: shortened(message.into()), hint: String::new() }
     }
 
     /// The same error, saying what to do.
@@ -85,4 +97,18 @@ macro_rules! ensure {
     ($condition:expr, $kind:ident, $place:expr, $($message:tt)+) => {
         if !$condition { $crate::fail!($kind, $place, $($message)+) }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_of_a_megabyte_are_cut() {
+        let long = "é".repeat(1 << 20);
+        let error = Error::new(Kind::Config, long.clone(), long);
+        assert!(error.message.len() <= LONGEST + 3 && error.message.ends_with("é…"), "{}", error.message.len());
+        assert_eq!(error.place, error.message);
+        assert_eq!(Error::new(Kind::Config, "a", "b").to_string(), "a: b");
+    }
 }

@@ -5,6 +5,8 @@
 //! recognised and the beginning-of-sequence token is added. One way out: [`StreamDecoder`], which never gives
 //! out half a character and whose pieces add up to exactly what decoding everything at once gives.
 
+mod limits;
+
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::format::manifest::MAX_TOKENIZER;
@@ -295,8 +297,10 @@ fn check_parts(bytes: &[u8]) -> Result<()> {
     let malformed = |e: serde_json::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());
     let parts: Parts = serde_json::from_slice(bytes).map_err(malformed)?;
     let small = [parts.normalizer, parts.pre_tokenizer, parts.post_processor, parts.decoder];
+    let mut limits = limits::Limits::default();
     for ((name, known), part) in KNOWN_PARTS.iter().zip(small) {
         if let Some(part) = part.filter(|part| !part.is_null()) {
+            limits.check(name, &part)?;
             check(name, &serde_json::from_value(part).map_err(malformed)?, known)?;
         }
     }

@@ -1,8 +1,9 @@
 //! Parsers of what comes from outside: damaged and lying input is refused without panicking and without
-//! allocating more than it deserves. `PROPTEST_CASES` makes the run longer.
+//! allocating more than it deserves. `PROPTEST_CASES` makes the run longer; `./build.sh fuzz` searches with the same
+//! targets.
 
 use llava_web::config::Config;
-use llava_web::format::gguf::{Parsed, describe, parse};
+use llava_web::format::gguf::{Gguf, Parsed, Value, describe, parse, tokenizer_json};
 use llava_web::format::manifest::Manifest;
 use llava_web::format::names;
 use llava_web::format::safetensors::read_header;
@@ -20,16 +21,45 @@ mod common;
 mod counting;
 #[path = "common/gguf.rs"]
 mod pair;
+#[path = "fuzz/src/targets.rs"]
+mod targets;
 #[path = "common/torch.rs"]
 mod torch;
 use common::golden_file;
 use counting::measured;
+
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
 
 #[test]
 fn the_counter_counts() {
     let (vector, most) = measured(|| vec![1u8; 1 << 20]);
     assert!((1 << 20..1 << 21).contains(&most), "{most}");
     assert_eq!(measured(|| vector.len()).1, 0);
+}
+
+/// The seeds of the fuzz targets are what they should be: valid, as far as the target goes.
+#[test]
+fn seeds_of_fuzz_targets_pass() {
+    for target in targets::TARGETS {
+        let seeds = (target.seeds)();
+        assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+        for seed in seeds {
+            (target.run)(&seed);
+        }
+    }
+}
+
+proptest! {
+    /// The fuzzer's own search in small, so that its targets are run and cannot rot.
+    #[test]
+    fn damaged_seeds_of_fuzz_targets_pass(
+        which: Index, seed: Index, edits in edits(), cut in any::<Option<Index>>()
+    ) {
+        let target = &targets::TARGETS[which.index(targets::TARGETS.len())];
+        let seeds = (target.seeds)();
+        (target.run)(&damaged(&seeds[seed.index(seeds.len())], &edits, cut));
+    }
 }
 
 /// `bytes` with some overwritten, and perhaps cut off.
@@ -289,4 +319,54 @@ proptest! {
         }
         bytes.clear();
     }
+}
+
+/// Vocabularies of runs of letters: every way to cut a run is a merge, so that eight megabytes imply gigabytes of them.
+#[test]
+fn merges_that_scores_imply_are_bounded() {
+    let described = |letters: u32, longest: usize| {
+        let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
+        for letter in (0..letters).filter_map(|i| char::from_u32(0x100 + i)) {
+            tokens.extend((1..=longest / letter.len_utf8()).map(|n| letter.to_string().repeat(n)));
+        }
+        let list: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        let scores: Vec<f32> = (0..list.len()).map(|i| -(i as f32)).collect();
+        let metadata = [
+            ("tokenizer.ggml.model", Value::from("llama")),
+            ("tokenizer.ggml.tokens", Value::Strings(list.iter().copied().collect())),
+            ("tokenizer.ggml.scores", scores.as_slice().into()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_string(), value)).into();
+        let file = Gguf { metadata, tensors: Vec::new() };
+        let (result, most) = measured(|| tokenizer_json(&file, u32::MAX).map(|json| json.len()));
+        (result, most, list.iter().map(|t| t.len() + 8).sum::<usize>())
+    };
+    let (small, ..) = described(4, 64);
+    assert!(small.unwrap() > 4 * 31 * 32, "a small one is read");
+    let (refused, most, bytes) = described(400, 256);
+    assert!(refused.unwrap_err().message.contains("merges"));
+    assert!(most <= JSON_FACTOR * bytes, "{most} bytes for {bytes}");
+}
+
+/// 2^20 pixels in patches of one: more patches than 32 bits can count.
+#[test]
+fn sizes_whose_squares_overflow_are_refused() {
+    for (image, patch) in [(1u32 << 20, 1u32), (1 << 20, 16), (65536, 1), (2048, 1)] {
+        let json = format!(r#"{{"vision_config": {{"image_size": {image}, "patch_size": {patch}}}}}"#);
+        let error = Config::parse(json.as_bytes(), None).unwrap_err();
+        assert!(error.place.ends_with("image_size"), "{error}");
+    }
+}
+
+/// A GIF has a screen, by which it is judged, and frames of any size: found by the fuzzer, 234 MB from 240 pixels.
+#[test]
+fn frames_larger_than_their_screen_are_bounded() {
+    let mut bytes = image_file(image::ImageFormat::Gif);
+    let config = PreprocessConfig::llava(28);
+    assert!(preprocess(&bytes, &config).is_ok());
+    let descriptor = [0x2c, 0, 0, 0, 0, 20, 0, 12, 0];
+    let at = bytes.windows(descriptor.len()).position(|window| window == descriptor).unwrap();
+    bytes[at + 5..at + 9].copy_from_slice(&[0x00, 0x40, 0xb8, 0x0b]); // 16384 × 3000
+    let (result, most) = measured(|| preprocess(&bytes, &config));
+    assert!(result.is_err() && most <= 12 << 20, "{most} bytes");
 }

@@ -1,55 +1,20 @@
 //! Pictures as files have them: what `chat` makes of transparency, and what large ones take.
-#![allow(unsafe_code)] // an allocator that counts can only be written so
 
 use image::{ExtendedColorType, ImageFormat, codecs::jpeg::JpegEncoder};
 use llava_web::preprocess::{MAX_MEMORY, MAX_PIXELS, PixelValues, PreprocessConfig, Rendering, preprocess};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
-/// Counts what all threads hold, and the most they ever held: a decoder may have threads of its own.
-struct Counting;
-
-static HELD: AtomicIsize = AtomicIsize::new(0);
-static MOST: AtomicIsize = AtomicIsize::new(0);
-/// Tests of this file run one at a time: they share the counters.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn count(bytes: isize) {
-    let held = HELD.fetch_add(bytes, Relaxed) + bytes;
-    MOST.fetch_max(held, Relaxed);
-}
-
-// SAFETY: everything is passed on to the system's allocator unchanged; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+#[path = "common/counting.rs"]
+mod counting;
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: counting::Counting = counting::Counting;
 
 /// Preprocesses for CLIP; also the most bytes held at a time besides the file.
 fn measured(bytes: &[u8]) -> (PixelValues, u64) {
-    let before = HELD.load(Relaxed);
-    MOST.store(before, Relaxed);
-    let pixels = preprocess(bytes, &PreprocessConfig::llava(336)).unwrap_or_else(|e| panic!("{e}"));
-    (pixels, (MOST.load(Relaxed) - before) as u64)
+    let (pixels, most) =
+        counting::measured(|| preprocess(bytes, &PreprocessConfig::llava(336)).unwrap_or_else(|e| panic!("{e}")));
+    (pixels, most as u64)
 }
 
 /// Levels 0 … 255 of a pixel of `[3, 336, 336]`.
@@ -99,7 +64,6 @@ fn looks_right(pixels: &PixelValues, picture: &Virtual) {
 
 #[test]
 fn a_photograph_of_108_megapixels_is_read_in_little_memory() {
-    let _alone = ALONE.lock();
     let picture = Virtual { width: 12000, height: 9000 };
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 50).encode_image(&picture).unwrap();
@@ -111,7 +75,6 @@ fn a_photograph_of_108_megapixels_is_read_in_little_memory() {
 
 #[test]
 fn a_png_panorama_is_read_row_by_row() {
-    let _alone = ALONE.lock();
     let picture = Virtual { width: 24000, height: 2400 };
     assert!(u64::from(picture.width * picture.height) > MAX_PIXELS);
     let mut file = Vec::new();
@@ -135,7 +98,6 @@ fn a_png_panorama_is_read_row_by_row() {
 
 #[test]
 fn a_strip_longer_than_the_exact_limit_is_read() {
-    let _alone = ALONE.lock();
     let picture = Virtual { width: 20000, height: 2000 };
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 50).encode_image(&picture).unwrap();
@@ -148,7 +110,6 @@ fn a_strip_longer_than_the_exact_limit_is_read() {
 /// A transparent picture through the command line, shown and as the reference has it.
 #[test]
 fn chat_shows_transparent_pictures_on_white_unless_the_reference_is_wanted() {
-    let _alone = ALONE.lock();
     let folder = std::env::temp_dir().join(format!("llava-pictures-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("transparent.png");

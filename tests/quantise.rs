@@ -29,6 +29,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
 
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
+
 const ENTRY: &str = "config.json";
 const CHOICES: [WeightType; 2] = [WeightType::Q8, WeightType::Q4];
 

@@ -11,6 +11,9 @@ pub mod figures {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
+#[doc = include_str!("fuzzing.md")]
+pub mod fuzzing {}
+
 #[doc = include_str!("hosting.md")]
 pub mod hosting {}
 

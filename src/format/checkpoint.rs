@@ -21,6 +21,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
+/// Most tensors in all files together; a 65B model with its tower has 1 200.
+const MAX_TENSORS: usize = 1 << 16;
+/// Longest headers of all files of a pair together, bytes.
+const MAX_HEADERS: u64 = 2 * gguf::MAX_HEADER;
 /// Largest configuration file, bytes.
 pub(crate) const MAX_JSON: u64 = 1 << 20;
 /// Read of a GGUF file before it is known how long its header is, bytes: a LLaMA's vocabulary fits.
@@ -164,7 +168,7 @@ fn siblings(entry: &[String]) -> Result<Vec<String>> {
 /// Reads the headers of all parts of a pair, in growing prefixes.
 async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint> {
     let files = siblings(entry)?;
-    let mut headers = Vec::new();
+    let (mut headers, mut read) = (Vec::new(), 0u64);
     for name in &files {
         let Some(size) = source.size(name).await? else {
             return Err(Error::new(Kind::Io, name, "is not there").hint(PAIR_HINT));
@@ -173,6 +177,8 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
         let mut wanted = FIRST_READ.min(size);
         headers.push(loop {
             let more = wanted - prefix.len() as u64;
+            read += more;
+            ensure!(read <= MAX_HEADERS, Tensor, name, "the headers of the files up to it exceed {MAX_HEADERS} bytes");
             prefix.extend(super::source::exactly(source, name, prefix.len() as u64, more).await?);
             let parsed = gguf::parse(&prefix, size).map_err(|e| Error { place: format!("{name}: {}", e.place), ..e });
             match parsed? {
@@ -287,6 +293,7 @@ impl Checkpoint {
                 fail!(Tensor, key, "has a side longer than 2^32 in {path}");
             };
             let located = Located { file: self.files.len(), offset, encoding, shape, rope_heads: None };
+            ensure!(self.tensors.len() < MAX_TENSORS, Tensor, path, "more than {MAX_TENSORS} tensors");
             let twice = self.tensors.insert(canonical, located).is_some();
             ensure!(!twice, Tensor, key, "is there twice, perhaps under another spelling");
         }

@@ -12,6 +12,8 @@ use std::io::Cursor;
 const READABLE: &str = "JPEG, PNG, WebP, GIF and BMP can be read";
 /// What a decoder may allocate below [`MAX_PIXELS`], bytes: 16-bit RGBA of them, and its tables.
 const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS + (64 << 20);
+/// What a decoder may allocate beside pixels once it is known how many there are, bytes.
+const TABLES: u64 = 8 << 20;
 
 /// The first frame of a file.
 pub(super) struct Decoded {
@@ -38,7 +40,7 @@ pub(super) fn decode(bytes: &[u8], rendering: Rendering) -> Result<Decoded> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
-    reader.limits(limits);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|e| broken(name, e))?;
     let (width, height) = decoder.dimensions();
     let orientation = match rendering {
@@ -50,6 +52,9 @@ pub(super) fn decode(bytes: &[u8], rendering: Rendering) -> Result<Decoded> {
     let rgb = if width == 0 || height == 0 {
         return Err(too_large(width, height, "has no pixels"));
     } else if exact {
+        // A frame of a GIF may be larger than the screen that was judged.
+        limits.max_alloc = Some(8 * u64::from(width) * u64::from(height) + TABLES);
+        decoder.set_limits(limits).map_err(|e| broken(name, e))?;
         to_rgb(DynamicImage::from_decoder(decoder).map_err(|e| broken(name, e))?, format, rendering)
     } else {
         shrunk(bytes, format, decoder, rendering)?

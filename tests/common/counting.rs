@@ -1,16 +1,19 @@
-//! An allocator that counts, for tests of how much memory something takes.
-#![allow(unsafe_code)] // an allocator that counts can only be written so
-#![allow(dead_code)] // each test uses a part
+//! An allocator that counts what each thread holds, for the rule that no input makes a parser allocate more than a
+//! stated multiple of the input's size. The tests of parsers and the fuzz targets install it.
+#![allow(unsafe_code)] // an allocator can only be written so
+#![allow(dead_code)] // each user needs a part
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Counts what each thread holds, and the most it ever held.
-struct Counting;
+/// The system's allocator, counting.
+pub struct Counting;
 
 thread_local! {
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
+    static LIMIT: Cell<isize> = const { Cell::new(isize::MAX) };
 }
 
 fn count(bytes: isize) {
@@ -18,6 +21,14 @@ fn count(bytes: isize) {
     let _ = HELD.try_with(|held| {
         held.set(held.get() + bytes);
         let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+        let _ = LIMIT.try_with(|limit| {
+            let over = held.get() - limit.get();
+            if over > 0 && bytes > 0 {
+                limit.set(isize::MAX); // printing allocates
+                eprintln!("an allocation of {bytes} bytes goes {over} bytes beyond the limit");
+                std::process::abort();
+            }
+        });
     });
 }
 
@@ -41,15 +52,27 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// What `work` returns, and the most bytes it held at a time beyond what was held before.
 pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     MOST.set(before);
     let result = work();
     (result, (MOST.get() - before) as usize)
+}
+
+/// Whether an allocation beyond a limit aborts the program: set by the fuzzer.
+pub static ABORT: AtomicBool = AtomicBool::new(false);
+
+/// What `work` returns. Under a fuzzer the allocation that goes beyond `bytes` aborts the program, so that the stack
+/// shows it; elsewhere the call panics afterwards.
+pub fn bounded<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    if ABORT.load(Ordering::Relaxed) {
+        LIMIT.set(HELD.get().saturating_add(bytes as isize));
+    }
+    let (result, most) = measured(work);
+    LIMIT.set(isize::MAX);
+    assert!(most <= bytes, "{most} bytes were held; at most {bytes} are allowed");
+    result
 }
 
 /// What this thread holds, bytes.

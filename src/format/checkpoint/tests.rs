@@ -59,3 +59,14 @@ fn two_spellings_of_one_tensor_are_refused() {
     let file = write(&[("lm_head.weight", &[1], &[0.0]), ("language_model.lm_head.weight", &[1], &[0.0])]).unwrap();
     assert!(add(&[(SINGLE_FILE, file)]).err().unwrap().message.contains("twice"));
 }
+
+#[test]
+fn more_tensors_than_any_model_has_are_refused() {
+    let header = |count: usize| {
+        let empty = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+        let entries: Vec<String> = (0..count).map(|i| format!(r#""{i}":{empty}"#)).collect();
+        vec![(SINGLE_FILE, raw(&format!("{{{}}}", entries.join(",")), &[]))]
+    };
+    assert!(add(&header(1000)).is_ok());
+    assert!(add(&header(MAX_TENSORS + 1)).err().unwrap().message.contains("more than"));
+}

@@ -12,6 +12,7 @@ use super::Gguf;
 use super::pre::{PRE_TOKENIZERS, PreTokenizer, named};
 use super::tokens::{Sort, Tokens};
 use crate::error::{Error, Kind, Result};
+use crate::format::manifest::MAX_TOKENIZER;
 use crate::tokenizer::IMAGE_MARK;
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
@@ -21,6 +22,9 @@ use std::collections::HashSet;
 /// Longest piece that is looked for in two pieces, bytes; LLaMA's longest has 48. It bounds the search for merges,
 /// which looks up both pieces of every cut.
 const MAX_PIECE: usize = 256;
+/// Longest list of merges that scores may imply, bytes as written: half of what a `tokenizer.json` may have. Gemma's
+/// 580 000 take 15 MB; a vocabulary of nothing but runs of letters would imply gigabytes.
+const MAX_MERGES: usize = MAX_TOKENIZER as usize / 2;
 /// Tokens that end an answer wherever they are in a vocabulary as control tokens.
 const ENDS: [&str; 4] = ["<|eot_id|>", "<|end_of_text|>", "<|im_end|>", "<|end|>"];
 
@@ -166,7 +170,7 @@ fn scored_merges<'a>(file: &Gguf, tokens: &'a Tokens, notes: &mut Vec<String>) -
     ensure!(fits, Tokenizer, at("scores"), "{} numbers for {count} tokens", scores.len());
     let mergeable = |id: u32| matches!(tokens.sort(id), Sort::Normal | Sort::UserDefined);
     let piece = |text: &str| tokens.id(text).filter(|id| mergeable(*id));
-    let (mut merges, mut cuts) = (Vec::new(), Vec::new());
+    let (mut merges, mut cuts, mut written) = (Vec::new(), Vec::new(), 0);
     for (token, id) in tokens.firsts().filter(|(token, id)| mergeable(*id) && token.len() <= MAX_PIECE) {
         cuts.clear();
         let letters = token.chars().count();
@@ -176,6 +180,9 @@ fn scored_merges<'a>(file: &Gguf, tokens: &'a Tokens, notes: &mut Vec<String>) -
             }
         }
         cuts.sort_unstable();
+        // `["left","right"],`
+        written += cuts.len() * (token.len() + 8);
+        ensure!(written <= MAX_MERGES, Tokenizer, at("tokens"), "imply merges of more than {MAX_MERGES} bytes");
         merges.extend(
             cuts.iter().map(|&(left, right, before)| (scores[id as usize], before, letters - before, left, right)),
         );

@@ -113,6 +113,7 @@ fn find_end(tail: &[u8], size: u64, place: &str) -> Result<Option<End>> {
     if let Some(locator) = locator {
         // Directly before its locator, as torch and everybody else writes it.
         let position = number(locator, 8, 8);
+        // In a browser `usize` has 32 bits, of which a cast would take the lower ones.
         let from = position.checked_sub(start).and_then(|from| usize::try_from(from).ok());
         let inside = from.and_then(|from| tail.get(from..at - 20));
         let zip64 = inside.filter(|r| r.len() >= 56 && r.starts_with(b"PK\x06\x06"));
