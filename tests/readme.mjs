@@ -17,6 +17,8 @@ const GOLDEN = "tests/golden/mha";
 /** One block of a 7B, made once. */
 const BLOCK = "$WORK/block";
 const MAKE_BLOCK = `[ -d ${BLOCK} ] || ./build.sh weights --size 7b-block --format gguf-q4_0 --out ${BLOCK}`;
+/** A server of the page at $PAGE, while the command after it runs. */
+const SERVED = "exec 3< <(exec ${CARGO_TARGET_DIR:-target}/debug/serve --root site --port 0); trap 'kill $!' EXIT; read -r _ _ _ _ PAGE _ <&3";
 const MAKE_DATA = "[ -d $WORK/data ] || ./build.sh train data --seed 7 --count 4 --out $WORK/data";
 
 /**
@@ -38,6 +40,9 @@ const RULES = {
   "cargo run --release --bin convert -- CHECKPOINT www/models/scenes --quant q8 --vision-quant f16": {
     as: `cargo run --bin convert -- ${GOLDEN} $WORK/q8 --quant q8 --vision-quant f16`,
   },
+  "./build.sh build": { as: true },
+  "./build.sh check-host https://PAGE/": { as: `${SERVED}; ./build.sh check-host $PAGE` },
+  "./build.sh check-host https://HOST/models/x.gguf": { as: `${SERVED}; ./build.sh check-host $PAGE/models/scenes/manifest.json` },
   "rsync -a OUT/ host:/srv/models/NAME/": { not: "it copies to another machine" },
   'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "What color is the star?"': { as: true },
   "./build.sh train data --seed 7 --count 200 --out DIR": { as: MAKE_DATA },
@@ -64,6 +69,10 @@ const RULES = {
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo test --test quantise": { as: true },
+  "cargo test --test parsers": { as: "cargo test --test parsers seeds_of_fuzz_targets_pass" },
+  "./build.sh fuzz": { as: "./build.sh fuzz manifest 5", slow: true },
+  "./build.sh fuzz picture 600": { as: "./build.sh fuzz picture 5", slow: true },
+  "FUZZ_TARGET=picture cargo fuzz run --fuzz-dir tests/fuzz fuzz": { not: "it takes a nightly compiler; `./build.sh fuzz` builds the same program without" },
   "cargo test --test golden -- --nocapture": { as: "cargo test --test golden -- --list" },
   "LLAVA_REFERENCE=DIR cargo test --test reference_models -- --nocapture": { as: "cargo test --test reference_models -- --list" },
 };

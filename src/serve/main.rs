@@ -32,7 +32,7 @@ struct Args {
     /// Port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Another origin that `?model=` may load weights from, such as https://example.org; the hub's may be asked anyway (repeatable).
+    /// Another origin that `?model=` may load weights from, such as `https://example.org`; the hub's may be asked anyway (repeatable).
     #[arg(long, value_name = "ORIGIN")]
     model_host: Vec<String>,
     /// A folder of models of your own (GGUF pairs, shards, checkpoints), served under /models-local/.
