@@ -2,18 +2,16 @@
 // under a page that is kept.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { createServer } from "node:http";
 import { createServer as createSilence } from "node:net";
 import { cp, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { promisify } from "node:util";
 import { fileAddress } from "../../www/shared/address.js";
 import { inRate } from "../../www/page/dom.js";
 import { FaultyHost, fakeModel } from "./faulty-host.mjs";
-import { fakeRoot, launch, open, repository, serve, www } from "./harness.mjs";
+import { fakeRoot, launch, open, serve, writeSite, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
@@ -275,7 +273,6 @@ describe("a browser of another make", () => {
 });
 
 describe("a page with versions in its addresses", () => {
-  const run = promisify(execFile);
   /** What a host serves of a stand-in page. @param {string} mark tells one version from another */
   async function version(mark) {
     const { root, remove } = await fakeRoot();
@@ -284,7 +281,7 @@ describe("a page with versions in its addresses", () => {
     await cp(root, mine, { recursive: true, dereference: true });
     await remove();
     for (const file of ["shared/failure.js", "page/dom.js"]) await writeFile(path.join(mine, file), `${await readFile(path.join(mine, file), "utf8")}\nglobalThis.llavaMark = [...(globalThis.llavaMark ?? []), "${mark}"];\n`);
-    await run(path.join(repository, "build.sh"), ["site", mine, path.join(to, "site")]);
+    writeSite(mine, path.join(to, "site"));
     return { site: path.join(to, "site"), remove: () => rm(to, { recursive: true, force: true }) };
   }
   /** @param {string} from @param {string} to */

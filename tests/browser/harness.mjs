@@ -1,7 +1,7 @@
 // What every browser test needs: our own static server, a real Chromium, and a page that is watched.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
@@ -40,6 +40,9 @@ export function launch({ gpu }) {
   assert(CHROMIUM, "no Chromium: ./build.sh test installs one, or set CHROMIUM");
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: chromiumFlags(gpu) });
 }
+
+/** Writes what a host serves, with the version in its addresses. @param {string} from a page like www/ @param {string} to */
+export const writeSite = (from, to) => void execFileSync(path.join(repository, "build.sh"), ["site", from, to], { stdio: "pipe" });
 
 /**
  * Our server on a free port.

@@ -1,4 +1,5 @@
-// What a visitor does, in every browser engine: written once, run in each. Answers are those of the command line.
+// What a visitor does, in every browser engine: written once, run in each, on what `./build.sh build` gives a host. Answers
+// are those of the command line.
 //
 // WebKitGTK under automation keeps a profile only as long as it runs, and has no private file system: there the second
 // visit is a reload in the same browser, and models are kept by the Cache API.
@@ -10,7 +11,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ENGINES } from "./engines.mjs";
 import { Gate } from "./gate.mjs";
-import { serve, www } from "./harness.mjs";
+import { serve, writeSite, www } from "./harness.mjs";
 import { natively, run } from "./native.mjs";
 
 /** @typedef {import("./driver/driver.mjs").Driver} Driver */
@@ -130,6 +131,7 @@ for (const engine of ENGINES) {
     let url = "";
     let folder = "";
     const profile = () => (engine.profiles ? path.join(folder, "profile") : undefined);
+    const site = () => path.join(folder, "site");
     const large = () => path.join(folder, "large");
     /** @param {string} name @param {{ prompt: string } | { raw: string }} question */
     const expected = (name, question) => natively(SCENES, example(name), question, backend).text.trim();
@@ -137,7 +139,8 @@ for (const engine of ENGINES) {
     before(async () => {
       folder = await mkdtemp(path.join(tmpdir(), "llava-visitor-"));
       run("weights", ["--size", "200m", "--format", "gguf-q4_0-pure", "--out", large()]);
-      server = await serve(www, ["--models", large()]);
+      writeSite(www, site());
+      server = await serve(site(), ["--models", large()]);
       gate = await new Gate(server.url).open();
       url = `${gate.url}${engine.query}`;
       tab = await engine.start(profile());

@@ -22,8 +22,8 @@ fn count(bytes: isize) {
         held.set(held.get() + bytes);
         let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
         let _ = LIMIT.try_with(|limit| {
-            let over = held.get() - limit.get();
-            if over > 0 && bytes > 0 {
+            if bytes > 0 && held.get() > limit.get() {
+                let over = held.get() - limit.get();
                 limit.set(isize::MAX); // printing allocates
                 eprintln!("an allocation of {bytes} bytes goes {over} bytes beyond the limit");
                 std::process::abort();
