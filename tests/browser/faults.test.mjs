@@ -250,6 +250,23 @@ describe("a browser of another make", () => {
     }
   });
 
+  test("the engine's code that never comes is given up, with a way out", () =>
+    withFake(
+      () => {},
+      async ({ url }) => {
+        const visit = await open(browser, "about:blank", PLAIN);
+        // Never answered.
+        await visit.context.route("**/*.wasm", () => {});
+        await visit.page.goto(url);
+        await visit.at("error").waitFor();
+        assert.match(await visit.troubles(), /llava_web_bg\.wasm.*no answer within 30 s.*Check the connection, then retry/s);
+        await visit.context.unroute("**/*.wasm");
+        await visit.page.locator("#error-retry").click();
+        await visit.reaches("ready");
+        await visit.close();
+      },
+    ));
+
   test("rates are numbers that people read, and addresses of the hub lose what its pages add", () => {
     assert.deepEqual([3490, 104.6, 31.25, 7.25, 0.042, 1e-5].map(inRate), ["3,490", "105", "31.3", "7.3", "0.042", "less than 0.01"]);
     const file = "https://huggingface.co/org/name/resolve/main/model.gguf";
@@ -373,14 +390,17 @@ describe("a page with versions in its addresses", () => {
       const portal = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html><title>Sign in</title><p>Welcome to this network."));
       for (const network of [silence, portal]) {
         await new Promise((resolve) => network.listen(port, "127.0.0.1", () => resolve(null)));
-        await visit.page.goto(server.url);
-        await visit.reaches("ready");
-        assert.deepEqual([...new Set(await visit.page.evaluate(marks))], ["one"]);
-        await visit.show(EXAMPLE);
-        assert.match(await visit.ask("well"), /well/);
-        for (const socket of sockets) socket.destroy();
-        if (network === portal) portal.closeAllConnections();
-        await new Promise((resolve) => network.close(() => resolve(null)));
+        try {
+          await visit.page.goto(server.url);
+          await visit.reaches("ready");
+          assert.deepEqual([...new Set(await visit.page.evaluate(marks))], ["one"]);
+          await visit.show(EXAMPLE);
+          assert.match(await visit.ask("well"), /well/);
+        } finally {
+          for (const socket of sockets) socket.destroy();
+          portal.closeAllConnections();
+          await new Promise((resolve) => network.close(() => resolve(null)));
+        }
       }
       await visit.close();
     }));

@@ -83,12 +83,16 @@ export async function rootWith(replace) {
   return { root, remove: () => rm(root, { recursive: true, force: true }) };
 }
 
+/** The smallest WebAssembly: the stand-in needs no code. */
+const EMPTY_WASM = Buffer.from("\0asm\x01\0\0\0", "latin1");
+
 /** A root whose engine is the stand-in and whose model is `parts` small files.
  * @param {object} [manifest] more fields of the manifest */
 export function fakeRoot(manifest = {}) {
   return rootWith(async (root) => {
     for (const name of ["pkg", "models"]) await rm(path.join(root, name), { force: true });
     await cp(path.join(here, "fake"), path.join(root, "pkg"), { recursive: true });
+    await writeFile(path.join(root, "pkg/llava_web_bg.wasm"), EMPTY_WASM);
     await mkdir(path.join(root, "models/scenes"), { recursive: true });
     const contents = Array.from({ length: 6 }, (_, index) => Buffer.alloc(1000, index));
     const parts = contents.map((bytes, index) => ({ index, file: `${index}.bin`, offset: 0, bytes: 1000, sha256: createHash("sha256").update(bytes).digest("hex") }));

@@ -4,7 +4,7 @@ import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
-import { codeAddress, compiled, threadsHere } from "../shared/threads.js";
+import { askForCode, codeAddress, compiled, threadsHere } from "../shared/threads.js";
 import { Kept } from "./kept.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -16,8 +16,7 @@ import { Kept } from "./kept.js";
 /** What the engine may use here; fewer threads where the address says so. */
 const most = new URLSearchParams(location.search).get("threads");
 const threads = threadsHere(most ? Number(most) : undefined);
-const WASM = codeAddress(threads.build);
-const response = fetch(WASM);
+const response = askForCode(codeAddress(threads.build));
 /** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
  * itself, and says what is wrong. */
 const code = compiled(response).catch(() => null);

@@ -1,5 +1,8 @@
 // Promises and signals that browsers of 2023 lack. `tsc` knows only ES2022 here, and refuses what is younger.
 
+/** A connection that brings nothing for this long is given up, ms; one that is only slow never is. */
+export const SILENCE = 30_000;
+
 /** A promise, and what settles it (`Promise.withResolvers` is of 2024).
  * @returns {{ promise: Promise<any>, resolve: (value: any) => void, reject: (reason: unknown) => void }} */
 export function deferred() {

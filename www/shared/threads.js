@@ -2,6 +2,7 @@
 // only to pages that are isolated from other sites (docs/hosting.md).
 
 import { threads as built } from "../pkg/builds.js";
+import { SILENCE, timeLimit } from "./async.js";
 
 /** @typedef {import("./protocol.js").Threads} Threads */
 
@@ -51,6 +52,16 @@ export function threadsHere(wanted = Infinity) {
   const pages = sharedMemory(Infinity)?.pages;
   const build = WebAssembly.validate(RELAXED) ? "relaxed/" : "threads/";
   return pages ? { build, threads, pages, why: "" } : one("this browser has no memory that threads can share");
+}
+
+/** Asks for the engine's code. @param {string} address @returns {Promise<Response>} rejects when no answer begins in time */
+export async function askForCode(address) {
+  const limit = timeLimit(SILENCE);
+  try {
+    return await fetch(address, { signal: limit.signal });
+  } finally {
+    limit.over();
+  }
 }
 
 /** The engine's code, compiled while it arrives, or, where the host gives it another type than WebAssembly's, from its bytes.

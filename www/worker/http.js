@@ -1,7 +1,7 @@
 // One request for a range of a file, and every way in which it can go wrong, in words that say what, where,
 // and what to do.
 
-import { anySignal, timeLimit } from "../shared/async.js";
+import { SILENCE, anySignal, timeLimit } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
 import { hintFor } from "./permission.js";
 import { Hiccup, cancelled, retryAfter } from "./retry.js";
@@ -16,8 +16,6 @@ import { Hiccup, cancelled, retryAfter } from "./retry.js";
 /** Statuses after which the same request may succeed. */
 const PASSING = [408, 425, 429, 500, 502, 503, 504];
 
-/** A connection that brings nothing for this long is given up, ms; one that is only slow never is. */
-const SILENCE = 30_000;
 /** How often a host is asked whether its ETags mean anything. */
 const OPINIONS = 4;
 

@@ -1,7 +1,7 @@
 // One model on its way into the engine: opened, planned, tried out, fetched, finished.
 
 import { Failure } from "../shared/failure.js";
-import { codeAddress, compiled, sharedMemory } from "../shared/threads.js";
+import { askForCode, codeAddress, compiled, sharedMemory } from "../shared/threads.js";
 import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
 import { Progress } from "./progress.js";
@@ -19,7 +19,7 @@ import { oneAtATime } from "./turns.js";
 /**
  * What both builds of the engine offer.
  * @typedef {object} Build
- * @property {(code?: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
+ * @property {(code: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
  * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
  */
 
@@ -59,7 +59,7 @@ export class Loader {
    * @param {ModelRef} model @param {BackendChoice} backend
    * @param {string | undefined} tuning what a report said of this GPU before, as JSON
    * @param {Threads} threads what the build of the engine was chosen by
-   * @param {WebAssembly.Module | null} [code] the engine's; without it, it is fetched here
+   * @param {WebAssembly.Module | null} [code] the engine's, where the page has it already
    */
   async open(model, backend, tuning, threads, code) {
     this.#stop = new AbortController();
@@ -93,18 +93,17 @@ export class Loader {
   async #start(build, memory, code) {
     const address = codeAddress(build);
     try {
-      // Alone, the engine fetches its own code best; threads have to be given it.
-      const module = code ?? (memory && (await compiled(fetch(address))));
-      const wasm = await this.build.default(module && { module_or_path: module, memory });
+      const module = code ?? (await compiled(askForCode(address)));
+      const wasm = await this.build.default({ module_or_path: module, memory });
       return { module, memory: wasm.memory };
     } catch (thrown) {
       throw new Failure({ kind: "engine", place: new URL(address).pathname, message: String(thrown), hint: "Check the connection, then retry; or reload this page." });
     }
   }
 
-  /** @param {Llava} engine @param {Threads} wanted @param {{ module?: WebAssembly.Module, memory: WebAssembly.Memory }} share */
+  /** @param {Llava} engine @param {Threads} wanted @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory }} share */
   async #gather(engine, { threads, why }, { module, memory }) {
-    if (threads < 2 || !module) return `1: ${why}`;
+    if (threads < 2) return `1: ${why}`;
     const board = engine.employ();
     if (!board) return "";
     const missing = await gather(threads - 1, { code: module, memory, board });
