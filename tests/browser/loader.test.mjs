@@ -325,6 +325,7 @@ describe("loading from a host", () => {
     const context = await browser.newContext(PLAIN);
     const look = await inspector(context);
     const page = await visit(context, url);
+    while (!(await look.stored()).some(({ first }) => first > 0)) await page.waitForTimeout(20);
     await page.getByRole("button", { name: "Cancel" }).click();
     const clicked = Date.now();
     await page.locator("[data-testid=status][data-state=waiting]").waitFor();

@@ -206,7 +206,7 @@ describe("choosing a model", () => {
 });
 
 describe("browsers that lack something", () => {
-  for (const [name, offers, kept, again] of /** @type {const} */ ([["the private file system", "[cacheApi]", "all of it", 0], ["any storage", "[]", "nothing: this browser offers no storage here", 6]])) {
+  for (const [name, offers, kept, again] of /** @type {const} */ ([["the private file system", "[cacheApi]", "all of it", 0], ["any storage", "[]", "nothing: this browser gives the page no storage", 6]])) {
     test(`without ${name} the model loads${again ? "" : ", and is kept"}`, async () => {
       const { root, remove } = await fakeRoot();
       await rm(path.join(root, "worker"));

@@ -6,6 +6,7 @@ import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
 import { askForCode, codeAddress, compiled, threadsHere } from "../shared/threads.js";
 import { Kept } from "./kept.js";
+import { startThreads } from "./thread-workers.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Calls} Calls */
@@ -58,13 +59,14 @@ export class EngineLink {
     this.close();
     const script = ownScripts.createScriptURL(threads.pages ? "worker/worker-threads.js" : "worker/worker.js");
     const worker = new Worker(script, { type: "module", name: "engine" });
-    const caller = new Caller(worker, this.onCrash);
+    const { workers, ports } = startThreads(backend === "webgpu" ? 0 : threads.threads - 1);
+    const caller = new Caller(worker, this.onCrash, workers);
     this.#caller = caller;
     // Whoever wants the CPU gives the GPU no look at all.
     const key = backend === "cpu" ? null : tuningKey();
     const compiled = await code;
     const tuning = key && tunings.recall(await key);
-    return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, code: compiled });
+    return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, code: compiled, ports }, { transfer: ports });
   }
 
   /** Another one, which tells the same listener; it ends with this one. */

@@ -28,9 +28,11 @@ export class Caller {
   /**
    * @param {Worker} worker
    * @param {(failure: Failure) => void} onCrash the worker is of no further use
+   * @param {Worker[]} [helpers] that end with it
    */
-  constructor(worker, onCrash) {
+  constructor(worker, onCrash, helpers = []) {
     this.worker = worker;
+    this.helpers = helpers;
     this.onCrash = onCrash;
     worker.addEventListener("message", (message) => this.#receive(message.data));
     worker.addEventListener("messageerror", () => this.close(this.#crash("a message could not be read")));
@@ -60,12 +62,12 @@ export class Caller {
     return promise;
   }
 
-  /** Ends the worker; what still waits is told why.
+  /** Ends the worker and its helpers; what still waits is told why.
    * @param {Failure} why */
   close(why) {
     if (this.#closed) return;
     this.#closed = why;
-    this.worker.terminate();
+    for (const worker of [this.worker, ...this.helpers]) worker.terminate();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of waiting) reject(why);

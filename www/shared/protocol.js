@@ -178,7 +178,7 @@
 /**
  * Every call the page makes: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads, code: WebAssembly.Module | null }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions
+ * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads, code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open  `code` is the engine's, compiled; `tuning` see PlanOptions; `ports` of workers that may be further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load

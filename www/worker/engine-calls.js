@@ -30,8 +30,8 @@ export function answerWith(build) {
   const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
 
   answerCalls(scope, {
-    async open({ model, backend, tuning, threads, code }) {
-      const plan = await loader.open(model, backend, tuning, threads, code);
+    async open({ model, backend, tuning, threads, code, ports }) {
+      const plan = await loader.open(model, backend, tuning, threads, code, ports);
       return { plan, report: await machine(), storage: await loader.storage() };
     },
 

@@ -6,7 +6,7 @@ import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
 import { Progress } from "./progress.js";
 import { stopIfAsked } from "./retry.js";
-import { gather } from "./team.js";
+import { dismiss, gather } from "./team.js";
 import { oneAtATime } from "./turns.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -59,16 +59,17 @@ export class Loader {
    * @param {ModelRef} model @param {BackendChoice} backend
    * @param {string | undefined} tuning what a report said of this GPU before, as JSON
    * @param {Threads} threads what the build of the engine was chosen by
-   * @param {WebAssembly.Module | null} [code] the engine's, where the page has it already
+   * @param {WebAssembly.Module | null} code the engine's, where the page has it already
+   * @param {MessagePort[]} ports of workers that may be further threads
    */
-  async open(model, backend, tuning, threads, code) {
+  async open(model, backend, tuning, threads, code, ports) {
     this.#stop = new AbortController();
     const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
     if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
     const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
-    this.threads = this.#gather(engine, threads, wasm);
+    this.threads = this.#gather(engine, threads, wasm, ports);
     const { prompt_template } = model;
     const asked = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
     const plan = await asked()
@@ -101,13 +102,17 @@ export class Loader {
     }
   }
 
-  /** @param {Llava} engine @param {Threads} wanted @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory }} share */
-  async #gather(engine, { threads, why }, { module, memory }) {
-    if (threads < 2) return `1: ${why}`;
+  /** @param {Llava} engine @param {Threads} wanted @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory }} share
+   * @param {MessagePort[]} ports */
+  async #gather(engine, wanted, { module, memory }, ports) {
+    if (wanted.threads < 2) return `1: ${wanted.why}`;
     const board = engine.employ();
-    if (!board) return "";
-    const missing = await gather(threads - 1, { code: module, memory, board });
-    return `${threads - missing.length}${missing.length ? `; more did not come: ${missing[0]}` : ""}`;
+    if (!board) {
+      dismiss(ports);
+      return "";
+    }
+    const missing = await gather(ports, { code: module, memory, board });
+    return `${ports.length + 1 - missing.length}${missing.length ? `; more did not come: ${missing[0]}` : ""}`;
   }
 
   async probe() {

@@ -38,11 +38,14 @@ export async function company(name) {
   let seen = false;
   const done = deferred();
   if (manager) await new Promise((granted) => manager.request(name, { mode: "shared" }, () => (granted(null), done.promise)));
+  const has = async () => {
+    if (!seen && manager) seen = ((await manager.query()).held ?? []).filter((lock) => lock.name === name).length > 1;
+    return seen;
+  };
+  // One that is there now may be gone at the next question, and have stored parts until then.
+  await has();
   return {
-    async has() {
-      if (!seen && manager) seen = ((await manager.query()).held ?? []).filter((lock) => lock.name === name).length > 1;
-      return seen;
-    },
+    has,
     leave: () => done.resolve(null),
   };
 }
