@@ -101,8 +101,7 @@ fn gguf_pairs() -> [[&'static [u8]; 2]; 3] {
 /// The beginning of a safetensors file of a given length.
 fn safetensors_header(data: &[u8]) {
     let Some(file) = frames(data).into_iter().next() else { return };
-    let source = Files(vec![("f", file)]);
-    let size = source.0[0].1.size;
+    let (source, size) = (Files { list: vec![("f", file)], tail: 0 }, file.size);
     let read = bounded(JSON * data.len() + BASE, || block_on(safetensors::read_header(&source, "f")));
     inside(&read.unwrap_or_default(), size);
 }
@@ -126,7 +125,7 @@ fn pickle(data: &[u8]) {
     if !data.starts_with(b"PK") {
         return drop(bounded(limit, || torch::pickle::parse(data, "f").map(drop)));
     }
-    let source = Files(vec![("f", Frame { size: data.len() as u64, bytes: data })]);
+    let source = Files { list: vec![("f", Frame { size: data.len() as u64, bytes: data })], tail: 0 };
     let read = bounded(limit, || block_on(torch::read_header(&source, "f")));
     inside(&read.unwrap_or_default(), data.len() as u64);
 }
@@ -319,7 +318,7 @@ fn picture_seeds() -> Vec<Vec<u8>> {
 /// A GGUF pair, its values the bytes of the last frame over and over, loaded and asked.
 fn pair(data: &[u8]) {
     let names = ["model.gguf", "mmproj.gguf", "values"];
-    load(data, Files(names.into_iter().zip(frames(data)).collect()), &["model.gguf", "mmproj.gguf"]);
+    load(data, names.into_iter().zip(frames(data)).collect(), &["model.gguf", "mmproj.gguf"]);
 }
 
 fn pair_seeds() -> Vec<Vec<u8>> {
@@ -355,7 +354,7 @@ fn directory(data: &[u8]) {
             file.size = file.bytes.len() as u64;
         }
     }
-    load(data, Files(files), &["config.json"]);
+    load(data, files, &["config.json"]);
 }
 
 fn directory_seeds() -> Vec<Vec<u8>> {
@@ -385,7 +384,8 @@ const SCRATCH: u64 = 16 << 20;
 const CONTEXT: u32 = 256;
 
 /// Opens a model; where it is a small one, pushes its parts, and takes a picture and two steps of an answer.
-fn load(data: &[u8], source: Files, entry: &[&str]) {
+fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
+    let mut source = Files { list, tail: HEADER_READ };
     let entry: Vec<String> = entry.iter().map(|name| name.to_string()).collect();
     let device = block_on(Device::open(BackendChoice::Cpu)).expect("the CPU");
     let opened = bounded(TOKENIZER * data.len() + LARGE, || block_on(Loader::open(device, &source, &entry)));
@@ -396,6 +396,7 @@ fn load(data: &[u8], source: Files, entry: &[&str]) {
     if plan.parameters > PARAMETERS || plan.memory.scratch > SCRATCH || plan.memory.total > 2 * LARGE as u64 {
         return;
     }
+    source.tail = u64::MAX;
     // Buffers, their bytes once more while they are made, and the part under way.
     let limit = 2 * plan.memory.total as usize + 2 * LARGE;
     let _ = bounded(limit, || -> Result<()> {
@@ -445,12 +446,19 @@ fn whole(bytes: &[u8]) -> (u64, &[u8]) {
     (bytes.len() as u64, bytes)
 }
 
-/// Files by name: what lies behind a beginning is the file `values`, over and over.
-struct Files<'a>(Vec<(&'static str, Frame<'a>)>);
+/// What readers of headers may ask for at once, whatever the header is.
+const HEADER_READ: u64 = 1 << 20;
+
+/// Files by name: what lies behind a beginning is the file `values`, over and over. At most `tail` bytes of it can be read:
+/// while headers are parsed, what is not in the input is no excuse for memory.
+struct Files<'a> {
+    list: Vec<(&'static str, Frame<'a>)>,
+    tail: u64,
+}
 
 impl Files<'_> {
     fn file(&self, name: &str) -> Option<Frame<'_>> {
-        self.0.iter().find(|(n, _)| *n == name).map(|(_, file)| *file)
+        self.list.iter().find(|(n, _)| *n == name).map(|(_, file)| *file)
     }
 }
 
@@ -460,7 +468,8 @@ impl Source for Files<'_> {
     }
 
     async fn read(&self, name: &str, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let file = self.file(name).filter(|file| offset.checked_add(bytes).is_some_and(|end| end <= file.size));
+        let readable = |file: &Frame| file.size.min((file.bytes.len() as u64).saturating_add(self.tail));
+        let file = self.file(name).filter(|file| offset.checked_add(bytes).is_some_and(|end| end <= readable(file)));
         let Some(file) = file else { return Err(Error::new(Kind::Io, name, "ends early")) };
         let values = self.file("values").map(|f| f.bytes).filter(|bytes| !bytes.is_empty()).unwrap_or(&[0]);
         let byte = |at: u64| file.bytes.get(at as usize).copied().unwrap_or(values[at as usize % values.len()]);
