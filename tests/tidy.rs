@@ -382,6 +382,8 @@ fn every_rule_complains() {
 
     assert!(!check_page("a.js", "x.innerHTML = y;").is_empty());
     assert!(!check_page("a.html", "<p style=\"color:red\">").is_empty());
+    assert!(!check_page("www/worker/a.js", "new Worker(b)").is_empty());
+    assert!(check_page("www/page/a.js", "new Worker(b)").is_empty());
     assert!(!check_lock("l", "\"resolved\": \"https://registry.example.org/x.tgz\"").is_empty());
     assert!(check_lock("l", "source = \"registry+https://github.com/rust-lang/crates.io-index\"").is_empty());
 }
