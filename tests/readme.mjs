@@ -42,7 +42,7 @@ const RULES = {
   },
   "./build.sh build": { as: true },
   "./build.sh check-host https://PAGE/": { as: `${SERVED}; ./build.sh check-host $PAGE` },
-  "./build.sh check-host https://HOST/models/x.gguf": { as: `${SERVED}; ./build.sh check-host ${PAGE}models/scenes/manifest.json` },
+  "./build.sh check-host https://HOST/models/x.gguf": { as: `${SERVED}; ./build.sh check-host \${PAGE}models/scenes/manifest.json` },
   "rsync -a OUT/ host:/srv/models/NAME/": { not: "it copies to another machine" },
   'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "What color is the star?"': { as: true },
   "./build.sh train data --seed 7 --count 200 --out DIR": { as: MAKE_DATA },
