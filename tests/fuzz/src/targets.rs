@@ -15,6 +15,7 @@ use llava_web::format::{names, safetensors, sentencepiece, torch};
 use llava_web::preprocess::{PreprocessConfig, preprocess};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use pollster::block_on;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A parser, and inputs to start from.
 pub struct Target {
@@ -379,9 +380,12 @@ fn directory_seeds() -> Vec<Vec<u8>> {
 }
 
 /// Most parameters, bytes of activations, and rows of a model that is run.
-const PARAMETERS: u64 = 1 << 20;
+const PARAMETERS: u64 = 1 << 21;
 const SCRATCH: u64 = 16 << 20;
 const CONTEXT: u32 = 256;
+
+/// Answers that models gave, so that a test can tell whether inputs come so far.
+pub static ANSWERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Opens a model; where it is a small one, pushes its parts, and takes a picture and two steps of an answer.
 fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
@@ -409,6 +413,7 @@ fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
         let options = Options { max_new_tokens: 2, ignore_eos: true, ..Options::default() };
         let answer = block_on(engine.generate("what is it?", &options, &mut Quiet))?;
         assert!(answer.ids.len() <= 2);
+        ANSWERS.fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
 }
