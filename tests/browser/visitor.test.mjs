@@ -111,8 +111,11 @@ function watchAnswers() {
   /** @type {string[]} */
   const streamed = [];
   Object.assign(window, { streamed });
+  const last = () => [...document.querySelectorAll("[data-testid=answer]")].at(-1);
+  // An answer of the conversation before may be there still.
+  const before = last();
   const look = () => {
-    const text = [...document.querySelectorAll("[data-testid=answer]")].at(-1)?.textContent?.trim();
+    const text = last() === before ? "" : last()?.textContent?.trim();
     if (text && text !== streamed.at(-1)) streamed.push(text);
   };
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
