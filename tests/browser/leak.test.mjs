@@ -42,7 +42,8 @@ async function devtools(page) {
   const waiting = new Map();
   let target = "";
   session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => {
-    if (targetInfo.type === "worker") target = sessionId;
+    // Threads that help the engine wait for work and answer nobody.
+    if (targetInfo.type === "worker" && !targetInfo.url.endsWith("team-thread.js")) target = sessionId;
   });
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const answer = JSON.parse(message);

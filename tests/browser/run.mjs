@@ -5,7 +5,10 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { here } from "./harness.mjs";
 
+/** A file that takes longer hangs, ms. */
+const LONGEST = 20 * 60_000;
+
 const wanted = process.argv.slice(2);
 const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs") && (!wanted.length || wanted.some((part) => name.includes(part))));
-const child = spawn(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files.map((name) => path.join(here, name))], { stdio: "inherit" });
+const child = spawn(process.execPath, ["--test", "--test-concurrency=1", `--test-timeout=${LONGEST}`, "--test-reporter=spec", ...files.map((name) => path.join(here, name))], { stdio: "inherit" });
 child.on("exit", (code) => process.exit(code ?? 1));
