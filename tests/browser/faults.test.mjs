@@ -137,10 +137,11 @@ describe("a browser of another make", () => {
         /** @param {string} selector @param {boolean} text @returns {Promise<boolean>} whether the page took it from the browser */
         const paste = (selector, text) =>
           visit.page.evaluate(
-            ({ selector, text }) => {
+            async ({ selector, text }) => {
+              const picture = await (await fetch(new URL("examples/shapes.png", document.baseURI))).blob();
               const clipboardData = new DataTransfer();
               if (text) clipboardData.setData("text/plain", "a cell");
-              clipboardData.items.add(new File([Uint8Array.of(0x89, 0x50, 0x4e, 0x47)], "image.png", { type: "image/png" }));
+              clipboardData.items.add(new File([picture], "image.png", { type: "image/png" }));
               const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
               return !document.querySelector(selector)?.dispatchEvent(event);
             },
