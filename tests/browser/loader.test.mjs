@@ -75,7 +75,12 @@ async function inspector(context) {
           for await (const [name, handle] of /** @type {FileSystemDirectoryHandle} */ (folder).entries()) {
             const [, offset, bytes, hash] = name.split("-");
             if (!hash || name.startsWith("tmp-")) continue;
-            const content = await (await /** @type {FileSystemFileHandle} */ (handle).getFile()).arrayBuffer();
+            // The page may give a file its name, or remove it, between the list and this look: it is not there yet.
+            const content = await /** @type {FileSystemFileHandle} */ (handle)
+              .getFile()
+              .then((file) => file.arrayBuffer())
+              .catch((error) => (error.name === "NotFoundError" ? null : Promise.reject(error)));
+            if (!content) continue;
             const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
             const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
             if (hex === hash && content.byteLength === Number(bytes)) ranges.push({ first: Number(offset), end: Number(offset) + Number(bytes) });
