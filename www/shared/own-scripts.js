@@ -2,7 +2,7 @@
 
 /** It knows these. @type {{ createScriptURL: (name: string) => any }} */
 export const ownScripts = (() => {
-  const names = ["worker/worker.js", "worker/worker-threads.js", "worker/team-thread.js", "worker/storage.js", "service-worker.js"];
+  const names = ["worker/worker.js", "worker/worker-threads.js", "worker/pool-thread.js", "worker/storage.js", "service-worker.js"];
   const rules = {
     /** @param {string} name */
     createScriptURL(name) {

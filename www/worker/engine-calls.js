@@ -109,7 +109,7 @@ export function answerWith(build) {
       const names = performance.getEntriesByType("resource").map((entry) => entry.name);
       const used = names.filter((name) => folders.some((folder) => name.startsWith(folder)));
       // What threads have used is in no list of ours; most of it is the same.
-      return Number.parseInt(await loader.threads) > 1 ? [...used, `${ours}worker/team-thread.js`] : used;
+      return Number.parseInt(await loader.threads) > 1 ? [...used, `${ours}worker/pool-thread.js`] : used;
     },
   });
 }

@@ -6,7 +6,7 @@ import { fetchParts, inFlight } from "./fetch-parts.js";
 import { KeptSource } from "./kept-source.js";
 import { Progress } from "./progress.js";
 import { stopIfAsked } from "./retry.js";
-import { dismiss, gather } from "./team.js";
+import { endThreads, startThreads } from "./thread-pool.js";
 import { oneAtATime } from "./turns.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -69,7 +69,7 @@ export class Loader {
     const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
-    this.threads = this.#gather(engine, threads, wasm, ports);
+    this.threads = this.#startThreads(engine, threads, wasm, ports);
     const { prompt_template } = model;
     const asked = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
     const plan = await asked()
@@ -104,14 +104,14 @@ export class Loader {
 
   /** @param {Llava} engine @param {Threads} wanted @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory }} share
    * @param {MessagePort[]} ports */
-  async #gather(engine, wanted, { module, memory }, ports) {
+  async #startThreads(engine, wanted, { module, memory }, ports) {
     if (wanted.threads < 2) return `1: ${wanted.why}`;
-    const board = engine.employ();
-    if (!board) {
-      dismiss(ports);
+    const queue = engine.job_queue();
+    if (!queue) {
+      endThreads(ports);
       return "";
     }
-    const missing = await gather(ports, { code: module, memory, board });
+    const missing = await startThreads(ports, { code: module, memory, queue });
     return `${ports.length + 1 - missing.length}${missing.length ? `; more did not come: ${missing[0]}` : ""}`;
   }
 
