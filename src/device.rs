@@ -3,7 +3,7 @@
 use crate::cpu::{Cpu, Level, ThreadPool};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::gpu::{Features, Gpu, Reading};
+use crate::gpu::{Features, Gpu, GpuReadback};
 use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Op, Pass};
 use crate::quant::MAX_BINDING;
@@ -55,10 +55,10 @@ struct Ledger {
 pub struct PassId(usize);
 
 /// A read-back under way.
-pub struct Pending(PendingKind);
+pub struct Readback(ReadbackKind);
 
-enum PendingKind {
-    Gpu(Reading),
+enum ReadbackKind {
+    Gpu(GpuReadback),
     Cpu(Vec<u32>),
 }
 
@@ -287,10 +287,10 @@ impl Device {
     }
 
     /// Lets go of a prepared pass; it must not be replayed any more.
-    pub fn forget(&mut self, pass: PassId) {
+    pub fn release(&mut self, pass: PassId) {
         match &mut self.executor {
-            Executor::Gpu(gpu) => gpu.forget(pass.0),
-            Executor::Cpu(cpu) => cpu.forget(pass.0),
+            Executor::Gpu(gpu) => gpu.release(pass.0),
+            Executor::Cpu(cpu) => cpu.release(pass.0),
             Executor::Ledger(_) => {}
         }
     }
@@ -298,7 +298,7 @@ impl Device {
     /// Runs prepared passes in order, as one submission. On a GPU it returns before they have run.
     ///
     /// # Errors
-    /// [`Kind::Gpu`], [`Kind::GpuLost`] or [`Kind::OutOfMemory`] when the device has reported trouble since.
+    /// [`Kind::Gpu`], [`Kind::GpuLost`] or [`Kind::OutOfMemory`] when the device has reported an error since.
     pub fn replay(&mut self, passes: &[PassId], call: &Call) -> Result<()> {
         let passes: Vec<usize> = passes.iter().map(|p| p.0).collect();
         match &mut self.executor {
@@ -309,12 +309,12 @@ impl Device {
         Ok(())
     }
 
-    /// Starts reading words back; [`finish_reading`](Self::finish_reading) waits for them.
-    pub fn start_reading(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Pending {
-        Pending(match &mut self.executor {
-            Executor::Gpu(gpu) => PendingKind::Gpu(gpu.start_reading(buffer, word_offset, words)),
-            Executor::Cpu(cpu) => PendingKind::Cpu(cpu.read(buffer, word_offset, words)),
-            Executor::Ledger(_) => PendingKind::Cpu(vec![0; words]),
+    /// Starts reading words back; [`finish_read_back`](Self::finish_read_back) waits for them.
+    pub fn start_read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Readback {
+        Readback(match &mut self.executor {
+            Executor::Gpu(gpu) => ReadbackKind::Gpu(gpu.start_read_back(buffer, word_offset, words)),
+            Executor::Cpu(cpu) => ReadbackKind::Cpu(cpu.read(buffer, word_offset, words)),
+            Executor::Ledger(_) => ReadbackKind::Cpu(vec![0; words]),
         })
     }
 
@@ -322,18 +322,18 @@ impl Device {
     ///
     /// # Errors
     /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
-    pub async fn finish_reading(&mut self, pending: Pending) -> Result<Vec<u32>> {
+    pub async fn finish_read_back(&mut self, pending: Readback) -> Result<Vec<u32>> {
         match (pending.0, &mut self.executor) {
-            (PendingKind::Cpu(words), _) => Ok(words),
-            (PendingKind::Gpu(reading), Executor::Gpu(gpu)) => gpu.finish_reading(reading).await,
-            (PendingKind::Gpu(_), _) => Err(Error::new(Kind::State, "read back", "of another device")),
+            (ReadbackKind::Cpu(words), _) => Ok(words),
+            (ReadbackKind::Gpu(reading), Executor::Gpu(gpu)) => gpu.finish_read_back(reading).await,
+            (ReadbackKind::Gpu(_), _) => Err(Error::new(Kind::State, "read back", "of another device")),
         }
     }
 
     /// Reads words back and waits for them.
     pub async fn read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<u32>> {
-        let pending = self.start_reading(buffer, word_offset, words);
-        self.finish_reading(pending).await
+        let pending = self.start_read_back(buffer, word_offset, words);
+        self.finish_read_back(pending).await
     }
 
     /// [`read_back`](Self::read_back), as floats.
@@ -346,9 +346,9 @@ impl Device {
     }
 
     /// Has the GPU's own clock time every replay from now on, or none; without one, none is timed.
-    pub fn keep_time(&mut self, keep: bool) {
+    pub fn record_timestamps(&mut self, keep: bool) {
         if let Executor::Gpu(gpu) = &mut self.executor {
-            gpu.keep_time(keep);
+            gpu.record_timestamps(keep);
         }
     }
 
@@ -368,9 +368,9 @@ impl Device {
     ///
     /// # Errors
     /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
-    pub async fn settle(&mut self) -> Result<()> {
+    pub async fn wait_idle(&mut self) -> Result<()> {
         if let Executor::Gpu(gpu) = &mut self.executor {
-            gpu.settle().await?;
+            gpu.wait_idle().await?;
         }
         Ok(())
     }

@@ -7,16 +7,16 @@
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Op, Params, Pass};
+use last_error::lost;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use trouble::lost;
 
+mod last_error;
 mod open;
 mod pipelines;
 #[cfg(test)]
 mod tests;
 mod timestamps;
-mod trouble;
 
 pub use open::Features;
 
@@ -40,7 +40,7 @@ pub struct Gpu {
     /// While replays are timed.
     timestamps: Option<timestamps::Timestamps>,
     /// First error reported outside any scope: a lost device, a driver's complaint.
-    trouble: Arc<Mutex<Option<Error>>>,
+    last_error: Arc<Mutex<Option<Error>>>,
 }
 
 /// An operation ready to be replayed, and what it takes to bind it anew.
@@ -54,7 +54,7 @@ struct Prepared {
 }
 
 /// A read-back under way; it settles when the GPU has reached it.
-pub struct Reading {
+pub struct GpuReadback {
     staging: wgpu::Buffer,
     done: futures_channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
@@ -82,7 +82,7 @@ impl Gpu {
     /// Waits for an error scope and turns what it caught into ours. A lost device catches nothing.
     async fn scope(&self, guard: wgpu::ErrorScopeGuard, kind: Kind, place: &str) -> Result<()> {
         let caught = guard.pop().await;
-        self.healthy().or_else(|e| if e.kind == Kind::GpuLost { Err(e) } else { Ok(()) })?;
+        self.check().or_else(|e| if e.kind == Kind::GpuLost { Err(e) } else { Ok(()) })?;
         caught.map_or(Ok(()), |error| Err(Error::new(kind, place, error.to_string())))
     }
 
@@ -191,7 +191,7 @@ impl Gpu {
     }
 
     /// Its bind groups go; its pipelines may serve others.
-    pub(crate) fn forget(&mut self, pass: usize) {
+    pub(crate) fn release(&mut self, pass: usize) {
         self.passes[pass].clear();
     }
 
@@ -228,7 +228,7 @@ impl Gpu {
 
     /// Replays prepared passes, one after the other, in one compute pass and one submit.
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) -> Result<()> {
-        self.healthy()?;
+        self.check()?;
         self.queue.write_buffer(&self.call, 0, bytemuck::bytes_of(call));
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
@@ -248,12 +248,12 @@ impl Gpu {
     }
 
     /// Starts reading `words` words back; the copy happens after everything replayed so far.
-    pub(crate) fn start_reading(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Reading {
-        self.start_reading_from(self.at(buffer), word_offset as u64 * 4, words as u64 * 4)
+    pub(crate) fn start_read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> GpuReadback {
+        self.start_read_back_from(self.at(buffer), word_offset as u64 * 4, words as u64 * 4)
     }
 
     /// From any buffer that may be copied; both in bytes.
-    fn start_reading_from(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Reading {
+    fn start_read_back_from(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> GpuReadback {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
             size,
@@ -268,18 +268,18 @@ impl Gpu {
             // The receiver is gone only when the reading was dropped: nobody waits any more.
             let _ = tell.send(result);
         });
-        Reading { staging, done, submission }
+        GpuReadback { staging, done, submission }
     }
 
     /// Waits for a reading.
-    pub(crate) async fn finish_reading(&mut self, reading: Reading) -> Result<Vec<u32>> {
+    pub(crate) async fn finish_read_back(&mut self, reading: GpuReadback) -> Result<Vec<u32>> {
         // In a browser `poll` does nothing and the event loop drives the callback.
         let wait = wgpu::PollType::Wait { submission_index: Some(reading.submission), timeout: None };
-        self.device.poll(wait).map_err(|e| self.blame(e))?;
-        let mapped = reading.done.await.map_err(|e| self.blame(e))?;
-        self.healthy()?;
-        mapped.map_err(|e| self.blame(e))?;
-        let view = reading.staging.slice(..).get_mapped_range().map_err(|e| self.blame(e))?;
+        self.device.poll(wait).map_err(|e| self.explain(e))?;
+        let mapped = reading.done.await.map_err(|e| self.explain(e))?;
+        self.check()?;
+        mapped.map_err(|e| self.explain(e))?;
+        let view = reading.staging.slice(..).get_mapped_range().map_err(|e| self.explain(e))?;
         let words = bytemuck::pod_collect_to_vec(&view);
         drop(view);
         // A browser's garbage collector would come late.
@@ -288,32 +288,32 @@ impl Gpu {
     }
 
     /// Waits until everything submitted has run.
-    pub(crate) async fn settle(&self) -> Result<()> {
+    pub(crate) async fn wait_idle(&self) -> Result<()> {
         let (tell, done) = futures_channel::oneshot::channel();
         self.queue.on_submitted_work_done(move || {
             // The receiver is gone only when nobody waits any more.
             let _ = tell.send(());
         });
         // In a browser `poll` does nothing and the event loop drives the callback.
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| self.blame(e))?;
-        done.await.map_err(|e| self.blame(e))?;
-        self.healthy()
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| self.explain(e))?;
+        done.await.map_err(|e| self.explain(e))?;
+        self.check()
     }
 
-    /// The first error that was reported outside any scope, or the loss of the device.
-    fn healthy(&self) -> Result<()> {
+    /// Returns the first error that was reported outside any scope, or the loss of the device.
+    fn check(&self) -> Result<()> {
         // Natively a loss is told to who polls; whether anything was waited for does not matter here.
         let _ = self.device.poll(wgpu::PollType::Poll);
-        match self.trouble.lock().map(|t| t.clone()) {
+        match self.last_error.lock().map(|t| t.clone()) {
             Ok(None) => Ok(()),
             Ok(Some(error)) => Err(error),
             Err(_) => Err(Error::new(Kind::Gpu, "device", "the error handler panicked")),
         }
     }
-    /// Why waiting failed: what the device has reported, or else that it is gone: only then do our waits, which
-    /// are valid, fail. (A browser may say so a moment before it calls back.)
-    fn blame(&self, error: impl std::fmt::Display) -> Error {
-        self.healthy().err().unwrap_or_else(|| lost(&error.to_string()))
+    /// Explains a failed wait: the error that the device reported, else that it was lost. (Our waits are valid, so only
+    /// a loss can end them; a browser may report it a moment later.)
+    fn explain(&self, error: impl std::fmt::Display) -> Error {
+        self.check().err().unwrap_or_else(|| lost(&error.to_string()))
     }
 }
 

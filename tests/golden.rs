@@ -126,8 +126,8 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
         let logits = model.logits().await.unwrap();
         let wanted = &steps[step * vocab..][..vocab];
         assert!(nmse(&logits, wanted) <= bound, "{label} {case} step {step}: NMSE {:e}", nmse(&logits, wanted));
-        let pending = model.start_reading_choice(step as u32);
-        let chosen = model.device.finish_reading(pending).await.unwrap()[0];
+        let pending = model.start_reading_token(step as u32);
+        let chosen = model.device.finish_read_back(pending).await.unwrap()[0];
         if chosen != *token {
             let gap = wanted[*token as usize] - wanted[chosen as usize];
             // Two logits may change places when they are as close as the error that is allowed.
@@ -161,7 +161,7 @@ fn check_gpu_tiers(name: &str, quant: &str) {
     let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
     for operands in [Operands::F16, Operands::Int8] {
         let tuning = Tuning { tile: Some(Tile { rows: 64, cols: 64, operands }), ..Tuning::HARDWARE };
-        if operands.suit(features) {
+        if operands.supported(features) {
             check_tuned(name, quant, BackendChoice::Gpu, tuning);
         } else {
             eprintln!("SKIPPED: this adapter does not multiply {operands:?}");

@@ -136,7 +136,7 @@ impl Cpu {
         self.passes[pass].ops.clone()
     }
 
-    pub(crate) fn forget(&mut self, pass: usize) {
+    pub(crate) fn release(&mut self, pass: usize) {
         self.passes[pass].ops.clear();
     }
 

@@ -2,7 +2,7 @@
 
 use super::cache::Row;
 use super::{Answer, Engine, Event, Observer, Options, Stop};
-use crate::device::Pending;
+use crate::device::Readback;
 use crate::error::{Kind, Result};
 use crate::pass::Call;
 use crate::tokenizer::StreamDecoder;
@@ -30,7 +30,7 @@ impl Engine {
         (call.seed, call.temperature, call.top_k, call.top_p) =
             (options.seed, options.temperature, options.top_k, options.top_p);
         let mut stream = StreamDecoder::default();
-        let mut in_flight: VecDeque<Pending> = VecDeque::new();
+        let mut in_flight: VecDeque<Readback> = VecDeque::new();
         let (mut launched, mut read) = (begun, begun); // `read`: tokens that are in the cache
         answer.ids.extend(&options.begin);
         answer.text = options.begin.iter().map(|id| stream.push(&self.tokenizer, *id)).collect();
@@ -50,14 +50,14 @@ impl Engine {
                     self.model.step(&call)?;
                     read = launched;
                 }
-                in_flight.push_back(self.model.start_reading_choice(launched));
+                in_flight.push_back(self.model.start_reading_token(launched));
                 launched += 1;
             }
             if options.keep_logits && launched > begun + 1 {
                 answer.logits.push(self.model.logits().await?);
             }
             let Some(pending) = in_flight.pop_front() else { break };
-            let id = self.model.device.finish_reading(pending).await?[0];
+            let id = self.model.device.finish_read_back(pending).await?[0];
             answer.ids.push(id);
             if !options.ignore_eos && self.ends.contains(&id) {
                 answer.stop = Stop::Eos;

@@ -107,7 +107,7 @@ impl Engine {
         };
         self.known.retain(|k| k.slot != slot);
         self.model.encode(&pixels.data, slot)?;
-        self.model.device.settle().await?;
+        self.model.device.wait_idle().await?;
         self.next_id += 1;
         let id = ImageId(self.next_id);
         self.known.push(Known { id, bytes, slot, size: (pixels.width, pixels.height) });
@@ -170,7 +170,7 @@ impl Engine {
             self.model.prefill(&words, done as u32, head_row)?;
             done += chunk.len();
             self.cache.extend(chunk.iter().copied(), head && last);
-            self.model.device.settle().await?;
+            self.model.device.wait_idle().await?;
             observer.event(Event::Prefill { done: done as u32, total: rows.len() as u32 });
             if observer.pause().await && !last {
                 return Ok(true);

@@ -57,7 +57,7 @@ impl Loader {
             Err(e) => return Err(e),
         };
         // Some devices clear memory when it is first touched, or given back: that is not to be timed.
-        device.settle().await?;
+        device.wait_idle().await?;
         let (tile, row_ms) = measure(device, &largest, now).await?;
         // Milliseconds per row of a tile of so many bytes → rows per second.
         let tiles_per_token = plan.bytes_per_token as f64 / tile;

@@ -1,7 +1,7 @@
 //! Opening a device: which adapter, with which limits and features.
 
 use super::Gpu;
-use super::trouble::watch;
+use super::last_error::watch;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Tuning;
 use crate::pass::Call;
@@ -49,8 +49,8 @@ impl Gpu {
             timestamps: offered.contains(wgpu::Features::TIMESTAMP_QUERY),
             integer_dot: language.contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct),
         };
-        let trouble = Arc::new(Mutex::new(None));
-        watch(&device, &trouble);
+        let last_error = Arc::new(Mutex::new(None));
+        watch(&device, &last_error);
         let call = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("call"),
             size: size_of::<Call>() as u64,
@@ -72,7 +72,7 @@ impl Gpu {
             tuning,
             tuned: software,
             timestamps: None,
-            trouble,
+            last_error,
         })
     }
 }

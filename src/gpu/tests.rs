@@ -20,8 +20,8 @@ async fn gather(gpu: &mut Gpu, rows: u64) -> (usize, [Buf; 3]) {
 async fn row(gpu: &mut Gpu, pass: usize, ids: Buf, out: Buf, row: u32) -> Result<Vec<u32>> {
     gpu.upload(ids, 0, bytemuck::bytes_of(&(IMAGE_ROW + row)));
     gpu.replay(&[pass], &Call::new(1, 0))?;
-    let reading = gpu.start_reading(out, 0, 4);
-    gpu.finish_reading(reading).await
+    let reading = gpu.start_read_back(out, 0, 4);
+    gpu.finish_read_back(reading).await
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_prepared_pass_works_on_the_new_memory() {
         assert_eq!((refused.kind, gpu.words(source)), (Kind::Gpu, 12), "{refused}");
         assert_eq!(row(&mut gpu, pass, ids, out, 2).await.unwrap(), [9, 10, 11, 12], "still there");
         assert_eq!((gpu.free(source), gpu.free(source)), (12, 0));
-        gpu.settle().await.unwrap();
+        gpu.wait_idle().await.unwrap();
     });
 }
 
@@ -56,11 +56,11 @@ fn a_lost_device_says_so_everywhere() {
         let (pass, [source, ids, out]) = gather(&mut gpu, 1).await;
         row(&mut gpu, pass, ids, out, 0).await.unwrap();
         gpu.device.destroy();
-        let reading = gpu.start_reading(out, 0, 4);
-        let error = gpu.finish_reading(reading).await.unwrap_err();
+        let reading = gpu.start_read_back(out, 0, 4);
+        let error = gpu.finish_read_back(reading).await.unwrap_err();
         assert_eq!(error.kind, Kind::GpuLost, "{error}");
         assert_eq!(gpu.replay(&[pass], &Call::new(1, 0)).unwrap_err().kind, Kind::GpuLost);
-        assert_eq!(gpu.settle().await.unwrap_err().kind, Kind::GpuLost);
+        assert_eq!(gpu.wait_idle().await.unwrap_err().kind, Kind::GpuLost);
         assert_eq!(gpu.buffer("after", 4).await.unwrap_err().kind, Kind::GpuLost);
         assert_eq!(gpu.resize(source, 8).await.unwrap_err().kind, Kind::GpuLost);
     });
@@ -73,9 +73,9 @@ fn running_out_of_memory_is_not_covered_up_by_the_loss_that_follows() {
     }
     block_on(async {
         let gpu = Gpu::open().await.unwrap();
-        *gpu.trouble.lock().unwrap() = Some(Error::new(Kind::OutOfMemory, "GPU", "reported before"));
+        *gpu.last_error.lock().unwrap() = Some(Error::new(Kind::OutOfMemory, "GPU", "reported before"));
         gpu.device.destroy();
-        assert_eq!(gpu.settle().await.unwrap_err().kind, Kind::OutOfMemory);
+        assert_eq!(gpu.wait_idle().await.unwrap_err().kind, Kind::OutOfMemory);
     });
 }
 

@@ -37,7 +37,7 @@ impl Drop for Timestamps {
 
 impl Gpu {
     /// Has every replay from now on timed, or none; where the GPU offers no clock, none is.
-    pub(crate) fn keep_time(&mut self, keep: bool) {
+    pub(crate) fn record_timestamps(&mut self, keep: bool) {
         self.timestamps = (keep && self.features.timestamps).then(|| Timestamps {
             queries: self.device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("timestamps"),
@@ -67,8 +67,8 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.resolve_query_set(&timestamps.queries, 0..count, &resolved, 0);
         self.queue.submit([encoder.finish()]);
-        let reading = self.start_reading_from(&resolved, 0, size);
-        let ticks = self.finish_reading(reading).await?;
+        let reading = self.start_read_back_from(&resolved, 0, size);
+        let ticks = self.finish_read_back(reading).await?;
         resolved.destroy();
         let ticks: Vec<u64> = ticks.chunks_exact(2).map(|word| u64::from(word[0]) | u64::from(word[1]) << 32).collect();
         Ok(mean(&ticks).map(|ticks| ticks * f64::from(self.queue.get_timestamp_period()) * 1e-6))
@@ -104,7 +104,7 @@ mod tests {
         for _ in 0..10 {
             gpu.replay(&[pass], &Call::new(1, 0)).unwrap();
         }
-        gpu.settle().await.unwrap();
+        gpu.wait_idle().await.unwrap();
         let ms = begun.elapsed().as_secs_f64() * 1e2;
         (gpu.gpu_ms().await.unwrap(), ms)
     }
@@ -125,7 +125,7 @@ mod tests {
                 // The first time, a driver compiles.
                 assert_eq!(timed(&mut gpu, *passes.last().unwrap()).await.0, None, "nobody asked for it");
             }
-            gpu.keep_time(true);
+            gpu.record_timestamps(true);
             let (small, small_ms) = timed(&mut gpu, passes[0]).await;
             let (large, large_ms) = timed(&mut gpu, passes[1]).await;
             assert_eq!(gpu.gpu_ms().await.unwrap(), None, "nothing was replayed since");
@@ -136,7 +136,7 @@ mod tests {
             } else {
                 assert_eq!((small, large), (None, None), "no clock, no figure");
             }
-            gpu.keep_time(false);
+            gpu.record_timestamps(false);
             assert_eq!(timed(&mut gpu, passes[0]).await.0, None, "not any more");
         });
     }
@@ -148,7 +148,7 @@ mod tests {
         }
         block_on(async {
             let mut gpu = Gpu::open().await.unwrap();
-            gpu.keep_time(true);
+            gpu.record_timestamps(true);
             for _ in 0..PASSES + 2 {
                 gpu.replay(&[], &Call::new(1, 0)).unwrap();
             }

@@ -36,7 +36,7 @@ pub enum Operands {
 
 impl Operands {
     /// Whether a device can multiply so.
-    pub fn suit(self, features: Features) -> bool {
+    pub fn supported(self, features: Features) -> bool {
         match self {
             Self::F32 => true,
             Self::F16 => features.f16,
@@ -140,7 +140,7 @@ mod tests {
         }
         let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
         let (found, lacking): (Vec<_>, Vec<_>) =
-            [Operands::F32, Operands::F16, Operands::Int8].into_iter().partition(|o| o.suit(features));
+            [Operands::F32, Operands::F16, Operands::Int8].into_iter().partition(|o| o.supported(features));
         lacking.iter().for_each(|operands| eprintln!("SKIPPED: this adapter does not multiply {operands:?}"));
         found
     }

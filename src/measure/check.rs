@@ -43,7 +43,7 @@ pub async fn check(model: &mut Model) -> Result<()> {
     model.prefill(&ids, 0, Some(rows - 1))?;
     model.sample(&read)?;
     model.step(&Call { step: 1, ..step })?;
-    model.device.settle().await?;
+    model.device.wait_idle().await?;
     let halves = model.half_buffers();
     let mut seen = HashSet::new();
     for pass in model.recorded() {
@@ -88,7 +88,7 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, halves: &[Buf], place:
             return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; the other backend may work"));
         }
     }
-    device.forget(pass);
+    device.release(pass);
     Ok(())
 }
 

@@ -129,7 +129,7 @@ async fn times(model: &mut Model, calls: &[Call], repeat: u32, now: Clock<'_>) -
                     rows => model.prefill(&ids[..rows as usize], call.pos, Some(rows - 1))?,
                 }
             }
-            model.device.settle().await?;
+            model.device.wait_idle().await?;
             *best = best.min((now() - begun) / f64::from(many));
         }
     }

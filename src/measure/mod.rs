@@ -26,7 +26,7 @@ pub struct Timing {
     /// Milliseconds by the clock of who calls.
     pub ms: f64,
     /// Of these, milliseconds that passed in it by the GPU's own clock, where there is one and it was asked
-    /// ([`Device::keep_time`]).
+    /// ([`Device::record_timestamps`]).
     pub gpu_ms: Option<f64>,
 }
 
@@ -46,7 +46,7 @@ pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f
         for _ in 0..count {
             device.replay(passes, call)?;
         }
-        device.settle().await?;
+        device.wait_idle().await?;
         let elapsed = now() - begun;
         let gpu_ms = device.gpu_ms().await?;
         if elapsed >= if warm { enough } else { 10.0 * enough } || count >= 1 << 12 {
@@ -78,6 +78,6 @@ fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
 pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, enough: f64, now: Clock<'_>) -> Result<Timing> {
     let id = device.prepare(pass).await?;
     let timing = time(device, &[id], call, enough, now).await;
-    device.forget(id);
+    device.release(id);
     timing
 }

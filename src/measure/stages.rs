@@ -75,9 +75,9 @@ impl fmt::Display for Line {
 /// Those of [`check()`], [`calibrate()`] and [`operations()`]: nothing is timed on a device that computes wrongly.
 pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
     check(model).await?;
-    model.device.keep_time(true);
+    model.device.record_timestamps(true);
     let measured = measure(model, options, now, tell).await;
-    model.device.keep_time(false);
+    model.device.record_timestamps(false);
     measured
 }
 
@@ -139,7 +139,7 @@ async fn run(model: &mut Model, stage: &str, count: u32, prefilled: u32, pixels:
             }
         }
     }
-    model.device.settle().await
+    model.device.wait_idle().await
 }
 
 #[cfg(test)]

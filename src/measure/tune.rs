@@ -99,7 +99,7 @@ async fn results(device: &mut Device, pass: Pass, out: Buf, words: usize) -> Res
     device.upload(out, 0, &vec![0xff; words * 4]);
     let pass = device.prepare(pass).await?;
     device.replay(&[pass], &Call::new(1, 0))?;
-    device.forget(pass);
+    device.release(pass);
     device.read_back_f32(out, 0, words).await
 }
 

@@ -12,7 +12,7 @@ pub mod load;
 pub mod vision_tower;
 
 use crate::config::Config;
-use crate::device::{Device, PassId, Pending};
+use crate::device::{Device, PassId, Readback};
 use crate::error::{Error, Kind, Result};
 use crate::pass::{Call, Op, Pass};
 use connector::Connector;
@@ -250,8 +250,8 @@ impl Model {
     }
 
     /// Starts reading back the token that was chosen in `step`.
-    pub fn start_reading_choice(&mut self, step: u32) -> Pending {
-        self.device.start_reading(self.decoder.history, step as usize, 1)
+    pub fn start_reading_token(&mut self, step: u32) -> Readback {
+        self.device.start_read_back(self.decoder.history, step as usize, 1)
     }
 
     /// Reads the logits `[V]` of the last head back.

@@ -44,7 +44,7 @@ pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
 
 /// Those that a device can compute.
 fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
-    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.suit(features)))
+    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.supported(features)))
 }
 
 /// What rounds more, or is interrupted later, must take at most so much of the time.
@@ -254,7 +254,7 @@ mod tests {
                 (Operands::Int8, Features { integer_dot: false, ..features }),
             ] {
                 let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
-                assert_eq!(is_candidate(&tuning, features), operands.suit(features));
+                assert_eq!(is_candidate(&tuning, features), operands.supported(features));
                 assert!(!is_candidate(&tuning, lacking), "remembered from elsewhere");
             }
             assert_eq!(device.allocated(), 0);

@@ -11,15 +11,15 @@ pub(super) fn lost(why: &str) -> Error {
 }
 
 /// Remembers the first error that the device reports on its own, or that it was lost.
-pub(super) fn watch(device: &wgpu::Device, trouble: &Arc<Mutex<Option<Error>>>) {
-    let slot = trouble.clone();
+pub(super) fn watch(device: &wgpu::Device, last_error: &Arc<Mutex<Option<Error>>>) {
+    let slot = last_error.clone();
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let kind = if matches!(error, wgpu::Error::OutOfMemory { .. }) { Kind::OutOfMemory } else { Kind::Gpu };
         if let Ok(mut slot) = slot.lock() {
             slot.get_or_insert(Error::new(kind, "GPU", error.to_string()));
         }
     }));
-    let slot = trouble.clone();
+    let slot = last_error.clone();
     // Also when it was destroyed: we do that only when nobody looks any more.
     device.set_device_lost_callback(move |_, message| {
         if let Ok(mut slot) = slot.lock() {
