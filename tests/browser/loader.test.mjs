@@ -59,7 +59,12 @@ async function inspector(context) {
       const names = [];
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models").catch(() => null);
       for await (const folder of root?.values() ?? []) {
-        for await (const name of /** @type {FileSystemDirectoryHandle} */ (folder).keys()) names.push(name);
+        try {
+          for await (const name of /** @type {FileSystemDirectoryHandle} */ (folder).keys()) names.push(name);
+        } catch (error) {
+          // The folder of a trial goes while it is looked at.
+          if (/** @type {DOMException} */ (error).name !== "NotFoundError") throw error;
+        }
       }
       return names;
     });
@@ -69,22 +74,30 @@ async function inspector(context) {
     /** Ranges that are whole in the store, hashes and all. */
     stored: () =>
       page.evaluate(async () => {
+        /** What goes while it is looked at, a folder of a trial or a file that receives its name, is not stored. @param {any} error */
+        const gone = (error) => (error.name === "NotFoundError" ? null : Promise.reject(error));
+        /** @param {string} name @param {FileSystemFileHandle} handle */
+        const whole = async (name, handle) => {
+          const [, offset, bytes, hash] = name.split("-");
+          if (!hash || name.startsWith("tmp-")) return [];
+          const content = await handle.getFile().then((file) => file.arrayBuffer());
+          const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+          const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+          const first = Number(offset);
+          return hex === hash && content.byteLength === Number(bytes) ? [{ first, end: first + Number(bytes) }] : [];
+        };
+        /** @param {FileSystemDirectoryHandle} folder */
+        const inside = async (folder) => {
+          const ranges = [];
+          for await (const [name, handle] of folder.entries()) {
+            ranges.push(...((await whole(name, /** @type {FileSystemFileHandle} */ (handle)).catch(gone)) ?? []));
+          }
+          return ranges;
+        };
         const ranges = [];
         const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models", { create: true });
         for await (const folder of root.values()) {
-          for await (const [name, handle] of /** @type {FileSystemDirectoryHandle} */ (folder).entries()) {
-            const [, offset, bytes, hash] = name.split("-");
-            if (!hash || name.startsWith("tmp-")) continue;
-            // The page may give a file its name, or remove it, between the list and this look: it is not there yet.
-            const content = await /** @type {FileSystemFileHandle} */ (handle)
-              .getFile()
-              .then((file) => file.arrayBuffer())
-              .catch((error) => (error.name === "NotFoundError" ? null : Promise.reject(error)));
-            if (!content) continue;
-            const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
-            const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-            if (hex === hash && content.byteLength === Number(bytes)) ranges.push({ first: Number(offset), end: Number(offset) + Number(bytes) });
-          }
+          ranges.push(...((await inside(/** @type {FileSystemDirectoryHandle} */ (folder)).catch(gone)) ?? []));
         }
         return ranges;
       }),
