@@ -27,25 +27,40 @@
 //!
 //! Longer texts are in [`docs`].
 
+// 0 base
 pub mod config;
-pub mod cpu;
-pub mod device;
-pub mod docs;
-pub mod engine;
 pub mod error;
-pub mod format;
-pub mod gpu;
-pub mod kernels;
-pub mod measure;
-pub mod model;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod native;
-pub mod pass;
+
+// 1 data
 pub mod preprocess;
 pub mod prompt;
-pub mod quant;
 pub mod tokenizer;
+
+pub mod format;
+pub mod quant;
+
+// 2 compute
+pub mod pass;
+
+pub mod kernels;
+
+pub mod cpu;
+pub mod device;
+pub mod gpu;
+
+// 3 model
+pub mod model;
+
+// 4 engine
+pub mod engine;
+pub mod measure;
+
+// 5 edges
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+
+pub mod docs;

@@ -68,6 +68,7 @@ const RULES = {
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
+  "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },
   "cargo test --test quantise": { as: true },
   "cargo test --test parsers": { as: "cargo test --test parsers seeds_of_fuzz_targets_pass" },
   "./build.sh fuzz": { as: "./build.sh fuzz manifest 5", slow: true },

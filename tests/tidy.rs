@@ -1,4 +1,4 @@
-//! The design, enforced: layers, forbidden words, budgets, what lies at the top, what the page may not do.
+//! The design, enforced: layers, words, links, budgets, what lies at the top, what the page may not do.
 //!
 //! Every rule is a function from text to complaints, and every rule is tested to complain: a rule that finds
 //! nothing anywhere proves nothing.
@@ -62,6 +62,25 @@ const RUST_FILE: usize = 400;
 const RUST_FUNCTION: usize = 70;
 const WEB_FILE: usize = 200;
 const JS_FILE: usize = 200;
+
+/// Words and phrases that do not come back, in code, comments and pages (design, section 7), with what to write instead.
+const FORBIDDEN_WORDS: [(&str, &str); 13] = [
+    ("so many", "name the quantity"),
+    ("what is there", "name it"),
+    ("nobody", "name the part that does not"),
+    ("somebody", "name the part that does"),
+    ("whoever", "name the caller"),
+    ("is to be had", "is available"),
+    ("hiccup", "retryable error"),
+    ("take_in", "encode_image"),
+    ("read ahead", "prefill"),
+    ("fn settle", "wait_idle"),
+    ("fn blame", "explain"),
+    ("struct team", "thread pool"),
+    ("trait team", "thread pool"),
+];
+/// Longest line of a page, in characters; rows of tables and lines of code blocks are exempt.
+const PAGE_LINE: usize = 120;
 
 /// `source` with comments blanked, and strings too unless `keep_strings`; lines stay where they are.
 fn code(source: &str, keep_strings: bool) -> String {
@@ -287,6 +306,77 @@ fn check_lock(path: &str, source: &str) -> Vec<String> {
     lines.map(|line| format!("{path}: names a host: {}", line.trim())).collect()
 }
 
+/// Complaints about words that the project does not use. This file lists them and is exempt.
+fn check_words(path: &str, source: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        let line = line.to_lowercase();
+        let whole = |word: &str| {
+            let ends = |at: usize| !line[at + word.len()..].starts_with(|c: char| c.is_alphanumeric());
+            has_word(&line, word) && line.match_indices(word).any(|(at, _)| ends(at))
+        };
+        let found = FORBIDDEN_WORDS.iter().filter(|(word, _)| whole(word));
+        complaints.extend(found.map(|(word, instead)| format!("{path}:{}: `{word}`: {instead}", number + 1)));
+    }
+    complaints
+}
+
+/// Complaints about lines of a page that are too long to read on a code host.
+fn check_page_lines(path: &str, source: &str) -> Vec<String> {
+    let mut in_code = false;
+    let mut complaints = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        in_code ^= line.trim_start().starts_with("```");
+        let length = line.chars().count();
+        if length > PAGE_LINE && !in_code && !line.starts_with('|') && !line.starts_with("![") {
+            complaints.push(format!("{path}:{}: {length} characters; {PAGE_LINE} are allowed", number + 1));
+        }
+    }
+    complaints
+}
+
+/// The path that a link of a page points to, relative to the page: inline links and reference definitions.
+fn link_targets(source: &str) -> Vec<&str> {
+    let inline = source.match_indices("](").filter_map(|(at, _)| source[at + 2..].split(')').next());
+    let definition = |line: &'_ str| -> Option<usize> { line.starts_with('[').then(|| line.find("]: "))? };
+    let defined = source.lines().filter_map(|line| definition(line).map(|at| line[at + 3..].trim()));
+    inline.chain(defined).filter(|target| !target.contains("://") && !target.starts_with('#')).collect()
+}
+
+/// Complaints about links of a page to files that do not exist, or that only rustdoc could follow.
+fn check_links(path: &Path, source: &str) -> Vec<String> {
+    let folder = path.parent().expect("a file lies in a folder");
+    let name = path.strip_prefix(root()).unwrap_or(path).display();
+    let targets = link_targets(source).into_iter();
+    let dead = targets.filter(|target| !folder.join(target.split('#').next().unwrap_or(target)).exists());
+    dead.map(|target| format!("{name}: links to `{target}`, which does not exist")).collect()
+}
+
+/// Complaints about comments that cite a file of this repository that does not exist. A path is cited by its folder (`src/`,
+/// `www/`, `tests/`, `docs/`, `page/`, `worker/`, `shared/`) and an ending.
+fn check_citations(path: &str, source: &str) -> Vec<String> {
+    const ENDINGS: [&str; 9] = [".rs", ".js", ".mjs", ".md", ".wgsl", ".py", ".sh", ".html", ".json"];
+    let cited = |line: &str| -> Vec<String> {
+        let comment = line.trim_start();
+        if !["//", "*", "/*", "#"].iter().any(|mark| comment.starts_with(mark)) {
+            return Vec::new();
+        }
+        let words = comment.split(|c: char| !(c.is_alphanumeric() || "./_-".contains(c)));
+        let path_like = |word: &&str| {
+            let roots = ["src/", "www/", "tests/", "docs/", "page/", "worker/", "shared/", "kernels/", "model/", "engine/"];
+            roots.iter().any(|root| word.starts_with(root)) && ENDINGS.iter().any(|end| word.ends_with(end))
+        };
+        words.map(|word| word.trim_end_matches('.')).filter(path_like).map(str::to_owned).collect()
+    };
+    let exists = |cited: &str| ["", "src/", "www/", "tests/"].iter().any(|base| root().join(base).join(cited).exists());
+    let mut complaints = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        let dead = cited(line).into_iter().filter(|cited| !exists(cited));
+        complaints.extend(dead.map(|cited| format!("{path}:{}: cites `{cited}`, which does not exist", number + 1)));
+    }
+    complaints
+}
+
 /// Every file under `folder` whose name ends so, as (path relative to `folder`, text).
 fn files(folder: &Path, ends: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -342,6 +432,31 @@ fn lock_files_name_no_other_host() {
 }
 
 #[test]
+fn prose_uses_no_word_of_the_list() {
+    let of = |folder: &str, ends: &[&str]| -> Vec<(String, String)> {
+        let name = |(path, text)| (format!("{folder}/{path}"), text);
+        files(&root().join(folder), ends).into_iter().map(name).collect()
+    };
+    let mut all = of("src", &[".rs", ".wgsl", ".md", ".txt"]);
+    all.extend(of("www", &[".js", ".html", ".css"]));
+    all.extend(of("tests", &[".rs", ".mjs", ".py"]));
+    all.push(("README.md".into(), fs::read_to_string(root().join("README.md")).unwrap()));
+    all.retain(|(path, _)| path != "tests/tidy.rs");
+    none(all.iter().flat_map(|(path, text)| [check_words(path, text), check_citations(path, text)].concat()).collect());
+}
+
+#[test]
+fn pages_are_readable_and_their_links_alive() {
+    let mut pages = files(&root().join("src/docs"), &[".md"]);
+    pages.iter_mut().for_each(|(path, _)| path.insert_str(0, "src/docs/"));
+    pages.push(("README.md".into(), fs::read_to_string(root().join("README.md")).unwrap()));
+    let check = |(path, text): &(String, String)| {
+        [check_page_lines(path, text), check_links(&root().join(path), text)].concat()
+    };
+    none(pages.iter().flat_map(check).collect());
+}
+
+#[test]
 fn nothing_else_lies_at_the_top() {
     let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let ignored = fs::read_to_string(root().join(".gitignore")).unwrap();
@@ -384,6 +499,16 @@ fn every_rule_complains() {
     assert!(!check_page("a.html", "<p style=\"color:red\">").is_empty());
     assert!(!check_page("www/worker/a.js", "new Worker(b)").is_empty());
     assert!(check_page("www/page/a.js", "new Worker(b)").is_empty());
+    assert!(check_words("a.rs", "/// Reads so many bytes.")[0].contains("name the quantity"));
+    assert!(check_words("a.rs", "pub fn settle() {}").len() == 1 && check_words("a.rs", "fn settled() {}").is_empty());
+    assert!(!check_page_lines("a.md", &"x ".repeat(61)).is_empty());
+    assert!(check_page_lines("a.md", &format!("| {} |\n```\n{0}\n```", "x".repeat(130))).is_empty());
+    let page = root().join("src/docs/a.md");
+    assert!(check_links(&page, "[a](mod.rs) [b]\n\n[b]: ../lib.rs\n[c](https://example.org)").is_empty());
+    assert!(check_links(&page, "[a](crate::device::Device)")[0].contains("does not exist"));
+    assert!(!check_links(&page, "[b]: ../nowhere.rs").is_empty());
+    assert!(check_citations("a.rs", "// See src/nowhere.rs.")[0].contains("src/nowhere.rs"));
+    assert!(check_citations("a.rs", "// See `src/lib.rs` and docs/speed.md.").is_empty());
     assert!(!check_lock("l", "\"resolved\": \"https://registry.example.org/x.tgz\"").is_empty());
     assert!(check_lock("l", "source = \"registry+https://github.com/rust-lang/crates.io-index\"").is_empty());
 }

@@ -1,33 +1,35 @@
 //! The longer texts, compiled with the code so that a dead link fails the build.
+//!
+//! A page links with reference definitions at its end, which point to files: they work on a code host. The same labels
+//! stand in `links.txt` with the items that they mean; it comes first, so that rustdoc takes those and checks them.
 
 #![allow(rustdoc::invalid_html_tags)]
 
-#[doc = include_str!("browsers.md")]
-pub mod browsers {}
+macro_rules! pages {
+    ($($name:ident $file:literal)*) => {
+        $(
+            #[doc = include_str!("links.txt")]
+            #[doc = ""]
+            #[doc = include_str!($file)]
+            pub mod $name {}
+        )*
+    };
+}
 
-#[doc = include_str!("figures.md")]
-pub mod figures {}
-
-#[doc = include_str!("format.md")]
-pub mod format {}
-
-#[doc = include_str!("fuzzing.md")]
-pub mod fuzzing {}
-
-#[doc = include_str!("hosting.md")]
-pub mod hosting {}
-
-#[doc = include_str!("model-card.md")]
-pub mod model_card {}
-
-#[doc = include_str!("pictures.md")]
-pub mod pictures {}
-
-#[doc = include_str!("size.md")]
-pub mod size {}
-
-#[doc = include_str!("sources.md")]
-pub mod sources {}
-
-#[doc = include_str!("speed.md")]
-pub mod speed {}
+pages! {
+    architecture "architecture.md"
+    browsers "browsers.md"
+    changelog "changelog.md"
+    figures "figures.md"
+    format "format.md"
+    fuzzing "fuzzing.md"
+    hosting "hosting.md"
+    model_card "model-card.md"
+    numerics "numerics.md"
+    one_token "one_token.md"
+    pictures "pictures.md"
+    size "size.md"
+    sources "sources.md"
+    speed "speed.md"
+    speed_log "speed-log.md"
+}
