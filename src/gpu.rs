@@ -176,7 +176,7 @@ impl Gpu {
         for (index, op) in pass.ops.into_iter().enumerate() {
             let offset = SLOT * index as u64;
             self.queue.write_buffer(&slots, offset, bytemuck::cast_slice(&op.params));
-            let (pipeline, layout) = self.pipeline(&op);
+            let (pipeline, layout) = self.pipeline(&op).await?;
             let slots = (slots.clone(), offset);
             let bindings = self.bind(&op, &layout, &slots, None);
             prepared.push(Prepared { op, pipeline, layout, slots, bindings });

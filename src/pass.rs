@@ -80,7 +80,8 @@ pub type Fast = fn(&Op, &Call, &mut [Words], &mut Tools);
 pub struct Kernel {
     /// Name in reports and labels.
     pub name: &'static str,
-    /// WGSL, valid as it stands; `consts` of an [`Op`] replace values in its `const` block.
+    /// WGSL: its own file, then the files of `kernels/shared/` that it needs, joined by `concat!`. Valid as it stands;
+    /// `consts` of an [`Op`] replace values in the `const` block at its beginning.
     pub wgsl: &'static str,
     /// Storage bindings, from `@binding(2)` on. (0 is `Params`, 1 is `Call`, both uniform.)
     pub access: &'static [Access],
@@ -124,9 +125,9 @@ impl Op {
         format!("{} {:?}", self.kernel.name, self.consts)
     }
 
-    /// The shader text with this operation's constants filled in.
+    /// Returns the joined shader text with this operation's constants filled in.
     ///
-    /// Only lines of the form `const NAME: u32 = 0u;` change.
+    /// Only lines of the form `const NAME: u32 = 0u;` change, so that line numbers stay.
     pub fn wgsl(&self) -> String {
         let mut out = String::with_capacity(self.kernel.wgsl.len());
         for line in self.kernel.wgsl.lines() {

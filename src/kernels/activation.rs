@@ -8,7 +8,7 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 /// `gate = silu(gate) · up`, in place.
 pub static SILU_MUL: Kernel = Kernel {
     name: "silu_mul",
-    wgsl: include_str!("silu_mul.wgsl"),
+    wgsl: concat!(include_str!("silu_mul.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],

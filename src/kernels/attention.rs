@@ -11,7 +11,7 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 /// An invocation per head and four rows keeps the running maxima, sums and outputs of their softmax.
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
-    wgsl: include_str!("attention.wgsl"),
+    wgsl: concat!(include_str!("attention.wgsl"), include_str!("shared/call.wgsl"), include_str!("shared/cache.wgsl")),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [16, 1, 1],
     grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],

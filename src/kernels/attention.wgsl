@@ -1,64 +1,43 @@
 // out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h'],  h' = h / (heads / kv_heads)
-// Shapes: q, out [T, heads, D]; k, v [S, kv_heads, D] in f32, or in f16, two in a word.   S = causal ? pos + t + 1 : T.
-// Grid: (T / 64, heads). An invocation owns four rows of a head and keeps maxima, sums and outputs of their softmax; it
-//   takes four keys at a time, so that four vec4 of q and four of k make 16 dot products.
+// Shapes: q, out [T, heads, D]; k, v [S, kv_heads, D] as in shared/cache.wgsl.   S = causal ? pos + t + 1 : T.
+// Grid: (T / 64, heads). An invocation owns four rows of a head and keeps the maxima, sums and outputs of their
+//   softmax. It reads four keys per step: four vec4 of q and four of k make 16 dot products.
 // Bytes moved: K and V T / 64 times from memory, T / 4 times from the caches.   No workgroup memory, no barrier.
 // Limits: D a multiple of 4, at most 256.
-// Twin: attention::reference.   Source: arXiv 2205.14135 (online softmax: 1805.02867)
+// Twin: attention::reference.   Joined with: call, cache.   Source: arXiv 2205.14135 (online softmax: 1805.02867)
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 
 struct Params { rows: u32, heads: u32, kv_heads: u32, causal: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-const PARTS: u32 = HEAD_SIZE / 4u;
 const LEAST: f32 = -3.0e38;
-
-fn four_halves(w: vec4<u32>, part: u32) -> vec4<f32> {
-    let pair = select(w.xy, w.zw, (part & 1u) == 1u);
-    return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
-}
-
-// Elements 4 part .. 4 part + 3 of all keys.
-fn keys(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(k[part >> 1u], part); }
-    return bitcast<vec4<f32>>(k[part]);
-}
-
-fn values(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(v[part >> 1u], part); }
-    return bitcast<vec4<f32>>(v[part]);
-}
 
 fn largest(a: vec4<f32>) -> f32 { return max(max(a.x, a.y), max(a.z, a.w)); }
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let rows = select(params.rows, call.rows, params.rows == 0u);
+    let rows = rows_of(params.rows);
     let t = id.x * 4u;
     if (t >= rows) { return; }
     // Rows past the end repeat the last one.
     let row = min(vec4<u32>(t, t + 1u, t + 2u, t + 3u), vec4<u32>(rows - 1u));
     let seen = select(vec4<u32>(rows), call.pos + row + 1u, params.causal == 1u);
-    let own = (row * params.heads + id.y) * PARTS;
+    let own = (row * params.heads + id.y) * HEAD_PARTS;
     let kv = id.y / (params.heads / params.kv_heads);
-    var sums: array<mat4x4<f32>, PARTS>; // a column per row of q
+    var sums: array<mat4x4<f32>, HEAD_PARTS>; // a column per row of q
     var most = vec4<f32>(LEAST);
     var total = vec4<f32>(0.0);
     for (var s = 0u; s < seen.w; s += 4u) {
         let key = vec4<u32>(s, s + 1u, s + 2u, s + 3u);
-        let at = (min(key, vec4<u32>(seen.w - 1u)) * params.kv_heads + kv) * PARTS;
+        let at = (min(key, vec4<u32>(seen.w - 1u)) * params.kv_heads + kv) * HEAD_PARTS;
         var s0 = vec4<f32>(0.0);
         var s1 = vec4<f32>(0.0);
         var s2 = vec4<f32>(0.0);
         var s3 = vec4<f32>(0.0);
-        for (var i = 0u; i < PARTS; i++) {
+        for (var i = 0u; i < HEAD_PARTS; i++) {
             let four = mat4x4<f32>(keys(at.x + i), keys(at.y + i), keys(at.z + i), keys(at.w + i));
             s0 += q[own.x + i] * four;
             s1 += q[own.y + i] * four;
@@ -78,7 +57,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         s2 = exp(s2 - now.z);
         s3 = exp(s3 - now.w);
         total = total * shrink + vec4<f32>(1.0) * mat4x4<f32>(s0, s1, s2, s3);
-        for (var i = 0u; i < PARTS; i++) {
+        for (var i = 0u; i < HEAD_PARTS; i++) {
             let four = mat4x4<f32>(values(at.x + i), values(at.y + i), values(at.z + i), values(at.w + i));
             let before = sums[i];
             sums[i] = mat4x4<f32>(
@@ -89,7 +68,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             );
         }
     }
-    for (var i = 0u; i < PARTS; i++) {
+    for (var i = 0u; i < HEAD_PARTS; i++) {
         let mixed = sums[i];
         out[own.x + i] = mixed[0] / total.x;
         if (t + 1u < rows) { out[own.y + i] = mixed[1] / total.y; }

@@ -8,7 +8,11 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 /// An invocation per head and split keeps the running maximum, sum and output of its keys.
 pub static ATTENTION_STEP: Kernel = Kernel {
     name: "attention_step",
-    wgsl: include_str!("attention_step.wgsl"),
+    wgsl: concat!(
+        include_str!("attention_step.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl")
+    ),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [16, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SPLITS]).div_ceil(16), 1, 1],
@@ -19,7 +23,7 @@ pub static ATTENTION_STEP: Kernel = Kernel {
 /// Joins the splits: an invocation per four elements.
 pub static ATTENTION_MERGE: Kernel = Kernel {
     name: "attention_merge",
-    wgsl: include_str!("attention_merge.wgsl"),
+    wgsl: concat!(include_str!("attention_merge.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SIZE] / 4).div_ceil(64), 1, 1],

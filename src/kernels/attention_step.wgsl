@@ -1,56 +1,35 @@
-// Attention of one row over the cache, in splits: split i of a head takes the keys 4 i .. 4 i + 3 of every 4 · SPLITS
-// out: per head and split Σ_s e^(score − most) v[s], then (most, Σ_s e^(score − most)); attention_merge.wgsl joins them
-// Shapes: q [heads, D]; k, v [S, kv_heads, D] in f32, or in f16, two in a word; out [heads, SPLITS, D + 4].   S = pos + 1.
+// Attention of one row over the cache, in splits: split i of a head has the keys 4 i to 4 i + 3 of every 4 · SPLITS.
+// out, per head and split: Σ_s e^(score − most) v[s], then (most, Σ_s e^(score − most)); input of attention_merge.wgsl
+// Shapes: q [heads, D]; k, v [S, kv_heads, D] as in shared/cache.wgsl; out [heads, SPLITS, D + 4].   S = pos + 1.
 // Grid: heads · SPLITS / 16, an invocation per split.   Bytes moved: K and V heads / kv_heads times.
-// No workgroup memory, no barrier.   Limits: D a multiple of 4, at most 256.
-// Twin: attention_step::reference.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
+// Limits: D a multiple of 4, at most 256.   No workgroup memory, no barrier.
+// Twin: attention_step::reference.   Joined with: call, cache.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 const SPLITS: u32 = 16u;
 
 struct Params { rows: u32, heads: u32, kv_heads: u32, causal: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-const PARTS: u32 = HEAD_SIZE / 4u;
 const LEAST: f32 = -3.0e38;
-
-fn four_halves(w: vec4<u32>, part: u32) -> vec4<f32> {
-    let pair = select(w.xy, w.zw, (part & 1u) == 1u);
-    return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
-}
-
-// Elements 4 part .. 4 part + 3 of all keys.
-fn keys(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(k[part >> 1u], part); }
-    return bitcast<vec4<f32>>(k[part]);
-}
-
-fn values(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(v[part >> 1u], part); }
-    return bitcast<vec4<f32>>(v[part]);
-}
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let head = id.x / SPLITS;
     if (head >= params.heads) { return; }
     let seen = call.pos + 1u;
-    let own = head * PARTS;
+    let own = head * HEAD_PARTS;
     let kv = head / (params.heads / params.kv_heads);
-    var sums: array<vec4<f32>, PARTS>;
+    var sums: array<vec4<f32>, HEAD_PARTS>;
     var most = LEAST;
     var total = 0.0;
     for (var s = 4u * (id.x % SPLITS); s < seen; s += 4u * SPLITS) {
         let key = vec4<u32>(s, s + 1u, s + 2u, s + 3u);
-        let at = (min(key, vec4<u32>(seen - 1u)) * params.kv_heads + kv) * PARTS;
+        let at = (min(key, vec4<u32>(seen - 1u)) * params.kv_heads + kv) * HEAD_PARTS;
         var score = vec4<f32>(0.0);
-        for (var i = 0u; i < PARTS; i++) {
+        for (var i = 0u; i < HEAD_PARTS; i++) {
             score += q[own + i] * mat4x4<f32>(keys(at.x + i), keys(at.y + i), keys(at.z + i), keys(at.w + i));
         }
         score = select(vec4<f32>(LEAST), score * inverseSqrt(f32(HEAD_SIZE)), key < vec4<u32>(seen));
@@ -59,12 +38,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         most = now;
         let weight = exp(score - now);
         total = total * shrink + dot(weight, vec4<f32>(1.0));
-        for (var i = 0u; i < PARTS; i++) {
+        for (var i = 0u; i < HEAD_PARTS; i++) {
             let four = mat4x4<f32>(values(at.x + i), values(at.y + i), values(at.z + i), values(at.w + i));
             sums[i] = sums[i] * shrink + four * weight;
         }
     }
-    let to = id.x * (PARTS + 1u);
-    for (var i = 0u; i < PARTS; i++) { out[to + i] = sums[i]; }
-    out[to + PARTS] = vec4<f32>(most, total, 0.0, 0.0);
+    let to = id.x * (HEAD_PARTS + 1u);
+    for (var i = 0u; i < HEAD_PARTS; i++) { out[to + i] = sums[i]; }
+    out[to + HEAD_PARTS] = vec4<f32>(most, total, 0.0, 0.0);
 }

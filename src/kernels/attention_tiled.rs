@@ -12,7 +12,11 @@ const ROWS: u32 = 64;
 /// An invocation computes 4 × 4 of every product of tiles.
 pub static ATTENTION_TILED: Kernel = Kernel {
     name: "attention_tiled",
-    wgsl: include_str!("attention_tiled.wgsl"),
+    wgsl: concat!(
+        include_str!("attention_tiled.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl")
+    ),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [128, 1, 1],
     grid: |p, call| [rows(p[P_ROWS], call).div_ceil(ROWS), p[P_HEADS], 1],

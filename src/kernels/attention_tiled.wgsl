@@ -1,43 +1,22 @@
-// out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h'],  h' = h / (heads / kv_heads): attention.wgsl's for GPUs.
+// out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h'],  h' = h / (heads / kv_heads), by workgroups: for GPUs
 // Shapes and bindings: as attention.wgsl.
-// Grid: (T / 64, heads). A workgroup takes 64 rows of a head and goes through the keys by 32. Scores and mixed values are
-//   the same product, [64, 32] · [32, 32] from workgroup memory, 4 × 4 per invocation: of queries and keys, 32 elements
-//   of a head at a time, then of the weights that became of the scores and of values, 32 elements at a time.
-// Bytes moved: K, V and the rows of q T / 64 times.   No score leaves the workgroup.
-// Workgroup memory: 14 KiB. Barriers: 4 · D / 32 + 1 per 32 keys. No bank conflicts: neighbouring invocations differ in
-//   their rows and read neighbouring vec4.
+// Grid: (T / 64, heads). A workgroup computes 64 rows of a head and reads the keys in blocks of 32. Scores and outputs
+//   are the same kind of product, [64, 32] · [32, 32] from workgroup memory, 4 × 4 per invocation: first queries times
+//   keys, 32 elements of a head per round; then the softmax weights times values, 32 elements of a head per round.
+// Bytes moved: K, V and the rows of q T / 64 times.   Scores stay in the workgroup.
+// Workgroup memory: 14 KiB. Barriers: 4 · D / 32 + 1 per 32 keys. Bank conflicts: none, because neighbouring
+//   invocations have different rows and read neighbouring vec4.
 // Limits: D a multiple of 4, at most 256.
-// Twin: attention::reference.   Source: arXiv 2205.14135 (online softmax: 1805.02867)
+// Twin: attention::reference.   Joined with: call, cache.   Source: arXiv 2205.14135 (online softmax: 1805.02867)
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 
 struct Params { rows: u32, heads: u32, kv_heads: u32, causal: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-const PARTS: u32 = HEAD_SIZE / 4u;
 const LEAST: f32 = -3.0e38;
-
-fn four_halves(w: vec4<u32>, part: u32) -> vec4<f32> {
-    let pair = select(w.xy, w.zw, (part & 1u) == 1u);
-    return vec4<f32>(unpack2x16float(pair.x), unpack2x16float(pair.y));
-}
-
-// Elements 4 part .. 4 part + 3 of all keys.
-fn keys(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(k[part >> 1u], part); }
-    return bitcast<vec4<f32>>(k[part]);
-}
-
-fn values(part: u32) -> vec4<f32> {
-    if (CACHE_F16 == 1u) { return four_halves(v[part >> 1u], part); }
-    return bitcast<vec4<f32>>(v[part]);
-}
 
 fn largest(a: vec4<f32>) -> f32 { return max(max(a.x, a.y), max(a.z, a.w)); }
 
@@ -45,11 +24,11 @@ const ROWS: u32 = 64u; // of queries
 const ROW_QUADS: u32 = ROWS / 4u;
 const DEPTH: u32 = 32u; // of every product: elements of a head, or keys
 const QUADS: u32 = DEPTH / 4u; // of keys, or of elements of a head
-const CHUNKS: u32 = (PARTS + QUADS - 1u) / QUADS;
+const CHUNKS: u32 = (HEAD_PARTS + QUADS - 1u) / QUADS;
 
-var<workgroup> left: array<vec4<f32>, DEPTH * ROW_QUADS>; // [element][rows 4i ..] of queries, [key][rows 4i ..] of weights
-var<workgroup> right: array<vec4<f32>, DEPTH * QUADS>; // [element][keys 4i ..], [key][elements 4i ..] of values
-var<workgroup> gathered: array<vec4<f32>, QUADS * ROW_QUADS>; // what the invocations of a row have found
+var<workgroup> left: array<vec4<f32>, DEPTH * ROW_QUADS>; // queries [element][rows 4i ..], weights [key][rows 4i ..]
+var<workgroup> right: array<vec4<f32>, DEPTH * QUADS>; // keys [element][keys 4i ..], values [key][elements 4i ..]
+var<workgroup> gathered: array<vec4<f32>, QUADS * ROW_QUADS>; // one value per row from each of its invocations
 // Outputs, 32 elements of a head each; a column per row of q.
 var<private> o0: mat4x4<f32>;
 var<private> o1: mat4x4<f32>;
@@ -59,18 +38,18 @@ var<private> o4: mat4x4<f32>;
 var<private> o5: mat4x4<f32>;
 var<private> o6: mat4x4<f32>;
 var<private> o7: mat4x4<f32>;
-var<private> own_rows: u32; // row quad
+var<private> own_rows: u32; // row quad of the product
 var<private> own: u32; // key quad, or quad of elements
 
-// Rows past the end repeat the last one; elements past the end of a head count as zero.
+// Loads 32 elements of 64 queries. Rows past the end repeat the last one; elements past the end of a head are zero.
 fn load_queries(lane: u32, chunk: u32, t: u32, rows: u32, head: u32) {
     let quad = lane % ROW_QUADS;
     let within = lane / ROW_QUADS;
-    let part = min(chunk * QUADS + within, PARTS - 1u);
+    let part = min(chunk * QUADS + within, HEAD_PARTS - 1u);
     let row = min(vec4<u32>(t + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(rows - 1u));
-    let at = (row * params.heads + head) * PARTS + part;
+    let at = (row * params.heads + head) * HEAD_PARTS + part;
     let turned = transpose(mat4x4<f32>(q[at.x], q[at.y], q[at.z], q[at.w]));
-    let scale = select(0.0, inverseSqrt(f32(HEAD_SIZE)), chunk * QUADS + within < PARTS);
+    let scale = select(0.0, inverseSqrt(f32(HEAD_SIZE)), chunk * QUADS + within < HEAD_PARTS);
     let to = 4u * within * ROW_QUADS + quad;
     left[to] = turned[0] * scale;
     left[to + ROW_QUADS] = turned[1] * scale;
@@ -78,14 +57,14 @@ fn load_queries(lane: u32, chunk: u32, t: u32, rows: u32, head: u32) {
     left[to + 3u * ROW_QUADS] = turned[3] * scale;
 }
 
-// Keys past the end repeat the last one: their scores are taken back.
+// Loads 32 elements of 32 keys. Keys past the end repeat the last one, and the softmax ignores their scores.
 fn load_keys(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     let quad = lane % QUADS;
     let within = lane / QUADS;
     if (within >= QUADS) { return; }
-    let part = min(chunk * QUADS + within, PARTS - 1u);
+    let part = min(chunk * QUADS + within, HEAD_PARTS - 1u);
     let key = min(vec4<u32>(s + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(reach - 1u));
-    let at = (key * params.kv_heads + kv) * PARTS + part;
+    let at = (key * params.kv_heads + kv) * HEAD_PARTS + part;
     let turned = transpose(mat4x4<f32>(keys(at.x), keys(at.y), keys(at.z), keys(at.w)));
     let to = 4u * within * QUADS + quad;
     right[to] = turned[0];
@@ -94,10 +73,11 @@ fn load_keys(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     right[to + 3u * QUADS] = turned[3];
 }
 
+// Loads 32 elements of 32 values.
 fn load_values(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     for (var i = lane; i < DEPTH * QUADS; i += QUADS * ROW_QUADS) {
-        let part = min(chunk * QUADS + i % QUADS, PARTS - 1u);
-        right[i] = values((min(s + i / QUADS, reach - 1u) * params.kv_heads + kv) * PARTS + part);
+        let part = min(chunk * QUADS + i % QUADS, HEAD_PARTS - 1u);
+        right[i] = values((min(s + i / QUADS, reach - 1u) * params.kv_heads + kv) * HEAD_PARTS + part);
     }
 }
 
@@ -116,7 +96,7 @@ fn product() -> mat4x4<f32> {
     return sum;
 }
 
-// Waits for what was loaded, multiplies, and lets the next be loaded.
+// Waits for the loads, multiplies, and waits until every invocation has.
 fn product_of_loaded() -> mat4x4<f32> {
     workgroupBarrier();
     let sum = product();
@@ -131,7 +111,7 @@ fn mixed(o: mat4x4<f32>, shrink: vec4<f32>, lane: u32, chunk: u32, s: u32, reach
 
 fn put(row: u32, rows: u32, head: u32, chunk: u32, y: vec4<f32>) {
     let part = chunk * QUADS + own;
-    if (row < rows && part < PARTS) { out[(row * params.heads + head) * PARTS + part] = y; }
+    if (row < rows && part < HEAD_PARTS) { out[(row * params.heads + head) * HEAD_PARTS + part] = y; }
 }
 
 fn store(o: mat4x4<f32>, total: vec4<f32>, t: u32, rows: u32, head: u32, chunk: u32) {
@@ -143,7 +123,7 @@ fn store(o: mat4x4<f32>, total: vec4<f32>, t: u32, rows: u32, head: u32, chunk: 
 
 @compute @workgroup_size(QUADS * ROW_QUADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let rows = select(params.rows, call.rows, params.rows == 0u);
+    let rows = rows_of(params.rows);
     let t = group.x * ROWS;
     let head = group.y;
     let kv = head / (params.heads / params.kv_heads);
@@ -155,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var most = vec4<f32>(LEAST);
     var total = vec4<f32>(0.0);
     for (var s = 0u; s < reach; s += DEPTH) {
-        // A column per row of q. With its zeros: Firefox keeps what a variable without held in the last round of a loop.
+        // A column per row of q. The zeros are explicit: without them Firefox keeps the values of the previous round.
         var scores = mat4x4<f32>(vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0), vec4<f32>(0.0));
         for (var chunk = 0u; chunk < CHUNKS; chunk++) {
             load_queries(lane, chunk, t, rows, head);

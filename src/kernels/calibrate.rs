@@ -8,7 +8,7 @@ use crate::pass::{Access::*, Buf, Kernel, Op, Pass, Words};
 /// `out = x`, four words per invocation.
 pub static COPY: Kernel = Kernel {
     name: "copy",
-    wgsl: include_str!("copy.wgsl"),
+    wgsl: concat!(include_str!("copy.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64).max(1), 1, 1],
@@ -27,7 +27,7 @@ const FMA_ROUNDS: u32 = 256;
 /// `y ← y · a + b`, again and again in registers.
 pub static FMA: Kernel = Kernel {
     name: "fma",
-    wgsl: include_str!("fma.wgsl"),
+    wgsl: concat!(include_str!("fma.wgsl"), include_str!("shared/call.wgsl")),
     access: &[ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), 1, 1],
@@ -38,7 +38,7 @@ pub static FMA: Kernel = Kernel {
 /// The same in 16-bit floats. Needs [`Features::f16`](crate::gpu::Features::f16).
 pub static FMA_F16: Kernel = Kernel {
     name: "fma_f16",
-    wgsl: include_str!("fma_f16.wgsl"),
+    wgsl: concat!(include_str!("fma_f16.wgsl"), include_str!("shared/call.wgsl")),
     access: &[ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), 1, 1],

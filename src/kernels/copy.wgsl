@@ -1,9 +1,8 @@
 // out[i] = x[i]
-// Shapes: x, out [count, 4].   Grid: count / 64.   Bytes moved: x once, out once.   Twin: calibrate::COPY
+// Shapes: x, out [count, 4].   Grid: count / 64.   Bytes moved: x once, out once.
+// Twin: calibrate::COPY.   Joined with: call.
 struct Params { count: u32, p1: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<u32>>;
 

@@ -13,7 +13,11 @@ pub const IMAGE_ROW: u32 = 1 << 31;
 /// An invocation per 4 values.
 pub static EMBED_ROWS: Kernel = Kernel {
     name: "embed_rows",
-    wgsl: include_str!("embed_rows.wgsl"),
+    wgsl: concat!(
+        include_str!("embed_rows.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl")
+    ),
     access: &[Read, Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [(p[1] / 4).div_ceil(64), rows(p[0], call), 1],

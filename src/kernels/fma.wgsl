@@ -1,11 +1,10 @@
 // y ← y · a + b, ROUNDS times, in 8 independent chains of vec4; out[i] = their sum
-// Shapes: out [count, 4].   Grid: count / 64.   Bytes moved: out once.   Twin: calibrate::FMA
+// Shapes: out [count, 4].   Grid: count / 64.   Bytes moved: out once.
+// Twin: calibrate::FMA.   Joined with: call.
 const ROUNDS: u32 = 256u;
 
 struct Params { count: u32, p1: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(64)

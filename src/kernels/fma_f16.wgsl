@@ -1,13 +1,12 @@
 // y ← y · a + b in 16-bit floats, ROUNDS times, in 8 independent chains of vec4; out[i] = their sum
-// Shapes: out [count, 4].   Grid: count / 64.   Bytes moved: out once.   Twin: calibrate::FMA_F16
-// a = 1/2: with fma.wgsl's, chains of 11 bits would stop short of where they lead.
+// Shapes: out [count, 4].   Grid: count / 64.   Bytes moved: out once.
+// a = 1/2: with the a of fma.wgsl, chains of 11 bits would stop short of their limit.
+// Twin: calibrate::FMA_F16.   Joined with: call.
 enable f16;
 const ROUNDS: u32 = 256u;
 
 struct Params { count: u32, p1: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(64)

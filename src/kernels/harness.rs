@@ -1,4 +1,4 @@
-//! Runs an operation on the GPU or through its fast CPU version, and through its twin, and compares. Tests only.
+//! Compares an operation on the GPU, or its fast CPU version, with its twin. Tests only.
 //!
 //! Outputs start as NaN (or as given values), guard words follow every output, the error is the normalised mean
 //! square error plus a bound per element, and the harness is itself tested to fail on a wrong answer.
@@ -11,15 +11,15 @@ use crate::pass::{Buf, Call, Pass};
 use crate::quant::{Encoding, WeightType, plane_bytes, quantize, repack, stored_bytes};
 use pollster::block_on;
 
-/// Words after each output that no kernel may touch.
+/// Guard words after each output, which no kernel may change.
 const GUARD: u64 = 64;
-/// What they hold: a NaN no kernel produces.
+/// The value of a guard word: a NaN that no kernel produces.
 const GUARD_WORD: u32 = 0x7fc0_dead;
-/// What outputs hold before: another NaN.
+/// The initial value of outputs: another NaN.
 const UNWRITTEN: u32 = 0x7fc0_beef;
 
-/// Whether there is a GPU. Without one a comparison is skipped, visibly, unless somebody insists (`CI` or
-/// `LLAVA_REQUIRE_GPU`).
+/// Returns whether the machine has a GPU. Without one a comparison is skipped with a message, unless `CI` or
+/// `LLAVA_REQUIRE_GPU` is set: then the test fails.
 pub(crate) fn gpu_or_skip() -> bool {
     match block_on(Device::open(BackendChoice::Gpu)) {
         Ok(_) => true,
@@ -36,12 +36,12 @@ pub(crate) fn gpu_or_skip() -> bool {
 /// One comparison: buffers with contents, a pass over them, and which of them are outputs.
 pub struct Case {
     name: String,
-    /// Recorded by the test.
+    /// The pass, recorded by the test.
     pub pass: Pass,
-    /// What varies per replay.
+    /// The values that differ from replay to replay.
     pub call: Call,
     contents: Vec<Vec<u32>>,
-    /// Buffer, words that are compared, and what they hold.
+    /// Per output: the buffer, the number of words that are compared, and their type.
     outputs: Vec<(usize, u64, CacheType)>,
     state: u64,
 }
@@ -51,7 +51,7 @@ impl Case {
         Self { name, pass: Pass::new("test"), call: Call::new(1, 0), contents: vec![], outputs: vec![], state: 1 }
     }
 
-    /// Uniform in ±`scale`, reproducible (a 64-bit LCG, high bits).
+    /// Returns `n` values, uniform in ±`scale` and reproducible (a 64-bit LCG, high bits).
     pub fn floats(&mut self, n: u64, scale: f32) -> Vec<f32> {
         let mut next = || {
             self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -79,7 +79,7 @@ impl Case {
         self.add(bytemuck::pod_collect_to_vec(bytes))
     }
 
-    /// A random tile, values up to about 0.5: quantised floats, or for the types of GGUF files random blocks.
+    /// Adds a random tile with values up to about 0.5: quantised floats, or for the types of GGUF files random blocks.
     pub fn weight(&mut self, kind: WeightType, first_row: u32, rows: u32, cols: u32) -> Weight {
         let planes = if WeightType::FROM_FLOATS.contains(&kind) {
             quantize(kind, rows, cols, &self.floats(u64::from(rows * cols), 0.5)).unwrap()
@@ -110,7 +110,7 @@ impl Case {
         Weight { kind, first_row, rows, cols, plane_rows: rows, plane_first: 0, blocks, scales }
     }
 
-    /// `n` words that the kernel writes; they start as NaN, or as random values up to `scale`.
+    /// Adds an output of `n` words. They start as NaN, or as random values up to `scale`.
     pub fn output(&mut self, n: u64, scale: Option<f32>) -> Buf {
         let mut words = match scale {
             Some(scale) => self.floats(n, scale).iter().map(|v| v.to_bits()).collect(),
@@ -122,7 +122,7 @@ impl Case {
         buffer
     }
 
-    /// Random keys or values.
+    /// Adds random keys or values.
     pub fn cache(&mut self, stored: CacheType, n: u64, scale: f32) -> Buf {
         let floats = self.floats(n, scale);
         let mut words = match stored {
@@ -136,7 +136,7 @@ impl Case {
         self.add(words)
     }
 
-    /// [`cache`](Self::cache) that the kernel writes parts of.
+    /// Adds a [`cache`](Self::cache) that is an output: the kernel writes parts of it.
     pub fn cache_output(&mut self, stored: CacheType, n: u64, scale: f32) -> Buf {
         let buffer = self.cache(stored, n, scale);
         let words = &mut self.contents[buffer.id as usize];
@@ -145,7 +145,7 @@ impl Case {
         Buf { words: buffer.words + GUARD, ..buffer }
     }
 
-    /// The outputs after running on `choice`.
+    /// Returns the outputs after running on `device`.
     fn run(&self, mut device: Device) -> Vec<Vec<u32>> {
         block_on(async {
             for words in &self.contents {
@@ -181,14 +181,14 @@ impl Case {
         self.run(block_on(Device::open(choice)).unwrap())
     }
 
-    /// The GPU's outputs lie within `nmse` of the twin's altogether and within `bound · (1 + |value|)` each.
+    /// Asserts that the GPU's outputs lie within `nmse` of the twin's, and each within `bound · (1 + |value|)`.
     pub fn check(&self, nmse: f64, bound: f64) {
         if gpu_or_skip() {
             self.check_outputs("GPU", &self.run_on(BackendChoice::Gpu), nmse, bound);
         }
     }
 
-    /// The outputs of the fast CPU version lie as close to the twin's, with all instructions that this machine has.
+    /// Asserts the same of the fast CPU version, at every instruction level of this machine.
     pub fn check_cpu(&self, nmse: f64, bound: f64) {
         assert!(self.pass.ops.iter().all(|op| op.kernel.fast.is_some()), "{}: nothing to compare", self.name);
         for level in Level::available() {
@@ -204,12 +204,12 @@ impl Case {
         }
     }
 
-    /// What the twins compute, as floats.
+    /// Returns the outputs of the twins, as floats.
     pub fn reference(&self) -> Vec<Vec<f32>> {
         self.run_on(BackendChoice::Reference).into_iter().map(bytemuck::cast_vec).collect()
     }
 
-    /// The GPU's outputs equal the twin's, word for word.
+    /// Asserts that the GPU's outputs equal the twin's, word for word.
     pub fn check_words(&self) {
         if !gpu_or_skip() {
             return;
@@ -222,7 +222,7 @@ fn compare(got: &[u32], wanted: &[u32], nmse: f64, bound: f64) -> Result<(), Str
     let (mut error, mut power) = (0f64, 0f64);
     for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
         if *got == UNWRITTEN && *wanted == UNWRITTEN {
-            continue; // left alone by both
+            continue; // written by neither
         }
         let (g, w) = (f64::from(f32::from_bits(*got)), f64::from(f32::from_bits(*wanted)));
         let difference = (g - w).abs();
@@ -247,51 +247,6 @@ fn the_harness_fails_on_wrong_answers() {
     assert!(compare(&bits(&[1.001, -2.002, 3.003]), &right, 1e-9, 1.0).is_err(), "all slightly off");
     assert!(compare(&bits(&[1.0, -2.0, f32::NAN]), &right, 1.0, 1e9).is_err(), "NaN");
     assert!(compare(&[right[0], right[1], UNWRITTEN], &right, 1.0, 1e9).is_err(), "not written");
-}
-
-#[test]
-fn all_shaders_that_read_weights_read_them_alike() {
-    let part = |wgsl: &'static str| {
-        let (consts, rest) = wgsl.split_once("const NIBBLES").unwrap().1.split_once("fn quants").unwrap();
-        (consts, rest.split_once("\n}").unwrap().0)
-    };
-    let first = part(super::matmul::MATMUL.wgsl);
-    use super::{embed_rows::EMBED_ROWS, matmul_tiled::*, matvec::MATVEC};
-    for other in [&MATMUL_TILED, &MATMUL_F16, &MATVEC, &EMBED_ROWS] {
-        assert_eq!(first, part(other.wgsl), "{}", other.name);
-    }
-    // This one takes bytes as they are.
-    let scales = |wgsl: &'static str| wgsl.split_once("fn scale_offset").unwrap().1.split_once("\n}").unwrap().0;
-    assert_eq!(scales(MATMUL_INT8.wgsl), scales(MATVEC.wgsl));
-}
-
-#[test]
-fn all_tiles_are_written_alike() {
-    use super::matmul_tiled::*;
-    let part = |wgsl: &'static str| wgsl.split_once("fn put(").unwrap().1.split_once("@compute").unwrap().0;
-    let rounding = |wgsl: &'static str| wgsl.split_once("fn largest").unwrap().1.split_once("\n}").unwrap().0;
-    assert_eq!(part(MATMUL_F16.wgsl), part(MATMUL_TILED.wgsl));
-    assert_eq!(part(MATMUL_INT8.wgsl), part(MATMUL_TILED.wgsl));
-    assert_eq!(rounding(MATMUL_F16.wgsl), rounding(MATMUL_INT8.wgsl));
-    let epilogue = |wgsl: &'static str| {
-        let (_, bits) = wgsl.split_once("// params.epilogue").unwrap();
-        let (_, activation) = wgsl.split_once("fn erf").unwrap();
-        [bits.split_once("@group").unwrap().0, activation.split_once("return x;").unwrap().0]
-    };
-    for kernel in [&MATMUL_TILED, &MATMUL_F16, &MATMUL_INT8] {
-        assert_eq!(epilogue(kernel.wgsl), epilogue(super::matmul::MATMUL.wgsl), "{}", kernel.name);
-    }
-}
-
-#[test]
-fn all_attention_shaders_read_the_cache_alike() {
-    let part = |wgsl: &'static str| {
-        let part = wgsl.split_once("const PARTS").unwrap().1.split_once("fn values").unwrap();
-        (part.0, part.1.split_once("\n}").unwrap().0)
-    };
-    let first = part(super::attention::ATTENTION.wgsl);
-    assert_eq!(first, part(super::attention_step::ATTENTION_STEP.wgsl));
-    assert_eq!(first, part(super::attention_tiled::ATTENTION_TILED.wgsl));
 }
 
 #[test]

@@ -14,7 +14,12 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 /// An invocation computes eight columns of eight rows.
 pub static MATMUL: Kernel = Kernel {
     name: "matmul",
-    wgsl: include_str!("matmul.wgsl"),
+    wgsl: concat!(
+        include_str!("matmul.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl"),
+        include_str!("shared/epilogue.wgsl")
+    ),
     access: &[Read, Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [p[P_ROWS].div_ceil(512), rows(p[P_M], call).div_ceil(8), 1],

@@ -91,11 +91,38 @@ const fn kernel(name: &'static str, wgsl: &'static str) -> Kernel {
 }
 
 /// An invocation computes eight columns of eight rows.
-pub static MATMUL_TILED: Kernel = kernel("matmul_tiled", include_str!("matmul_tiled.wgsl"));
+pub static MATMUL_TILED: Kernel = kernel(
+    "matmul_tiled",
+    concat!(
+        include_str!("matmul_tiled.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl"),
+        include_str!("shared/epilogue.wgsl"),
+        include_str!("shared/tile.wgsl")
+    ),
+);
 /// The same in 16-bit floats, for weights that are integers. Needs [`Features::f16`].
-pub static MATMUL_F16: Kernel = kernel("matmul_f16", include_str!("matmul_f16.wgsl"));
+pub static MATMUL_F16: Kernel = kernel(
+    "matmul_f16",
+    concat!(
+        include_str!("matmul_f16.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl"),
+        include_str!("shared/epilogue.wgsl"),
+        include_str!("shared/tile.wgsl")
+    ),
+);
 /// The same in bytes, for weights that are integers. Needs [`Features::integer_dot`].
-pub static MATMUL_INT8: Kernel = kernel("matmul_int8", include_str!("matmul_int8.wgsl"));
+pub static MATMUL_INT8: Kernel = kernel(
+    "matmul_int8",
+    concat!(
+        include_str!("matmul_int8.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl"),
+        include_str!("shared/epilogue.wgsl"),
+        include_str!("shared/tile.wgsl")
+    ),
+);
 
 #[cfg(test)]
 mod tests {

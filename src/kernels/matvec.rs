@@ -13,7 +13,12 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
 /// An invocation computes four columns, or a share of them.
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
-    wgsl: include_str!("matvec.wgsl"),
+    wgsl: concat!(
+        include_str!("matvec.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/weight.wgsl"),
+        include_str!("shared/cache_write.wgsl")
+    ),
     access: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_ROWS].div_ceil(4 * p[P_LANES]), 1, 1],

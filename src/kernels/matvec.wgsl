@@ -1,18 +1,18 @@
-// One row times a matrix, with what comes before and after it in a decoding step:
-//   y[n] = Σ_k z[k] · w[n, k],  z = x, or with NORM x · gamma / sqrt(mean(x²) + eps) (RMSNorm: its root is one factor of y)
+// One row times a matrix, with its neighbours in a decoding step fused:
+//   y[n] = Σ_k z[k] · w[n, k],  z = x, or with NORM x · gamma / sqrt(mean(x²) + eps) (RMSNorm: the root scales y)
 // EPILOGUE 0: out[first + n] = y[n]
 //          1: out[first + n] += y[n]
 //          2: out[n] = silu(y[n]) · y[rows / 2 + n], n < rows / 2: gate and up projection stacked
-//          3: heads of q, k, v stacked: q, k turned by RoPE; q → out, k, v → cache row pos (as rope.wgsl)
-// Shapes: x [.., K], the row call.head_row of it with HEAD_ROW, else row 0; gamma [K]; w as in matmul.wgsl; table
-//   [positions, D/2] of (cos, sin); caches [S, K_HEADS, D].
-// Grid: rows / (4 · LANES). A workgroup has SPLIT invocations for each of LANES column quads: each goes through every
-//   SPLIT-th block of its 4 columns, so that neighbours read neighbouring blocks.
+//          3: heads of q, k, v stacked: q and k rotated by RoPE; q → out, k and v → row pos of the caches
+// Shapes: x [.., K], of which row call.head_row is read with HEAD_ROW, else row 0; gamma [K]; w [N, K], a tile as in
+//   shared/weight.wgsl; table [positions, D/2] of (cos, sin); caches [S, K_HEADS, D], [S, V_HEADS, D].
+// Grid: rows / (4 · LANES). A workgroup has SPLIT invocations for each of LANES column quads. Each reads every SPLIT-th
+//   block of its 4 columns, so that neighbours read neighbouring blocks.
 // Bytes moved: the matrix once, x and gamma rows / (4 · LANES) times.
-// Workgroup memory: 16 bytes per invocation and one barrier with SPLIT > 1; none without.
+// Workgroup memory: with SPLIT > 1, 20 bytes per invocation and one barrier; else none.
 // Limits: as matmul.wgsl; EPILOGUE 2: rows / 2 a multiple of 2; EPILOGUE 3: D a multiple of 4.
-// Twin: matvec::reference.   Source: arXiv 1910.07467, 2104.09864
-const WEIGHT_TYPE: u32 = 3u; // 0 f32, 1 f16, 2 q8, 3 q4, 4 q4_1, 5 q5_1, 6 q4_k, 7 q5_k, 8 q6_k
+// Twin: matvec::reference.   Joined with: call, weight, cache_write.   Source: arXiv 1910.07467, 2104.09864
+const WEIGHT_TYPE: u32 = 3u; // as in shared/weight.wgsl
 const EPILOGUE: u32 = 3u;
 const NORM: u32 = 1u;
 const HEAD_ROW: u32 = 0u;
@@ -25,9 +25,7 @@ const V_HEADS: u32 = 4u;
 const CACHE_F16: u32 = 1u;
 
 struct Params { k: u32, rows: u32, first: u32, eps: f32, p4: u32, plane_rows: u32, plane_first: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> blocks: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
@@ -36,41 +34,6 @@ struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p
 @group(0) @binding(7) var<storage, read_write> out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(9) var<storage, read_write> v_cache: array<u32>;
-
-const NIBBLES: bool = WEIGHT_TYPE == 3u || WEIGHT_TYPE == 4u || WEIGHT_TYPE == 6u; // 32 in a block
-const SIGNED: bool = WEIGHT_TYPE == 2u || WEIGHT_TYPE == 8u; // bytes −128 … 127, else 0 … 255
-const OFFSET: bool = WEIGHT_TYPE >= 3u && WEIGHT_TYPE <= 7u; // values are q · scale + offset, else q · scale
-const PARTS: u32 = (1u << min(WEIGHT_TYPE, 2u)) << u32(NIBBLES); // vec4 per block
-
-// Scale and offset of 16 values of row n of the planes, the `half` of their group of 32.
-fn scale_offset(group: u32, half: u32, n: u32) -> vec2<f32> {
-    let at = group * params.plane_rows + n;
-    if (WEIGHT_TYPE <= 1u) { return vec2<f32>(1.0, 0.0); }
-    if (WEIGHT_TYPE == 4u || WEIGHT_TYPE == 5u) { return unpack2x16float(scales[at]); }
-    let word = scales[at >> 1u] >> (16u * (at & 1u));
-    if (WEIGHT_TYPE <= 3u) { return unpack2x16float(word).x * vec2<f32>(1.0, -8.0); }
-    let d = unpack2x16float(scales[(params.k / 64u + group / 8u) * params.plane_rows + n]);
-    if (WEIGHT_TYPE == 8u) { return vec2<f32>(d.x * f32(extractBits(bitcast<i32>(word), 8u * half, 8u)), 0.0); }
-    return vec2<f32>(d.x * f32(word & 255u), -d.y * f32((word >> 8u) & 255u));
-}
-
-// Conversions from i32: software adapters have to emulate those from u32.
-fn low_nibbles(w: u32) -> vec4<f32> {
-    return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u)));
-}
-
-fn bytes(w: u32) -> vec4<f32> {
-    if (SIGNED) { return vec4<f32>((vec4<i32>(bitcast<i32>(w)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u)); }
-    return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u)));
-}
-
-// Four values of a block, without their scale; a constant `part` saves selections.
-fn quants(w: vec4<u32>, part: u32) -> vec4<f32> {
-    if (WEIGHT_TYPE == 0u) { return bitcast<vec4<f32>>(w); }
-    if (WEIGHT_TYPE == 1u) { return vec4<f32>(unpack2x16float(w[2u * part]), unpack2x16float(w[2u * part + 1u])); }
-    if (NIBBLES) { return low_nibbles(w[part & 3u] >> (4u * (part >> 2u))); }
-    return bytes(w[part & 3u]);
-}
 
 // Blocks of four columns.
 var<private> w0: vec4<u32>;
@@ -92,7 +55,7 @@ fn multiply(i: u32, part: u32) {
     sums += z * mat4x4<f32>(quants(w0, part), quants(w1, part), quants(w2, part), quants(w3, part));
 }
 
-// The four columns of quad t.
+// Returns the four columns of quad t.
 fn columns(t: u32) -> vec4<u32> {
     let within = t % LANES;
     if (EPILOGUE == 3u) {
@@ -109,38 +72,15 @@ fn columns(t: u32) -> vec4<u32> {
     return vec4<u32>(n, n + LANES, n + 2u * LANES, n + 3u * LANES);
 }
 
-// What f16 cannot hold would be indeterminate.
-fn packed(y: vec2<f32>) -> u32 {
-    return pack2x16float(clamp(y, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
-}
-
-fn put_key(to: u32, y: vec2<f32>) {
-    if (CACHE_F16 == 1u) {
-        k_cache[to >> 1u] = packed(y);
-    } else {
-        k_cache[to] = bitcast<u32>(y.x);
-        k_cache[to + 1u] = bitcast<u32>(y.y);
-    }
-}
-
-fn put_value(to: u32, y: vec2<f32>) {
-    if (CACHE_F16 == 1u) {
-        v_cache[to >> 1u] = packed(y);
-    } else {
-        v_cache[to] = bitcast<u32>(y.x);
-        v_cache[to + 1u] = bitcast<u32>(y.y);
-    }
-}
-
-// Elements i, i + 1 of a head and their partners D/2 further on.
+// Stores elements i and i + 1 of a head, and their partners D/2 further on.
 fn store_heads(n: u32, y: vec4<f32>) {
     let head = n / HEAD_SIZE;
     let i = n % HEAD_SIZE;
     let half = HEAD_SIZE / 2u;
     if (head >= Q_HEADS + K_HEADS) {
         let to = (call.pos * V_HEADS + head - Q_HEADS - K_HEADS) * HEAD_SIZE + i;
-        put_value(to, y.xy);
-        put_value(to + half, y.zw);
+        put_value(to / 2u, y.xy);
+        put_value((to + half) / 2u, y.zw);
         return;
     }
     let turn = vec4<f32>(table[call.pos * half + i], table[call.pos * half + i + 1u]);
@@ -153,8 +93,8 @@ fn store_heads(n: u32, y: vec4<f32>) {
         out[n + half + 1u] = high.y;
     } else {
         let to = (call.pos * K_HEADS + head - Q_HEADS) * HEAD_SIZE + i;
-        put_key(to, low);
-        put_key(to + half, high);
+        put_key(to / 2u, low);
+        put_key((to + half) / 2u, high);
     }
 }
 
@@ -173,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let column = params.plane_first + min(n, vec4<u32>(params.rows - 1u));
     x_base = select(0u, call.head_row * (params.k / 4u), HEAD_ROW == 1u);
     var y = vec4<f32>(0.0);
-    for (var kb = lane / LANES; kb < params.k / 4u / PARTS; kb += SPLIT) {
+    for (var kb = lane / LANES; kb < params.k / 4u / BLOCK_PARTS; kb += SPLIT) {
         let at = kb * params.plane_rows;
         w0 = blocks[at + column.x];
         w1 = blocks[at + column.y];
@@ -181,14 +121,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         w3 = blocks[at + column.w];
         sums = vec4<f32>(0.0);
         plain = vec4<f32>(0.0);
-        let i = kb * PARTS;
+        let i = kb * BLOCK_PARTS;
         multiply(i, 0u);
-        if (PARTS >= 2u) { multiply(i + 1u, 1u); }
-        if (PARTS >= 4u) {
+        if (BLOCK_PARTS >= 2u) { multiply(i + 1u, 1u); }
+        if (BLOCK_PARTS >= 4u) {
             multiply(i + 2u, 2u);
             multiply(i + 3u, 3u);
         }
-        if (PARTS >= 8u) {
+        if (BLOCK_PARTS >= 8u) {
             multiply(i + 4u, 4u);
             multiply(i + 5u, 5u);
             multiply(i + 6u, 6u);

@@ -8,7 +8,7 @@ use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
 /// An invocation per element of `out`.
 pub static PATCHES: Kernel = Kernel {
     name: "patches",
-    wgsl: include_str!("patches.wgsl"),
+    wgsl: concat!(include_str!("patches.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[2].div_ceil(64), (p[0] / p[1]) * (p[0] / p[1]), 1],

@@ -1,10 +1,8 @@
 // out[p, (c, y, x)] = pixels[c, p_y · size + y, p_x · size + x], zero beyond 3 · size²
 // Shapes: pixels [3, side, side]; out [P, cols].   Grid: (cols / 64, P).   Bytes moved: out twice.
-// Twin: patches::PATCHES
+// Twin: patches::PATCHES.   Joined with: call.
 struct Params { side: u32, size: u32, cols: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> pixels: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 

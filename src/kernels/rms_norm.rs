@@ -6,7 +6,7 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 /// 1 or 64 invocations per row, as the pass is tuned.
 pub static RMS_NORM: Kernel = Kernel {
     name: "rms_norm",
-    wgsl: include_str!("rms_norm.wgsl"),
+    wgsl: concat!(include_str!("rms_norm.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [rows(p[1], call).div_ceil(64 / p[3]), 1, 1],

@@ -11,7 +11,7 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 /// An invocation per two neighbouring pairs of elements: `q` in place, `k` and `v` into the cache.
 pub static ROPE: Kernel = Kernel {
     name: "rope",
-    wgsl: include_str!("rope.wgsl"),
+    wgsl: concat!(include_str!("rope.wgsl"), include_str!("shared/call.wgsl"), include_str!("shared/cache_write.wgsl")),
     access: &[ReadWrite, Read, Read, Read, ReadWrite, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, call| [((p[1] + 2 * p[2]) * p[3] / 4).div_ceil(64), rows(p[0], call), 1],

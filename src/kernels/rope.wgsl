@@ -1,16 +1,13 @@
-// (a, b) ← (a cos − b sin, b cos + a sin) for elements i, i + D/2 of each head of q and k; then k, v → cache row pos + t
-// Shapes: q [T, heads, D]; k, v [T, kv_heads, D]; table [positions, D/2] of (cos, sin); caches [S, kv_heads, D] in f32,
-//   or in f16, two in a word.
-// Grid: (pairs / 2 / 64, T), pairs = (heads + 2 kv_heads) D/2: first those of q, then of k, then of v; an invocation has
-//   two neighbouring ones, which in f16 share their words.
+// (a, b) ← (a cos − b sin, b cos + a sin) for elements i, i + D/2 of each head of q and k; k, v → cache row pos + t
+// Shapes: q [T, heads, D]; k, v [T, kv_heads, D]; table [positions, D/2] of (cos, sin); caches [S, kv_heads, D].
+// Grid: (pairs / 2 / 64, T), pairs = (heads + 2 kv_heads) D/2: those of q, then of k, then of v. An invocation owns two
+//   neighbouring pairs, whose f16 elements share words.
 // Bytes moved: q twice, k and v twice.   Limits: D a multiple of 4.
-// Twin: rope::reference.   Source: arXiv 2104.09864
+// Twin: rope::reference.   Joined with: call, cache_write.   Source: arXiv 2104.09864
 const CACHE_F16: u32 = 1u;
 
 struct Params { rows: u32, heads: u32, kv_heads: u32, size: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read_write> q: array<vec2<f32>>;
 @group(0) @binding(3) var<storage, read> k: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read> v: array<vec2<f32>>;
@@ -18,33 +15,9 @@ struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p
 @group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
 
-// Elements a, b of two pairs; turn = (cos, sin, cos, sin).
+// Rotates elements a, b of two pairs; turn = (cos, sin, cos, sin).
 fn rotate(a: vec2<f32>, b: vec2<f32>, turn: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(a * turn.xz - b * turn.yw, b * turn.xz + a * turn.yw);
-}
-
-// What f16 cannot hold would be indeterminate.
-fn packed(y: vec2<f32>) -> u32 {
-    return pack2x16float(clamp(y, vec2<f32>(-65504.0), vec2<f32>(65504.0)));
-}
-
-// Stores two elements; `to` counts pairs of elements.
-fn put_key(to: u32, y: vec2<f32>) {
-    if (CACHE_F16 == 1u) {
-        k_cache[to] = packed(y);
-    } else {
-        k_cache[2u * to] = bitcast<u32>(y.x);
-        k_cache[2u * to + 1u] = bitcast<u32>(y.y);
-    }
-}
-
-fn put_value(to: u32, y: vec2<f32>) {
-    if (CACHE_F16 == 1u) {
-        v_cache[to] = packed(y);
-    } else {
-        v_cache[2u * to] = bitcast<u32>(y.x);
-        v_cache[2u * to + 1u] = bitcast<u32>(y.y);
-    }
 }
 
 @compute @workgroup_size(64)

@@ -10,7 +10,7 @@ use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
 /// One workgroup for the whole vocabulary.
 pub static SAMPLE: Kernel = Kernel {
     name: "sample",
-    wgsl: include_str!("sample.wgsl"),
+    wgsl: concat!(include_str!("sample.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite, ReadWrite],
     workgroup: [256, 1, 1],
     grid: |_, _| [1, 1, 1],

@@ -2,11 +2,9 @@
 // Shapes: logits [V]; ids [≥1]; history [≥step + 1].   Grid: one workgroup of LANES.
 // Thresholds: the largest key t with count(key ≥ t) ≥ k, or mass(key ≥ t) ≥ p · mass, built bit by bit.
 // Bytes moved: logits, 32 times per threshold (they stay in the cache).   Workgroup memory: 2 KiB.
-// Twin: sample::pick.   Source of the hash: JCGT 9(3), 2020
+// Twin: sample::pick.   Joined with: call.   Source of the hash: JCGT 9(3), 2020
 struct Params { vocab: u32, p1: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
@@ -15,6 +13,7 @@ const LANES: u32 = 256u;
 var<workgroup> partial: array<f32, LANES>;
 var<workgroup> partial_id: array<u32, LANES>;
 
+// Returns a key with the order of the floats.
 fn key(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
     return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
@@ -26,7 +25,7 @@ fn pcg(x: u32) -> u32 {
     return (word >> 22u) ^ word;
 }
 
-// Sum over the workgroup, the same in every lane.
+// Returns the sum over the workgroup, the same in every lane.
 fn total(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
     partial[lane] = value;
@@ -36,7 +35,7 @@ fn total(value: f32, lane: u32) -> f32 {
     return sum;
 }
 
-// Count (as f32, exact below 2²⁴) or mass of the tokens whose key is at least t, among this lane's.
+// Returns the count (as f32, exact below 2²⁴) or mass of those of this lane's tokens whose key is at least t.
 fn share(t: u32, lane: u32, most: f32, mass: bool) -> f32 {
     var sum = 0.0;
     for (var i = lane; i < params.vocab; i += LANES) {
@@ -79,7 +78,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             let kept = total(share(floor, lane, most, true), lane);
             floor = max(floor, threshold(call.top_p * kept, lane, most, true));
         }
-        // The draw walks the vocabulary in order: each lane sums a contiguous run, then one lane finds the place.
+        // The draw walks the vocabulary in order: each lane sums a contiguous run, then one lane finds the token.
         let run = (params.vocab + LANES - 1u) / LANES;
         let start = min(lane * run, params.vocab);
         let end = min(start + run, params.vocab);

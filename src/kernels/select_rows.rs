@@ -6,7 +6,7 @@ use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
 /// `params.first` when it is known, else `call.head_row`.
 pub static SELECT_ROWS: Kernel = Kernel {
     name: "select_rows",
-    wgsl: include_str!("select_rows.wgsl"),
+    wgsl: concat!(include_str!("select_rows.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1], 1],

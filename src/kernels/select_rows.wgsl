@@ -1,10 +1,8 @@
 // out[r] = x[first + r], first = call.head_row when params.first is all ones
 // Shapes: x [T, cols]; out [count, cols].   Grid: (cols / 64, count).   Bytes moved: out twice.
-// Twin: select_rows::SELECT_ROWS
+// Twin: select_rows::SELECT_ROWS.   Joined with: call.
 struct Params { cols: u32, count: u32, first: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> x: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
 

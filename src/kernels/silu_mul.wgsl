@@ -1,10 +1,8 @@
 // gate = gate · sigmoid(gate) · up
 // Shapes: gate, up [T, cols].   Grid: (cols / 64, T).   Bytes moved: gate twice, up once.
-// Twin: activation::SILU_MUL
+// Twin: activation::SILU_MUL.   Joined with: call.
 struct Params { cols: u32, rows: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> up: array<f32>;
 @group(0) @binding(3) var<storage, read_write> gate: array<f32>;
 

@@ -5,7 +5,7 @@ use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
 /// An invocation per element.
 pub static VISION_EMBED: Kernel = Kernel {
     name: "vision_embed",
-    wgsl: include_str!("vision_embed.wgsl"),
+    wgsl: concat!(include_str!("vision_embed.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1] + 1, 1],

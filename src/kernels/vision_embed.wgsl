@@ -1,10 +1,8 @@
 // out[0] = class + position[0];  out[1 + p] = patches[p] + position[1 + p]
 // Shapes: patches [P, C]; class [C]; position, out [P + 1, C].   Grid: (C / 64, P + 1).   Bytes moved: out three times.
-// Twin: vision_embed::VISION_EMBED
+// Twin: vision_embed::VISION_EMBED.   Joined with: call.
 struct Params { cols: u32, count: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
-struct Call { rows: u32, pos: u32, step: u32, seed: u32, temperature: f32, top_p: f32, top_k: u32, head_row: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> call: Call;
 @group(0) @binding(2) var<storage, read> patches: array<f32>;
 @group(0) @binding(3) var<storage, read> class_embedding: array<f32>;
 @group(0) @binding(4) var<storage, read> position: array<f32>;
