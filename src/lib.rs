@@ -13,7 +13,7 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 5 edges | `web`, [`native`], `bin/*`, [`train`] | JavaScript, files, clocks, command lines, Burn |
+//! | 5 edges | `web`, [`native`], [`scenes`], `train`, `bin/*` | JavaScript, files, clocks, command lines, Burn |
 //! | 4 engine | [`engine`], [`measure`] | conversations: bytes in, events out; how long they take |
 //! | 3 model | [`model`] | what is computed, recorded as passes |
 //! | 2 compute | [`device`], [`gpu`], [`cpu`], [`pass`], [`kernels`] | how it is computed: WGSL, and its CPU twin |
@@ -44,8 +44,10 @@ pub mod pass;
 pub mod preprocess;
 pub mod prompt;
 pub mod quant;
-pub mod tokenizer;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod scenes;
+pub mod tokenizer;
+#[cfg(feature = "train")]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
