@@ -13,7 +13,7 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 5 edges | `web`, [`native`], `bin/*`, [`train`] | JavaScript, files, clocks, command lines, Burn |
+//! | 5 edges | `web`, [`native`], [`scenes`], `train`, `bin/*` | JavaScript, files, clocks, command lines, Burn |
 //! | 4 engine | [`engine`], [`measure`] | conversations: bytes in, events out; how long they take |
 //! | 3 model | [`model`] | what is computed, recorded as passes |
 //! | 2 compute | [`device`], [`gpu`], [`cpu`], [`pass`], [`kernels`] | how it is computed: WGSL, and its CPU twin |
@@ -59,6 +59,8 @@ pub mod measure;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod scenes;
+#[cfg(feature = "train")]
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

@@ -8,7 +8,7 @@ use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet,
 use llava_web::error::Kind;
 use llava_web::kernels::Tuning;
 use llava_web::measure;
-use llava_web::native::synthetic::{Format, Size, Synthetic};
+use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use llava_web::native::{Folder, load, load_model, read_file};
 use pollster::block_on;
 use std::path::Path;
@@ -236,7 +236,7 @@ fn measure_and_ask(mut engine: Engine) {
 /// With a clock that moves a thousand seconds whenever it is looked at: everything that is timed takes so long.
 #[test]
 fn growth_is_measured_by_parts_and_by_steps() {
-    let model = Synthetic::new(Size::Tiny, Format::GgufQ4_0, 1).unwrap();
+    let model = Synthetic::new(ModelSize::Tiny, Format::GgufQ4_0, 1).unwrap();
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut engine = block_on(load(&model, &model.entry(), device, Some(513))).unwrap();
     let looks = std::cell::Cell::new(0.0);

@@ -13,7 +13,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (2, &["gpu", "cpu", "device", "pass", "kernels"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
-    (5, &["web", "native", "train", "bin", "serve", "docs"]),
+    (5, &["web", "native", "scenes", "train", "bin", "serve", "docs"]),
 ];
 /// Macros that `error.rs` exports at the root of the crate.
 const ROOT_MACROS: [&str; 2] = ["ensure", "fail"];

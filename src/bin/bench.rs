@@ -9,7 +9,7 @@ use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
 use llava_web::measure::{Fit, Growth, Line, Options, growth, is_candidate};
-use llava_web::native::synthetic::{Format, Size, Synthetic};
+use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use llava_web::native::{Folder, load, open_device};
 use pollster::block_on;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ struct Arguments {
     model: PathBuf,
     /// Random weights of a model of this size instead: no file is needed.
     #[arg(long, value_enum, value_name = "SIZE", conflicts_with = "model")]
-    shape: Option<Size>,
+    shape: Option<ModelSize>,
     /// How those weights are stored.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "gguf-q4_0", requires = "shape")]
     format: Format,

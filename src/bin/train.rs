@@ -1,33 +1,33 @@
-//! Data, training and examination of the small model.
+//! Makes data for the small model, trains it and evaluates it.
 //!
-//! `data` and `eval` are in every build; `run`, `export` and `curves` need Burn:
+//! Every build has `data` and `eval`. `run`, `export`, `curves` and `eval --run` need Burn:
 //! `cargo build --release --features train --bin train`.
 
 use clap::{Args, Parser};
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::preprocess::Rendering;
-use llava_web::train::{dataset, engine_answerer::EngineAnswerer, eval};
+use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval};
 use std::path::PathBuf;
 
 #[derive(Parser)]
-#[command(about = "Makes data for the small model, trains it, examines it")]
+#[command(about = "Makes data for the small model, trains it and evaluates it")]
 enum Command {
     /// Writes scenes as PNG with questions.jsonl
     Data {
-        /// Data set; below 2^63 (the others are for training)
+        /// Seed of the data set, below 2^63 (the others are for training)
         #[arg(long)]
         seed: u64,
-        /// Scenes
+        /// Number of scenes
         #[arg(long)]
         count: u64,
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
     },
-    /// Answers the questions of a data set and prints the table
+    /// Evaluates a model on a data set and prints its accuracy by question type
     Eval(EvalArgs),
-    /// Trains: tokenizer, tower, text, stage 1, stage 2; resumes where it stopped
+    /// Trains tokenizer, tower, text, stage 1 and stage 2; resumes where it stopped
     Run(RunArgs),
     /// Writes the trained model in the llava-hf layout
     Export {
@@ -54,10 +54,10 @@ enum Command {
 
 #[derive(Args)]
 struct EvalArgs {
-    /// Model to examine: our shards directory
+    /// Model to evaluate: folder of its manifest and shards
     #[arg(long, required_unless_present = "run")]
     model: Option<PathBuf>,
-    /// Instead: folder of `train run`, answered by Burn in f32
+    /// Instead of --model: folder of `train run`, whose model Burn runs in f32
     #[arg(long)]
     run: Option<PathBuf>,
     /// Folder of `train data`
@@ -69,7 +69,7 @@ struct EvalArgs {
     /// shown: pictures as people see them. reference: as transformers 4 read them, without alpha and EXIF
     #[arg(long, default_value = "shown", conflicts_with = "run")]
     rendering: Rendering,
-    /// At most so many questions
+    /// Maximum number of questions
     #[arg(long)]
     limit: Option<usize>,
     /// Also ask with the picture blanked
@@ -86,19 +86,19 @@ struct RunArgs {
     /// Folder for checkpoints
     #[arg(long)]
     out: PathBuf,
-    /// Everything random follows from it
+    /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Threads that compute gradients
+    /// Number of threads that compute gradients
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Minutes of: tower, text, stage 1, stage 2
+    /// Minutes per stage: tower, text, stage 1, stage 2
     #[arg(long, num_args = 4, default_values_t = [35.0, 12.0, 4.0, 45.0])]
     minutes: Vec<f64>,
-    /// Instead of minutes, steps of each: the same result on every machine
+    /// Instead of --minutes: steps per stage, with the same result on every machine
     #[arg(long, num_args = 4)]
     steps: Option<Vec<u64>>,
-    /// Stages to run now; earlier ones are read from the folder
+    /// Stages to run; earlier ones are read from the folder
     #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
     stages: Vec<String>,
 }
@@ -128,13 +128,13 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
             return Err(Error::new(Kind::Argument, "--backend", format!("`{other}` is not gpu, cpu or reference")));
         }
     };
-    let mut answerer: Box<dyn eval::Answerer> = match (&args.run, &args.model) {
-        (Some(run), _) => burn::answerer(run)?,
-        (None, Some(model)) => Box::new(EngineAnswerer::load(model, backend, args.rendering)?),
+    let mut model: Box<dyn eval::VqaModel> = match (&args.run, &args.model) {
+        (Some(run), _) => burn::vqa_model(run)?,
+        (None, Some(model)) => Box::new(EngineVqa::load(model, backend, args.rendering)?),
         (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
     };
-    let options = eval::Options { limit: args.limit, blank: args.blank };
-    let rows = eval::examine(answerer.as_mut(), &args.data, options, |item, given, right| {
+    let options = eval::EvalOptions { limit: args.limit, blank: args.blank };
+    let rows = eval::evaluate(model.as_mut(), &args.data, options, |item, given, right| {
         if args.wrong && !right {
             println!("{} {:?} → {given:?}, expected {:?}", item.image, item.question, item.answer);
         }
@@ -143,11 +143,14 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     Ok(())
 }
 
-/// What needs Burn.
+/// Commands that need Burn.
 #[cfg(feature = "train")]
 mod burn {
     use super::{Result, RunArgs, dataset, eval};
-    use llava_web::train::{answerer, curves as draw, export as files, progress::Budget, run};
+    use llava_web::train::burn_vqa::BurnVqa;
+    use llava_web::train::progress::Budget;
+    use llava_web::train::run::{TrainingPlan, TrainingRun};
+    use llava_web::train::{curves as charts, export as checkpoint};
     use std::path::{Path, PathBuf};
 
     pub fn run(args: RunArgs) -> Result<()> {
@@ -156,38 +159,38 @@ mod burn {
             Some(steps) => Budget::Steps(steps[i]),
             None => Budget::Seconds(minutes[i] * 60.0),
         });
-        run::Session::open(run::Plan { out, seed, workers, stages, budgets, batches: [16, 5] })?.train()
+        TrainingRun::open(TrainingPlan { out, seed, workers, stages, budgets, batches: [16, 5] })?.train()
     }
 
-    /// The session with everything trained so far.
-    fn trained(out: PathBuf) -> Result<run::Session> {
+    /// Opens a training run with the parameters trained so far.
+    fn trained(out: PathBuf) -> Result<TrainingRun> {
         let budgets = [Budget::Steps(0); 4];
-        let plan = run::Plan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 5] };
-        let mut session = run::Session::open(plan)?;
-        session.train()?;
-        Ok(session)
+        let plan = TrainingPlan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 5] };
+        let mut run = TrainingRun::open(plan)?;
+        run.train()?;
+        Ok(run)
     }
 
-    pub fn answerer(run: &Path) -> Result<Box<dyn eval::Answerer>> {
-        Ok(Box::new(answerer::BurnAnswerer::new(&trained(run.to_owned())?)))
+    pub fn vqa_model(run: &Path) -> Result<Box<dyn eval::VqaModel>> {
+        Ok(Box::new(BurnVqa::new(&trained(run.to_owned())?)))
     }
 
     pub fn export(run: PathBuf, out: &Path, check: Option<&Path>) -> Result<()> {
         let tokenizer = run.join("tokenizer.json");
-        let session = trained(run)?;
-        files::export(&session.params, &session.shape, &tokenizer, out)?;
+        let run = trained(run)?;
+        checkpoint::export(&run.params, &run.shape, &tokenizer, out)?;
         let Some(check) = check else { return Ok(()) };
         let picture = dataset::items(7, 0).0;
         let png = dataset::png(&picture)?;
-        answerer::BurnAnswerer::new(&session).write_check(&png, "What do you see?", check)
+        BurnVqa::new(&run).write_check(&png, "What do you see?", check)
     }
 
     pub fn curves(run: &Path, out: &Path) -> Result<()> {
-        draw::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
+        charts::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
     }
 }
 
-/// What a build without Burn says.
+/// The same commands in a build without Burn: they return an error.
 #[cfg(not(feature = "train"))]
 mod burn {
     use super::{Error, Kind, Result, RunArgs, eval};
@@ -201,7 +204,7 @@ mod burn {
     pub fn run(_: RunArgs) -> Result<()> {
         missing("run")
     }
-    pub fn answerer(_: &Path) -> Result<Box<dyn eval::Answerer>> {
+    pub fn vqa_model(_: &Path) -> Result<Box<dyn eval::VqaModel>> {
         missing("eval --run")
     }
     pub fn export(_: PathBuf, _: &Path, _: Option<&Path>) -> Result<()> {

@@ -4,7 +4,7 @@ use clap::Parser;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::source::Source;
 use llava_web::native::io_error;
-use llava_web::native::synthetic::{Format, Size, Synthetic};
+use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use pollster::block_on;
 use std::fs::File;
 use std::io::Write;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 struct Args {
     /// Which LLaVA-1.5 to imitate.
     #[arg(long, value_enum)]
-    size: Size,
+    size: ModelSize,
     /// What files to write.
     #[arg(long, value_enum)]
     format: Format,

@@ -1,4 +1,4 @@
-//! What `bench --growth` measures, as SVG.
+//! Charts of `bench --growth` as SVG files.
 
 use super::io_error;
 use crate::error::{Error, Kind, Result};
@@ -7,19 +7,19 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Pixels of one backend's part of a picture.
+/// Width and height of one backend's panel, pixels.
 const PANEL: (u32, u32) = (480, 320);
 
-/// What one part shows.
+/// The content of one panel.
 struct Curve {
     caption: String,
-    /// What lies along x.
+    /// Label of the x axis.
     x: &'static str,
-    /// (x, milliseconds)
+    /// Points (x, milliseconds).
     points: Vec<(f64, f64)>,
 }
 
-/// Draws `speed-decode.svg` and `speed-prefill.svg` in `folder`, backends side by side; `title` says what was measured.
+/// Draws `speed-decode.svg` and `speed-prefill.svg` in `folder`, one panel per backend; `title` names the model.
 ///
 /// # Errors
 /// [`Kind::Io`] when a file cannot be written.
@@ -38,7 +38,7 @@ pub fn draw_growth(title: &str, growths: &[Growth], folder: &Path) -> Result<[Pa
     Ok(files)
 }
 
-/// Curves beside each other.
+/// Draws panels side by side.
 fn draw(path: &Path, curves: Vec<Curve>) -> Result<()> {
     let area = SVGBackend::new(path, (PANEL.0 * curves.len() as u32, PANEL.1)).into_drawing_area();
     let failed =
@@ -50,13 +50,13 @@ fn draw(path: &Path, curves: Vec<Curve>) -> Result<()> {
     area.present().map_err(failed)
 }
 
-/// Points, and the line through them.
+/// Draws the points and the line fitted to them.
 fn panel(
     area: &DrawingArea<SVGBackend, Shift>,
     Curve { caption, x, points }: &Curve,
 ) -> std::result::Result<(), DrawingAreaErrorKind<std::io::Error>> {
     let fit = Fit::of(points);
-    let (right, top) = points.iter().fold((0.0f64, 0.0f64), |most, p| (most.0.max(p.0), most.1.max(p.1)));
+    let (right, top) = points.iter().fold((0.0f64, 0.0f64), |max, p| (max.0.max(p.0), max.1.max(p.1)));
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .caption(format!("{caption} (line: R² {:.4})", fit.r2), ("sans-serif", 14))

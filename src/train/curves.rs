@@ -1,13 +1,14 @@
-//! Loss curves as SVG.
+//! Loss curves of a training run as SVG files.
 
 use crate::error::{Error, Kind, Result};
 use plotters::prelude::*;
 use std::path::Path;
 
-/// Draws `curve-{stage}.tsv` (step, smoothed loss) of a training folder as `{prefix}{stage}.svg`.
+/// Draws each `curve-{stage}.tsv` (step, smoothed loss) of the folder `from` as `training-{stage}.svg` in `to`; returns
+/// the paths written.
 ///
 /// # Errors
-/// [`Kind::Io`] when a file cannot be read or written.
+/// [`Kind::Io`] when a curve has fewer than two points or a file cannot be written.
 pub fn draw_curves(from: &Path, to: &Path) -> Result<Vec<String>> {
     let mut drawn = Vec::new();
     for stage in ["tower", "text", "stage1", "stage2"] {
@@ -25,7 +26,7 @@ pub fn draw_curves(from: &Path, to: &Path) -> Result<Vec<String>> {
     Ok(drawn)
 }
 
-/// One curve; the loss axis is logarithmic.
+/// Draws one curve with a logarithmic loss axis.
 fn plot(path: &Path, name: &str, points: &[(f64, f64)]) -> std::result::Result<(), String> {
     let last = points.last().map_or(1.0, |p| p.0);
     let (mut low, mut high) = (f64::MAX, f64::MIN);

@@ -1,16 +1,16 @@
 //! The connector and the LLaMA decoder, over a prefix shared by several conversations.
 //!
-//! A batch holds `B` pictures. For each, the prefix `<s>USER: <image>` (`Tp` rows) is computed once, and `K`
-//! conversations (`L` rows each) continue from it, each seeing the prefix and itself only, at the positions
-//! it would have alone. This is exactly training on `B · K` separate conversations, at about a third of the
-//! work, and no conversation can read its answer from another one.
+//! A batch holds `B` pictures. The prefix `<s>USER: <image>` of each (`Tp` rows) is computed once. `K` conversations
+//! (`L` rows each) branch from it. Each conversation attends to the prefix and to itself only, at the positions that it
+//! has without the others. The loss therefore equals that of `B · K` separate conversations, at about a third of the
+//! work.
 
-use super::layers::{cross_entropy, join_heads, linear, rms_norm, split_heads, weigh};
+use super::layers::{cross_entropy, join_heads, linear, rms_norm, split_heads, unnormalized_attention};
+use super::model_shape::ModelShape;
 use super::params::{Leaves, Matrix, Params};
-use super::questions::Kind;
-use super::shape::ModelShape;
-use super::tower::{self, Texts};
-use super::whiten;
+use super::tower::{self, TokenBatch};
+use super::whitening;
+use crate::scenes::questions::QuestionKind;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation, module};
 use rand_chacha::ChaCha8Rng;
 
@@ -19,51 +19,51 @@ const LM: &str = "language_model.model";
 pub const HEAD: &str = "language_model.lm_head.weight";
 const CONNECTOR: &str = "multi_modal_projector";
 
-/// What stands where a conversation's picture is.
-pub enum Sight {
+/// The input at the image position of a conversation.
+pub enum ImageInput {
     /// `[B · P, 3 · p · p]` pixel values by patch.
     Patches(Vec<f32>),
-    /// Text pretraining: a description instead of the picture, padded with 0.
-    Words(Texts),
+    /// A written description in place of the picture, padded with 0; for text pretraining.
+    Description(TokenBatch),
 }
 
-/// One answer in a batch.
+/// The location of one answer in a batch.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// What its question is about.
-    pub kind: Kind,
-    /// Range in `rows` and `targets`.
+pub struct AnswerSpan {
+    /// The kind of its question.
+    pub kind: QuestionKind,
+    /// Range of its tokens in `rows` and `targets`.
     pub span: std::ops::Range<usize>,
-    /// Whether it is the last of its conversation (never in a chain of unrelated questions).
+    /// Whether it is the last answer of its conversation; false in a chain of unrelated questions.
     pub last: bool,
 }
 
-/// `B` pictures with `K` conversations each.
+/// A batch of `B` pictures with `K` conversations each.
 pub struct DialogueBatch {
-    /// `B`.
+    /// `B`, pictures.
     pub images: usize,
-    /// `K`.
+    /// `K`, conversations per picture.
     pub branches: usize,
-    /// `L`.
+    /// `L`, tokens per conversation, padding included.
     pub length: usize,
-    /// Ids before the picture, the same for all.
+    /// Ids before the image position, the same for all.
     pub lead: Vec<i32>,
-    /// The pictures.
-    pub sight: Sight,
-    /// `[B · K · L]`, padded with 0.
+    /// The pictures or their descriptions.
+    pub image_input: ImageInput,
+    /// Ids of the conversations `[B · K · L]`, padded with 0.
     pub ids: Vec<i32>,
-    /// Rows of `ids` whose next token is to be predicted ..
+    /// Indices into `ids` whose next token is predicted.
     pub rows: Vec<i32>,
-    /// .. and that token.
+    /// The next token of each of `rows`.
     pub targets: Vec<i32>,
-    /// Which of them belong together.
-    pub answers: Vec<Answer>,
+    /// The answers that `rows` and `targets` consist of.
+    pub answers: Vec<AnswerSpan>,
 }
 
-/// Makes the connector's and the decoder's parameters.
+/// Initializes the parameters of the connector and the decoder.
 pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     let (c, h, f) = (s.vision_width, s.hidden, s.mlp);
-    whiten::init(p, s);
+    whitening::init(p, s);
     p.normal(format!("{CONNECTOR}.linear_1.weight"), [c, h], (c as f32).powf(-0.5), rng);
     p.constant(format!("{CONNECTOR}.linear_1.bias"), [1, h], 0.0);
     p.normal(format!("{CONNECTOR}.linear_2.weight"), [h, h], 0.5 * (h as f32).powf(-0.5), rng);
@@ -88,15 +88,17 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     p.normal(HEAD.to_owned(), [h, s.vocab], 0.02, rng);
 }
 
-/// Image features `[B · P, C]` → image embeds `[B · P, H]`: linear, exact GELU, linear, on features in the
-/// basis of [`whiten`].
+/// Computes image embeds from image features: whitening, linear, exact GELU, linear.
+///
+/// # Shapes
+/// `[B · P, C]` → `[B · P, H]`.
 pub fn connect(p: &Leaves, features: Matrix) -> Matrix {
-    let white = (features - p.get(whiten::MEAN)).matmul(p.get(whiten::BASIS));
+    let white = (features - p.get(whitening::MEAN)).matmul(p.get(whitening::BASIS));
     let hidden = activation::gelu(linear(p, &format!("{CONNECTOR}.linear_1"), white, true));
     linear(p, &format!("{CONNECTOR}.linear_2"), hidden, true)
 }
 
-/// Rotary tables of the batch's rows, and the matrix that rotates halves.
+/// Cosine and sine tables of the rotary embedding per row, and the matrix that swaps halves.
 struct Rope {
     cos: Matrix,
     sin: Matrix,
@@ -138,39 +140,45 @@ impl Rope {
     }
 }
 
-/// Masks (0 or −10⁴ to be added to scores).
+/// Attention masks: 0, or −10⁴ where a score is hidden; added to the scores.
 struct Masks {
+    /// Causal, over the prefix.
     prefix: Tensor<4>,
-    hidden: Option<Tensor<4>>,
+    /// Hides the padding of descriptions from the branches.
+    padding: Option<Tensor<4>>,
+    /// Causal, over a branch.
     branch: Tensor<4>,
 }
 
+/// Returns the causal mask of `n` rows, `[1, 1, n, n]`.
 fn causal(n: usize, device: &Device) -> Tensor<4> {
     let values = (0..n * n).map(|i| if i % n > i / n { -1e4 } else { 0.0 }).collect::<Vec<f32>>();
     Tensor::from_data(TensorData::new(values, [1, 1, n, n]), device)
 }
 
-/// Attention of all rows: prefixes over themselves, branches over their prefix and themselves.
+/// Computes the attention of all rows: each prefix over itself, each branch over its prefix and itself.
 fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp: usize, masks: &Masks) -> Matrix {
     let (heads, h, split) = (s.heads, s.hidden, b.images * tp);
     let total = q.dims()[0];
     let parts = |x: Matrix| (x.clone().slice([0..split, 0..h]), x.slice([split..total, 0..h]));
     let ((qp, qb), (kp, kb), (vp, vb)) = (parts(q), parts(k), parts(v));
     let (kp, vp) = (split_heads(kp, b.images, heads), split_heads(vp, b.images, heads));
-    let own = weigh(split_heads(qp, b.images, heads), kp.clone(), vp.clone(), Some(masks.prefix.clone()));
+    let own =
+        unnormalized_attention(split_heads(qp, b.images, heads), kp.clone(), vp.clone(), Some(masks.prefix.clone()));
     let prefix = join_heads(own.0 / own.1);
     if b.branches == 0 {
         return prefix;
     }
     let n = b.images * b.branches;
-    let (far, far_sum) = weigh(split_heads(qb.clone(), b.images, heads), kp, vp, masks.hidden.clone());
-    let near = weigh(
+    let (far, far_sum) =
+        unnormalized_attention(split_heads(qb.clone(), b.images, heads), kp, vp, masks.padding.clone());
+    let near = unnormalized_attention(
         split_heads(qb, n, heads),
         split_heads(kb, n, heads),
         split_heads(vb, n, heads),
         Some(masks.branch.clone()),
     );
-    // `[.., N, .., D]` of both, brought to `[rows, N, D]`.
+    // Both come as `[.., N, .., D]` and are added as `[rows, N, D]`.
     let size = h / heads;
     let rows = n * b.length;
     let flat = |x: Tensor<4>, d: usize| -> Tensor<3> { x.swap_dims(1, 2).reshape([rows, heads, d]) };
@@ -179,14 +187,15 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
     Tensor::cat(vec![prefix, (sum / weight).reshape([rows, h])], 0)
 }
 
-/// What a batch's conversations continue from.
+/// The rows before the conversations of a batch.
 struct Prefix {
     rows: Matrix,
     masks: Masks,
+    /// Position of every row, those of the conversations included.
     positions: Vec<usize>,
 }
 
-/// Hidden states after the last norm at the batch's `rows`.
+/// Computes the hidden states after the last norm at the batch's `rows`.
 ///
 /// # Shapes
 /// → `[rows, H]`.
@@ -209,7 +218,7 @@ fn hidden(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Prefix, device:
         let (q, k) = (rope.apply(project("q").mul_scalar(scale)), rope.apply(project("k")));
         let mut mixed = attend(q, k, project("v"), s, b, tp, &masks);
         if i + 1 == s.layers {
-            // After the last attention only the rows that are asked for matter.
+            // After the last attention only the requested rows are needed.
             let at: Vec<i32> = b.rows.iter().map(|r| r + (b.images * tp) as i32).collect();
             let at = Tensor::<1, Int>::from_data(TensorData::new(at, [b.rows.len()]), device);
             (x, mixed) = (x.select(0, at.clone()), mixed.select(0, at));
@@ -224,7 +233,7 @@ fn hidden(p: &Leaves, s: &ModelShape, b: &DialogueBatch, prefix: Prefix, device:
     rms_norm(p, &format!("{LM}.norm"), x)
 }
 
-/// Embeds what stands before the conversations; the position of every row, theirs included.
+/// Embeds the prefixes and makes the masks and positions of all rows.
 fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Prefix {
     let (h, lead) = (s.hidden, b.lead.len());
     let embed = |ids: Vec<i32>| -> Matrix {
@@ -232,22 +241,22 @@ fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Pre
         let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(ids, [1, n]), device);
         module::embedding(p.get(&format!("{LM}.embed_tokens.weight")), ids).reshape([n, h])
     };
-    let (sight, seen, lengths) = match &b.sight {
-        Sight::Patches(patches) => {
+    let (image, image_rows, lengths) = match &b.image_input {
+        ImageInput::Patches(patches) => {
             let shape = [b.images * s.patches(), 3 * s.patch_size * s.patch_size];
             let pixels = Tensor::from_data(TensorData::new(patches.clone(), shape), device);
             let features = tower::features(p, s, pixels, b.images, false).patches;
             (connect(p, features), s.patches(), vec![s.patches(); b.images])
         }
-        Sight::Words(texts) => {
+        ImageInput::Description(texts) => {
             let real = texts.ids.chunks(texts.length).map(|row| row.iter().filter(|&&id| id != 0).count());
             (embed(texts.ids.clone()), texts.length, real.collect())
         }
     };
-    let tp = lead + seen;
+    let tp = lead + image_rows;
     let front: Tensor<3> = embed(b.lead.clone()).reshape([1, lead, h]).expand([b.images, lead, h]);
-    let rows = Tensor::cat(vec![front, sight.reshape([b.images, seen, h])], 1).reshape([b.images * tp, h]);
-    let hidden = matches!(b.sight, Sight::Words(_)).then(|| {
+    let rows = Tensor::cat(vec![front, image.reshape([b.images, image_rows, h])], 1).reshape([b.images * tp, h]);
+    let padding = matches!(b.image_input, ImageInput::Description(_)).then(|| {
         let hide = lengths.iter().flat_map(|&n| (0..tp).map(move |t| if t < lead + n { 0.0 } else { -1e4 }));
         Tensor::from_data(TensorData::new(hide.collect::<Vec<f32>>(), [b.images, 1, 1, tp]), device)
     });
@@ -255,16 +264,16 @@ fn prefix(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Pre
     for n in &lengths {
         (0..b.branches).for_each(|_| positions.extend(lead + n..lead + n + b.length));
     }
-    let masks = Masks { prefix: causal(tp, device), hidden, branch: causal(b.length.max(1), device) };
+    let masks = Masks { prefix: causal(tp, device), padding, branch: causal(b.length.max(1), device) };
     Prefix { rows, masks, positions }
 }
 
-/// Logits `[rows, V]` at the batch's `rows`.
+/// Computes the logits at the batch's `rows`, `[rows, V]`.
 pub fn logits(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Matrix {
     hidden(p, s, b, prefix(p, s, b, device), device).matmul(p.get(HEAD))
 }
 
-/// Mean cross-entropy over the answers' tokens.
+/// Computes the mean cross-entropy of the batch's `targets`.
 pub fn loss(p: &Leaves, s: &ModelShape, b: &DialogueBatch, device: &Device) -> Tensor<1> {
     let targets = Tensor::from_data(TensorData::new(b.targets.clone(), [b.targets.len()]), device);
     cross_entropy(logits(p, s, b, device), targets)

@@ -1,60 +1,60 @@
-//! Batches for the decoder: text pretraining, stage 1 (captions), stage 2 (conversations).
+//! Batches that train the decoder: text pretraining, stage 1 (captions), stage 2 (conversations).
 
-use super::captions::describe;
-use super::decoder::{Answer, DialogueBatch, Sight};
-use super::draw::draw;
-use super::pixels::{push_patches, square};
-use super::questions::{Conversation, Kind, Turn, conversation};
-use super::scenes::{Scene, sample, scene_rng};
-use super::shape::ModelShape;
-use super::tower::Texts;
-use super::vocabulary::{BOS, EOS, encode};
+use super::decoder::{AnswerSpan, DialogueBatch, ImageInput};
+use super::model_shape::ModelShape;
+use super::patches::picture_patches;
+use super::tower::TokenBatch;
 use crate::error::Result;
+use crate::scenes::bpe::{BOS, EOS, encode};
+use crate::scenes::captions::describe;
+use crate::scenes::draw::draw;
+use crate::scenes::questions::{Conversation, QuestionKind, Turn, conversation};
+use crate::scenes::scene::{Scene, sample, scene_rng};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use tokenizers::Tokenizer;
 
-/// What a batch is for.
+/// The stage of the recipe that a batch belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Conversations about a written description; every token is learned.
+pub enum TrainingStage {
+    /// Conversations about a written description. The loss covers the first question and every answer.
     Text,
     /// `<s><image>{caption}</s>`.
     Captions,
-    /// `<s>USER: <image>\n{question} ASSISTANT: {answer}</s>…`; answers are learned.
+    /// `<s>USER: <image>\n{question} ASSISTANT: {answer}</s>…`. The loss covers the answers.
     Instructions,
 }
 
-/// Where batches come from.
+/// A sampler of conversations about generated scenes.
 #[derive(Clone)]
-pub struct Source {
-    /// Sizes.
+pub struct DialogueSampler {
+    /// Sizes of the model.
     pub shape: ModelShape,
     /// The tokenizer.
     pub tokenizer: std::sync::Arc<Tokenizer>,
-    /// The data set.
+    /// Seed of the data set.
     pub seed: u64,
-    /// Which stage.
-    pub stage: Stage,
+    /// Stage of the batches.
+    pub stage: TrainingStage,
     /// Pictures per batch.
     pub images: usize,
 }
 
-/// A conversation as ids; the marked ones are to be predicted.
+/// A conversation as ids, with the ranges that are answers.
 #[derive(Default)]
 struct Branch {
     ids: Vec<i32>,
     /// Ranges of `ids` that are answers, their `</s>` included.
     answers: Vec<std::ops::Range<usize>>,
-    /// What each question is about.
-    kinds: Vec<Kind>,
-    /// Unrelated questions one after the other; not scored.
+    /// Kind of each question.
+    kinds: Vec<QuestionKind>,
+    /// Whether the questions are unrelated to each other; such answers are not scored.
     chain: bool,
 }
 
-/// What kind of conversations a batch holds; batches of one length waste little padding.
+/// The form of a batch's conversations. Conversations of one form have similar lengths, so padding stays small.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum DialogueForm {
     /// One exchange.
     Short,
     /// Captions and follow-ups.
@@ -63,26 +63,29 @@ enum Form {
     Chain,
 }
 
-/// How often each kind is drawn in batches of short conversations, and in those of long ones.
-const SHORT: [(Kind, u32); 8] = [
-    (Kind::Colour, 4),
-    (Kind::Shape, 5),
-    (Kind::Existence, 4),
-    (Kind::Count, 6),
-    (Kind::Position, 4),
-    (Kind::Relation, 5),
-    (Kind::Text, 6),
-    (Kind::Size, 3),
+/// Sampling weights of the question kinds in short conversations.
+const SHORT: [(QuestionKind, u32); 8] = [
+    (QuestionKind::Colour, 4),
+    (QuestionKind::Shape, 5),
+    (QuestionKind::Existence, 4),
+    (QuestionKind::Count, 6),
+    (QuestionKind::Position, 4),
+    (QuestionKind::Relation, 5),
+    (QuestionKind::Text, 6),
+    (QuestionKind::Size, 3),
 ];
-const LONG: [(Kind, u32); 2] = [(Kind::Caption, 1), (Kind::Followup, 1)];
+/// Sampling weights of the question kinds in long conversations.
+const LONG: [(QuestionKind, u32); 2] = [(QuestionKind::Caption, 1), (QuestionKind::Followup, 1)];
 
-impl Source {
+impl DialogueSampler {
+    /// Appends the ids of `text`.
     fn segment(&self, branch: &mut Branch, text: &str) -> Result<()> {
         branch.ids.extend(encode(&self.tokenizer, text)?.into_iter().map(|id| id as i32));
         Ok(())
     }
 
-    fn answer(&self, branch: &mut Branch, kind: Kind, text: &str) -> Result<()> {
+    /// Appends an answer, `</s>` included, and marks its range.
+    fn answer(&self, branch: &mut Branch, kind: QuestionKind, text: &str) -> Result<()> {
         let start = branch.ids.len();
         branch.kinds.push(kind);
         self.segment(branch, text)?;
@@ -91,8 +94,8 @@ impl Source {
         Ok(())
     }
 
-    /// The part of a conversation that follows the picture, segment by segment as the engine does.
-    fn turns(&self, branch: &mut Branch, kind: Kind, turns: &[Turn]) -> Result<()> {
+    /// Appends the turns that follow the image, tokenized segment by segment as the engine does.
+    fn turns(&self, branch: &mut Branch, kind: QuestionKind, turns: &[Turn]) -> Result<()> {
         for turn in turns {
             let before = if branch.ids.is_empty() { "\n" } else { "USER: " };
             self.segment(branch, &format!("{before}{} ASSISTANT:", turn.question))?;
@@ -101,40 +104,45 @@ impl Source {
         Ok(())
     }
 
-    /// The batch number `index`: two of short conversations, one of long ones, one of chains.
+    /// Makes batch `index`. Per eight batches, four are short, two are long and two are chains.
     ///
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn batch(&self, index: u64) -> Result<DialogueBatch> {
-        let form = [Form::Short, Form::Long, Form::Short, Form::Chain][(index / 2 % 4) as usize];
+        let form = [DialogueForm::Short, DialogueForm::Long, DialogueForm::Short, DialogueForm::Chain]
+            [(index / 2 % 4) as usize];
         let mut branches = Vec::new();
-        let (mut patches, mut words) = (Vec::new(), Vec::new());
+        let (mut patches, mut descriptions) = (Vec::new(), Vec::new());
         let count = match (self.stage, form) {
-            (Stage::Captions, _) => 3,
-            (_, Form::Short) => 10,
-            (_, Form::Long) => 5,
-            (_, Form::Chain) => 2,
+            (TrainingStage::Captions, _) => 3,
+            (_, DialogueForm::Short) => 10,
+            (_, DialogueForm::Long) => 5,
+            (_, DialogueForm::Chain) => 2,
         };
         for image in 0..self.images {
             let mut rng = scene_rng(self.seed, index * self.images as u64 + image as u64);
             let scene = sample(&mut rng);
-            if self.stage == Stage::Text {
-                words.push(encode(&self.tokenizer, &describe(&scene, true))?);
+            if self.stage == TrainingStage::Text {
+                descriptions.push(encode(&self.tokenizer, &describe(&scene, true))?);
             } else {
                 let side = rng.random_range(150..260);
-                push_patches(&square(&draw(&scene, side), self.shape.image_size), &self.shape, &mut patches);
+                patches.extend(picture_patches(&draw(&scene, side), &self.shape)?);
             }
             branches.extend(self.branches(&scene, count, form, &mut rng)?);
         }
         let lead = match self.stage {
-            Stage::Captions => vec![BOS as i32],
+            TrainingStage::Captions => vec![BOS as i32],
             _ => self.lead()?,
         };
-        let sight = if self.stage == Stage::Text { Sight::Words(pad(&words)) } else { Sight::Patches(patches) };
-        Ok(pack(self.images, count, lead, sight, &branches, self.stage == Stage::Text))
+        let image_input = if self.stage == TrainingStage::Text {
+            ImageInput::Description(pad(&descriptions))
+        } else {
+            ImageInput::Patches(patches)
+        };
+        Ok(pack(self.images, count, lead, image_input, &branches, self.stage == TrainingStage::Text))
     }
 
-    /// `<s>USER: `.
+    /// Returns the ids of `<s>USER: `.
     ///
     /// # Errors
     /// When the text cannot be tokenised.
@@ -143,20 +151,21 @@ impl Source {
         Ok(std::iter::once(BOS).chain(user).map(|id| id as i32).collect())
     }
 
-    fn branches(&self, scene: &Scene, count: usize, form: Form, rng: &mut ChaCha8Rng) -> Result<Vec<Branch>> {
+    /// Samples `count` conversations about `scene`.
+    fn branches(&self, scene: &Scene, count: usize, form: DialogueForm, rng: &mut ChaCha8Rng) -> Result<Vec<Branch>> {
         let mut branches = Vec::new();
         for i in 0..count {
-            let mut branch = Branch { chain: form == Form::Chain, ..Branch::default() };
-            if self.stage == Stage::Captions {
-                self.answer(&mut branch, Kind::Caption, &describe(scene, i > 0))?;
+            let mut branch = Branch { chain: form == DialogueForm::Chain, ..Branch::default() };
+            if self.stage == TrainingStage::Captions {
+                self.answer(&mut branch, QuestionKind::Caption, &describe(scene, i > 0))?;
                 branches.push(branch);
                 continue;
             }
-            let exchanges = if form == Form::Chain { rng.random_range(4..=8) } else { 1 };
+            let exchanges = if form == DialogueForm::Chain { rng.random_range(4..=8) } else { 1 };
             while branch.answers.len() < exchanges {
-                let weights: &[(Kind, u32)] = match form {
-                    Form::Long => &LONG,
-                    Form::Chain if rng.random_bool(0.2) => &LONG,
+                let weights: &[(QuestionKind, u32)] = match form {
+                    DialogueForm::Long => &LONG,
+                    DialogueForm::Chain if rng.random_bool(0.2) => &LONG,
                     _ => &SHORT,
                 };
                 let Ok(&(kind, _)) = weights.choose_weighted(rng, |k| k.1) else { break };
@@ -169,30 +178,38 @@ impl Source {
         Ok(branches)
     }
 
-    /// One conversation to be continued: the rows of the last answer's tokens are left to the model.
+    /// Makes a batch of one conversation that ends where the answer to `question` begins; `rows` is left to the caller.
     ///
     /// # Errors
     /// When a text cannot be tokenised.
-    pub fn open(&self, patches: Vec<f32>, history: &[Turn], question: &str) -> Result<DialogueBatch> {
+    pub fn prompt(&self, patches: Vec<f32>, history: &[Turn], question: &str) -> Result<DialogueBatch> {
         let mut branch = Branch::default();
-        self.turns(&mut branch, Kind::Followup, history)?;
+        self.turns(&mut branch, QuestionKind::Followup, history)?;
         let before = if history.is_empty() { "\n" } else { "USER: " };
         self.segment(&mut branch, &format!("{before}{question} ASSISTANT:"))?;
         branch.answers.clear();
-        Ok(pack(1, 1, self.lead()?, Sight::Patches(patches), &[branch], false))
+        Ok(pack(1, 1, self.lead()?, ImageInput::Patches(patches), &[branch], false))
     }
 }
 
-/// Pads the branches to one length and lists what is to be predicted.
-fn pack(images: usize, count: usize, lead: Vec<i32>, sight: Sight, branches: &[Branch], all: bool) -> DialogueBatch {
+/// Pads the branches to one length and lists the tokens that are predicted; with `first_question`, those of the first
+/// question too.
+fn pack(
+    images: usize,
+    count: usize,
+    lead: Vec<i32>,
+    image_input: ImageInput,
+    branches: &[Branch],
+    first_question: bool,
+) -> DialogueBatch {
     let length = branches.iter().map(|b| b.ids.len()).max().unwrap_or(1);
     let mut ids = vec![0; branches.len() * length];
     let (mut rows, mut targets, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for (i, branch) in branches.iter().enumerate() {
         let start = i * length;
         ids[start..start + branch.ids.len()].copy_from_slice(&branch.ids);
-        // The row before a token predicts it. A caption's first token follows the picture, whose last row is
-        // no branch row: the captions stage learns from the second token on.
+        // The row before a token predicts it. The row before a caption's first token belongs to the prefix, so the
+        // caption stage learns from the second token on.
         let mut push = |span: std::ops::Range<usize>| {
             let first = rows.len();
             for at in span.filter(|&at| at > 0) {
@@ -202,21 +219,22 @@ fn pack(images: usize, count: usize, lead: Vec<i32>, sight: Sight, branches: &[B
             first..rows.len()
         };
         for (turn, (answer, &kind)) in branch.answers.iter().zip(&branch.kinds).enumerate() {
-            if all && turn == 0 {
+            if first_question && turn == 0 {
                 push(1..answer.start);
             }
             let last = !branch.chain && turn + 1 == branch.answers.len();
-            answers.push(Answer { kind, span: push(answer.clone()), last });
+            answers.push(AnswerSpan { kind, span: push(answer.clone()), last });
         }
     }
-    DialogueBatch { images, branches: count, length, lead, sight, ids, rows, targets, answers }
+    DialogueBatch { images, branches: count, length, lead, image_input, ids, rows, targets, answers }
 }
 
-fn pad(texts: &[Vec<u32>]) -> Texts {
+/// Pads texts with 0 to the length of the longest.
+fn pad(texts: &[Vec<u32>]) -> TokenBatch {
     let length = texts.iter().map(Vec::len).max().unwrap_or(1);
     let mut ids = vec![0; length * texts.len()];
     for (row, text) in ids.chunks_mut(length).zip(texts) {
         row.iter_mut().zip(text).for_each(|(slot, &id)| *slot = id as i32);
     }
-    Texts { ids, length, count: texts.len() }
+    TokenBatch { ids, length, count: texts.len() }
 }

@@ -1,22 +1,22 @@
-//! The trained model as a Hugging Face LLaVA checkpoint (llava-hf layout).
+//! Export of the trained model as a Hugging Face LLaVA checkpoint (llava-hf layout).
 //!
-//! Names are theirs already; matrices are transposed to `[out, in]`, `[1, n]` becomes `[n]`, the patch
-//! embedding its convolution's `[C, 3, p, p]`. What only the contrastive stage needs stays behind.
+//! Parameters already have Hugging Face's names. Matrices are transposed to `[out, in]`, `[1, n]` becomes `[n]`, and
+//! the patch embedding gets its convolution's shape `[C, 3, p, p]`. Parameters of the contrastive stage are left out.
 // budget: `configs` is two JSON files, field by field.
 
+use super::model_shape::ModelShape;
 use super::params::Params;
-use super::pixels::{MEAN, STD};
+use super::patches::preprocess_config;
 use super::run::io;
-use super::shape::ModelShape;
-use super::vocabulary::{BOS, EOS, IMAGE, SPECIALS, UNK};
-use super::whiten;
+use super::whitening;
 use crate::error::{Error, Kind, Result};
+use crate::scenes::bpe::{BOS, EOS, IMAGE, SPECIALS, UNK};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Longest context, tokens: more than the longest conversation trained on needs.
+/// Longest context, tokens; longer than every training conversation.
 const CONTEXT: usize = 512;
 
 /// Writes the whole checkpoint, tokenizer included, into `out`.
@@ -29,7 +29,7 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
         let path = out.join(name);
         std::fs::write(&path, format!("{value:#}\n")).map_err(io(&path))?;
     }
-    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = unwhitened(params)
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = fold_whitening(params)
         .into_iter()
         .filter(|(name, ..)| !name.starts_with("clip_"))
         .map(|(name, (dims, values))| {
@@ -48,21 +48,21 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
     safetensors::serialize_to_file(views, Some(meta), &path).map_err(fail)
 }
 
-/// The parameters, with the basis of [`whiten`] folded into the connector's first layer.
-fn unwhitened(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
+/// Returns the parameters, with the whitening folded into the connector's first layer.
+fn fold_whitening(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
     let mut all: BTreeMap<_, _> =
         params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
     let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
-    let parts = [whiten::MEAN, whiten::BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
+    let parts = [whitening::MEAN, whitening::BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
     if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
-        let (folded, shifted) = whiten::fold(&mean, &basis, &w, &b);
+        let (folded, shifted) = whitening::fold(&mean, &basis, &w, &b);
         all.entry(weight).and_modify(|(_, values)| *values = folded);
         all.entry(bias).and_modify(|(_, values)| *values = shifted);
     }
     all
 }
 
-/// `tokenizer.json` with a post-processor that puts `<s>` first, as LLaMA's own tokenizer file does.
+/// Reads `tokenizer.json` and adds a post-processor that puts `<s>` first, as in LLaMA's own tokenizer file.
 fn begin_with_bos(path: &Path) -> Result<Value> {
     let text = std::fs::read(path).map_err(io(path))?;
     let fail = |e: serde_json::Error| Error::new(Kind::Tokenizer, path.display().to_string(), e.to_string());
@@ -79,7 +79,7 @@ fn begin_with_bos(path: &Path) -> Result<Value> {
     Ok(file)
 }
 
-/// Shape and order of the values as PyTorch has them.
+/// Converts one parameter to PyTorch's shape and order of values.
 fn hugging_face(name: &str, dims: [usize; 2], values: Vec<f32>, s: &ModelShape) -> (Vec<usize>, Vec<f32>) {
     let [rows, columns] = dims;
     if rows == 1 {
@@ -88,14 +88,15 @@ fn hugging_face(name: &str, dims: [usize; 2], values: Vec<f32>, s: &ModelShape) 
     if name.contains("embed_tokens") || name.contains("position_embedding") {
         return (vec![rows, columns], values);
     }
-    let turned = (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
+    let transposed = (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
     let dims = match name.contains("patch_embedding") {
         true => vec![columns, 3, s.patch_size, s.patch_size],
         false => vec![columns, rows],
     };
-    (dims, turned)
+    (dims, transposed)
 }
 
+/// Returns name and content of every configuration file.
 fn configs(s: &ModelShape) -> Vec<(&'static str, Value)> {
     let [unk, bos, eos, image] = SPECIALS;
     let side = json!({"height": s.image_size, "width": s.image_size});
@@ -144,6 +145,11 @@ fn configs(s: &ModelShape) -> Vec<(&'static str, Value)> {
             "pad_token_id": UNK,
         },
     });
+    // Rounded to f32, as in the shipped model's file.
+    let [mean, std] = {
+        let p = preprocess_config(s);
+        [p.mean, p.std].map(|v| v.map(|x| f64::from(x as f32)))
+    };
     let preprocessor = json!({
         "image_processor_type": "CLIPImageProcessor",
         "processor_class": "LlavaProcessor",
@@ -158,8 +164,8 @@ fn configs(s: &ModelShape) -> Vec<(&'static str, Value)> {
         "do_rescale": true,
         "rescale_factor": 1.0 / 255.0,
         "do_normalize": true,
-        "image_mean": MEAN.map(f64::from),
-        "image_std": STD.map(f64::from),
+        "image_mean": mean,
+        "image_std": std,
     });
     let processor = json!({
         "processor_class": "LlavaProcessor",

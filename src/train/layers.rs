@@ -1,17 +1,17 @@
-//! What the tower and the decoder share: linear layers, norms, activations, attention.
+//! Layers that the tower and the decoder share: linear layers, norms, activations, attention.
 //!
 //! Rows of all sequences lie in one matrix `[R, C]`, so that every linear layer is one matmul.
 
 use super::params::{Leaves, Matrix};
 use burn::tensor::{Int, Tensor, activation};
 
-/// `x · W (+ b)` with the parameters `{name}.weight` and, with `bias`, `{name}.bias`.
+/// Computes `x · W (+ b)` with the parameters `{name}.weight` and, with `bias`, `{name}.bias`.
 pub fn linear(p: &Leaves, name: &str, x: Matrix, bias: bool) -> Matrix {
     let y = x.matmul(p.get(&format!("{name}.weight")));
     if bias { y + p.get(&format!("{name}.bias")) } else { y }
 }
 
-/// LayerNorm over the columns.
+/// Applies LayerNorm over the columns.
 pub fn layer_norm(p: &Leaves, name: &str, x: Matrix) -> Matrix {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
@@ -19,34 +19,40 @@ pub fn layer_norm(p: &Leaves, name: &str, x: Matrix) -> Matrix {
     centred * inverse * p.get(&format!("{name}.weight")) + p.get(&format!("{name}.bias"))
 }
 
-/// RMSNorm over the columns.
+/// Applies RMSNorm over the columns.
 pub fn rms_norm(p: &Leaves, name: &str, x: Matrix) -> Matrix {
     let inverse = x.clone().square().mean_dim(1).add_scalar(1e-5).sqrt().recip();
     x * inverse * p.get(&format!("{name}.weight"))
 }
 
-/// `x · sigmoid(1.702 x)`.
+/// Computes CLIP's activation `x · sigmoid(1.702 x)`.
 pub fn quick_gelu(x: Matrix) -> Matrix {
     x.clone() * activation::sigmoid(x.mul_scalar(1.702))
 }
 
-/// `[B·T, N·D]` → `[B, N, T, D]`.
+/// Splits rows into heads: `[B·T, N·D]` → `[B, N, T, D]`.
 pub fn split_heads(x: Matrix, batch: usize, heads: usize) -> Tensor<4> {
     let [rows, width] = x.dims();
     x.reshape([batch, rows / batch, heads, width / heads]).swap_dims(1, 2)
 }
 
-/// `[B, N, T, D]` → `[B·T, N·D]`.
+/// Joins heads into rows: `[B, N, T, D]` → `[B·T, N·D]`.
 pub fn join_heads(x: Tensor<4>) -> Matrix {
     let [batch, heads, rows, size] = x.dims();
     x.swap_dims(1, 2).reshape([batch * rows, heads * size])
 }
 
-/// Unnormalised attention: `exp(q kᵀ + mask)` times `v`, and its row sums. The softmax is the quotient.
+/// Computes `exp(q kᵀ + mask) · v` and the row sums of the exponentials; softmax attention is the quotient.
 ///
-/// Scores of these small models stay far below 88, where `exp` overflows; a step with a gradient that is
-/// not finite is skipped.
-pub fn weigh(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4>>) -> (Tensor<4>, Tensor<4>) {
+/// # Numerics
+/// `exp` overflows at 88; scores of these small models stay far below. A step with a gradient that is not finite is
+/// skipped.
+pub fn unnormalized_attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    mask: Option<Tensor<4>>,
+) -> (Tensor<4>, Tensor<4>) {
     let scores = q.matmul(k.swap_dims(2, 3));
     let weights = match mask {
         Some(mask) => scores + mask,
@@ -57,15 +63,15 @@ pub fn weigh(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4>>) 
     (weights.matmul(v), sums)
 }
 
-/// One pre-norm block of CLIP (vision or text) over `batch` sequences; `mask` `[B, 1, 1, T]` hides padding.
+/// Computes one pre-norm block of CLIP (vision or text) over `batch` sequences; `mask` `[B, 1, 1, T]` hides padding.
 ///
 /// # Shapes
-/// `x` `[B·T, C]` → the same.
+/// `x` `[B·T, C]` → `[B·T, C]`.
 pub fn clip_block(p: &Leaves, name: &str, x: Matrix, batch: usize, heads: usize, mask: Option<Tensor<4>>) -> Matrix {
     let scale = 1.0 / ((x.dims()[1] / heads) as f32).sqrt();
     let normed = layer_norm(p, &format!("{name}.layer_norm1"), x.clone());
     let project = |which: &str| linear(p, &format!("{name}.self_attn.{which}_proj"), normed.clone(), true);
-    let (sum, weight) = weigh(
+    let (sum, weight) = unnormalized_attention(
         split_heads(project("q").mul_scalar(scale), batch, heads),
         split_heads(project("k"), batch, heads),
         split_heads(project("v"), batch, heads),
@@ -77,7 +83,7 @@ pub fn clip_block(p: &Leaves, name: &str, x: Matrix, batch: usize, heads: usize,
     x + linear(p, &format!("{name}.mlp.fc2"), hidden, true)
 }
 
-/// Mean cross-entropy of `logits` `[R, V]` against one class per row, and how many rows are right.
+/// Computes the mean cross-entropy of `logits` `[R, V]` against one class per row.
 pub fn cross_entropy(logits: Matrix, targets: Tensor<1, Int>) -> Tensor<1> {
     let rows = logits.dims()[0];
     let chosen = logits.clone().gather(1, targets.reshape([rows, 1]));
@@ -86,8 +92,8 @@ pub fn cross_entropy(logits: Matrix, targets: Tensor<1, Int>) -> Tensor<1> {
     (sums - chosen).mean()
 }
 
-/// Rows scaled to length one.
-pub fn normalise(x: Matrix) -> Matrix {
+/// Scales rows to length one.
+pub fn l2_normalize(x: Matrix) -> Matrix {
     let inverse = x.clone().square().sum_dim(1).add_scalar(1e-6).sqrt().recip();
     x * inverse
 }

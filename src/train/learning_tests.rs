@@ -1,15 +1,16 @@
-//! The float model learns, and a batch of conversations is what it says it is. Tiny sizes: seconds.
+//! Tests that the float model learns and that the conversations of a batch are independent. Tiny sizes: seconds.
 
 use super::decoder::{self, DialogueBatch};
-use super::dialogue_batches::{Source, Stage};
+use super::dialogue_batches::{DialogueSampler, TrainingStage};
+use super::model_shape::ModelShape;
 use super::params::{Params, floats};
-use super::scenes::{TRAIN_SEED, scene_rng};
-use super::shape::ModelShape;
-use super::{tower, tower_batches, vocabulary};
+use super::{tower, tower_batches};
+use crate::scenes::bpe;
+use crate::scenes::scene::{TRAIN_SEED, scene_rng};
 use burn::tensor::Device;
 use std::sync::Arc;
 
-fn tiny() -> (ModelShape, Params, Source) {
+fn tiny() -> (ModelShape, Params, DialogueSampler) {
     let shape = ModelShape {
         image_size: 32,
         patch_size: 16,
@@ -21,28 +22,34 @@ fn tiny() -> (ModelShape, Params, Source) {
         layers: 2,
         heads: 2,
         mlp: 64,
-        vocab: vocabulary::SIZE,
+        vocab: bpe::VOCAB_SIZE,
     };
     let mut params = Params::new(Device::flex());
     let mut rng = scene_rng(TRAIN_SEED, u64::MAX);
     tower::init(&mut params, &shape, &mut rng);
     decoder::init(&mut params, &shape, &mut rng);
-    let tokenizer = match vocabulary::train(1, 40) {
+    let tokenizer = match bpe::train(1, 40) {
         Ok(tokenizer) => Arc::new(tokenizer),
         Err(e) => panic!("{e}"),
     };
-    let source = Source { shape: shape.clone(), tokenizer, seed: TRAIN_SEED, stage: Stage::Instructions, images: 2 };
-    (shape, params, source)
+    let sampler = DialogueSampler {
+        shape: shape.clone(),
+        tokenizer,
+        seed: TRAIN_SEED,
+        stage: TrainingStage::Instructions,
+        images: 2,
+    };
+    (shape, params, sampler)
 }
 
-fn batch(source: &Source, index: u64) -> DialogueBatch {
-    source.batch(index).unwrap_or_else(|e| panic!("{e}"))
+fn batch(sampler: &DialogueSampler, index: u64) -> DialogueBatch {
+    sampler.batch(index).unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]
 fn a_few_conversations_are_learned_by_heart() {
-    let (shape, mut params, source) = tiny();
-    let (device, batch) = (params.device().clone(), batch(&source, 0));
+    let (shape, mut params, sampler) = tiny();
+    let (device, batch) = (params.device().clone(), batch(&sampler, 0));
     let mut losses = Vec::new();
     for _ in 0..150 {
         let leaves = params.leaves(|name| !name.starts_with("clip_") && !name.starts_with("vision_tower"));
@@ -56,9 +63,9 @@ fn a_few_conversations_are_learned_by_heart() {
 
 #[test]
 fn the_contrastive_loss_falls() {
-    let (shape, mut params, source) = tiny();
+    let (shape, mut params, sampler) = tiny();
     let device = params.device().clone();
-    let batch = tower_batches::batch(&shape, &source.tokenizer, TRAIN_SEED, 0, 4).unwrap_or_else(|e| panic!("{e}"));
+    let batch = tower_batches::batch(&shape, &sampler.tokenizer, TRAIN_SEED, 0, 4).unwrap_or_else(|e| panic!("{e}"));
     let mut losses = Vec::new();
     for _ in 0..60 {
         let leaves = params.leaves(|name| !name.starts_with("language_model"));
@@ -72,9 +79,9 @@ fn the_contrastive_loss_falls() {
 
 #[test]
 fn conversations_that_share_a_picture_do_not_see_each_other() {
-    let (shape, params, source) = tiny();
+    let (shape, params, sampler) = tiny();
     let (device, leaves) = (params.device().clone(), params.leaves(|_| false));
-    let mut all = batch(&source, 0);
+    let mut all = batch(&sampler, 0);
     let together = floats(decoder::logits(&leaves, &shape, &all, &device));
     // The same rows when every other conversation says something else.
     let kept: Vec<usize> = (0..all.rows.len()).filter(|&i| all.rows[i] < all.length as i32).collect();
@@ -90,8 +97,8 @@ fn conversations_that_share_a_picture_do_not_see_each_other() {
 
 #[test]
 fn a_checkpoint_gives_back_parameters_and_moments() {
-    let (shape, mut params, source) = tiny();
-    let (device, batch) = (params.device().clone(), batch(&source, 1));
+    let (shape, mut params, sampler) = tiny();
+    let (device, batch) = (params.device().clone(), batch(&sampler, 1));
     let step = |params: &mut Params| {
         let leaves = params.leaves(|name| name.starts_with("language_model"));
         let mut gradients = decoder::loss(&leaves, &shape, &batch, &device).backward();

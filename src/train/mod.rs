@@ -1,55 +1,26 @@
-//! A model that has learned: its data, its training, its examination.
+//! The training of the small model with Burn, compiled with the feature `train`.
 //!
-//! Everything is procedural and follows from a seed. Without the feature `train` this module draws scenes,
-//! asks questions about them and scores answers (`train data`, `train eval`); with it, Burn trains the
-//! model (`train run`): tokenizer → contrastive tower → text decoder → stage 1 → stage 2 → checkpoint.
+//! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
+//! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`scenes`] what is in a picture · [`draw`] how it looks · [`questions`] what is asked ·
-//! [`answers`] when an answer is right · [`dataset`] files · [`eval`] the table · [`vocabulary`] the
-//! tokenizer · then, with Burn, `tower`, `decoder`, `run`, `export`.
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · [`layers`] · [`tower`] and [`decoder`]
+//! the float model · [`patches`], [`tower_batches`] and [`dialogue_batches`] the data · [`whitening`] ·
+//! [`data_parallel`] threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
 
-pub mod answers;
-mod captions;
-pub mod dataset;
-pub mod draw;
-pub mod engine_answerer;
-pub mod eval;
-mod followups;
-pub mod pixels;
-mod presence;
-pub mod questions;
-mod relations;
-pub mod scenes;
-pub mod shape;
-#[cfg(test)]
-mod tests;
-pub mod vocabulary;
-
-#[cfg(feature = "train")]
-pub mod answerer;
-#[cfg(feature = "train")]
+pub mod burn_vqa;
 pub mod curves;
-#[cfg(feature = "train")]
+mod data_parallel;
 pub mod decoder;
-#[cfg(feature = "train")]
 pub mod dialogue_batches;
-#[cfg(feature = "train")]
 pub mod export;
-#[cfg(feature = "train")]
 mod layers;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
 mod learning_tests;
-#[cfg(feature = "train")]
+pub mod model_shape;
 pub mod params;
-#[cfg(feature = "train")]
+mod patches;
 pub mod progress;
-#[cfg(feature = "train")]
 pub mod run;
-#[cfg(feature = "train")]
 mod tower;
-#[cfg(feature = "train")]
 mod tower_batches;
-#[cfg(feature = "train")]
-mod whiten;
-#[cfg(feature = "train")]
-mod workers;
+mod whitening;

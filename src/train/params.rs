@@ -1,8 +1,8 @@
-//! The trainable tensors by their Hugging Face names, AdamW over them, and checkpoints.
+//! Trainable tensors by their Hugging Face names, their AdamW states, and checkpoints.
 //!
-//! Every parameter is a matrix: vectors are `[1, n]`, linear weights are stored `[in, out]` (Hugging Face
-//! stores `[out, in]`; [`export`](super::export) transposes). The master copies carry no gradients; each
-//! worker makes [`Leaves`] of them for one step, so that two threads never share an autodiff graph.
+//! Every parameter is a matrix. Vectors are `[1, n]`. Linear weights are stored `[in, out]`; Hugging Face stores
+//! `[out, in]`, and [`export`](super::export) transposes. The master copies carry no gradients. Each worker makes
+//! [`Leaves`] of them for one step, so that no two threads share an autodiff graph.
 
 use crate::error::{Error, Kind, Result};
 use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
@@ -16,7 +16,7 @@ use std::path::Path;
 /// A parameter or activation matrix.
 pub type Matrix = Tensor<2>;
 
-/// Master copies and optimizer state.
+/// The master copies of all parameters, with the optimizer state.
 pub struct Params {
     device: Device,
     tensors: BTreeMap<String, Matrix>,
@@ -30,10 +30,10 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// The parameter `name`.
+    /// Returns the parameter `name`.
     ///
     /// # Panics
-    /// If there is none: the model's code asks for what its constructor made.
+    /// When it does not exist: the model asks only for parameters that its `init` made.
     pub fn get(&self, name: &str) -> Matrix {
         match self.tensors.get(name) {
             Some(tensor) => tensor.clone(),
@@ -41,7 +41,7 @@ impl Leaves {
         }
     }
 
-    /// Gradients by name, taken out of `gradients`.
+    /// Removes the gradients of the trainable tensors from `gradients`; returns them by name.
     pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Matrix> {
         let one = |name: &String| Some((name.clone(), self.tensors.get(name)?.grad_remove(gradients)?));
         self.trainable.iter().filter_map(one).collect()
@@ -49,17 +49,17 @@ impl Leaves {
 }
 
 impl Params {
-    /// None yet.
+    /// Makes an empty set of parameters on `device`.
     pub fn new(device: Device) -> Self {
         Self { device, tensors: BTreeMap::new(), states: BTreeMap::new() }
     }
 
-    /// The device without autodiff.
+    /// Returns the device, without autodiff.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Adds `name` `[rows, columns]`, normal with the given deviation (0: zeros).
+    /// Adds `name` `[rows, columns]` with normally distributed values of the given standard deviation.
     pub fn normal(&mut self, name: String, shape: [usize; 2], deviation: f32, rng: &mut ChaCha8Rng) {
         let values = (0..shape[0] * shape[1]).map(|_| gaussian(rng) * deviation).collect();
         self.set(name, shape, values);
@@ -76,18 +76,18 @@ impl Params {
         self.tensors.insert(name, tensor);
     }
 
-    /// Name, shape and values of every parameter.
+    /// Returns name, shape and values of every parameter.
     pub fn values(&self) -> impl Iterator<Item = (&str, [usize; 2], Vec<f32>)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims(), floats(tensor.clone())))
     }
 
-    /// How many numbers the parameters with this prefix hold.
+    /// Counts the values of all parameters whose names begin with `prefix`.
     pub fn count(&self, prefix: &str) -> usize {
         let with = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
         with.map(|(_, tensor)| tensor.dims().iter().product::<usize>()).sum()
     }
 
-    /// Copies for a forward pass; those for which `trainable` holds record gradients.
+    /// Copies the parameters for a forward pass; those for which `trainable` holds record gradients.
     pub fn leaves(&self, trainable: impl Fn(&str) -> bool) -> Leaves {
         let names = self.tensors.keys().filter(|name| trainable(name)).cloned().collect();
         let tensors = self.tensors.iter().map(|(name, tensor)| {
@@ -97,7 +97,7 @@ impl Params {
         Leaves { tensors: tensors.collect(), trainable: names }
     }
 
-    /// One AdamW step on the averaged gradients of the workers, clipped to a global norm of 1.
+    /// Applies one AdamW step to the averaged gradients of the workers, clipped to a global norm of 1.
     ///
     /// Returns the norm before clipping. A norm that is not finite skips the step.
     pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, learning_rate: f64, decay: f32) -> f32 {
@@ -138,8 +138,8 @@ impl Params {
         self.states.clear();
     }
 
-    /// Writes the parameters for which `part` holds, and all moments, as one safetensors file, replacing it
-    /// at once.
+    /// Writes the parameters for which `part` holds, all moments and `note` as one safetensors file. An earlier file is
+    /// replaced atomically.
     ///
     /// # Errors
     /// [`Kind::Io`] when the file cannot be written.
@@ -167,10 +167,10 @@ impl Params {
         std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| io(e.to_string()))
     }
 
-    /// Reads what [`Params::save`] wrote over parameters that exist already; returns the note.
+    /// Loads a file of [`Params::save`] into the existing parameters; returns the note.
     ///
     /// # Errors
-    /// [`Kind::Tensor`] for a file that does not fit the model, [`Kind::Io`] when it cannot be read.
+    /// [`Kind::Tensor`] when the file does not fit the model, [`Kind::Io`] when it cannot be read.
     pub fn load(&mut self, path: &Path) -> Result<String> {
         let place = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| Error::new(Kind::Io, &place, e.to_string()))?;
@@ -211,12 +211,15 @@ impl Params {
     }
 }
 
-/// A tensor's values.
+/// Reads the values of a tensor.
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap_or_default()
 }
 
-/// Box–Muller.
+/// Draws one standard normal value.
+///
+/// # Source
+/// Box and Muller, 1958.
 fn gaussian(rng: &mut ChaCha8Rng) -> f32 {
     let (u, v): (f32, f32) = (rng.random_range(1e-7..1.0), rng.random());
     (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()

@@ -1,43 +1,43 @@
-//! How far a stage has come: schedule, log lines, the curve's points.
+//! Progress of a training stage: learning-rate schedule, log lines, points of the loss curve.
 
 use std::time::Instant;
 
-/// When a stage ends.
+/// The length of a stage.
 #[derive(Debug, Clone, Copy)]
 pub enum Budget {
-    /// After this many steps: the same result on every machine.
+    /// Number of steps; gives the same result on every machine.
     Steps(u64),
-    /// After this many seconds, whatever the machine: the schedule follows the clock.
+    /// Seconds; the schedule follows the clock.
     Seconds(f64),
 }
 
-/// A stage under way.
+/// The progress of one stage.
 pub struct Progress {
     stage: &'static str,
     budget: Budget,
     peak: f64,
     started: Instant,
     before: f64,
-    /// Steps done, those before a resume included.
+    /// Completed steps, those before a resume included.
     pub step: u64,
     smooth: Option<f32>,
     tokens: u64,
-    /// (step, smoothed loss) for the curve.
+    /// Points of the loss curve: (step, smoothed loss).
     pub curve: Vec<(u64, f32)>,
 }
 
 impl Progress {
-    /// A stage that has done `step` steps in `before` seconds already.
+    /// Starts or resumes a stage that has completed `step` steps in `before` seconds.
     pub fn new(stage: &'static str, budget: Budget, peak: f64, step: u64, before: f64) -> Self {
         Self { stage, budget, peak, started: Instant::now(), before, step, smooth: None, tokens: 0, curve: Vec::new() }
     }
 
-    /// Seconds spent, those before a resume included.
+    /// Returns the elapsed seconds, those before a resume included.
     pub fn seconds(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
-    /// 0 at the beginning, 1 at the end.
+    /// Returns the completed fraction, 0 at the beginning and 1 at the end.
     pub fn fraction(&self) -> f64 {
         match self.budget {
             Budget::Steps(n) => self.step as f64 / n.max(1) as f64,
@@ -45,14 +45,14 @@ impl Progress {
         }
     }
 
-    /// Linear warm-up over the first 3 %, then a cosine to 2 % of the peak.
+    /// Returns the learning rate: a cosine from the peak to 2 % of it, with linear warm-up over the first 3 %.
     pub fn learning_rate(&self) -> f64 {
         let t = self.fraction().min(1.0);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
         self.peak * (t / 0.03).min(1.0).max(0.01) * (0.02 + 0.98 * cosine)
     }
 
-    /// Counts a step, and prints a line every `every` steps.
+    /// Counts a step; prints a line for the first three steps and every `every` steps.
     pub fn tick(&mut self, loss: f32, norm: f32, tokens: usize, every: u64, extra: &str) {
         self.step += 1;
         self.tokens += tokens as u64;
@@ -64,16 +64,17 @@ impl Progress {
             self.curve.push((self.step, smooth));
         }
         if self.step % every == 0 || self.step <= 3 {
-            let here = self.started.elapsed().as_secs_f64();
+            let elapsed = self.started.elapsed().as_secs_f64();
             let done = self.fraction();
             let left = self.seconds() * (1.0 - done).max(0.0) / done.max(1e-6);
             println!(
-                "{} step {} {:.1}% loss {smooth:.4} (now {loss:.4}) norm {norm:.2} lr {:.2e} {:.0} tokens/s eta {:.0}s {extra}",
+                "{} step {} {:.1}% loss {smooth:.4} (now {loss:.4}) norm {norm:.2} lr {:.2e} {:.0} tokens/s \
+                 eta {:.0}s {extra}",
                 self.stage,
                 self.step,
                 done * 100.0,
                 self.learning_rate(),
-                self.tokens as f64 / here,
+                self.tokens as f64 / elapsed,
                 left
             );
         }

@@ -1,41 +1,42 @@
-//! The recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2; each resumable.
+//! The training recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2. Every stage can be resumed.
 
-use super::dialogue_batches::{Source, Stage};
+use super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
+use super::dialogue_batches::{DialogueSampler, TrainingStage};
+use super::model_shape::ModelShape;
 use super::params::{Params, floats};
 use super::progress::{Budget, Progress};
-use super::questions::Kind as Question;
-use super::scenes::{TRAIN_SEED, scene_rng};
-use super::shape::ModelShape;
-use super::workers::{Outcome, Workers, ahead};
-use super::{decoder, tower, tower_batches, vocabulary, whiten};
+use super::{decoder, tower, tower_batches, whitening};
 use crate::error::{Error, Kind, Result};
+use crate::scenes::bpe;
+use crate::scenes::questions::QuestionKind;
+use crate::scenes::scene::{TRAIN_SEED, scene_rng};
 use burn::tensor::Device;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer;
 
-/// Seeds of the validation scenes that the log reports on: training seeds are below this bit.
+/// Bits of the seeds of validation scenes. No training seed has bit 62 set.
 pub const VALIDATION_SEED: u64 = TRAIN_SEED | 1 << 62;
 
-/// What `train run` was asked for.
-pub struct Plan {
-    /// Checkpoints, tokenizer, curves.
+/// The parameters of `train run`.
+pub struct TrainingPlan {
+    /// Folder of checkpoints, tokenizer and curves.
     pub out: PathBuf,
-    /// Everything random follows from it.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Gradient workers.
+    /// Number of gradient workers.
     pub workers: usize,
-    /// Stages to run now; those before them are read from `out`.
+    /// Stages to run; earlier ones are read from `out`.
     pub stages: Vec<String>,
     /// Length of the stages: tower, text, stage 1, stage 2.
     pub budgets: [Budget; 4],
-    /// Pictures per worker and step: tower, and the other stages.
+    /// Pictures per worker and step: in the tower stage, and in the others.
     pub batches: [usize; 2],
 }
 
-/// A stage of the recipe.
-struct Recipe {
+/// Name, peak learning rate and trainable parameters of a stage.
+struct StageRecipe {
     name: &'static str,
     rate: f64,
     trainable: fn(&str) -> bool,
@@ -48,48 +49,49 @@ fn is_connector(name: &str) -> bool {
     name.starts_with("multi_modal_projector")
 }
 
-const RECIPES: [Recipe; 4] = [
-    Recipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
-    Recipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
-    Recipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    Recipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+const RECIPES: [StageRecipe; 4] = [
+    StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
+    StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
+    StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
+    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
 ];
 
-/// Everything a stage needs.
-pub struct Session {
-    /// What was asked for.
-    pub plan: Plan,
-    /// Sizes.
+/// A training run: plan, tokenizer, parameters and gradient workers.
+pub struct TrainingRun {
+    /// The parameters of the run.
+    pub plan: TrainingPlan,
+    /// Sizes of the model.
     pub shape: ModelShape,
     /// The trained tokenizer.
     pub tokenizer: Arc<Tokenizer>,
     /// All parameters.
     pub params: Params,
-    /// Gradient threads.
-    workers: Workers,
+    /// Gradient workers.
+    workers: GradientWorkers,
 }
 
+/// Returns a converter of I/O errors at `path`.
 pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
     let place = path.display().to_string();
     move |e| Error::new(Kind::Io, place.clone(), e.to_string())
 }
 
-/// What a batch's losses and gradients are computed by.
-type Work<B> = fn(&super::params::Leaves, &ModelShape, &B, &Device) -> (burn::tensor::Tensor<1>, Vec<f32>, usize);
+/// The forward pass of one part: loss, its parts, and the number of tokens or pictures.
+type Forward<B> = fn(&super::params::Leaves, &ModelShape, &B, &Device) -> (burn::tensor::Tensor<1>, Vec<f32>, usize);
 
-impl Session {
-    /// Trains or reads the tokenizer and makes the parameters.
+impl TrainingRun {
+    /// Reads or trains the tokenizer and initializes the parameters.
     ///
     /// # Errors
     /// When files cannot be read or written.
-    pub fn open(plan: Plan) -> Result<Self> {
+    pub fn open(plan: TrainingPlan) -> Result<Self> {
         std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
         let path = plan.out.join("tokenizer.json");
         let fail = |e: tokenizers::Error| Error::new(Kind::Tokenizer, "tokenizer.json", e.to_string());
         let tokenizer = if path.exists() {
             Tokenizer::from_file(&path).map_err(fail)?
         } else {
-            let tokenizer = vocabulary::train(plan.seed, 6000)?;
+            let tokenizer = bpe::train(plan.seed, 6000)?;
             tokenizer.save(&path, true).map_err(fail)?;
             tokenizer
         };
@@ -98,15 +100,15 @@ impl Session {
         let mut rng = scene_rng(TRAIN_SEED | plan.seed, u64::MAX);
         tower::init(&mut params, &shape, &mut rng);
         decoder::init(&mut params, &shape, &mut rng);
-        let workers = Workers::new(plan.workers)?;
-        let session = Self { plan, shape, tokenizer: Arc::new(tokenizer), params, workers };
+        let workers = GradientWorkers::new(plan.workers)?;
+        let run = Self { plan, shape, tokenizer: Arc::new(tokenizer), params, workers };
         let [tower, connector, decoder] =
-            ["vision_tower", "multi_modal_projector", "language_model"].map(|p| session.params.count(p));
+            ["vision_tower", "multi_modal_projector", "language_model"].map(|p| run.params.count(p));
         println!("parameters: tower {tower}, connector {connector}, decoder {decoder}");
-        Ok(session)
+        Ok(run)
     }
 
-    /// All stages, from wherever an earlier run stopped.
+    /// Runs the planned stages, each from the step where an earlier run stopped.
     ///
     /// # Errors
     /// When a checkpoint cannot be read or written.
@@ -126,21 +128,22 @@ impl Session {
             }
             match i {
                 0 => self.tower(recipe, &path, progress)?,
-                1 => self.dialogue(recipe, Stage::Text, &path, progress)?,
+                1 => self.dialogue(recipe, TrainingStage::Text, &path, progress)?,
                 2 => {
                     if step == 0 {
-                        let source = self.source(Stage::Captions, TRAIN_SEED | self.plan.seed);
-                        whiten::measure(&mut self.params, &self.shape, &source)?;
+                        let sampler = self.sampler(TrainingStage::Captions, TRAIN_SEED | self.plan.seed);
+                        whitening::fit(&mut self.params, &self.shape, &sampler)?;
                     }
-                    self.dialogue(recipe, Stage::Captions, &path, progress)?;
+                    self.dialogue(recipe, TrainingStage::Captions, &path, progress)?;
                 }
-                _ => self.dialogue(recipe, Stage::Instructions, &path, progress)?,
+                _ => self.dialogue(recipe, TrainingStage::Instructions, &path, progress)?,
             }
         }
         Ok(())
     }
 
-    fn tower(&mut self, recipe: &Recipe, path: &Path, progress: Progress) -> Result<()> {
+    /// Trains the contrastive tower.
+    fn tower(&mut self, recipe: &StageRecipe, path: &Path, progress: Progress) -> Result<()> {
         let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
         let (seed, images) = (TRAIN_SEED | self.plan.seed, self.plan.batches[0]);
         let make = move |i| tower_batches::batch(&shape, &tokenizer, seed, i * images as u64, images);
@@ -150,13 +153,14 @@ impl Session {
         })
     }
 
-    fn dialogue(&mut self, recipe: &Recipe, stage: Stage, path: &Path, progress: Progress) -> Result<()> {
-        let source = self.source(stage, TRAIN_SEED | self.plan.seed);
+    /// Trains a stage of the decoder.
+    fn dialogue(&mut self, recipe: &StageRecipe, stage: TrainingStage, path: &Path, progress: Progress) -> Result<()> {
+        let sampler = self.sampler(stage, TRAIN_SEED | self.plan.seed);
         self.stage(
             recipe,
             path,
             progress,
-            move |i| source.batch(i),
+            move |i| sampler.batch(i),
             |leaves, shape, batch, device| {
                 let tokens = batch.ids.len() + batch.images * shape.patches();
                 (decoder::loss(leaves, shape, batch, device), Vec::new(), tokens)
@@ -164,23 +168,23 @@ impl Session {
         )
     }
 
-    /// Batches of one stage from the scenes of `seed`.
-    pub fn source(&self, stage: Stage, seed: u64) -> Source {
+    /// Returns a sampler of batches for `stage` from the scenes of `seed`.
+    pub fn sampler(&self, stage: TrainingStage, seed: u64) -> DialogueSampler {
         let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
-        Source { shape, tokenizer, seed, stage, images: self.plan.batches[1] }
+        DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1] }
     }
 
-    /// The loop that all stages share.
+    /// Runs the training loop that all stages share.
     fn stage<B: Send + 'static>(
         &mut self,
-        recipe: &Recipe,
+        recipe: &StageRecipe,
         path: &Path,
         mut progress: Progress,
         make: impl Fn(u64) -> Result<B> + Send + 'static,
-        work: Work<B>,
+        forward: Forward<B>,
     ) -> Result<()> {
         let workers = self.workers.count() as u64;
-        let batches = ahead(progress.step, move |step| {
+        let batches = prefetch(progress.step, move |step| {
             (0..workers).map(|w| make(step * workers + w)).collect::<Result<Vec<_>>>()
         });
         let device = self.params.device().clone();
@@ -190,10 +194,10 @@ impl Session {
             let (params, shape) = (&self.params, &self.shape);
             let outcomes = self.workers.run(parts, |batch| {
                 let leaves = params.leaves(recipe.trainable);
-                let (loss, parts, tokens) = work(&leaves, shape, &batch, &device);
+                let (loss, parts, tokens) = forward(&leaves, shape, &batch, &device);
                 let mut gradients = loss.backward();
                 let losses = std::iter::once(floats(loss)[0]).chain(parts).collect();
-                Outcome { gradients: leaves.gradients(&mut gradients), losses, tokens }
+                WorkerGradients { gradients: leaves.gradients(&mut gradients), losses, tokens }
             });
             let Some(first) = outcomes.first() else {
                 return Err(Error::new(Kind::State, recipe.name, "the gradient workers died"));
@@ -214,16 +218,16 @@ impl Session {
         self.report(recipe.name, &progress)
     }
 
-    /// Writes a stage's checkpoint: what it trains, and the connector's basis.
-    fn save(&self, recipe: &Recipe, path: &Path, progress: &Progress) -> Result<()> {
-        let part = |name: &str| (recipe.trainable)(name) || name == whiten::MEAN || name == whiten::BASIS;
+    /// Writes the checkpoint of a stage: its trainable parameters, and mean and basis of the whitening.
+    fn save(&self, recipe: &StageRecipe, path: &Path, progress: &Progress) -> Result<()> {
+        let part = |name: &str| (recipe.trainable)(name) || name == whitening::MEAN || name == whitening::BASIS;
         self.params.save(path, &note(progress), part)
     }
 
-    /// Appends the curve to `curve-*.tsv` and prints the validation scores of the stages that have them.
+    /// Appends the curve to `curve-*.tsv`. Prints the validation scores of the text stage and of stage 2.
     fn report(&self, name: &str, progress: &Progress) -> Result<()> {
         let path = self.plan.out.join(format!("curve-{name}.tsv"));
-        // What an earlier run of the stage wrote stays in front.
+        // Points of an earlier run of the stage are kept.
         let first = progress.curve.first().map_or(u64::MAX, |(step, _)| *step);
         let before = |line: &&str| line.split('\t').next().and_then(|s| s.parse().ok()).is_some_and(|s: u64| s < first);
         let earlier = std::fs::read_to_string(&path).unwrap_or_default();
@@ -232,8 +236,8 @@ impl Session {
             earlier.chain(progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n"))).collect();
         std::fs::write(&path, lines).map_err(io(&path))?;
         let stage = match name {
-            "text" => Stage::Text,
-            "stage2" => Stage::Instructions,
+            "text" => TrainingStage::Text,
+            "stage2" => TrainingStage::Instructions,
             _ => return Ok(()),
         };
         let scores = self.validate(stage, 24)?;
@@ -245,17 +249,17 @@ impl Session {
         Ok(())
     }
 
-    /// Right and all answers by kind, on scenes never trained on. An answer is right when every token of
-    /// the expected one is the likeliest, given those before: what greedy decoding would say, word for word.
+    /// Counts right answers and all answers by question kind, on validation scenes. An answer is right when greedy
+    /// decoding yields it: every token of the expected answer is the likeliest after those before it.
     ///
     /// # Errors
     /// When a text cannot be tokenised.
-    pub fn validate(&self, stage: Stage, batches: u64) -> Result<BTreeMap<Question, (usize, usize)>> {
-        let source = self.source(stage, VALIDATION_SEED | self.plan.seed);
+    pub fn validate(&self, stage: TrainingStage, batches: u64) -> Result<BTreeMap<QuestionKind, (usize, usize)>> {
+        let sampler = self.sampler(stage, VALIDATION_SEED | self.plan.seed);
         let leaves = self.params.leaves(|_| false);
         let mut scores = BTreeMap::new();
         for i in 0..batches {
-            let batch = source.batch(i)?;
+            let batch = sampler.batch(i)?;
             let logits = floats(decoder::logits(&leaves, &self.shape, &batch, self.params.device()));
             let best: Vec<bool> = logits
                 .chunks(self.shape.vocab)
@@ -272,10 +276,12 @@ impl Session {
     }
 }
 
+/// Formats step and seconds for a checkpoint.
 fn note(progress: &Progress) -> String {
     format!("{} {}", progress.step, progress.seconds())
 }
 
+/// Parses step and seconds of a checkpoint; 0 where missing.
 fn parse_note(note: &str) -> (u64, f64) {
     let mut parts = note.split(' ');
     let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);

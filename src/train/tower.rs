@@ -1,13 +1,13 @@
-//! The CLIP vision tower and the small text tower that it is trained against.
+//! The CLIP vision tower and the small text tower of contrastive training.
 //!
-//! Two contrastive losses. The picture's class token must match its caption among the batch's captions
-//! (CLIP), and the patch in which an object's centre lies must match the object's phrases among the
-//! batch's phrases, taken from the layer that LLaVA reads (`hidden_states[-2]`): so that the patch features
-//! a decoder will see say what is there, and the others say "nothing".
+//! There are two contrastive losses. In the first (CLIP's), the class token of a picture must match its caption among
+//! the captions of the batch. In the second, the patch at an object's centre must match the object's phrases among the
+//! phrases of the batch, and a patch far from every centre must match "nothing". The second takes patches from the
+//! layer that LLaVA reads (`hidden_states[-2]`), so that image features name the object at their place.
 
-use super::layers::{clip_block, cross_entropy, layer_norm, linear, normalise};
+use super::layers::{clip_block, cross_entropy, l2_normalize, layer_norm, linear};
+use super::model_shape::ModelShape;
 use super::params::{Leaves, Matrix, Params};
-use super::shape::ModelShape;
 use burn::tensor::{Device, Int, Tensor, TensorData, module};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,45 +16,45 @@ const TEXT: &str = "clip_text";
 
 /// Token ids of several texts, padded to one length.
 #[derive(Debug, Clone, Default)]
-pub struct Texts {
+pub struct TokenBatch {
     /// `[texts · length]`, 0 where padded.
     pub ids: Vec<i32>,
     /// Tokens per text, padding included.
     pub length: usize,
-    /// How many.
+    /// Number of texts.
     pub count: usize,
 }
 
-/// One softmax of the region loss: rows of patches against a range of phrases.
+/// One softmax of the region loss: patch rows against a range of phrases.
 #[derive(Debug, Clone, Default)]
-pub struct Group {
+pub struct ContrastiveGroup {
     /// Patch rows, `image · P + patch`.
     pub rows: Vec<i32>,
-    /// For each, the phrase it must match, counted from `first`.
+    /// The phrase that each row must match, counted from `first`.
     pub targets: Vec<i32>,
     /// First phrase of the group.
     pub first: usize,
     /// Phrases in the group.
     pub count: usize,
-    /// Its share of the loss.
+    /// Weight in the loss.
     pub weight: f32,
 }
 
-/// A batch for the contrastive stage.
+/// A batch of the contrastive stage.
 pub struct TowerBatch {
     /// `[B · P, 3 · p · p]` pixel values by patch.
     pub patches: Vec<f32>,
-    /// How many pictures.
+    /// `B`, pictures.
     pub images: usize,
     /// One caption per picture.
-    pub captions: Texts,
-    /// All phrases of all groups.
-    pub phrases: Texts,
-    /// The region loss.
-    pub groups: Vec<Group>,
+    pub captions: TokenBatch,
+    /// Phrases of all groups.
+    pub phrases: TokenBatch,
+    /// Groups of the region loss.
+    pub groups: Vec<ContrastiveGroup>,
 }
 
-/// Makes the tower's parameters, and those that only the contrastive stage needs (`clip_*`).
+/// Initializes the tower's parameters, and those of the contrastive stage alone (`clip_*`).
 pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     let c = s.vision_width;
     p.normal(format!("{TOWER}.embeddings.class_embedding"), [1, c], 0.02, rng);
@@ -77,7 +77,7 @@ pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
     p.constant("clip_scale".to_owned(), [1, 1], (1.0f32 / 0.07).ln());
 }
 
-/// Waves over the grid, from which attention to a neighbour is easily learned; trained like all else.
+/// Returns the initial position embeddings, sines and cosines over the grid, `[P + 1, C]`; they are trained.
 fn positions(s: &ModelShape) -> Vec<f32> {
     let (c, across) = (s.vision_width, s.image_size / s.patch_size);
     let mut values = vec![0.0; c];
@@ -94,11 +94,13 @@ fn positions(s: &ModelShape) -> Vec<f32> {
     values
 }
 
+/// Initializes a LayerNorm to the identity.
 fn norm(p: &mut Params, name: &str, width: usize) {
     p.constant(format!("{name}.weight"), [1, width], 1.0);
     p.constant(format!("{name}.bias"), [1, width], 0.0);
 }
 
+/// Initializes one CLIP block.
 fn block(p: &mut Params, name: &str, c: usize, mlp: usize, layers: usize, rng: &mut ChaCha8Rng) {
     let deviation = (c as f32).powf(-0.5) * 0.7;
     let residual = deviation / (2.0 * layers as f32).sqrt();
@@ -115,15 +117,15 @@ fn block(p: &mut Params, name: &str, c: usize, mlp: usize, layers: usize, rng: &
     norm(p, &format!("{name}.layer_norm2"), c);
 }
 
-/// What the tower says of a batch of pictures.
+/// The tower's outputs for a batch of pictures.
 pub struct Features {
     /// `hidden_states[-2]` without the class row, `[B · P, C]`: LLaVA's image features.
     pub patches: Matrix,
-    /// `post_layernorm` of the class row, `[B, C]`; only when asked for.
+    /// `post_layernorm` of the class row, `[B, C]`; on request.
     pub class: Option<Matrix>,
 }
 
-/// The tower over `images` pictures given as patches `[B · P, 3 · p · p]`.
+/// Computes the tower over `images` pictures given as patches `[B · P, 3 · p · p]`.
 pub fn features(p: &Leaves, s: &ModelShape, patches: Matrix, images: usize, with_class: bool) -> Features {
     let (c, n) = (s.vision_width, s.patches());
     let embedded = patches.matmul(p.get(&format!("{TOWER}.embeddings.patch_embedding.weight")));
@@ -146,8 +148,8 @@ pub fn features(p: &Leaves, s: &ModelShape, patches: Matrix, images: usize, with
     Features { patches: selected, class }
 }
 
-/// Text embeddings of unit length `[texts, C]`: one block, mean over the real tokens.
-fn embed_texts(p: &Leaves, s: &ModelShape, texts: &Texts, device: &Device) -> Matrix {
+/// Computes text embeddings of unit length `[texts, C]`: one block, then the mean over unpadded tokens.
+fn embed_texts(p: &Leaves, s: &ModelShape, texts: &TokenBatch, device: &Device) -> Matrix {
     let (n, t, c) = (texts.count, texts.length, s.vision_width);
     let ids: Tensor<2, Int> = Tensor::from_data(TensorData::new(texts.ids.clone(), [n, t]), device);
     let real: Vec<f32> = texts.ids.iter().map(|&id| f32::from(u8::from(id != 0))).collect();
@@ -166,10 +168,10 @@ fn embed_texts(p: &Leaves, s: &ModelShape, texts: &Texts, device: &Device) -> Ma
     let x = clip_block(p, &format!("{TEXT}.layer"), x, n, s.vision_heads, Some(mask));
     let mean: Tensor<3> = share.matmul(x.reshape([n, t, c]));
     let x = layer_norm(p, &format!("{TEXT}.norm"), mean.reshape([n, c]));
-    normalise(linear(p, "clip_text", x, false))
+    l2_normalize(linear(p, "clip_text", x, false))
 }
 
-/// The loss of one batch and, for the log, its parts: caption, then each group.
+/// Computes the loss of one batch and its parts: caption, then each group.
 pub fn loss(p: &Leaves, s: &ModelShape, batch: &TowerBatch, device: &Device) -> (Tensor<1>, Vec<Tensor<1>>) {
     let pixels = 3 * s.patch_size * s.patch_size;
     let shape = [batch.images * s.patches(), pixels];
@@ -179,7 +181,7 @@ pub fn loss(p: &Leaves, s: &ModelShape, batch: &TowerBatch, device: &Device) -> 
     let mut parts = Vec::new();
     let mut total: Option<Tensor<1>> = None;
     if let Some(class) = features.class {
-        let images = normalise(linear(p, "clip_image", class, false));
+        let images = l2_normalize(linear(p, "clip_image", class, false));
         let captions = embed_texts(p, s, &batch.captions, device);
         let logits = images.matmul(captions.transpose()) * scale.clone();
         let order: Vec<i32> = (0..batch.images as i32).collect();
@@ -190,7 +192,7 @@ pub fn loss(p: &Leaves, s: &ModelShape, batch: &TowerBatch, device: &Device) -> 
         total = Some(part.mul_scalar(0.3));
     }
     let phrases = embed_texts(p, s, &batch.phrases, device);
-    let regions = normalise(linear(p, "clip_region", features.patches, false));
+    let regions = l2_normalize(linear(p, "clip_region", features.patches, false));
     for group in batch.groups.iter().filter(|g| !g.rows.is_empty()) {
         let n = group.rows.len();
         let index = |v: &[i32]| -> Tensor<1, Int> { Tensor::from_data(TensorData::new(v.to_vec(), [n]), device) };

@@ -1,24 +1,24 @@
-//! Batches for the contrastive stage.
+//! Batches of the contrastive stage.
 
-use super::captions::describe;
-use super::draw::draw;
-use super::pixels::{in_square, push_patches, square};
-use super::scenes::{Object, Scene, Size, Thing, sample, scene_rng};
-use super::shape::ModelShape;
-use super::tower::{Group, Texts, TowerBatch};
-use super::vocabulary::encode;
+use super::model_shape::ModelShape;
+use super::patches::{in_square, picture_patches};
+use super::tower::{ContrastiveGroup, TokenBatch, TowerBatch};
 use crate::error::Result;
+use crate::scenes::bpe::encode;
+use crate::scenes::captions::describe;
+use crate::scenes::draw::draw;
+use crate::scenes::scene::{Object, Scene, SizeClass, Thing, sample, scene_rng};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use tokenizers::Tokenizer;
 
-/// What the centre patch of an object must match, by group.
+/// Returns the phrases that an object's patches must match: whole phrase, shape, colour, size.
 fn phrases(object: &Object) -> [String; 4] {
     let size = match object.size() {
-        Size::Small => "small",
-        Size::Medium => "medium",
-        Size::Large => "large",
+        SizeClass::Small => "small",
+        SizeClass::Medium => "medium",
+        SizeClass::Large => "large",
     };
     match object.thing {
         Thing::Shape(shape) => {
@@ -44,10 +44,10 @@ impl Collector {
     }
 }
 
-/// Shares of the loss: what (the whole phrase), shape, colour, size, row, column.
+/// Weights of the groups in the loss: whole phrase, shape, colour, size, row, column.
 const WEIGHTS: [f32; 6] = [1.0, 1.0, 0.4, 0.3, 0.2, 0.2];
 
-/// The batch of `images` pictures that begins at `index`.
+/// Makes a batch of `images` pictures, from scene `index` of data set `seed` on.
 ///
 /// # Errors
 /// When a text cannot be tokenised.
@@ -59,7 +59,7 @@ pub fn batch(s: &ModelShape, tokenizer: &Tokenizer, seed: u64, index: u64, image
         let mut rng = scene_rng(seed, index + image as u64);
         let scene = sample(&mut rng);
         let side = rng.random_range(150..260);
-        push_patches(&square(&draw(&scene, side), s.image_size), s, &mut patches);
+        patches.extend(picture_patches(&draw(&scene, side), s)?);
         captions.push(describe(&scene, rng.random_bool(0.5)));
         regions(s, &scene, image, &mut groups, &mut rng);
     }
@@ -73,15 +73,15 @@ pub fn batch(s: &ModelShape, tokenizer: &Tokenizer, seed: u64, index: u64, image
             let mut ordered = vec![String::new(); count];
             collector.phrases.into_iter().for_each(|(phrase, i)| ordered[i as usize] = phrase);
             phrases.extend(ordered);
-            Group { rows: collector.rows, targets: collector.targets, first, count, weight }
+            ContrastiveGroup { rows: collector.rows, targets: collector.targets, first, count, weight }
         })
         .collect();
     let captions = texts(tokenizer, &captions)?;
     Ok(TowerBatch { patches, images, captions, phrases: texts(tokenizer, &phrases)?, groups })
 }
 
-/// The centre patch of each object with all its phrases, some more of its patches with what it is and where
-/// they lie, and some patches that are near no centre.
+/// Adds patches of one picture to the groups: the centre patch of each object with its whole phrase; centre and other
+/// patches with shape, colour, size, row and column; patches far from every centre with "nothing".
 fn regions(s: &ModelShape, scene: &Scene, image: usize, groups: &mut [Collector; 6], rng: &mut ChaCha8Rng) {
     let across = s.image_size / s.patch_size;
     let centres: Vec<[f32; 2]> =
@@ -125,8 +125,8 @@ fn regions(s: &ModelShape, scene: &Scene, image: usize, groups: &mut [Collector;
     }
 }
 
-/// Token ids, padded to the longest.
-fn texts(tokenizer: &Tokenizer, texts: &[String]) -> Result<Texts> {
+/// Tokenizes texts and pads them to the longest, at most 64 tokens.
+fn texts(tokenizer: &Tokenizer, texts: &[String]) -> Result<TokenBatch> {
     let ids = texts.iter().map(|t| encode(tokenizer, t)).collect::<Result<Vec<_>>>()?;
     let length = ids.iter().map(Vec::len).max().unwrap_or(1).clamp(1, 64);
     let mut padded = vec![0i32; length * ids.len()];
@@ -135,5 +135,5 @@ fn texts(tokenizer: &Tokenizer, texts: &[String]) -> Result<Texts> {
             *slot = id as i32;
         }
     }
-    Ok(Texts { ids: padded, length, count: texts.len() })
+    Ok(TokenBatch { ids: padded, length, count: texts.len() })
 }

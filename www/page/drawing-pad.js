@@ -4,7 +4,7 @@
 import { byId, make } from "./dom.js";
 import { outline } from "./shapes.js";
 
-/** Central values of src/train/scenes.rs.
+/** Central values of src/scenes/scene.rs.
  * @type {[string, string][]} */
 const COLOURS = [
   ["red", "#dc2626"], ["orange", "#f58c19"], ["yellow", "#f5dc28"], ["green", "#2da03c"],

@@ -1,7 +1,7 @@
-//! Values: a deterministic generator, and every encoding filled from it.
+//! Tensor values: a deterministic random generator, and blocks of every encoding filled from it.
 //!
-//! Weights are bell-shaped around zero with a standard deviation of 0.02, so that activations keep their size
-//! through tens of blocks and no value is infinite.
+//! Weights are normally distributed around zero with a standard deviation of 0.02, so that activations keep their
+//! magnitude through tens of blocks and all values are finite.
 
 use crate::quant::Encoding;
 use half::f16;
@@ -12,19 +12,19 @@ const DEVIATION: f32 = 0.02;
 /// Standard deviation of the levels of a 4-bit weight, of 1 … 15 around 8.
 const LEVELS: f32 = 2.5;
 
-/// What a tensor is filled with.
+/// The distribution of a tensor's values.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Filling {
-    /// A norm's weight.
+pub enum Fill {
+    /// All ones, for the weight of a norm.
     Ones,
-    /// A bias.
+    /// All zeros, for a bias.
     Zeros,
-    /// Everything else.
+    /// Random values, for every other tensor.
     Random,
 }
 
-impl Filling {
-    /// By the canonical name.
+impl Fill {
+    /// Returns the distribution of the tensor with this canonical name.
     pub fn of(name: &str) -> Self {
         let stem = name.rsplit('.').nth(1).unwrap_or_default();
         match name.rsplit('.').next() {
@@ -35,10 +35,11 @@ impl Filling {
     }
 }
 
-/// xorshift64*, seeded by a number, a tensor's name and a part of it.
+/// The random generator xorshift64*, seeded by a number, a tensor's name and the index of a chunk.
 pub struct Random(u64);
 
 impl Random {
+    /// Makes the generator of chunk `part` of tensor `name`.
     pub fn new(seed: u64, name: &str, part: u64) -> Self {
         // FNV-1a.
         let hash = name
@@ -49,6 +50,7 @@ impl Random {
         Self(hash | 1)
     }
 
+    /// Returns the next 64 random bits.
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -57,8 +59,8 @@ impl Random {
     }
 }
 
-/// The standard normal's value at (i + ½) / n, by bisection on a logistic approximation of its integral; odd
-/// around the middle.
+/// Returns the quantile of the standard normal distribution at (i + ½) / n, by bisection on a logistic approximation of
+/// its cumulative distribution function; symmetric around the middle.
 fn quantile(i: usize, n: usize) -> f32 {
     let p = (i as f64 + 0.5) / n as f64;
     let integral = |x: f64| 1.0 / (1.0 + (-1.5976 * x - 0.07056 * x * x * x).exp());
@@ -70,14 +72,14 @@ fn quantile(i: usize, n: usize) -> f32 {
     low as f32
 }
 
-/// Twelve random bits → a half.
-fn halves() -> &'static [u16; 4096] {
+/// Returns the table from twelve random bits to an f16 value.
+fn f16_table() -> &'static [u16; 4096] {
     static TABLE: OnceLock<Box<[u16; 4096]>> = OnceLock::new();
     TABLE.get_or_init(|| Box::new(std::array::from_fn(|i| f16::from_f32(quantile(i, 4096) * DEVIATION).to_bits())))
 }
 
-/// Sixteen random bits → two levels of 1 … 15.
-fn nibbles() -> &'static [u8] {
+/// Returns the table from sixteen random bits to two levels of 1 … 15.
+fn nibble_table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     TABLE.get_or_init(|| {
         let level = |i: usize| (8.0 + LEVELS * quantile(i, 256)).round().clamp(1.0, 15.0) as u8;
@@ -86,17 +88,17 @@ fn nibbles() -> &'static [u8] {
 }
 
 /// Fills `out`, whole blocks of `encoding`.
-pub fn fill(encoding: Encoding, filling: Filling, random: &mut Random, out: &mut [u8]) {
-    let one = |value: f32| if filling == Filling::Ones { value } else { 0.0 };
-    match (filling, encoding) {
-        (Filling::Random, Encoding::F32) => {
+pub fn fill(encoding: Encoding, fill: Fill, random: &mut Random, out: &mut [u8]) {
+    let one = |value: f32| if fill == Fill::Ones { value } else { 0.0 };
+    match (fill, encoding) {
+        (Fill::Random, Encoding::F32) => {
             let values = out.chunks_exact_mut(4);
-            values.for_each(|b| b.copy_from_slice(&half(random.next()).to_f32().to_le_bytes()));
+            values.for_each(|b| b.copy_from_slice(&f16_value(random.next()).to_f32().to_le_bytes()));
         }
-        (Filling::Random, Encoding::F16) => fill_halves(random, out),
-        (Filling::Random, Encoding::Q4_0) => out.chunks_exact_mut(18).for_each(|block| q4_0(random, block)),
-        (Filling::Random, Encoding::Q4K) => out.chunks_exact_mut(144).for_each(|block| q4_k(random, block)),
-        (Filling::Random, Encoding::Q6K) => out.chunks_exact_mut(210).for_each(|block| q6_k(random, block)),
+        (Fill::Random, Encoding::F16) => fill_f16(random, out),
+        (Fill::Random, Encoding::Q4_0) => out.chunks_exact_mut(18).for_each(|block| q4_0(random, block)),
+        (Fill::Random, Encoding::Q4K) => out.chunks_exact_mut(144).for_each(|block| q4_k(random, block)),
+        (Fill::Random, Encoding::Q6K) => out.chunks_exact_mut(210).for_each(|block| q6_k(random, block)),
         (_, Encoding::F32) => out.chunks_exact_mut(4).for_each(|b| b.copy_from_slice(&one(1.0).to_le_bytes())),
         (_, Encoding::F16) => {
             let bytes = f16::from_f32(one(1.0)).to_le_bytes();
@@ -106,12 +108,12 @@ pub fn fill(encoding: Encoding, filling: Filling, random: &mut Random, out: &mut
     }
 }
 
-fn half(bits: u64) -> f16 {
-    f16::from_bits(halves()[(bits >> 52) as usize])
+fn f16_value(bits: u64) -> f16 {
+    f16::from_bits(f16_table()[(bits >> 52) as usize])
 }
 
-fn fill_halves(random: &mut Random, out: &mut [u8]) {
-    let table = halves();
+fn fill_f16(random: &mut Random, out: &mut [u8]) {
+    let table = f16_table();
     for five in out.chunks_mut(10) {
         let mut bits = random.next();
         for value in five.chunks_exact_mut(2) {
@@ -122,7 +124,7 @@ fn fill_halves(random: &mut Random, out: &mut [u8]) {
 }
 
 fn fill_nibbles(random: &mut Random, out: &mut [u8]) {
-    let table = nibbles();
+    let table = nibble_table();
     for four in out.chunks_mut(4) {
         let mut bits = random.next();
         for byte in four {
@@ -132,19 +134,19 @@ fn fill_nibbles(random: &mut Random, out: &mut [u8]) {
     }
 }
 
-/// A scale of ¾ to 1½ of the usual.
+/// Returns a random scale of ¾ to 1½ times `usual`.
 fn scale(random: &mut Random, usual: f32) -> f16 {
     f16::from_f32(usual * (0.75 + (random.next() >> 61) as f32 * 0.09))
 }
 
-/// d · (q − 8).
+/// Fills a block of Q4_0: `d · (q − 8)`.
 fn q4_0(random: &mut Random, block: &mut [u8]) {
     let d = scale(random, DEVIATION / LEVELS);
     block[..2].copy_from_slice(&d.to_le_bytes());
     fill_nibbles(random, &mut block[2..]);
 }
 
-/// d · sc · q − dmin · m with m = sc and dmin = 8 d: d · sc · (q − 8).
+/// Fills a block of Q4_K: `d · sc · q − dmin · m` with `m = sc` and `dmin = 8 d`, which is `d · sc · (q − 8)`.
 fn q4_k(random: &mut Random, block: &mut [u8]) {
     let d = scale(random, DEVIATION / LEVELS / 40.0);
     block[..2].copy_from_slice(&d.to_le_bytes());
@@ -160,7 +162,7 @@ fn q4_k(random: &mut Random, block: &mut [u8]) {
     fill_nibbles(random, &mut block[16..]);
 }
 
-/// d · sc · (q − 32), q of six random bits; the signs of the scales keep the mean at zero.
+/// Fills a block of Q6_K: `d · sc · (q − 32)` with six random bits `q`. Random signs of `sc` keep the mean at zero.
 fn q6_k(random: &mut Random, block: &mut [u8]) {
     for eight in block[..192].chunks_exact_mut(8) {
         eight.copy_from_slice(&random.next().to_le_bytes());
@@ -179,19 +181,19 @@ mod tests {
     use super::*;
     use crate::quant::decode;
 
-    /// Every encoding: finite, mean about 0, deviation about 0.02, and the same again with the same seed.
+    /// Checks of every encoding: finite, mean about 0, deviation about 0.02, reproducible from the seed.
     #[test]
     fn weights_are_sane() {
         for encoding in [Encoding::F32, Encoding::F16, Encoding::Q4_0, Encoding::Q4K, Encoding::Q6K] {
             let (values, bytes) = encoding.block();
             let mut out = vec![0; (1 << 18) / values as usize * bytes as usize];
-            fill(encoding, Filling::Random, &mut Random::new(7, "x", 0), &mut out);
+            fill(encoding, Fill::Random, &mut Random::new(7, "x", 0), &mut out);
             let mut again = vec![0; out.len()];
-            fill(encoding, Filling::Random, &mut Random::new(7, "x", 0), &mut again);
+            fill(encoding, Fill::Random, &mut Random::new(7, "x", 0), &mut again);
             assert_eq!(out, again);
-            fill(encoding, Filling::Random, &mut Random::new(8, "x", 0), &mut again);
+            fill(encoding, Fill::Random, &mut Random::new(8, "x", 0), &mut again);
             assert_ne!(out, again);
-            fill(encoding, Filling::Random, &mut Random::new(7, "x", 1), &mut again);
+            fill(encoding, Fill::Random, &mut Random::new(7, "x", 1), &mut again);
             assert_ne!(out, again);
             let weights = decode(encoding, &out).unwrap();
             let mean = weights.iter().sum::<f32>() / weights.len() as f32;

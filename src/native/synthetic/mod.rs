@@ -1,12 +1,11 @@
-//! Weights of a LLaVA that was never trained, with the names, shapes, types and metadata of the public files: for
-//! measuring loading, memory and speed where the real ones are not at hand. Same seed, same bytes; made where and when
-//! they are read, so that no file has to exist.
+//! Random weights with the names, shapes, types and metadata of the public LLaVA files, for measuring loading, memory
+//! and speed without a download. Bytes follow from the seed and are computed when they are read; no file has to exist.
 
 mod fill;
 mod sizes;
 mod vocabulary;
 
-pub use sizes::{Format, Size};
+pub use sizes::{Format, ModelSize};
 
 use crate::config::Config;
 use crate::ensure;
@@ -16,54 +15,55 @@ use crate::format::gguf::{Gguf, Parsed, Value, describe, parse};
 use crate::format::names::expected;
 use crate::format::source::Source;
 use crate::quant::Encoding;
-use fill::{Filling, Random};
+use fill::{Fill, Random};
 use serde_json::json;
 
-/// Bytes of a tensor that come of one seed, at most: what has to be made anew to read any of them.
+/// Maximum bytes per chunk of a tensor. A chunk has its own seed, so a read computes only the chunks that it touches.
 const CHUNK: u64 = 1 << 20;
 
-/// The files of one model.
+/// The files of one synthetic model.
 pub struct Synthetic {
     seed: u64,
     format: Format,
     files: Vec<SyntheticFile>,
 }
 
-/// A file that is made when it is read.
+/// A file whose bytes are computed when they are read.
 pub struct SyntheticFile {
-    /// Its name.
+    /// File name.
     pub name: String,
-    /// Its length.
+    /// Length, bytes.
     pub bytes: u64,
-    /// What stands before the tensors.
+    /// Bytes before the tensors.
     beginning: Vec<u8>,
-    /// By offset; between them, and after them, are zeros.
-    tensors: Vec<Placed>,
+    /// Tensors by offset; bytes between and after them are zero.
+    tensors: Vec<PlacedTensor>,
 }
 
-struct Placed {
+/// A tensor at its offset in a file.
+struct PlacedTensor {
     offset: u64,
     bytes: u64,
     tensor: Planned,
-    filling: Filling,
+    fill: Fill,
 }
 
 impl Synthetic {
-    /// A model of that size, in files of that format.
+    /// Describes a model of the given size in files of the given format.
     ///
     /// # Errors
-    /// None, unless sizes and formats contradict each other.
-    pub fn new(size: Size, format: Format, seed: u64) -> Result<Self> {
+    /// When the tables of sizes and names contradict each other.
+    pub fn new(size: ModelSize, format: Format, seed: u64) -> Result<Self> {
         let files = if format == Format::Safetensors { safetensors(size)? } else { gguf(size, format)?.into() };
         Ok(Self { seed, format, files })
     }
 
-    /// The files.
+    /// Returns the files.
     pub fn files(&self) -> &[SyntheticFile] {
         &self.files
     }
 
-    /// The names to open the model by.
+    /// Returns the names of the files that the model is opened with.
     pub fn entry(&self) -> Vec<String> {
         let all = self.files.iter().map(|file| file.name.clone());
         if self.format == Format::Safetensors { vec!["config.json".into()] } else { all.collect() }
@@ -100,7 +100,7 @@ impl SyntheticFile {
         };
         put(0, &self.beginning);
         let first = self.tensors.partition_point(|t| t.offset + t.bytes <= offset);
-        for Placed { offset: start, bytes, tensor, filling } in &self.tensors[first..] {
+        for PlacedTensor { offset: start, bytes, tensor, fill } in &self.tensors[first..] {
             if *start >= end {
                 break;
             }
@@ -109,7 +109,7 @@ impl SyntheticFile {
             let wanted = offset.saturating_sub(*start) / most..(end - start).min(*bytes).div_ceil(most);
             for chunk in wanted {
                 let mut piece = vec![0; most.min(bytes - chunk * most) as usize];
-                fill::fill(tensor.encoding, *filling, &mut Random::new(seed, &tensor.name, chunk), &mut piece);
+                fill::fill(tensor.encoding, *fill, &mut Random::new(seed, &tensor.name, chunk), &mut piece);
                 put(start + chunk * most, &piece);
             }
         }
@@ -117,8 +117,8 @@ impl SyntheticFile {
     }
 }
 
-/// The two files' tensors: llama.cpp's names, in order of use.
-fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(Planned, Filling)>; 2]> {
+/// Returns the tensors of the two GGUF files, with llama.cpp's names, in order of use.
+fn gguf_tensors(size: ModelSize, format: Format) -> Result<[Vec<(Planned, Fill)>; 2]> {
     let config = Config::parse(size.config(false).to_string().as_bytes(), None)?;
     let mut files = [Vec::new(), Vec::new()];
     for e in expected(&config) {
@@ -127,20 +127,21 @@ fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(Planned, Filling)>; 
         let language = e.name.starts_with("language_model.");
         let encoding =
             if language { format.language(&name, &config) } else { sizes::vision(&name, &e.checkpoint_shape) };
-        let filling = Filling::of(&e.name);
-        files[usize::from(!language)].push((Planned { name, encoding, shape: e.checkpoint_shape }, filling));
+        let fill = Fill::of(&e.name);
+        files[usize::from(!language)].push((Planned { name, encoding, shape: e.checkpoint_shape }, fill));
     }
     Ok(files)
 }
 
-fn gguf(size: Size, format: Format) -> Result<[SyntheticFile; 2]> {
+/// Describes the GGUF pair: language model and mmproj.
+fn gguf(size: ModelSize, format: Format) -> Result<[SyntheticFile; 2]> {
     let [language, vision] = gguf_tensors(size, format)?;
     let named = |what: &str| format!("synthetic-{}-{what}.gguf", size.name());
-    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(Planned, Filling)>| {
+    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(Planned, Fill)>| {
         let planned: Vec<Planned> = tensors.iter().map(|(t, _)| t.clone()).collect();
         let beginning = beginning(metadata, &planned)?;
-        let place = |((tensor, filling), offset): ((Planned, Filling), &u64)| {
-            Ok(Placed { offset: *offset, bytes: tensor.bytes()?, tensor, filling })
+        let place = |((tensor, fill), offset): ((Planned, Fill), &u64)| {
+            Ok(PlacedTensor { offset: *offset, bytes: tensor.bytes()?, tensor, fill })
         };
         let tensors = tensors.into_iter().zip(&beginning.offsets).map(place).collect::<Result<_>>()?;
         Ok(SyntheticFile { name, bytes: beginning.size, beginning: beginning.bytes, tensors })
@@ -151,7 +152,7 @@ fn gguf(size: Size, format: Format) -> Result<[SyntheticFile; 2]> {
     ])
 }
 
-/// The header of a file, as a reader of it would have it.
+/// Parses the header of a GGUF file.
 fn header(file: &SyntheticFile) -> Result<Gguf> {
     match parse(&file.beginning, file.bytes)? {
         Parsed::Header(header) => Ok(header),
@@ -159,10 +160,10 @@ fn header(file: &SyntheticFile) -> Result<Gguf> {
     }
 }
 
-/// The llava-hf layout: f16 in several files with an index, the whole tower, and the small files.
-fn safetensors(size: Size) -> Result<Vec<SyntheticFile>> {
+/// Describes the llava-hf layout: f16 weights in several files with an index, the whole tower, and the small files.
+fn safetensors(size: ModelSize) -> Result<Vec<SyntheticFile>> {
     let config = size.config(true);
-    // The whole tower is written, though its last block is not run: `full` has as many blocks as there are.
+    // The file holds the whole tower, although the model skips its last block: -1 selects all blocks.
     let mut full = config.clone();
     full["vision_feature_layer"] = json!(-1);
     let list = expected(&Config::parse(full.to_string().as_bytes(), None)?);
@@ -185,8 +186,8 @@ fn safetensors(size: Size) -> Result<Vec<SyntheticFile>> {
             let entry = json!({"dtype": "F16", "shape": tensor.shape, "data_offsets": [at, at + bytes]});
             entries.insert(tensor.name.clone(), entry);
             weight_map.insert(tensor.name.clone(), json!(name));
-            let filling = Filling::of(&tensor.name);
-            placed.push(Placed { offset: at, bytes: *bytes, tensor: tensor.clone(), filling });
+            let fill = Fill::of(&tensor.name);
+            placed.push(PlacedTensor { offset: at, bytes: *bytes, tensor: tensor.clone(), fill });
             at += bytes;
         }
         let mut header = serde_json::Value::Object(entries).to_string();
@@ -197,7 +198,7 @@ fn safetensors(size: Size) -> Result<Vec<SyntheticFile>> {
         placed.iter_mut().for_each(|tensor| tensor.offset += begins);
         files.push(SyntheticFile { name, bytes: begins + at, beginning, tensors: placed });
     }
-    // The tokenizer and the picture's numbers are those of the GGUF pair of the same size.
+    // Tokenizer and preprocessing are those of the GGUF pair of the same size.
     let [language, vision] = gguf(size, Format::GgufQ4_0)?;
     let described = describe(&[header(&language)?, header(&vision)?])?;
     let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
@@ -215,7 +216,7 @@ fn safetensors(size: Size) -> Result<Vec<SyntheticFile>> {
     Ok(files)
 }
 
-/// Which tensors go into which file: as many as fit, one at least.
+/// Splits the tensors into files of at most `most` bytes each, with at least one tensor per file.
 fn files_of(sizes: &[u64], most: u64) -> Vec<std::ops::Range<usize>> {
     let (mut files, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (i, size) in sizes.iter().enumerate() {
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn any_range_is_a_piece_of_the_whole() {
         for format in [Format::GgufQ4_0, Format::Safetensors] {
-            let model = Synthetic::new(Size::Tiny, format, 1).unwrap();
+            let model = Synthetic::new(ModelSize::Tiny, format, 1).unwrap();
             for file in model.files() {
                 let whole = block_on(model.read(&file.name, 0, file.bytes)).unwrap();
                 assert_eq!(whole.len() as u64, file.bytes);

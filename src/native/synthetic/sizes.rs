@@ -1,4 +1,4 @@
-//! What the public files of LLaVA-1.5 consist of: shapes, types, metadata.
+//! Shapes, types and metadata of the public LLaVA-1.5 files.
 
 use super::vocabulary;
 use crate::config::Config;
@@ -8,35 +8,35 @@ use crate::quant::Encoding;
 use clap::ValueEnum;
 use serde_json::{Value as Json, json};
 
-/// Which model.
+/// The size of a synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Size {
+pub enum ModelSize {
     /// LLaVA-1.5 7B.
     #[value(name = "7b")]
     B7,
     /// LLaVA-1.5 13B.
     #[value(name = "13b")]
     B13,
-    /// One block of LLaVA-1.5 7B, and one of its tower's: its widths, in seconds.
+    /// One decoder block and one tower block with the widths of LLaVA-1.5 7B; runs in seconds.
     #[value(name = "7b-block")]
     B7Block,
-    /// Two blocks of width 256: for tests.
+    /// Two blocks of width 256, for tests.
     Tiny,
-    /// 29 million parameters: to measure beside other engines in a tab.
+    /// 29 million parameters, for comparison with other engines in a tab.
     #[value(name = "30m")]
     M30,
-    /// 200 million, likewise.
+    /// 200 million parameters, for the same comparison.
     #[value(name = "200m")]
     M200,
 }
 
-/// Which files.
+/// The format of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A GGUF pair: Q4_0 with a Q6_K head, and an f16 mmproj.
     #[value(name = "gguf-q4_0")]
     GgufQ4_0,
-    /// A GGUF pair: every matrix Q4_0, embeddings and head too, as `llama-quantize --pure` makes them.
+    /// A GGUF pair with every matrix in Q4_0, embeddings and head included, as `llama-quantize --pure` makes it.
     #[value(name = "gguf-q4_0-pure")]
     GgufQ4_0Pure,
     /// A GGUF pair: llama.cpp's mix Q4_K_M, and an f16 mmproj.
@@ -46,21 +46,22 @@ pub enum Format {
     Safetensors,
 }
 
-/// Numbers that differ between the sizes.
-struct Shape {
+/// Dimensions of a model; the other numbers are the same for all sizes.
+struct Dimensions {
     hidden: u32,
     feed_forward: u32,
     layers: u32,
     heads: u32,
     context: u32,
-    /// Tokens of the vocabulary, the picture's not among them.
+    /// Tokens of the vocabulary, without `<image>`.
     tokens: u32,
-    /// Rows of the embedding table in Hugging Face's layout: `<image>` and `<pad>`, then filled up to 64.
+    /// Rows of the embedding table in Hugging Face's layout: tokens, `<image>`, `<pad>`, padded to a multiple of 64.
     rows: u32,
-    vision: Vision,
+    vision: TowerDimensions,
 }
 
-struct Vision {
+/// Dimensions of a vision tower.
+struct TowerDimensions {
     hidden: u32,
     feed_forward: u32,
     layers: u32,
@@ -68,12 +69,13 @@ struct Vision {
     image: u32,
 }
 
-/// A tower that costs next to nothing: 16 rows a picture.
-const SMALL_TOWER: Vision = Vision { hidden: 64, feed_forward: 128, layers: 3, heads: 4, image: 56 };
-const CLIP: Vision = Vision { hidden: 1024, feed_forward: 4096, layers: 24, heads: 16, image: 336 };
+/// A small tower of 16 rows per picture, which takes little time.
+const SMALL_TOWER: TowerDimensions = TowerDimensions { hidden: 64, feed_forward: 128, layers: 3, heads: 4, image: 56 };
+/// CLIP ViT-L/14 at 336 pixels.
+const CLIP: TowerDimensions = TowerDimensions { hidden: 1024, feed_forward: 4096, layers: 24, heads: 16, image: 336 };
 
-impl Size {
-    /// For file names.
+impl ModelSize {
+    /// Returns its name in file names.
     pub fn name(self) -> &'static str {
         match self {
             Self::B7 => "7b",
@@ -85,8 +87,8 @@ impl Size {
         }
     }
 
-    fn shape(self) -> Shape {
-        let real = |hidden, feed_forward, layers, heads| Shape {
+    fn dimensions(self) -> Dimensions {
+        let real = |hidden, feed_forward, layers, heads| Dimensions {
             hidden,
             feed_forward,
             layers,
@@ -96,7 +98,7 @@ impl Size {
             rows: 32064,
             vision: CLIP,
         };
-        let small = |hidden, feed_forward, layers, heads, context, tokens| Shape {
+        let small = |hidden, feed_forward, layers, heads, context, tokens| Dimensions {
             hidden,
             feed_forward,
             layers,
@@ -110,16 +112,16 @@ impl Size {
             Self::B7 => real(4096, 11008, 32, 32),
             Self::B13 => real(5120, 13824, 40, 40),
             // Of the tower's two blocks LLaVA runs the first.
-            Self::B7Block => Shape { vision: Vision { layers: 2, ..CLIP }, ..real(4096, 11008, 1, 32) },
+            Self::B7Block => Dimensions { vision: TowerDimensions { layers: 2, ..CLIP }, ..real(4096, 11008, 1, 32) },
             Self::Tiny => small(256, 512, 2, 4, 1024, 1024),
             Self::M30 => small(512, 1536, 6, 8, 4096, 8192),
             Self::M200 => small(1024, 2816, 13, 16, 1024, 16384),
         }
     }
 
-    /// `config.json`: with the whole tower as Hugging Face has it, or with the blocks that GGUF files hold.
+    /// Returns `config.json`, with the whole tower as in Hugging Face's files or with the blocks that GGUF files hold.
     pub fn config(self, hugging_face: bool) -> Json {
-        let s = self.shape();
+        let s = self.dimensions();
         let (v, rows) = (&s.vision, if hugging_face { s.rows } else { s.tokens });
         json!({
             "architectures": ["LlavaForConditionalGeneration"], "model_type": "llava",
@@ -140,24 +142,24 @@ impl Size {
         })
     }
 
-    /// The tower's last norm, which Hugging Face's files have and LLaVA does not run.
+    /// Returns the tower's last norm, which Hugging Face's files contain and LLaVA skips.
     pub fn post_layernorm(self) -> Vec<Planned> {
         let planned = |part| Planned {
             name: format!("vision_tower.vision_model.post_layernorm.{part}"),
             encoding: Encoding::F16,
-            shape: vec![self.shape().vision.hidden],
+            shape: vec![self.dimensions().vision.hidden],
         };
         ["weight", "bias"].map(planned).into()
     }
 
-    /// Longest file in Hugging Face's layout: 5 GB, as theirs; a tiny model makes two.
+    /// Returns the maximum bytes per file in Hugging Face's layout: 5 GB as in theirs; a tiny model gets two files.
     pub fn file_bytes(self, total: u64) -> u64 {
         if self == Self::Tiny { total * 3 / 5 } else { 4_990_000_000 }
     }
 }
 
 impl Format {
-    /// For file names.
+    /// Returns its name in file names.
     pub fn name(self) -> &'static str {
         match self {
             Self::GgufQ4_0 => "Q4_0",
@@ -167,7 +169,7 @@ impl Format {
         }
     }
 
-    /// `general.file_type`.
+    /// Returns `general.file_type`.
     fn number(self) -> u32 {
         match self {
             Self::GgufQ4_0 | Self::GgufQ4_0Pure => 2,
@@ -176,7 +178,7 @@ impl Format {
         }
     }
 
-    /// The type of a tensor of the language model.
+    /// Returns the weight type of a tensor of the language model.
     ///
     /// # Source
     /// `llama_tensor_get_type` of `llama-quant.cpp`.
@@ -197,13 +199,16 @@ impl Format {
     }
 }
 
-/// The first and last eighth of the blocks, and every third between them: `use_more_bits`.
+/// Returns whether a block gets more bits: the first and last eighth, and every third between them.
+///
+/// # Source
+/// `use_more_bits` of `llama-quant.cpp`.
 fn more_bits(block: u32, blocks: u32) -> bool {
     let eighth = blocks / 8;
     block < eighth || block >= 7 * blocks / 8 || (block - eighth) % 3 == 2
 }
 
-/// The type of a tensor of an f16 mmproj: matrices and the convolution are halves.
+/// Returns the weight type of a tensor of an f16 mmproj: f16 for matrices and the convolution, f32 otherwise.
 pub fn vision(name: &str, shape: &[u32]) -> Encoding {
     if shape.len() > 1 && name.ends_with(".weight") { Encoding::F16 } else { Encoding::F32 }
 }
@@ -212,9 +217,9 @@ fn owned(list: Vec<(&str, Value)>) -> Vec<(String, Value)> {
     list.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
 }
 
-/// What a language model's file says of itself.
-pub fn language_metadata(size: Size, format: Format) -> Vec<(String, Value)> {
-    let s = size.shape();
+/// Returns the metadata of a language model's GGUF file.
+pub fn language_metadata(size: ModelSize, format: Format) -> Vec<(String, Value)> {
+    let s = size.dimensions();
     let (tokens, scores, types) = vocabulary::vocabulary(s.tokens as usize);
     owned(vec![
         ("general.architecture", "llama".into()),
@@ -240,9 +245,9 @@ pub fn language_metadata(size: Size, format: Format) -> Vec<(String, Value)> {
     ])
 }
 
-/// What an mmproj says of itself.
-pub fn vision_metadata(size: Size) -> Vec<(String, Value)> {
-    let v = size.shape().vision;
+/// Returns the metadata of an mmproj GGUF file.
+pub fn vision_metadata(size: ModelSize) -> Vec<(String, Value)> {
+    let v = size.dimensions().vision;
     let clip = crate::preprocess::PreprocessConfig::llava(v.image);
     owned(vec![
         ("general.architecture", "clip".into()),
@@ -271,7 +276,7 @@ pub fn vision_metadata(size: Size) -> Vec<(String, Value)> {
 mod tests {
     use super::*;
 
-    /// Of 32 blocks: 0 to 3, 28 to 31, and 6, 9, … 27.
+    /// Expected of 32 blocks: 0 to 3, 28 to 31, and 6, 9, … 27.
     #[test]
     fn half_of_the_blocks_have_more_bits() {
         let more: Vec<u32> = (0..32).filter(|i| more_bits(*i, 32)).collect();

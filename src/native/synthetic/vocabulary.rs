@@ -1,20 +1,20 @@
-//! A vocabulary of SentencePiece's kind, made of letters in every order: nothing of anyone's is in it, and text
-//! in it is about as long as in LLaMA's.
+//! A SentencePiece vocabulary of letter combinations. It is free of third-party content, and texts have about as many
+//! tokens as in LLaMA's.
 
-/// Texts, scores and types of `count` tokens: three marks, 256 bytes, then pieces of which each but a letter is
-/// two earlier ones.
+/// Returns texts, scores and types of `count` tokens: three control tokens, 256 bytes, then pieces. Each piece is one
+/// character or the concatenation of two other pieces.
 pub fn vocabulary(count: usize) -> (Vec<String>, Vec<f32>, Vec<i32>) {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
     tokens.extend((0..256).map(|b| format!("<0x{b:02X}>")));
-    let marks = tokens.len();
-    tokens.extend(pieces().take(count.saturating_sub(marks)));
+    let special = tokens.len();
+    tokens.extend(pieces().take(count.saturating_sub(special)));
     tokens.truncate(count);
-    // As in LLaMA's: the earlier, the better.
-    let score = |i: usize| if i < marks { 0.0 } else { -((i - marks) as f32) };
+    // As in LLaMA's vocabulary, earlier pieces have higher scores.
+    let score = |i: usize| if i < special { 0.0 } else { -((i - special) as f32) };
     let kind = |i: usize| match i {
         0 => 2,
         1 | 2 => 3,
-        _ if i < marks => 6,
+        _ if i < special => 6,
         _ => 1,
     };
     let scores = (0..tokens.len()).map(score).collect();
@@ -22,9 +22,10 @@ pub fn vocabulary(count: usize) -> (Vec<String>, Vec<f32>, Vec<i32>) {
     (tokens, scores, types)
 }
 
-/// Frequent letters of English first, so that short vocabularies have the pairs that matter.
+/// Letters by frequency in English, so that short vocabularies contain the frequent pairs.
 const LETTERS: &str = "etaoinshrdlucmfwypvbgkjqxz";
 
+/// Returns the pieces: characters, then letter pairs and triples.
 fn pieces() -> impl Iterator<Item = String> {
     let letters = || LETTERS.chars();
     let pairs = move || letters().flat_map(move |a| letters().map(move |b| format!("{a}{b}")));

@@ -1,10 +1,10 @@
-//! Sentences about a whole scene.
+//! Captions: sentences that describe a whole scene.
 
-use super::questions::{Kind, Qa, at_place, pick};
-use super::scenes::{Object, Scene, Thing, WORDS};
+use super::questions::{Qa, QuestionKind, at_place, pick};
+use super::scene::{Object, Scene, Thing, WORDS};
 use rand_chacha::ChaCha8Rng;
 
-/// `a large red circle`, `the black word "cat"`, `the blue number 7`.
+/// Returns the noun phrase of an object: `a large red circle`, `the black word cat`, `the blue number 7`.
 fn noun(object: &Object) -> String {
     let colour = object.colour.name();
     match object.thing {
@@ -17,7 +17,7 @@ fn noun(object: &Object) -> String {
     }
 }
 
-/// Everything in the scene, from left to right; `places` says where each thing is.
+/// Describes all objects of the scene from left to right; with `places`, each with its position.
 pub fn describe(scene: &Scene, places: bool) -> String {
     let mut objects: Vec<&Object> = scene.objects.iter().collect();
     objects.sort_by(|a, b| a.centre[0].total_cmp(&b.centre[0]));
@@ -37,7 +37,7 @@ pub fn describe(scene: &Scene, places: bool) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A request for a caption, and the caption.
+/// Returns a random request for a caption, and the caption.
 pub(super) fn caption(scene: &Scene, rng: &mut ChaCha8Rng) -> Qa {
     const PLAIN: [&str; 6] = [
         "Describe the image.",
@@ -51,5 +51,5 @@ pub(super) fn caption(scene: &Scene, rng: &mut ChaCha8Rng) -> Qa {
         ["Describe the image in detail.", "What is where in the image?", "What do you see, and where?"];
     let places = pick(rng, &["plain", "plain", "placed"]) == "placed";
     let question = pick(rng, if places { &PLACED } else { &PLAIN }).to_owned();
-    Qa { kind: Kind::Caption, question, short: describe(scene, false), sentence: describe(scene, places) }
+    Qa { kind: QuestionKind::Caption, question, short: describe(scene, false), sentence: describe(scene, places) }
 }

@@ -1,36 +1,34 @@
 //! The sizes of the model that is trained.
 
-use serde::{Deserialize, Serialize};
-
-/// All sizes; `shape.json` beside the checkpoints.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Widths and counts of the tower and the decoder.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelShape {
     /// Side of the square input, pixels.
     pub image_size: usize,
     /// Side of a patch, pixels.
     pub patch_size: usize,
-    /// `C`.
+    /// `C`, width of the tower.
     pub vision_width: usize,
-    /// Blocks of the tower; LLaVA reads the last but one.
+    /// Blocks of the tower; LLaVA reads the output of the last but one.
     pub vision_layers: usize,
     /// Heads of the tower.
     pub vision_heads: usize,
     /// MLP width of the tower.
     pub vision_mlp: usize,
-    /// `H`.
+    /// `H`, width of the decoder.
     pub hidden: usize,
     /// Blocks of the decoder.
     pub layers: usize,
-    /// `N`.
+    /// `N`, heads of the decoder.
     pub heads: usize,
-    /// `F`.
+    /// `F`, MLP width of the decoder.
     pub mlp: usize,
-    /// `V`.
+    /// `V`, tokens of the vocabulary.
     pub vocab: usize,
 }
 
 impl ModelShape {
-    /// The shipped model's sizes.
+    /// Returns the sizes of the shipped model.
     pub fn shipped() -> Self {
         Self {
             image_size: 128,
@@ -43,10 +41,11 @@ impl ModelShape {
             layers: 4,
             heads: 4,
             mlp: 512,
-            vocab: super::vocabulary::SIZE,
+            vocab: crate::scenes::bpe::VOCAB_SIZE,
         }
     }
-    /// `P`.
+
+    /// Returns `P`, the number of patches per picture.
     pub fn patches(&self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }

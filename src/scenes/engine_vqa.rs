@@ -1,6 +1,6 @@
-//! The engine answering: what the page runs is what is examined.
+//! Evaluation of a model with the engine, the code that the page runs.
 
-use super::eval::Answerer;
+use super::eval::VqaModel;
 use crate::device::BackendChoice;
 use crate::engine::{Engine, Options, Quiet};
 use crate::error::Result;
@@ -9,19 +9,19 @@ use crate::preprocess::Rendering;
 use pollster::block_on;
 use std::path::Path;
 
-/// Longest answer, tokens.
-const LONGEST: u32 = 100;
+/// Maximum length of an answer, tokens.
+const MAX_NEW_TOKENS: u32 = 100;
 
-/// A loaded model.
-pub struct EngineAnswerer {
+/// A model loaded into the engine, answering with greedy decoding.
+pub struct EngineVqa {
     engine: Engine,
 }
 
-impl EngineAnswerer {
-    /// Loads the model whose manifest is in `directory`; pictures are rendered as `rendering` says.
+impl EngineVqa {
+    /// Loads the model whose manifest is in `directory`; its pictures are decoded with `rendering`.
     ///
     /// # Errors
-    /// What the engine reports.
+    /// Errors of the loader.
     pub fn load(directory: &Path, backend: BackendChoice, rendering: Rendering) -> Result<Self> {
         let mut engine = block_on(load_model(directory, None, backend, None))?;
         engine.render(rendering);
@@ -29,9 +29,9 @@ impl EngineAnswerer {
     }
 }
 
-impl Answerer for EngineAnswerer {
+impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        let options = Options { max_new_tokens: LONGEST, temperature: 0.0, ..Options::default() };
+        let options = Options { max_new_tokens: MAX_NEW_TOKENS, temperature: 0.0, ..Options::default() };
         self.engine.reset();
         block_on(async {
             self.engine.encode(image, &mut Quiet).await?;

@@ -1,43 +1,43 @@
-//! A better basis for the connector to learn in.
+//! Whitening of the image features for the connector.
 //!
-//! The tower's features vary a thousand times more along some directions than along others, and what tells
-//! one word from another lies in the quiet ones. While the connector learns, its first layer therefore reads
-//! `(x − mean) · basis`, with unit variance in every direction; the export folds mean and basis into that
-//! layer, so that the checkpoint is an ordinary LLaVA.
+//! The variance of the tower's features is a thousand times larger along some directions than along others, and the
+//! directions that distinguish written words have a small variance. During training the connector's first layer
+//! therefore reads `(x − mean) · basis`, which has unit variance in every direction. The export folds mean and basis
+//! into that layer, so that the checkpoint is an ordinary LLaVA.
 
-use super::decoder::Sight;
-use super::dialogue_batches::Source;
+use super::decoder::ImageInput;
+use super::dialogue_batches::DialogueSampler;
+use super::model_shape::ModelShape;
 use super::params::{Matrix, Params, floats};
-use super::shape::ModelShape;
 use super::tower;
 use crate::error::Result;
 use burn::tensor::{Tensor, TensorData};
 
-/// `[1, C]`; not exported.
+/// Parameter name of the mean, `[1, C]`; not exported.
 pub const MEAN: &str = "clip_white_mean";
-/// `[C, C]`; not exported.
+/// Parameter name of the basis, `[C, C]`; not exported.
 pub const BASIS: &str = "clip_white_basis";
-/// Added to the variances: directions quieter than this are noise.
+/// Added to the variances; directions of a smaller variance count as noise.
 const FLOOR: f64 = 0.05;
 
-/// No change of basis.
+/// Initializes mean and basis to the identity transform.
 pub fn init(p: &mut Params, s: &ModelShape) {
     let c = s.vision_width;
     p.constant(MEAN.to_owned(), [1, c], 0.0);
     p.set(BASIS.to_owned(), [c, c], (0..c * c).map(|i| f32::from(u8::from(i % c == i / c))).collect());
 }
 
-/// Measures the features of some training pictures and sets the basis.
+/// Sets mean and basis from the features of 16 training batches.
 ///
 /// # Errors
 /// When a batch cannot be made.
-pub fn measure(p: &mut Params, s: &ModelShape, source: &Source) -> Result<()> {
+pub fn fit(p: &mut Params, s: &ModelShape, sampler: &DialogueSampler) -> Result<()> {
     let c = s.vision_width;
     let leaves = p.leaves(|_| false);
     let mut rows: Vec<f32> = Vec::new();
     for i in 0..16 {
-        let batch = source.batch(i)?;
-        if let Sight::Patches(patches) = batch.sight {
+        let batch = sampler.batch(i)?;
+        if let ImageInput::Patches(patches) = batch.image_input {
             let shape = [batch.images * s.patches(), 3 * s.patch_size * s.patch_size];
             let pixels: Matrix = Tensor::from_data(TensorData::new(patches, shape), p.device());
             rows.extend(floats(tower::features(&leaves, s, pixels, batch.images, false).patches));
@@ -61,7 +61,7 @@ pub fn measure(p: &mut Params, s: &ModelShape, source: &Source) -> Result<()> {
     Ok(())
 }
 
-/// The lower triangle `L` of a positive definite `L · Lᵀ` (only the lower triangle is read).
+/// Returns the Cholesky factor `L` of `a = L · Lᵀ`, `[n, n]`; reads the lower triangle of `a`.
 fn cholesky(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     for i in 0..n {
         for j in 0..=i {
@@ -74,7 +74,7 @@ fn cholesky(mut a: Vec<f64>, n: usize) -> Vec<f64> {
     a
 }
 
-/// `(L⁻¹)ᵀ` of a lower triangle.
+/// Returns `(L⁻¹)ᵀ` of a lower triangle `[n, n]`.
 fn inverse_transpose(l: &[f64], n: usize) -> Vec<f64> {
     let mut out = vec![0.0; n * n];
     for column in 0..n {
@@ -87,7 +87,7 @@ fn inverse_transpose(l: &[f64], n: usize) -> Vec<f64> {
     out
 }
 
-/// Weight `[C, H]` and bias of the first layer as they act on plain features.
+/// Folds mean and basis into the first layer: returns the weight `[C, H]` and bias that act on plain features.
 pub fn fold(mean: &[f32], basis: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let (c, h) = (mean.len(), bias.len());
     let mut folded = vec![0.0f64; c * h];

@@ -1,42 +1,42 @@
-//! The byte-level BPE tokenizer, trained on generated text.
+//! The byte-level BPE tokenizer of the small model, trained on generated conversations.
 //!
-//! The file is Hugging Face's `tokenizer.json`. All 256 bytes are in the vocabulary, so any text a person
-//! types has ids; words that the scenes use are mostly one token each.
+//! The file is Hugging Face's `tokenizer.json`. All 256 bytes are in the vocabulary, so every text has
+//! ids. Words of the questions are mostly one token each.
 
-use super::questions::{self, Kind};
-use super::scenes::{TRAIN_SEED, sample, scene_rng};
-use crate::error::{Error, Kind as ErrorKind, Result};
+use super::questions::{self, QuestionKind};
+use super::scene::{TRAIN_SEED, sample, scene_rng};
+use crate::error::{Error, Kind, Result};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-/// `V`: specials, bytes and merges; a multiple of 32.
-pub const SIZE: usize = 640;
-/// Also pads.
+/// `V`: special tokens, bytes and merges; a multiple of 32.
+pub const VOCAB_SIZE: usize = 640;
+/// Id of the unknown token, which also pads.
 pub const UNK: u32 = 0;
-/// Begins every prompt.
+/// Id of the token that begins every prompt.
 pub const BOS: u32 = 1;
-/// Ends every answer.
+/// Id of the token that ends every answer.
 pub const EOS: u32 = 2;
-/// Marks the picture's place; never embedded.
+/// Id of the token at the image position; it is never embedded.
 pub const IMAGE: u32 = 3;
 /// The special tokens, in the order of their ids.
 pub const SPECIALS: [&str; 4] = ["<unk>", "<s>", "</s>", "<image>"];
 
 fn error(e: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Tokenizer, "tokenizer", e.to_string())
+    Error::new(Kind::Tokenizer, "tokenizer", e.to_string())
 }
 
 /// Trains the tokenizer on conversations about `scenes` scenes of the training seed.
 ///
 /// # Errors
-/// [`ErrorKind::Tokenizer`] when the library refuses.
+/// [`Kind::Tokenizer`] when the library returns an error.
 pub fn train(seed: u64, scenes: u64) -> Result<Tokenizer> {
     let mut lines = Vec::new();
     for i in 0..scenes {
         let mut rng = scene_rng(TRAIN_SEED | seed, i);
         let scene = sample(&mut rng);
-        for kind in Kind::ALL {
+        for kind in QuestionKind::ALL {
             if let Some(conversation) = questions::conversation(&scene, kind, &mut rng) {
                 for turn in conversation.turns {
                     lines.push(format!("USER: \n{} ASSISTANT: {}", turn.question, turn.answer));
@@ -46,7 +46,7 @@ pub fn train(seed: u64, scenes: u64) -> Result<Tokenizer> {
     }
     let specials = SPECIALS.map(|s| AddedToken::from(s, true)).to_vec();
     let mut trainer: tokenizers::models::TrainerWrapper = BpeTrainerBuilder::new()
-        .vocab_size(SIZE)
+        .vocab_size(VOCAB_SIZE)
         .min_frequency(2)
         .show_progress(false)
         .special_tokens(specials.clone())
@@ -63,10 +63,10 @@ pub fn train(seed: u64, scenes: u64) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// Ids of one segment of a prompt; never a special token.
+/// Tokenizes one segment of a prompt, without special tokens.
 ///
 /// # Errors
-/// [`ErrorKind::Tokenizer`] when the library refuses.
+/// [`Kind::Tokenizer`] when the library returns an error.
 pub fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     Ok(tokenizer.encode(text, false).map_err(error)?.get_ids().to_vec())
 }

@@ -1,49 +1,44 @@
-//! The trained model answering through Burn: the independent float implementation.
+//! Evaluation of the trained model with Burn, the float implementation that is independent of the engine.
 
 use super::decoder;
-use super::dialogue_batches::{Source, Stage};
-use super::eval::Answerer;
+use super::dialogue_batches::{DialogueSampler, TrainingStage};
 use super::params::{Leaves, floats};
-use super::pixels::patches_of;
-use super::questions::Turn;
-use super::run::Session;
-use super::vocabulary::{EOS, IMAGE};
+use super::patches::{patches, pixel_values};
+use super::run::TrainingRun;
 use crate::error::{Error, Kind, Result};
-use crate::preprocess::{PreprocessConfig, preprocess};
+use crate::scenes::bpe::{EOS, IMAGE};
+use crate::scenes::eval::VqaModel;
+use crate::scenes::questions::Turn;
 use burn::tensor::Device;
 use safetensors::{Dtype, tensor::TensorView};
 use std::path::Path;
 
-/// Longest answer, tokens.
-const LONGEST: usize = 100;
+/// Maximum length of an answer, tokens.
+const MAX_NEW_TOKENS: usize = 100;
 
-/// A trained session that answers.
-pub struct BurnAnswerer {
-    source: Source,
+/// The model of a training run, answering questions with greedy decoding in f32.
+pub struct BurnVqa {
+    sampler: DialogueSampler,
     leaves: Leaves,
     device: Device,
 }
 
-impl BurnAnswerer {
-    /// Takes the session's parameters as they stand.
-    pub fn new(session: &Session) -> Self {
-        let source = session.source(Stage::Instructions, 0);
-        Self { source, leaves: session.params.leaves(|_| false), device: session.params.device().clone() }
+impl BurnVqa {
+    /// Copies the present parameters of a training run.
+    pub fn new(run: &TrainingRun) -> Self {
+        let sampler = run.sampler(TrainingStage::Instructions, 0);
+        Self { sampler, leaves: run.params.leaves(|_| false), device: run.params.device().clone() }
     }
 
-    /// Pixel values `[3, S, S]` of a picture file, as the engine makes them.
-    fn pixels(&self, image: &[u8]) -> Result<Vec<f32>> {
-        Ok(preprocess(image, &PreprocessConfig::llava(self.source.shape.image_size as u32))?.data)
-    }
-
-    /// Greedy ids that follow the picture, the earlier turns and `question`.
-    fn continue_from(&self, pixels: &[f32], earlier: &[Turn], question: &str) -> Result<String> {
-        let mut batch = self.source.open(patches_of(pixels, &self.source.shape), earlier, question)?;
+    /// Decodes the answer to `question` about the picture, after the turns `earlier`.
+    fn decode_answer(&self, pixels: &[f32], earlier: &[Turn], question: &str) -> Result<String> {
+        let shape = &self.sampler.shape;
+        let mut batch = self.sampler.prompt(patches(pixels, shape), earlier, question)?;
         let start = batch.ids.len();
-        while batch.ids.len() < start + LONGEST {
+        while batch.ids.len() < start + MAX_NEW_TOKENS {
             batch.length = batch.ids.len();
             batch.rows = vec![batch.length as i32 - 1];
-            let logits = floats(decoder::logits(&self.leaves, &self.source.shape, &batch, &self.device));
+            let logits = floats(decoder::logits(&self.leaves, shape, &batch, &self.device));
             let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
             if best == EOS as usize {
                 break;
@@ -51,19 +46,19 @@ impl BurnAnswerer {
             batch.ids.push(best as i32);
         }
         let ids: Vec<u32> = batch.ids[start..].iter().map(|&id| id as u32).collect();
-        let text = self.source.tokenizer.decode(&ids, true);
+        let text = self.sampler.tokenizer.decode(&ids, true);
         text.map(|t| t.trim().to_owned()).map_err(|e| Error::new(Kind::Tokenizer, "answer", e.to_string()))
     }
 
-    /// Writes pixel values, ids and logits of one question, for another implementation to compare:
+    /// Writes pixel values, ids and logits of one question, which another implementation can be compared with:
     /// `pixel_values` `[1, 3, S, S]`, `input_ids` `[T]`, `logits` `[L, V]` of the last `L` ids.
     ///
     /// # Errors
-    /// When the picture cannot be read or the file not written.
+    /// When the picture cannot be read or the file cannot be written.
     pub fn write_check(&self, image: &[u8], question: &str, path: &Path) -> Result<()> {
-        let shape = &self.source.shape;
-        let pixels = self.pixels(image)?;
-        let mut batch = self.source.open(patches_of(&pixels, shape), &[], question)?;
+        let shape = &self.sampler.shape;
+        let pixels = pixel_values(image, shape)?;
+        let mut batch = self.sampler.prompt(patches(&pixels, shape), &[], question)?;
         batch.rows = (0..batch.ids.len() as i32).collect();
         let logits = floats(decoder::logits(&self.leaves, shape, &batch, &self.device));
         let mut ids = batch.lead.clone();
@@ -84,14 +79,14 @@ impl BurnAnswerer {
     }
 }
 
-impl Answerer for BurnAnswerer {
+impl VqaModel for BurnVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        let pixels = self.pixels(image)?;
+        let pixels = pixel_values(image, &self.sampler.shape)?;
         let mut turns = Vec::new();
         for question in earlier {
-            let answer = self.continue_from(&pixels, &turns, question)?;
+            let answer = self.decode_answer(&pixels, &turns, question)?;
             turns.push(Turn { question: question.clone(), answer });
         }
-        self.continue_from(&pixels, &turns, question)
+        self.decode_answer(&pixels, &turns, question)
     }
 }

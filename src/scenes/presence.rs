@@ -1,17 +1,17 @@
-//! Questions about what is there at all, and how often.
+//! Questions about existence and number of objects.
 
-use super::questions::{Kind, Qa, any, article, pick, yes};
-use super::scenes::{Colour, Object, Scene, Shape};
+use super::questions::{Qa, QuestionKind, any, article, pick, yes};
+use super::scene::{Colour, Object, Scene, Shape};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
-/// `Is there a red star?`
+/// Asks `Is there a red star?`.
 pub(super) fn existence(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let has_text = scene.objects.iter().any(|o| o.shape().is_none());
     if rng.random_bool(0.08) {
         let question = pick(rng, &["Is there any text?", "Is there any text in the image?", "Is anything written?"]);
         let sentence = if has_text { "Yes, there is some text." } else { "No, there is no text." };
-        return Qa::new(Kind::Existence, question.to_owned(), yes(has_text), sentence.to_owned());
+        return Qa::new(QuestionKind::Existence, question.to_owned(), yes(has_text), sentence.to_owned());
     }
     let truth = rng.random_bool(0.5);
     let object = any(scene, rng)?;
@@ -26,7 +26,7 @@ pub(super) fn existence(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         scene.objects.iter().any(|o| (s.is_none() || o.shape() == s) && (c.is_none() || c == Some(o.colour)))
     };
     if !truth {
-        // Mostly near misses: one attribute right, the other wrong.
+        // Mostly near misses, with one attribute right and the other wrong.
         for _ in 0..20 {
             let change = rng.random_range(0..3);
             if shape.is_some() && change != 1 {
@@ -55,13 +55,13 @@ pub(super) fn existence(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         _ => format!("Is there {a} {what}?"),
     };
     let sentence = if truth { format!("Yes, there is {a} {what}.") } else { format!("No, there is no {what}.") };
-    Qa::new(Kind::Existence, question, yes(truth), sentence)
+    Qa::new(QuestionKind::Existence, question, yes(truth), sentence)
 }
 
-/// `How many squares are there?`
+/// Asks `How many squares are there?`.
 pub(super) fn count(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let shapes: Vec<&Object> = scene.objects.iter().filter(|o| o.shape().is_some()).collect();
-    // Mostly what is there, so that zero is not the usual answer.
+    // Mostly objects of the scene, so that zero is not the usual answer.
     let object = if rng.random_bool(0.85) { shapes.choose(rng).copied() } else { None };
     let shape = object.map_or(*Shape::ALL.choose(rng)?, |o| o.shape().unwrap_or(Shape::Circle));
     let colour = object.map_or(*Colour::ALL.choose(rng)?, |o| o.colour);
@@ -93,5 +93,5 @@ pub(super) fn count(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         1 => format!("There is 1 {one}."),
         n => format!("There are {n} {many}."),
     };
-    Qa::new(Kind::Count, question, number.to_string(), sentence)
+    Qa::new(QuestionKind::Count, question, number.to_string(), sentence)
 }

@@ -1,27 +1,27 @@
-//! How a scene looks: tiny-skia paths with anti-aliasing, clean or as if drawn by hand.
+//! Rendering of scenes: anti-aliased tiny-skia paths, clean or in the style of a hand drawing.
 //!
-//! The look (jitter of colour, angle, outline, wobble, noise) comes from `scene.look` and never changes
-//! what is true of the scene.
+//! The variation (colour jitter, angle, outline, wobble, noise) is seeded by `scene.look`. It does not affect the
+//! answers to questions about the scene.
 
-use super::scenes::{Background, Object, Scene, Shape, Thing, WORDS};
+use super::scene::{Background, Object, Scene, Shape, Thing, WORDS};
 use font8x8::UnicodeFonts;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 use tiny_skia::{FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
-/// Interleaved RGB, row by row.
+/// An RGB picture, interleaved, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
-    /// Pixels per row.
+    /// Width, pixels.
     pub width: u32,
-    /// Rows.
+    /// Height, pixels.
     pub height: u32,
     /// `width · height · 3` bytes.
     pub rgb: Vec<u8>,
 }
 
-/// Draws `scene` with its shorter side `side` pixels long.
+/// Draws `scene`; its shorter side becomes `side` pixels long.
 pub fn draw(scene: &Scene, side: u32) -> Picture {
     let mut rng = ChaCha8Rng::seed_from_u64(scene.look);
     let [width, height] = scene.extent.map(|e| (e * side as f32).round() as u32);
@@ -61,7 +61,7 @@ fn paint_background(canvas: &mut Vec<u8>, width: u32, height: u32, back: &Backgr
     }
 }
 
-/// The object's colour, a little off: less than half the distance between any two colours.
+/// Returns the object's colour with jitter of less than half the distance between any two colours.
 fn paint(object: &Object, rng: &mut ChaCha8Rng) -> Paint<'static> {
     let mut paint = Paint::default();
     let [r, g, b] = object.colour.rgb().map(|v| (v + rng.random_range(-18.0..18.0f32)).clamp(0.0, 255.0) as u8);
@@ -70,6 +70,7 @@ fn paint(object: &Object, rng: &mut ChaCha8Rng) -> Paint<'static> {
     paint
 }
 
+/// Draws one object.
 fn paint_object(pixmap: &mut Pixmap, object: &Object, scene: &Scene, side: f32, rng: &mut ChaCha8Rng) {
     let paint = paint(object, rng);
     let centre = [object.centre[0] * scene.extent[0] * side, object.centre[1] * scene.extent[1] * side];
@@ -89,7 +90,7 @@ fn paint_object(pixmap: &mut Pixmap, object: &Object, scene: &Scene, side: f32, 
     }
 }
 
-/// Corners (or many points of a curve) of a shape in the unit circle, y downwards.
+/// Returns the corners of a shape, or points of its curve, in the unit circle with y downwards.
 fn outline(shape: Shape) -> Vec<[f32; 2]> {
     let ring = |n: usize, f: &dyn Fn(usize, f32) -> f32| -> Vec<[f32; 2]> {
         (0..n)
@@ -134,7 +135,7 @@ fn outline(shape: Shape) -> Vec<[f32; 2]> {
     }
 }
 
-/// Points along the outline at a spacing that lets it wobble.
+/// Inserts points along the outline at most `step` apart, so that it can wobble.
 fn subdivide(points: &[[f32; 2]], step: f32) -> Vec<[f32; 2]> {
     let mut out = Vec::new();
     for (i, a) in points.iter().enumerate() {
@@ -149,6 +150,7 @@ fn subdivide(points: &[[f32; 2]], step: f32) -> Vec<[f32; 2]> {
     out
 }
 
+/// Connects points to a path; `None` when they make no path.
 fn path_of(points: &[[f32; 2]], close: bool) -> Option<Path> {
     let mut builder = PathBuilder::new();
     for (i, p) in points.iter().enumerate() {
@@ -160,8 +162,8 @@ fn path_of(points: &[[f32; 2]], close: bool) -> Option<Path> {
     builder.finish()
 }
 
-/// A shape: filled or outlined, turned and stretched a little; by hand its outline wobbles, may not quite
-/// close, and may be filled with strokes of the brush.
+/// Draws a shape, filled or outlined, with a small rotation and stretch. With `by_hand` the outline wobbles, may stay
+/// open, and may be filled with brush strokes.
 fn paint_shape(
     pixmap: &mut Pixmap,
     shape: Shape,
@@ -187,7 +189,7 @@ fn paint_shape(
             p[1] += strength * ((3.0 * t + phases[2]).sin() + (5.0 * t + phases[3]).sin());
         }
     }
-    // The pen adds half its width around the outline: keep the whole inside the radius.
+    // The stroke adds half its width around the outline; the whole shape stays inside the radius.
     let inner = if outlined { radius * (1.0 - brush / 2.0) } else { radius };
     for p in &mut points {
         let (x, y) = (p[0] * stretch[0], p[1] * stretch[1]);
@@ -208,7 +210,7 @@ fn paint_shape(
             pixmap.fill_path(&closed, paint, FillRule::Winding, identity, None);
         }
     } else if by_hand && rng.random_bool(0.5) {
-        // An open loop: the hand stopped a little early, or a little late.
+        // An open loop: the stroke ends at the last point, or at the first one again.
         let overlap = if rng.random_bool(0.5) { points.first().copied() } else { None };
         points.extend(overlap);
         if let Some(open) = path_of(&points, false) {
@@ -249,7 +251,7 @@ fn scribble(
     }
 }
 
-/// Text in an 8×8 bitmap face, `height` pixels tall; the dots are squares or overlapping discs.
+/// Draws text in an 8×8 bitmap font, `height` pixels tall, with squares or overlapping discs as dots.
 fn paint_text(
     pixmap: &mut Pixmap,
     text: &str,
@@ -269,7 +271,7 @@ fn paint_text(
         let wobble = if round { rng.random_range(-0.4..0.4f32) * dot } else { 0.0 };
         for (y, row) in rows.iter().enumerate() {
             for x in (0..8).filter(|x| row >> x & 1 == 1) {
-                // The face leaves its last row and column empty; half a dot centres it.
+                // The font leaves its last row and column empty; half a dot centres the letter.
                 let cy = centre[1] + (y as f32 - 3.0) * dot + wobble;
                 let cx = left + i as f32 * height + (x as f32 + 1.0) * dot - slant * (cy - centre[1]);
                 if round {

@@ -1,11 +1,11 @@
-//! Questions that compare: sizes, and where one thing is seen from another.
+//! Questions about the sizes and relative positions of objects.
 
-use super::questions::{Kind, Qa, name, pick, yes};
-use super::scenes::{Object, Scene, Size};
+use super::questions::{Qa, QuestionKind, name, pick, yes};
+use super::scene::{Object, Scene, SizeClass};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
-/// Two different objects.
+/// Returns two different random objects.
 fn two<'a>(scene: &'a Scene, rng: &mut ChaCha8Rng) -> Option<(&'a Object, &'a Object)> {
     let n = scene.objects.len();
     if n < 2 {
@@ -16,7 +16,7 @@ fn two<'a>(scene: &'a Scene, rng: &mut ChaCha8Rng) -> Option<(&'a Object, &'a Ob
     Some((&scene.objects[a], &scene.objects[b]))
 }
 
-/// `Is the circle left of the square?`, `Is the star above or below the heart?`, `What is left of ..?`
+/// Asks `Is the circle left of the square?`, `Is the star above or below the heart?` or `What shape is above …?`.
 pub(super) fn relation(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let (a, b) = two(scene, rng)?;
     let (first, second) = (name(scene, a, true, rng)?, name(scene, b, true, rng)?);
@@ -35,25 +35,25 @@ pub(super) fn relation(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
                 0 => format!("Is the {first} left or right of the {second}?"),
                 _ => format!("Is the {first} above or below the {second}?"),
             };
-            Qa::new(Kind::Relation, question, short, format!("The {first} is {} the {second}.", words[truly]))
+            Qa::new(QuestionKind::Relation, question, short, format!("The {first} is {} the {second}.", words[truly]))
         }
         2..=3 if scene.objects.len() == 2 => {
             let short = a.shape()?.name();
             let phrase = words[truly];
             let question = format!("{} shape is {phrase} the {second}?", pick(rng, &["What", "Which"]));
-            Qa::new(Kind::Relation, question, short, format!("The shape {phrase} the {second} is a {short}."))
+            Qa::new(QuestionKind::Relation, question, short, format!("The shape {phrase} the {second} is a {short}."))
         }
         _ => {
             let asked = usize::from(rng.random_bool(0.5));
             let phrase = if rng.random_bool(0.5) { words[asked] } else { loose[asked] };
             let answer = yes(asked == truly);
             let sentence = format!("{answer}, the {first} is {} the {second}.", words[truly]);
-            Qa::new(Kind::Relation, format!("Is the {first} {phrase} the {second}?"), answer, sentence)
+            Qa::new(QuestionKind::Relation, format!("Is the {first} {phrase} the {second}?"), answer, sentence)
         }
     }
 }
 
-/// `Is the circle large or small?`, `Which is larger, the circle or the star?`
+/// Asks `Is the circle large or small?` or `Which is larger, the circle or the star?`.
 pub(super) fn size(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     if rng.random_bool(0.3) {
         let (a, b) = two(scene, rng)?;
@@ -67,18 +67,18 @@ pub(super) fn size(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         let short = if bigger == (ratio > 1.0) { sa.name() } else { sb.name() };
         let word = if bigger { pick(rng, &["larger", "bigger"]) } else { "smaller" };
         let question = format!("Which is {word}, the {} or the {}?", sa.name(), sb.name());
-        return Qa::new(Kind::Size, question, short, format!("The {short} is {word}."));
+        return Qa::new(QuestionKind::Size, question, short, format!("The {short} is {word}."));
     }
     let shapes: Vec<&Object> = scene.objects.iter().filter(|o| o.shape().is_some()).collect();
     let object = *shapes.choose(rng)?;
     let short = match object.size() {
-        Size::Small => "small",
-        Size::Large => "large",
-        Size::Medium => return None,
+        SizeClass::Small => "small",
+        SizeClass::Large => "large",
+        SizeClass::Medium => return None,
     };
     let shape = object.shape()?;
     let unique = |f: &dyn Fn(&Object) -> bool| scene.objects.iter().filter(|o| f(o)).count() == 1;
-    // Its size must not be part of its name.
+    // The name must not contain the size.
     let name = if unique(&|o| o.shape() == Some(shape)) {
         shape.name().to_owned()
     } else if unique(&|o| o.shape() == Some(shape) && o.colour == object.colour) {
@@ -88,15 +88,15 @@ pub(super) fn size(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     };
     let sentence = format!("The {name} is {short}.");
     match rng.random_range(0..5) {
-        0 => Qa::new(Kind::Size, format!("What size is the {name}?"), short, sentence),
-        1 => Qa::new(Kind::Size, format!("How big is the {name}?"), short, sentence),
-        2 => Qa::new(Kind::Size, format!("Is the {name} small or large?"), short, sentence),
+        0 => Qa::new(QuestionKind::Size, format!("What size is the {name}?"), short, sentence),
+        1 => Qa::new(QuestionKind::Size, format!("How big is the {name}?"), short, sentence),
+        2 => Qa::new(QuestionKind::Size, format!("Is the {name} small or large?"), short, sentence),
         3 => {
             let asked = pick(rng, &["small", "large"]);
             let answer = yes(asked == short);
             let sentence = format!("{answer}, the {name} is {short}.");
-            Qa::new(Kind::Size, format!("Is the {name} {asked}?"), answer, sentence)
+            Qa::new(QuestionKind::Size, format!("Is the {name} {asked}?"), answer, sentence)
         }
-        _ => Qa::new(Kind::Size, format!("Is the {name} large or small?"), short, sentence),
+        _ => Qa::new(QuestionKind::Size, format!("Is the {name} large or small?"), short, sentence),
     }
 }

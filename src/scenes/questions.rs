@@ -1,21 +1,21 @@
-//! What is asked about a scene, and the answers that are true of it.
+//! Questions about a scene and their true answers.
 //!
-//! Each question has a short answer, given when [`SUFFIX`] follows the question (LLaVA-1.5's own wording),
-//! and a sentence, given otherwise. A question is asked only where its answer is unambiguous: things are
-//! named so that the name fits one object, positions and sizes only where they are clear.
+//! Each question has two answers: a short one, given when [`SUFFIX`] follows the question (LLaVA-1.5's wording), and a
+//! sentence, given otherwise. A question is asked only where its answer is unambiguous: a name fits exactly one object,
+//! and positions and sizes are clear.
 
-use super::scenes::{Object, Scene, Shape, Size, Thing, WORDS, third};
+use super::scene::{Object, Scene, Shape, SizeClass, Thing, WORDS, third};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
-/// Asks for the short answer.
+/// The suffix that asks for the short answer.
 pub const SUFFIX: &str = "Answer the question using a single word or phrase.";
 
-/// What a question is about; the rows of the accuracy table.
+/// The kind of a question, a row of the accuracy table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
-pub enum Kind {
+pub enum QuestionKind {
     Colour,
     Shape,
     Existence,
@@ -28,8 +28,8 @@ pub enum Kind {
     Followup,
 }
 
-impl Kind {
-    /// All of them, in the table's order.
+impl QuestionKind {
+    /// All kinds, in the order of the table.
     pub const ALL: [Self; 10] = [
         Self::Colour,
         Self::Shape,
@@ -42,7 +42,7 @@ impl Kind {
         Self::Caption,
         Self::Followup,
     ];
-    /// As in `questions.jsonl`.
+    /// Returns its name in `questions.jsonl`.
     pub fn name(self) -> &'static str {
         ["colour", "shape", "existence", "count", "position", "relation", "text", "size", "caption", "followup"]
             [self as usize]
@@ -52,37 +52,41 @@ impl Kind {
 /// A question with both forms of its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Qa {
-    /// What it is about.
-    pub kind: Kind,
-    /// Without suffix.
+    /// Kind of the question.
+    pub kind: QuestionKind,
+    /// The question, without suffix.
     pub question: String,
-    /// A word or phrase.
+    /// The answer as a word or phrase.
     pub short: String,
-    /// A sentence.
+    /// The answer as a sentence.
     pub sentence: String,
 }
 
 impl Qa {
-    pub(super) fn new(kind: Kind, question: String, short: impl Into<String>, sentence: String) -> Option<Self> {
+    pub(super) fn new(
+        kind: QuestionKind,
+        question: String,
+        short: impl Into<String>,
+        sentence: String,
+    ) -> Option<Self> {
         Some(Self { kind, question, short: short.into(), sentence })
     }
 }
 
-/// One exchange as it is trained on and asked: the suffix is part of the question, the answer is in the form
-/// that the question wants.
+/// One exchange of a conversation. The question includes the suffix; the answer has the form that it asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// What the person says.
+    /// The question.
     pub question: String,
-    /// What the model should say.
+    /// The expected answer.
     pub answer: String,
 }
 
-/// A conversation about one picture. All turns but the last are context.
+/// A conversation about one picture. The last turn is scored; earlier ones are context.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conversation {
-    /// What the last question is about.
-    pub kind: Kind,
+    /// Kind of the last question.
+    pub kind: QuestionKind,
     /// One or two exchanges.
     pub turns: Vec<Turn>,
     /// The short form of the last answer.
@@ -91,14 +95,14 @@ pub struct Conversation {
     pub wants_short: bool,
 }
 
-/// A random conversation of a given kind about `scene`, if the scene allows one.
-pub fn conversation(scene: &Scene, kind: Kind, rng: &mut ChaCha8Rng) -> Option<Conversation> {
+/// Returns a random conversation of a given kind about `scene`, if the scene allows one.
+pub fn conversation(scene: &Scene, kind: QuestionKind, rng: &mut ChaCha8Rng) -> Option<Conversation> {
     let asked = match kind {
-        Kind::Followup => super::followups::followup(scene, rng)?,
+        QuestionKind::Followup => super::followups::followup(scene, rng)?,
         _ => vec![ask(scene, kind, rng)?],
     };
     let last = asked.last()?.clone();
-    let wants_short = kind != Kind::Caption && rng.random_bool(0.5);
+    let wants_short = kind != QuestionKind::Caption && rng.random_bool(0.5);
     let turns = asked
         .into_iter()
         .map(|qa| {
@@ -113,37 +117,38 @@ pub fn conversation(scene: &Scene, kind: Kind, rng: &mut ChaCha8Rng) -> Option<C
     Some(Conversation { kind, turns, short: last.short, wants_short })
 }
 
-/// A random question of one kind, if the scene allows one.
-pub fn ask(scene: &Scene, kind: Kind, rng: &mut ChaCha8Rng) -> Option<Qa> {
+/// Returns a random question of a given kind, if the scene allows one.
+pub fn ask(scene: &Scene, kind: QuestionKind, rng: &mut ChaCha8Rng) -> Option<Qa> {
     match kind {
-        Kind::Colour => colour(scene, rng),
-        Kind::Shape => shape(scene, rng),
-        Kind::Existence => super::presence::existence(scene, rng),
-        Kind::Count => super::presence::count(scene, rng),
-        Kind::Position => position(scene, rng),
-        Kind::Relation => super::relations::relation(scene, rng),
-        Kind::Text => text(scene, rng),
-        Kind::Size => super::relations::size(scene, rng),
-        Kind::Caption => Some(super::captions::caption(scene, rng)),
-        Kind::Followup => None,
+        QuestionKind::Colour => colour(scene, rng),
+        QuestionKind::Shape => shape(scene, rng),
+        QuestionKind::Existence => super::presence::existence(scene, rng),
+        QuestionKind::Count => super::presence::count(scene, rng),
+        QuestionKind::Position => position(scene, rng),
+        QuestionKind::Relation => super::relations::relation(scene, rng),
+        QuestionKind::Text => text(scene, rng),
+        QuestionKind::Size => super::relations::size(scene, rng),
+        QuestionKind::Caption => Some(super::captions::caption(scene, rng)),
+        QuestionKind::Followup => None,
     }
 }
 
-/// One of several ways of saying the same.
+/// Picks one of several wordings.
 pub(super) fn pick<'a>(rng: &mut ChaCha8Rng, variants: &[&'a str]) -> &'a str {
     variants.choose(rng).copied().unwrap_or("")
 }
 
+/// Returns `Yes` or `No`.
 pub(super) fn yes(truth: bool) -> &'static str {
     if truth { "Yes" } else { "No" }
 }
 
-/// `a` or `an`.
+/// Returns the article, `a` or `an`.
 pub(super) fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
-/// A name that fits `object` and nothing else in the scene; without its colour if that is asked for.
+/// Returns a name that fits `object` and no other object of the scene; without its colour unless `with_colour`.
 pub(super) fn name(scene: &Scene, object: &Object, with_colour: bool, rng: &mut ChaCha8Rng) -> Option<String> {
     let unique = |f: &dyn Fn(&Object) -> bool| scene.objects.iter().filter(|o| f(o)).count() == 1;
     let shape = match object.thing {
@@ -160,35 +165,37 @@ pub(super) fn name(scene: &Scene, object: &Object, with_colour: bool, rng: &mut 
     if with_colour && unique(&|o| o.shape() == Some(shape) && o.colour == object.colour) {
         names.push(format!("{} {}", object.colour.name(), shape.name()));
     }
-    // "The large circle" needs that no other circle could pass for large.
-    let sized = |o: &Object| o.shape() == Some(shape) && (o.size() == size || o.size() == Size::Medium);
-    if size != Size::Medium && unique(&sized) {
+    // "The large circle" requires that every other circle is clearly small.
+    let sized = |o: &Object| o.shape() == Some(shape) && (o.size() == size || o.size() == SizeClass::Medium);
+    if size != SizeClass::Medium && unique(&sized) {
         names.push(format!("{}{}", size.adjective(), shape.name()));
     }
     names.choose(rng).cloned()
 }
 
+/// Returns a random object.
 pub(super) fn any<'a>(scene: &'a Scene, rng: &mut ChaCha8Rng) -> Option<&'a Object> {
     scene.objects.choose(rng)
 }
 
-/// A question about something that is not there, and what to say then.
-fn missing(scene: &Scene, kind: Kind, rng: &mut ChaCha8Rng) -> Option<Qa> {
+/// Asks for a shape that the scene lacks; the answer is "none".
+fn missing(scene: &Scene, kind: QuestionKind, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let shape = *Shape::ALL.choose(rng)?;
     if scene.objects.iter().any(|o| o.shape() == Some(shape)) {
         return None;
     }
     let name = shape.name();
     let question = match kind {
-        Kind::Colour => format!("What {} is the {name}?", spelling(rng)),
+        QuestionKind::Colour => format!("What {} is the {name}?", spelling(rng)),
         _ => format!("Where is the {name}?"),
     };
     Qa::new(kind, question, "none", format!("There is no {name}."))
 }
 
+/// Asks for the colour of an object.
 fn colour(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     if rng.random_bool(0.05) {
-        return missing(scene, Kind::Colour, rng);
+        return missing(scene, QuestionKind::Colour, rng);
     }
     let object = any(scene, rng)?;
     let alone = scene.objects.len() == 1 && object.shape().is_some();
@@ -203,14 +210,15 @@ fn colour(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         _ => format!("Which {} is the {name}?", spelling(rng)),
     };
     let short = object.colour.name();
-    Qa::new(Kind::Colour, question, short, format!("The {name} is {short}."))
+    Qa::new(QuestionKind::Colour, question, short, format!("The {name} is {short}."))
 }
 
-/// Both spellings are understood.
+/// Picks one of the two spellings of "colour".
 pub(super) fn spelling(rng: &mut ChaCha8Rng) -> &'static str {
     pick(rng, &["color", "colour"])
 }
 
+/// Asks for the shape of an object.
 fn shape(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let shapes: Vec<&Object> = scene.objects.iter().filter(|o| o.shape().is_some()).collect();
     let object = *shapes.choose(rng)?;
@@ -220,7 +228,7 @@ fn shape(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
             rng,
             &["What shape is this?", "What shape is in the image?", "Which shape is shown?", "What shape do you see?"],
         );
-        return Qa::new(Kind::Shape, question.to_owned(), short, format!("It is a {short}."));
+        return Qa::new(QuestionKind::Shape, question.to_owned(), short, format!("It is a {short}."));
     }
     let coloured = shapes.iter().filter(|o| o.colour == object.colour).count() == 1;
     if coloured && rng.random_bool(0.5) {
@@ -230,10 +238,10 @@ fn shape(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
             1 => format!("Which shape is {colour}?"),
             _ => format!("What is the shape of the {colour} object?"),
         };
-        return Qa::new(Kind::Shape, question, short, format!("The {colour} shape is a {short}."));
+        return Qa::new(QuestionKind::Shape, question, short, format!("The {colour} shape is a {short}."));
     }
     let place = object.place()?;
-    // "On the left" must exclude everything that is, or may be, on the left.
+    // "On the left" requires that every other object is clearly elsewhere.
     let (axis, cell) = match place {
         "left" => (0, 0),
         "right" => (0, 2),
@@ -251,10 +259,10 @@ fn shape(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     }
     let at = at_place(place);
     let verb = pick(rng, &["What", "Which"]);
-    Qa::new(Kind::Shape, format!("{verb} shape is {at}?"), short, format!("The shape {at} is a {short}."))
+    Qa::new(QuestionKind::Shape, format!("{verb} shape is {at}?"), short, format!("The shape {at} is a {short}."))
 }
 
-/// `on the left`, `in the top left`, `at the top`, `in the center`.
+/// Returns the phrase of a place: `on the left`, `in the top left`, `at the top`, `in the center`.
 pub(super) fn at_place(place: &str) -> String {
     match place {
         "left" | "right" => format!("on the {place}"),
@@ -263,9 +271,10 @@ pub(super) fn at_place(place: &str) -> String {
     }
 }
 
+/// Asks for the position of an object.
 fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     if rng.random_bool(0.05) {
-        return missing(scene, Kind::Position, rng);
+        return missing(scene, QuestionKind::Position, rng);
     }
     let object = any(scene, rng)?;
     let name = name(scene, object, true, rng)?;
@@ -280,7 +289,7 @@ fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
             0 => format!("Is the {name} on the left or on the right?"),
             _ => format!("Is the {name} at the top or at the bottom?"),
         };
-        return Qa::new(Kind::Position, question, side, format!("The {name} is {}.", at_place(side)));
+        return Qa::new(QuestionKind::Position, question, side, format!("The {name} is {}.", at_place(side)));
     }
     let place = object.place()?;
     let question = match rng.random_range(0..4) {
@@ -288,14 +297,15 @@ fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
         1 => format!("Where do you see the {name}?"),
         _ => format!("Where is the {name}?"),
     };
-    Qa::new(Kind::Position, question, place, format!("The {name} is {}.", at_place(place)))
+    Qa::new(QuestionKind::Position, question, place, format!("The {name} is {}.", at_place(place)))
 }
 
+/// Asks for the written word or number.
 fn text(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
     let Some(object) = scene.objects.iter().find(|o| o.shape().is_none()) else {
-        // Rarely: most scenes have no text, and "none" must not become the usual answer.
+        // Rare, because most scenes have no text and "none" must not become the usual answer.
         let question = pick(rng, &["What word is written?", "What does the text say?", "What number is written?"]);
-        let none = || Qa::new(Kind::Text, question.to_owned(), "none", "There is no text.".to_owned());
+        let none = || Qa::new(QuestionKind::Text, question.to_owned(), "none", "There is no text.".to_owned());
         return rng.random_bool(0.02).then(none).flatten();
     };
     match object.thing {
@@ -312,14 +322,14 @@ fn text(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
                     "Read the word.",
                 ],
             );
-            Qa::new(Kind::Text, question.to_owned(), short, format!("The word is {short}."))
+            Qa::new(QuestionKind::Text, question.to_owned(), short, format!("The word is {short}."))
         }
         Thing::Number(number) => {
             let question = pick(
                 rng,
                 &["What number is written?", "What number is this?", "Which number do you see?", "Read the number."],
             );
-            Qa::new(Kind::Text, question.to_owned(), number.to_string(), format!("The number is {number}."))
+            Qa::new(QuestionKind::Text, question.to_owned(), number.to_string(), format!("The number is {number}."))
         }
         Thing::Shape(_) => None,
     }

@@ -1,29 +1,29 @@
-//! What is in a picture: coloured shapes, a word or a number, placed without overlap.
+//! Contents of a picture: coloured shapes, a word or a number, placed without overlap.
 //!
-//! A [`Scene`] is the truth that questions are answered from; [`draw`](super::draw) makes pixels of it.
-//! Lengths are fractions of the picture's shorter side, positions fractions of its width and height.
+//! A [`Scene`] is the ground truth of questions and answers; [`draw`](super::draw) renders it. Lengths are fractions of
+//! the picture's shorter side, positions fractions of its width and height.
 //!
-//! Seeds: scene `i` of data set `S` is stream `i` of the ChaCha8 generator seeded with `S`. Training uses
-//! seeds with the highest bit set ([`TRAIN_SEED`]) and `train data` refuses those, so no picture that a
-//! person can generate for a test has been trained on.
+//! Scene `i` of data set `S` is drawn from stream `i` of the ChaCha8 generator seeded with `S`. Training uses seeds
+//! with the highest bit set ([`TRAIN_SEED`]). `train data` refuses those, so a generated test picture was never trained
+//! on.
 
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
-/// Training seeds have this bit set; test seeds do not.
+/// The bit that is set in training seeds and clear in test seeds.
 pub const TRAIN_SEED: u64 = 1 << 63;
 
-/// Objects in the fullest scene.
+/// Maximum number of objects in a scene.
 pub const MAX_OBJECTS: usize = 6;
 
-/// The words that may be written in a picture. A closed list: the card says so.
+/// All words that are written in pictures. The model card says that the list is closed.
 pub const WORDS: [&str; 40] = [
     "cat", "dog", "sun", "car", "hat", "cup", "bus", "key", "map", "pen", "bed", "box", "fox", "egg", "ice", "jam",
     "milk", "tree", "fish", "bird", "moon", "book", "door", "hand", "home", "king", "lamp", "leaf", "love", "rain",
     "ring", "ship", "snow", "time", "wind", "yes", "no", "stop", "open", "exit",
 ];
 
-/// What an object can be, besides text.
+/// The shape of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Shape {
     /// Round.
@@ -43,15 +43,15 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 7] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Star, Self::Heart, Self::Cross, Self::Diamond];
 
-    /// Its name in questions and answers.
+    /// Returns its name in questions and answers.
     pub fn name(self) -> &'static str {
         ["circle", "square", "triangle", "star", "heart", "cross", "diamond"][self as usize]
     }
-    /// Its plural.
+    /// Returns its plural.
     pub fn plural(self) -> &'static str {
         ["circles", "squares", "triangles", "stars", "hearts", "crosses", "diamonds"][self as usize]
     }
@@ -72,15 +72,15 @@ pub enum Colour {
 }
 
 impl Colour {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 8] =
         [Self::Red, Self::Orange, Self::Yellow, Self::Green, Self::Blue, Self::Purple, Self::Black, Self::White];
 
-    /// Its name in questions and answers.
+    /// Returns its name in questions and answers.
     pub fn name(self) -> &'static str {
         ["red", "orange", "yellow", "green", "blue", "purple", "black", "white"][self as usize]
     }
-    /// Its central value, sRGB.
+    /// Returns its central value, sRGB.
     pub fn rgb(self) -> [f32; 3] {
         [
             [220.0, 38.0, 38.0],
@@ -95,23 +95,23 @@ impl Colour {
     }
 }
 
-/// Clearly small, clearly large, or neither (then no question asks for the size).
+/// The size class of an object. Questions ask for the size of small and large objects only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Size {
+pub enum SizeClass {
     Small,
     Medium,
     Large,
 }
 
-impl Size {
-    /// `small `, `large ` or nothing, to put before a colour.
+impl SizeClass {
+    /// Returns the adjective before a colour: `small `, `large ` or nothing.
     pub fn adjective(self) -> &'static str {
         ["small ", "", "large "][self as usize]
     }
 }
 
-/// What an object is.
+/// The content of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Thing {
     /// A coloured shape.
@@ -122,10 +122,10 @@ pub enum Thing {
     Number(u32),
 }
 
-/// One thing in a scene.
+/// One object of a scene.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Object {
-    /// What it is.
+    /// Its content.
     pub thing: Thing,
     /// Its colour.
     pub colour: Colour,
@@ -136,7 +136,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// Its shape, unless it is text.
+    /// Returns its shape; `None` for text.
     pub fn shape(&self) -> Option<Shape> {
         match self.thing {
             Thing::Shape(shape) => Some(shape),
@@ -144,12 +144,12 @@ impl Object {
         }
     }
 
-    /// Its size by radius; see [`sample`] for the gaps between the classes.
-    pub fn size(&self) -> Size {
+    /// Returns its size class by radius; [`sample`] leaves gaps between the classes.
+    pub fn size(&self) -> SizeClass {
         match self.half[0] {
-            r if r <= 0.112 => Size::Small,
-            r if r >= 0.175 => Size::Large,
-            _ => Size::Medium,
+            r if r <= 0.112 => SizeClass::Small,
+            r if r >= 0.175 => SizeClass::Large,
+            _ => SizeClass::Medium,
         }
     }
 
@@ -180,12 +180,12 @@ pub fn third(x: f32) -> Option<usize> {
     }
 }
 
-/// How the background is painted.
+/// The background of a scene.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Background {
-    /// sRGB at the one end.
+    /// sRGB at one end.
     pub from: [f32; 3],
-    /// sRGB at the other end; equal to `from` for a plain one.
+    /// sRGB at the other end; equal to `from` for a plain background.
     pub to: [f32; 3],
     /// Direction of the gradient, radians.
     pub angle: f32,
@@ -193,29 +193,29 @@ pub struct Background {
     pub noise: f32,
 }
 
-/// A picture's content.
+/// The content of a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
     /// Width and height as fractions of the shorter side; one of them is 1.
     pub extent: [f32; 2],
-    /// What is behind the objects.
+    /// The background.
     pub background: Background,
     /// 1 to [`MAX_OBJECTS`] objects, not overlapping.
     pub objects: Vec<Object>,
-    /// Drawn as if by hand, with a brush.
+    /// Whether it is rendered in the style of a hand drawing.
     pub by_hand: bool,
-    /// Seeds what does not change the content: jitter, wobble, noise.
+    /// Seed of the variation that does not affect answers: jitter, wobble, noise.
     pub look: u64,
 }
 
-/// The generator of scene `index` of data set `seed`.
+/// Returns the random generator of scene `index` of data set `seed`.
 pub fn scene_rng(seed: u64, index: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index);
     rng
 }
 
-/// A random scene.
+/// Returns a random scene.
 pub fn sample(rng: &mut ChaCha8Rng) -> Scene {
     let extent = match rng.random_range(0..10) {
         0 => [rng.random_range(1.05..1.35), 1.0],
@@ -238,8 +238,8 @@ pub fn sample(rng: &mut ChaCha8Rng) -> Scene {
     Scene { extent, background, objects, by_hand, look: rng.random() }
 }
 
-/// Adds `wanted` shapes (fewer when there is no room). Half of the scenes repeat a shape or a colour, so
-/// that counting is not always counting to one.
+/// Adds `wanted` shapes, fewer when there is no room. Half of the scenes repeat a shape or a colour, so that counts
+/// above one are frequent.
 fn shapes(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], wanted: usize, objects: &mut Vec<Object>) {
     let favourite = (rng.random_bool(0.45).then(|| *Shape::ALL.choose(rng).unwrap_or(&Shape::Circle)), {
         let colour = *colours.choose(rng).unwrap_or(&Colour::Red);
@@ -277,7 +277,7 @@ fn shapes(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], wanted: us
         }
     }
     if objects.is_empty() {
-        // Thirty failures in an empty picture do not happen; a scene without objects must not either.
+        // Thirty failures in an empty picture are unlikely; every scene has an object even then.
         let colour = colours[0];
         objects.push(Object { thing: Thing::Shape(Shape::Circle), colour, centre: [0.5; 2], half: [0.2; 2] });
     }
@@ -299,7 +299,7 @@ fn text(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], objects: &mu
     objects.push(Object { thing, colour, centre: centre(rng, extent, half), half });
 }
 
-/// A centre that keeps the object inside; half of them snapped to where a position has a name.
+/// Returns a random centre that keeps the object inside; up to four tries prefer centres whose third is clear.
 fn centre(rng: &mut ChaCha8Rng, extent: [f32; 2], half: [f32; 2]) -> [f32; 2] {
     std::array::from_fn(|axis| {
         let margin = ((half[axis] + 0.015) / extent[axis]).min(0.5);
@@ -314,7 +314,7 @@ fn centre(rng: &mut ChaCha8Rng, extent: [f32; 2], half: [f32; 2]) -> [f32; 2] {
     })
 }
 
-/// Whether the boxes keep a gap, and the centres more than a patch.
+/// Returns whether the boxes keep a gap.
 fn fits(object: &Object, others: &[Object], extent: [f32; 2]) -> bool {
     others.iter().all(|other| {
         let gap: [f32; 2] = std::array::from_fn(|axis| {
@@ -325,6 +325,7 @@ fn fits(object: &Object, others: &[Object], extent: [f32; 2]) -> bool {
     })
 }
 
+/// Returns a random background.
 fn background(rng: &mut ChaCha8Rng) -> Background {
     let grey = |v: f32| [v; 3];
     let from = match rng.random_range(0..10) {
@@ -340,7 +341,7 @@ fn background(rng: &mut ChaCha8Rng) -> Background {
     Background { from, to, angle: rng.random_range(0.0..std::f32::consts::TAU), noise }
 }
 
-/// The colours that stand out from the whole background.
+/// Returns the colours that contrast with the whole background.
 fn visible(background: &Background) -> Vec<Colour> {
     let far = |colour: &Colour, from: &[f32; 3]| {
         let distance: f32 = colour.rgb().iter().zip(from).map(|(a, b)| (a - b) * (a - b)).sum();

@@ -1,12 +1,12 @@
-//! Properties of the data: what is asked is true, what is drawn is reproducible.
+//! Properties of the data: answers are true, pictures are reproducible.
 
 use super::answers::{is_right, normalise};
 use super::captions::describe;
 use super::dataset::items;
 use super::draw::draw;
-use super::questions::{Kind, SUFFIX, ask, conversation};
-use super::scenes::{MAX_OBJECTS, Object, Scene, TRAIN_SEED, sample, scene_rng};
-use super::{dataset, vocabulary};
+use super::questions::{QuestionKind, SUFFIX, ask, conversation};
+use super::scene::{MAX_OBJECTS, Object, Scene, TRAIN_SEED, sample, scene_rng};
+use super::{bpe, dataset};
 
 fn scenes(count: u64) -> impl Iterator<Item = (Scene, rand_chacha::ChaCha8Rng)> {
     (0..count).map(|i| {
@@ -15,7 +15,7 @@ fn scenes(count: u64) -> impl Iterator<Item = (Scene, rand_chacha::ChaCha8Rng)> 
     })
 }
 
-/// The objects whose description contains every word of `noun` (`red star`, `star`, `small star`).
+/// Finds the objects whose description contains every word of `noun` (`red star`, `star`, `small star`).
 fn named<'a>(scene: &'a Scene, noun: &str) -> Vec<&'a Object> {
     let words: Vec<&str> = noun.split(' ').collect();
     let fits = |o: &&Object| match o.shape() {
@@ -67,7 +67,7 @@ fn objects_are_inside_and_apart() {
 fn existence_and_count_agree_with_the_scene() {
     let mut asked = 0;
     for (scene, mut rng) in scenes(600) {
-        if let Some(qa) = ask(&scene, Kind::Existence, &mut rng) {
+        if let Some(qa) = ask(&scene, QuestionKind::Existence, &mut rng) {
             let question = qa.question.trim_end_matches('?').replace(" in the image", "");
             let noun = question.rsplit_once(" a ").or_else(|| question.rsplit_once(" an ")).map(|(_, noun)| noun);
             if let Some(noun) = noun.filter(|n| !n.contains("object") && !n.contains("text")) {
@@ -75,7 +75,7 @@ fn existence_and_count_agree_with_the_scene() {
                 assert_eq!(qa.short == "Yes", !named(&scene, noun).is_empty(), "{qa:?} {scene:?}");
             }
         }
-        if let Some(qa) = ask(&scene, Kind::Count, &mut rng) {
+        if let Some(qa) = ask(&scene, QuestionKind::Count, &mut rng) {
             let rest = qa.question.trim_start_matches("How many ");
             let many = rest.split(" are ").next().and_then(|s| s.split(" do ").next()).unwrap_or("");
             let one = many.trim_end_matches("es").trim_end_matches('s');
@@ -100,7 +100,7 @@ fn existence_and_count_agree_with_the_scene() {
 #[test]
 fn the_expected_sentence_counts_as_right() {
     for (scene, mut rng) in scenes(300) {
-        for kind in Kind::ALL {
+        for kind in QuestionKind::ALL {
             let Some(conversation) = conversation(&scene, kind, &mut rng) else { continue };
             let Some(last) = conversation.turns.last() else { panic!("no turn: {conversation:?}") };
             let right = is_right(kind, conversation.wants_short, &conversation.short, &last.answer);
@@ -113,7 +113,7 @@ fn the_expected_sentence_counts_as_right() {
 #[test]
 fn names_in_colour_questions_fit_one_object() {
     for (scene, mut rng) in scenes(300) {
-        let Some(qa) = ask(&scene, Kind::Colour, &mut rng) else { continue };
+        let Some(qa) = ask(&scene, QuestionKind::Colour, &mut rng) else { continue };
         if let Some(noun) = qa.sentence.strip_prefix("The ").and_then(|s| s.split_once(" is ")).map(|(noun, _)| noun)
             && !["word", "text", "number", "shape", "object"].contains(&noun)
         {
@@ -149,16 +149,16 @@ fn pictures_show_their_objects() {
 
 #[test]
 fn the_tokenizer_gives_back_what_it_was_given() {
-    let tokenizer = match vocabulary::train(1, 60) {
+    let tokenizer = match bpe::train(1, 60) {
         Ok(tokenizer) => tokenizer,
         Err(e) => panic!("{e}"),
     };
     for text in ["What colour is the circle?", " The word is cat.", "\nnaïve 日本 🦀 ASSISTANT:", "  two  spaces "]
     {
-        let ids = vocabulary::encode(&tokenizer, text).unwrap_or_default();
+        let ids = bpe::encode(&tokenizer, text).unwrap_or_default();
         assert_eq!(tokenizer.decode(&ids, false).unwrap_or_default(), text);
     }
-    for (id, special) in vocabulary::SPECIALS.iter().enumerate() {
+    for (id, special) in bpe::SPECIALS.iter().enumerate() {
         assert_eq!(tokenizer.token_to_id(special), Some(id as u32));
     }
 }

@@ -1,7 +1,7 @@
-//! Two kinds of threads: those that make batches ahead of time, and those that compute gradients.
+//! Data-parallel training: threads that compute gradients, and a thread that prefetches batches.
 //!
-//! Burn's CPU backend runs most element-wise operations on one thread, so the cores are used by giving each
-//! worker its own part of the batch (and its own rayon pool of one thread) and averaging the gradients.
+//! Burn's CPU backend runs most element-wise operations on one thread. Each worker therefore computes the gradients of
+//! its own part of the batch, in its own rayon pool of one thread, and the optimizer averages them.
 
 use super::params::Matrix;
 use crate::error::{Error, Kind, Result};
@@ -9,21 +9,21 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// One worker's result: gradients, the losses to report, and tokens (or pictures) seen.
-pub struct Outcome {
-    /// By parameter.
+/// The result of one worker: gradients, losses to report, and the number of tokens or pictures.
+pub struct WorkerGradients {
+    /// Gradients by parameter name.
     pub gradients: BTreeMap<String, Matrix>,
-    /// The loss and its parts.
+    /// The loss, then its parts.
     pub losses: Vec<f32>,
-    /// Tokens or pictures.
+    /// Tokens or pictures in the part.
     pub tokens: usize,
 }
 
-/// The gradient workers.
-pub struct Workers(Vec<ThreadPool>);
+/// A set of gradient workers, one thread pool of one thread each.
+pub struct GradientWorkers(Vec<ThreadPool>);
 
-impl Workers {
-    /// `n` workers of one thread each.
+impl GradientWorkers {
+    /// Starts `n` workers, at least one.
     ///
     /// # Errors
     /// [`Kind::OutOfMemory`] when a thread cannot be started.
@@ -38,13 +38,13 @@ impl Workers {
         Ok(Self((0..n.max(1)).map(pool).collect::<Result<_>>()?))
     }
 
-    /// How many.
+    /// Returns the number of workers.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Runs `work` on each part, in parallel.
-    pub fn run<B: Send>(&self, parts: Vec<B>, work: impl Fn(B) -> Outcome + Sync) -> Vec<Outcome> {
+    /// Runs `work` on each part in parallel; returns the results in the order of the parts.
+    pub fn run<B: Send>(&self, parts: Vec<B>, work: impl Fn(B) -> WorkerGradients + Sync) -> Vec<WorkerGradients> {
         std::thread::scope(|scope| {
             let work = &work;
             let threads: Vec<_> = parts
@@ -57,8 +57,11 @@ impl Workers {
     }
 }
 
-/// Batches `first`, `first + 1`, … made ahead on a thread of their own.
-pub fn ahead<B: Send + 'static>(first: u64, make: impl Fn(u64) -> Result<B> + Send + 'static) -> Receiver<Result<B>> {
+/// Makes batches `first`, `first + 1`, … on a thread of their own, up to four in advance.
+pub fn prefetch<B: Send + 'static>(
+    first: u64,
+    make: impl Fn(u64) -> Result<B> + Send + 'static,
+) -> Receiver<Result<B>> {
     let (send, receive) = sync_channel(4);
     std::thread::spawn(move || {
         // Ends when the receiver is dropped.

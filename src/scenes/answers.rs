@@ -1,21 +1,21 @@
-//! When an answer is right.
+//! Scoring of answers.
 //!
-//! A question that asks for a word or phrase wants exactly that (case and punctuation aside). A sentence is
-//! right when what it says last of the answer's class is the answer: the last colour of "The circle is
-//! red.", the last place of "The star is in the top left." ("left" alone would be another place), the first
-//! word of "Yes, there is a star.". A caption is right when it names every object with its colour, each as
-//! often as it is there, and no other.
+//! A short answer is right when it equals the expected word or phrase, apart from case and punctuation. A sentence is
+//! right when its last member of the expected answer's class is the expected answer: the last colour of "The circle is
+//! red.", the last place of "The star is in the top left." (where "left" would be another place). For yes and no the
+//! first word counts. A caption is right when it names exactly the objects of the scene with their colours, each as
+//! often as it occurs.
 
-use super::questions::Kind;
-use super::scenes::{Colour, Shape};
+use super::questions::QuestionKind;
+use super::scene::{Colour, Shape};
 
-/// Lower case, letters and digits only, one space between words.
+/// Converts text to lower case, letters and digits only, with one space between words.
 pub fn normalise(text: &str) -> String {
     let letters = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect::<String>();
     letters.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The classes whose members exclude one another.
+/// Returns the classes of mutually exclusive answers.
 fn classes() -> Vec<Vec<String>> {
     let words = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
     vec![
@@ -28,14 +28,14 @@ fn classes() -> Vec<Vec<String>> {
     ]
 }
 
-/// The member of `class` that `text` mentions last; of two that end there, the longer.
+/// Finds the member of `class` that `text` mentions last; of two that end at the same place, the longer.
 fn last_mention<'a>(text: &str, class: &'a [String]) -> Option<&'a str> {
     let text = format!(" {text} ");
     let end = |member: &String| text.rfind(&format!(" {member} ")).map(|at| (at + member.len(), member.len()));
     class.iter().filter_map(|m| Some((end(m)?, m))).max_by_key(|(end, _)| *end).map(|(_, m)| m.as_str())
 }
 
-/// Every `colour noun` of a caption, sorted.
+/// Extracts every `colour noun` of a caption, sorted.
 fn inventory(caption: &str) -> Vec<String> {
     let words: Vec<&str> = caption.split(' ').collect();
     let is_colour = |w: &str| Colour::ALL.iter().any(|c| c.name() == w);
@@ -53,10 +53,10 @@ fn inventory(caption: &str) -> Vec<String> {
     items
 }
 
-/// Whether `given` is right. `expected` is the short form (for a caption, the caption).
-pub fn is_right(kind: Kind, wants_short: bool, expected: &str, given: &str) -> bool {
+/// Returns whether `given` is right. `expected` is the short form of the answer, or the whole caption.
+pub fn is_right(kind: QuestionKind, wants_short: bool, expected: &str, given: &str) -> bool {
     let (expected, given) = (normalise(expected), normalise(given));
-    if kind == Kind::Caption {
+    if kind == QuestionKind::Caption {
         return inventory(&expected) == inventory(&given);
     }
     if wants_short {
@@ -78,28 +78,33 @@ mod tests {
 
     #[test]
     fn short_answers_are_compared_whole() {
-        assert!(is_right(Kind::Colour, true, "red", " Red."));
-        assert!(!is_right(Kind::Colour, true, "red", "The circle is red."));
-        assert!(!is_right(Kind::Position, true, "left", "top left"));
+        assert!(is_right(QuestionKind::Colour, true, "red", " Red."));
+        assert!(!is_right(QuestionKind::Colour, true, "red", "The circle is red."));
+        assert!(!is_right(QuestionKind::Position, true, "left", "top left"));
     }
 
     #[test]
     fn sentences_are_judged_by_their_last_mention() {
-        assert!(is_right(Kind::Shape, false, "star", "The shape to the left of the red circle is a star."));
-        assert!(!is_right(Kind::Shape, false, "circle", "The shape to the left of the red circle is a star."));
-        assert!(is_right(Kind::Position, false, "top left", "The star is in the top left."));
-        assert!(!is_right(Kind::Position, false, "left", "The star is in the top left."));
-        assert!(is_right(Kind::Count, false, "1", "There is 1 red shape."));
-        assert!(is_right(Kind::Existence, false, "Yes", "Yes, there is no doubt."));
-        assert!(!is_right(Kind::Existence, false, "Yes", "No, there is no star."));
-        assert!(is_right(Kind::Colour, false, "none", "There is no circle."));
+        assert!(is_right(QuestionKind::Shape, false, "star", "The shape to the left of the red circle is a star."));
+        assert!(!is_right(QuestionKind::Shape, false, "circle", "The shape to the left of the red circle is a star."));
+        assert!(is_right(QuestionKind::Position, false, "top left", "The star is in the top left."));
+        assert!(!is_right(QuestionKind::Position, false, "left", "The star is in the top left."));
+        assert!(is_right(QuestionKind::Count, false, "1", "There is 1 red shape."));
+        assert!(is_right(QuestionKind::Existence, false, "Yes", "Yes, there is no doubt."));
+        assert!(!is_right(QuestionKind::Existence, false, "Yes", "No, there is no star."));
+        assert!(is_right(QuestionKind::Colour, false, "none", "There is no circle."));
     }
 
     #[test]
     fn captions_are_judged_by_their_objects() {
         let truth = "A small red star, a large red circle and the black word cat.";
-        assert!(is_right(Kind::Caption, false, truth, "The black word cat, a red circle on the left and a red star."));
-        assert!(!is_right(Kind::Caption, false, truth, "The black word dog, a red circle and a red star."));
-        assert!(!is_right(Kind::Caption, false, truth, "A red circle and the black word cat."));
+        assert!(is_right(
+            QuestionKind::Caption,
+            false,
+            truth,
+            "The black word cat, a red circle on the left and a red star."
+        ));
+        assert!(!is_right(QuestionKind::Caption, false, truth, "The black word dog, a red circle and a red star."));
+        assert!(!is_right(QuestionKind::Caption, false, truth, "A red circle and the black word cat."));
     }
 }

@@ -1,10 +1,10 @@
-//! Scenes and questions as files: PNG and `questions.jsonl`.
+//! Data sets as files: pictures as PNG, questions in `questions.jsonl`.
 
-use super::draw::draw;
-use super::questions::{Conversation, Kind, conversation};
-use super::scenes::{TRAIN_SEED, sample, scene_rng};
+use super::draw::{Picture, draw};
+use super::questions::{Conversation, QuestionKind, conversation};
+use super::scene::{TRAIN_SEED, sample, scene_rng};
 use crate::ensure;
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Kind, Result};
 use rand::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, Write};
@@ -13,27 +13,27 @@ use std::path::Path;
 /// One line of `questions.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// File name, beside the list.
+    /// File name of the picture, in the same folder.
     pub image: String,
-    /// What is asked, suffix included.
+    /// The question, suffix included.
     pub question: String,
-    /// The short form of the right answer (for a caption, the caption).
+    /// The short form of the right answer, or the whole caption.
     pub answer: String,
-    /// Row of the table.
+    /// Kind of the question.
     #[serde(rename = "type")]
-    pub kind: Kind,
-    /// `short` or `sentence`: which form the question asks for.
-    pub form: Form,
-    /// Questions to be asked before, in the same conversation.
+    pub kind: QuestionKind,
+    /// Form of answer that the question asks for.
+    pub form: AnswerForm,
+    /// Earlier questions of the same conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
 }
 
-/// The form of an answer.
+/// The form of an answer, `short` or `sentence`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
-pub enum Form {
+pub enum AnswerForm {
     Short,
     Sentence,
 }
@@ -43,30 +43,29 @@ impl Item {
         let Conversation { kind, mut turns, short, wants_short } = conversation;
         let last = turns.pop()?;
         let earlier = turns.into_iter().map(|t| t.question).collect();
-        let form = if wants_short { Form::Short } else { Form::Sentence };
+        let form = if wants_short { AnswerForm::Short } else { AnswerForm::Sentence };
         Some(Self { image: image.to_owned(), question: last.question, answer: short, kind, form, earlier })
     }
 }
 
-/// Questions about scene `index` of data set `seed`: at most one of each kind.
-pub fn items(seed: u64, index: u64) -> (super::draw::Picture, Vec<Item>) {
+/// Draws scene `index` of data set `seed` and asks questions about it, at most one of each kind.
+pub fn items(seed: u64, index: u64) -> (Picture, Vec<Item>) {
     let mut rng = scene_rng(seed, index);
     let scene = sample(&mut rng);
     let side = rng.random_range(192..400);
     let name = format!("{index:05}.png");
     let ask = |kind| conversation(&scene, kind, &mut rng).and_then(|c| Item::new(&name, c));
-    let items = Kind::ALL.into_iter().filter_map(ask).collect();
+    let items = QuestionKind::ALL.into_iter().filter_map(ask).collect();
     (draw(&scene, side), items)
 }
 
-/// Writes `count` scenes of data set `seed` and their questions into `out`; returns how many questions.
+/// Writes `count` scenes of data set `seed` and their questions into `out`; returns the number of questions.
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for a seed that training may have used, [`ErrorKind::Io`] when a file cannot be
-/// written.
+/// [`Kind::Argument`] for a seed that is reserved for training, [`Kind::Io`] when a file cannot be written.
 pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
     ensure!(seed < TRAIN_SEED, Argument, "--seed", "{seed} is reserved for training; take one below {TRAIN_SEED}");
-    let io = |e: std::io::Error| Error::new(ErrorKind::Io, out.display().to_string(), e.to_string());
+    let io = |e: std::io::Error| Error::new(Kind::Io, out.display().to_string(), e.to_string());
     std::fs::create_dir_all(out).map_err(io)?;
     let mut list = std::io::BufWriter::new(std::fs::File::create(out.join("questions.jsonl")).map_err(io)?);
     let mut total = 0;
@@ -83,11 +82,11 @@ pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
     Ok(total)
 }
 
-/// A picture as a PNG file.
+/// Encodes a picture as a PNG file.
 ///
 /// # Errors
-/// [`ErrorKind::Image`] when its size and its bytes disagree.
-pub fn png(picture: &super::draw::Picture) -> Result<Vec<u8>> {
+/// [`Kind::Image`] when its size and its bytes disagree.
+pub fn png(picture: &Picture) -> Result<Vec<u8>> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let (width, height) = (picture.width, picture.height);
     image::write_buffer_with_format(
@@ -98,17 +97,17 @@ pub fn png(picture: &super::draw::Picture) -> Result<Vec<u8>> {
         image::ExtendedColorType::Rgb8,
         image::ImageFormat::Png,
     )
-    .map_err(|e| Error::new(ErrorKind::Image, format!("{width}×{height}"), e.to_string()))?;
+    .map_err(|e| Error::new(Kind::Image, format!("{width}×{height}"), e.to_string()))?;
     Ok(bytes.into_inner())
 }
 
 /// Reads `questions.jsonl`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] when it cannot be read or a line is not an [`Item`], with the line's number.
+/// [`Kind::Io`] when it cannot be read or a line is not an [`Item`], with the line's number.
 pub fn read(dir: &Path) -> Result<Vec<Item>> {
     let path = dir.join("questions.jsonl");
-    let fail = |e: String| Error::new(ErrorKind::Io, path.display().to_string(), e);
+    let fail = |e: String| Error::new(Kind::Io, path.display().to_string(), e);
     let file = std::fs::File::open(&path).map_err(|e| fail(e.to_string()).hint("make it with `train data`"))?;
     let mut items = Vec::new();
     for (number, line) in std::io::BufReader::new(file).lines().enumerate() {

@@ -1,0 +1,23 @@
+//! Pictures of coloured shapes, questions about them, and the evaluation of models that answer.
+//!
+//! Every scene is generated from a seed. The small model is trained on scenes ([`scene::TRAIN_SEED`]) and evaluated on
+//! others. This module serves `train data`, `train eval` and the tests; the training itself is the module `train`
+//! (feature `train`).
+//!
+//! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`questions`] questions and true answers ·
+//! [`answers`] scoring · [`dataset`] files · [`eval`] accuracy table · [`bpe`] tokenizer.
+
+pub mod answers;
+pub mod bpe;
+pub mod captions;
+pub mod dataset;
+pub mod draw;
+pub mod engine_vqa;
+pub mod eval;
+mod followups;
+mod presence;
+pub mod questions;
+mod relations;
+pub mod scene;
+#[cfg(test)]
+mod tests;
