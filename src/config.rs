@@ -114,6 +114,13 @@ impl VisionConfig {
         let side = self.image_size / self.patch_size;
         side * side
     }
+
+    /// Columns of the patch embedding as stored: `3·p·p` rounded up to a multiple of 32 (588 → 608), so that every
+    /// weight type fits.
+    pub fn patch_columns(&self) -> u32 {
+        (3 * self.patch_size * self.patch_size).next_multiple_of(32)
+    }
+
     /// Size of a head.
     pub fn head_dim(&self) -> u32 {
         self.hidden_size / self.num_attention_heads

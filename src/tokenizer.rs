@@ -9,7 +9,6 @@ mod limits;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 const FILE: &str = "tokenizer.json";
+/// Largest `tokenizer.json`, bytes. LLaMA's has 1.8 MB.
+pub const MAX_TOKENIZER: u64 = 64 << 20;
 /// How checkpoints write the place of a picture.
 pub const IMAGE_MARK: &str = "<image>";
 /// First letter of a token that only stands in for another: see [`stand_in`]. Unicode assigns it to nothing, so that no

@@ -18,7 +18,7 @@ use llava_web::engine::{Engine, Loader, Options, Quiet};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::{Blueprint, PART_BYTES};
 use llava_web::format::convert::{self, convert};
-use llava_web::format::manifest::MANIFEST_FILE;
+use llava_web::format::files::MANIFEST_FILE;
 use llava_web::format::source::{Memory, Source, exactly};
 use llava_web::native::{Folder, load, load_as};
 use llava_web::quant::{WeightType, stored_bytes};
@@ -45,7 +45,7 @@ fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
 
 fn converted(source: &impl Source, quant: WeightType) -> Memory {
     let mut sink = Written::default();
-    let options = convert::Options::new(quant, "t");
+    let options = convert::ConvertOptions::new(quant, "t");
     block_on(convert(source, &[ENTRY.into()], "t", &mut sink, &options, &mut |_| ())).unwrap();
     sink.0
 }
@@ -60,7 +60,7 @@ fn agree(source: &impl Source, quant: WeightType, what: &str) {
     assert!(wanted.values().any(|t| *t == quant), "{what}: nothing is {quant}");
     let held = types(&|| {
         let mut blueprint = block_on(Blueprint::open(source, &[ENTRY.into()])).unwrap();
-        let options = convert::Options { quant: Some(quant), ..convert::Options::exact() };
+        let options = convert::ConvertOptions { quant: Some(quant), ..convert::ConvertOptions::exact() };
         blueprint.tensors = blueprint.held_as(&|tensor, encoding| options.weight_type(tensor, encoding)).unwrap();
         blueprint
     });

@@ -83,7 +83,7 @@ fn files(pair: &Pair) -> Memory {
 /// The shards of a checkpoint.
 fn shards(source: &Memory, names: &[&str]) -> Memory {
     let mut out = Written::default();
-    block_on(convert(source, &entry(names), "x", &mut out, &convert::Options::exact(), &mut |_| ())).unwrap();
+    block_on(convert(source, &entry(names), "x", &mut out, &convert::ConvertOptions::exact(), &mut |_| ())).unwrap();
     out.0
 }
 

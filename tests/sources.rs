@@ -18,7 +18,7 @@ use llava_web::format::checkpoint::Checkpoint as Saved;
 use llava_web::format::convert::convert;
 use llava_web::format::source::Memory;
 use llava_web::model::Model;
-use llava_web::model::load::ModelLoader;
+use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, load};
 use llava_web::pass::Call;
 use llava_web::quant::Encoding;
@@ -140,7 +140,7 @@ fn files_of_torch_are_the_same_model() {
     assert!(answer(&mut open(&both)) == wanted);
     // Converted, to the bit.
     let mut sink = checkpoint::Written::default();
-    let options = llava_web::format::convert::Options::exact();
+    let options = llava_web::format::convert::ConvertOptions::exact();
     block_on(convert(&files, &[ENTRY.into()], "t", &mut sink, &options, &mut |_| ())).unwrap();
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut converted = block_on(load(&sink.0, &["manifest.json".into()], device, Some(192))).unwrap();
@@ -232,7 +232,7 @@ fn however_a_checkpoint_is_cut_it_is_the_same() {
                 let blueprint = Blueprint::from_checkpoint(saved, "t", &q8, part_bytes).unwrap();
                 let parts = blueprint.parts.clone();
                 let device = Device::open(backend).await.unwrap();
-                let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
+                let mut loader = WeightLoader::new(device, blueprint).await.unwrap();
                 for (index, part) in parts.iter().enumerate().rev() {
                     let bytes =
                         &golden_file(&format!("gqa/{}", part.file))[part.offset as usize..][..part.bytes as usize];
@@ -335,8 +335,10 @@ fn a_converted_pair_is_the_same_model() {
     let files = pair(|_| ());
     let mut sink = checkpoint::Written::default();
     let entry = ["m.gguf".to_string(), "mmproj.gguf".to_string()];
-    let options =
-        llava_web::format::convert::Options { shard_bytes: 50_000, ..llava_web::format::convert::Options::exact() };
+    let options = llava_web::format::convert::ConvertOptions {
+        shard_bytes: 50_000,
+        ..llava_web::format::convert::ConvertOptions::exact()
+    };
     let manifest = block_on(convert(&files, &entry, "t", &mut sink, &options, &mut |_| ())).unwrap();
     assert!(manifest.shards.len() > 5);
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();

@@ -9,8 +9,9 @@ use llava_web::engine::Loader;
 use llava_web::ensure;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::blueprint::Blueprint;
-use llava_web::format::convert::{Options, SHARD_BYTES, Sink, convert};
-use llava_web::format::manifest::{MANIFEST_FILE, Manifest};
+use llava_web::format::convert::{ConvertOptions, SHARD_BYTES, Sink, convert};
+use llava_web::format::files::MANIFEST_FILE;
+use llava_web::format::manifest::Manifest;
 use llava_web::native::{Folder, io_error, read_file};
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
@@ -84,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let base = fs::canonicalize(source).map_err(|e| io_error(source, &e))?;
     let fallback = base.file_stem().map_or("llava".into(), |name| name.to_string_lossy().into_owned());
     let pair = entry.iter().any(|name| name.ends_with(".gguf"));
-    let options = Options {
+    let options = ConvertOptions {
         quant: arguments.quant.or((!pair).then_some(WeightType::Q4)),
         vision_quant: arguments.vision_quant,
         embed_quant: arguments.embed_quant,

@@ -7,9 +7,11 @@
 use crate::error::Result;
 use crate::format::blueprint::Blueprint;
 use crate::format::checkpoint::Checkpoint;
-use crate::format::manifest::{Files, Layout, MANIFEST_FILE, Manifest, TensorRecord, VERSION};
-use crate::format::names::{Expected, PATCH_EMBEDDING, Role, Stage};
-use crate::format::shards::{FileRecord, ShardWriter};
+use crate::format::files::{FileRecord, MANIFEST_FILE};
+use crate::format::manifest::{Files, Layout, Manifest, TensorRecord, VERSION};
+use crate::format::names::{Component, Expected, PATCH_EMBEDDING, Role};
+use crate::format::piece::DeviceTensor;
+use crate::format::shards::ShardWriter;
 use crate::format::source::{Source, exactly};
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
@@ -18,13 +20,13 @@ use crate::tokenizer::Tokenizer;
 
 /// What the person chose.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ConvertOptions {
     /// Decoder and head; `None`: as they are, exactly, whatever that takes.
     pub quant: Option<WeightType>,
-    /// Vision tower and connector; `None`: as [`Options::quant`], but no narrower than f16. The tower is small
+    /// Vision tower and connector; `None`: as [`ConvertOptions::quant`], but no narrower than f16. The tower is small
     /// and runs once per image, and its errors reach every token.
     pub vision_quant: Option<WeightType>,
-    /// Embedding table; `None`: as [`Options::quant`], but no narrower than f16. One row of it is read per
+    /// Embedding table; `None`: as [`ConvertOptions::quant`], but no narrower than f16. One row of it is read per
     /// token, so narrow types gain memory, not speed (unless the head is tied to it).
     pub embed_quant: Option<WeightType>,
     /// Length of a shard, bytes.
@@ -37,7 +39,7 @@ pub struct Options {
     pub mirrors: Vec<String>,
 }
 
-impl Options {
+impl ConvertOptions {
     /// Everything as it is, in shards of [`SHARD_BYTES`].
     pub fn exact() -> Self {
         Self {
@@ -58,7 +60,7 @@ impl Options {
 
     /// How `tensor`, which the checkpoint has in `encoding`, is to be stored.
     pub fn weight_type(&self, tensor: &Expected, encoding: Encoding) -> WeightType {
-        let vision = matches!(tensor.stage, Stage::VisionTower | Stage::Connector);
+        let vision = matches!(tensor.component, Component::VisionTower | Component::Connector);
         let explicit = match tensor.role {
             Role::Vector => Some(WeightType::F32),
             Role::Table => self.embed_quant,
@@ -110,7 +112,7 @@ pub async fn convert<S: Source>(
     entry: &[String],
     fallback: &str,
     sink: &mut dyn Sink,
-    options: &Options,
+    options: &ConvertOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Manifest> {
     let checkpoint = Checkpoint::open(source, entry).await?;
@@ -159,10 +161,10 @@ async fn write_tensors<S: Source>(
     source: &S,
     blueprint: &Blueprint,
     sink: &mut dyn Sink,
-    options: &Options,
+    options: &ConvertOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Vec<TensorRecord>, Vec<FileRecord>)> {
-    let record = |t: &super::blueprint::Planned| TensorRecord {
+    let record = |t: &DeviceTensor| TensorRecord {
         name: t.expected.name.clone(),
         weight_type: t.weight_type,
         layout: t.layout,

@@ -7,27 +7,22 @@
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::checkpoint::SmallFiles;
-use crate::format::names::{self, Role};
-use crate::format::shards::{ALIGNMENT, FileRecord};
+use crate::format::files::{FileRecord, MANIFEST_FILE, MAX_JSON, SmallFiles};
+use crate::format::names::{Expected, Found, Holder, Role, matched};
+use crate::format::shards::{ALIGNMENT, TileRecord};
 use crate::format::source::{Source, exactly, whole};
 use crate::prompt::Template;
 use crate::quant::{self, MAX_BINDING, WeightType};
+use crate::tokenizer::MAX_TOKENIZER;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// The file's own name.
-pub const MANIFEST_FILE: &str = "manifest.json";
 /// The only version there is.
 pub const VERSION: u32 = 1;
 /// Largest manifest, bytes. The 13B model's has 0.3 MB.
 pub const MAX_MANIFEST: usize = 4 << 20;
 /// Largest shard, bytes: one tile with its scales (at most 144 MiB) must fit.
 pub const MAX_SHARD: u64 = 512 << 20;
-/// Largest `tokenizer.json`, bytes. LLaMA's has 1.8 MB.
-pub const MAX_TOKENIZER: u64 = 64 << 20;
-/// Largest other JSON file, bytes.
-const MAX_JSON: u64 = 1 << 20;
 const MAX_MIRRORS: usize = 16;
 const MAX_SHARDS: usize = 4096;
 const MAX_TENSORS: usize = 16384;
@@ -95,21 +90,24 @@ pub struct TensorRecord {
     /// Shape as stored: `[N, K]` for blocks.
     pub shape: Vec<u32>,
     /// Row ranges in order, each complete in itself; almost always one.
-    pub tiles: Vec<Tile>,
+    pub tiles: Vec<TileRecord>,
 }
 
-/// A range of a tensor's rows and where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tile {
-    /// First row, and one past the last.
-    pub rows: [u32; 2],
-    /// Index into [`Manifest::shards`].
-    pub shard: u32,
-    /// First byte in that shard, a multiple of 256.
-    pub offset: u64,
-    /// Bytes: both planes.
-    pub bytes: u64,
+/// A record with its index in the manifest.
+struct Listed<'a>(usize, &'a TensorRecord);
+
+impl Found for Listed<'_> {
+    fn shape(&self, _: &Expected) -> Vec<u32> {
+        self.1.shape.clone()
+    }
+
+    fn wanted(expected: &Expected) -> &[u32] {
+        &expected.shape
+    }
 }
+
+/// Wording of the check of a manifest's tensors.
+const HOLDER: Holder = Holder { name: "the manifest", config: "config.json", hint: "", holds_skipped: false };
 
 impl TensorRecord {
     /// Bytes that rows `rows` take by type, layout and shape.
@@ -333,35 +331,20 @@ impl Manifest {
     }
 
     /// Checks that the tensors are exactly those that `config` needs, and returns, for each of
-    /// [`names::expected`], its index in [`Manifest::tensors`].
+    /// [`expected`](crate::format::names::expected), its index in [`Manifest::tensors`].
     ///
     /// # Errors
     /// [`Kind::Tensor`], naming what is missing, superfluous, or of another shape or layout.
     pub fn match_config(&self, config: &Config) -> Result<Vec<usize>> {
-        let mut index: HashMap<&str, usize> =
-            self.tensors.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
-        let mut found = Vec::new();
-        for e in names::expected(config) {
-            let Some(i) = index.remove(e.name.as_str()) else {
-                crate::fail!(Tensor, e.name, "is missing from the manifest");
-            };
-            let layout = if e.role == Role::Vector { Layout::Rows } else { Layout::Blocks };
-            let tensor = &self.tensors[i];
-            ensure!(
-                tensor.shape == e.shape && tensor.layout == layout,
-                Tensor,
-                e.name,
-                "is {:?} in {:?}; config.json makes it {:?} in {layout:?}",
-                tensor.shape,
-                tensor.layout,
-                e.shape
-            );
-            found.push(i);
+        let found = self.tensors.iter().enumerate().map(|(index, record)| (record.name.clone(), Listed(index, record)));
+        let mut order = Vec::new();
+        for (expected, Listed(index, record)) in matched(config, found.collect(), &HOLDER)? {
+            let layout = if expected.role == Role::Vector { Layout::Rows } else { Layout::Blocks };
+            let found = record.layout;
+            ensure!(found == layout, Tensor, expected.name, "is stored as {found:?}; its role makes it {layout:?}");
+            order.push(index);
         }
-        match index.keys().min() {
-            None => Ok(found),
-            Some(name) => crate::fail!(Tensor, *name, "is in the manifest, but config.json has no use for it"),
-        }
+        Ok(order)
     }
 }
 

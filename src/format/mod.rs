@@ -15,7 +15,9 @@
 pub mod blueprint;
 pub mod checkpoint;
 pub mod convert;
+pub mod files;
 pub mod gguf;
+pub mod hash;
 pub mod manifest;
 pub mod names;
 pub mod original;

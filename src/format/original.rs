@@ -4,10 +4,10 @@
 
 use crate::config::json_object;
 use crate::error::{Error, Kind, Result};
-use crate::format::checkpoint::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
-use crate::format::manifest::MAX_TOKENIZER;
+use crate::format::files::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
 use crate::format::source::{Source, whole};
 use crate::format::{gguf, sentencepiece};
+use crate::tokenizer::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use serde_json::{Value, json};
 

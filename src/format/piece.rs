@@ -2,9 +2,9 @@
 
 use crate::ensure;
 use crate::error::{Error, Result};
-use crate::format::blueprint::Planned;
 use crate::format::manifest::Layout;
-use crate::quant::{self, Encoding};
+use crate::format::names::Expected;
+use crate::quant::{self, Encoding, WeightType};
 use std::borrow::Cow;
 
 /// Values decoded at a time where a type has to change: 1 MiB of f32.
@@ -36,7 +36,34 @@ impl Form {
     }
 }
 
-/// Rows `rows` of tensor `tensor`.
+/// A tensor as the device will hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceTensor {
+    /// Name, shapes and role.
+    pub expected: Expected,
+    /// Storage type.
+    pub weight_type: WeightType,
+    /// Planes or rows.
+    pub layout: Layout,
+    /// Row ranges that have buffers of their own: as few as bindings allow. (Rows: one.)
+    pub tiles: Vec<[u32; 2]>,
+    /// Encoding in the checkpoint; `None` where the file holds the storage type itself.
+    pub encoding: Option<Encoding>,
+}
+
+impl DeviceTensor {
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        let tile = |rows: &[u32; 2]| quant::stored_bytes(self.weight_type, rows[1] - rows[0], self.expected.shape[1]);
+        match self.layout {
+            Layout::Rows => self.expected.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 4,
+            // Shapes were checked when the plan was made.
+            Layout::Blocks => self.tiles.iter().map(|rows| tile(rows).unwrap_or(0)).sum(),
+        }
+    }
+}
+
+/// A range of rows of a tensor, inside a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Index into [`Blueprint::tensors`](super::blueprint::Blueprint::tensors).
@@ -57,7 +84,7 @@ impl Piece {
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the type cannot hold (NaN, infinities).
-    pub fn unpack<'a>(&self, tensor: &Planned, part: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    pub fn unpack<'a>(&self, tensor: &DeviceTensor, part: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         let place = |e: Error| Error { place: format!("{}: {}", tensor.expected.name, e.place), ..e };
         let inside = usize::try_from(self.offset).ok().and_then(|at| part.get(at..)?.get(..self.bytes as usize));
         let Some(bytes) = inside else {
@@ -93,7 +120,7 @@ fn requantize(
     encoding: Encoding,
     width: u64,
     order: Option<&[u32]>,
-    tensor: &Planned,
+    tensor: &DeviceTensor,
     n: u32,
     bytes: &[u8],
     planes: &mut [u8],

@@ -14,7 +14,7 @@
 use crate::config::{Config, json_object};
 use crate::ensure;
 use crate::error::{Kind, Result};
-use crate::format::checkpoint::MAX_JSON;
+use crate::format::files::MAX_JSON;
 use crate::format::source::{Source, whole};
 use crate::prompt::{Template, names_token};
 use crate::tokenizer::IMAGE_MARK;

@@ -1,9 +1,10 @@
 //! The types that the weights of a float checkpoint may be held as. What is fetched is the same for each of them, part by
 //! part: another choice needs no second download.
 
-use super::{Blueprint, Planned, Wanted, device_tiles, held_as};
+use super::{Blueprint, TypeChoice, device_tiles, held_as};
 use crate::error::{Error, Result};
 use crate::format::manifest::Layout;
+use crate::format::piece::DeviceTensor;
 use crate::quant::Encoding;
 
 impl Blueprint {
@@ -18,18 +19,18 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) when a shape fits no storage.
-    pub fn held_as(&self, wanted: Wanted) -> Result<Vec<Planned>> {
+    pub fn held_as(&self, wanted: TypeChoice) -> Result<Vec<DeviceTensor>> {
         let mut rows: Vec<Vec<[u32; 2]>> = vec![Vec::new(); self.tensors.len()];
         for piece in self.parts.iter().flat_map(|part| &part.pieces) {
             rows[piece.tensor].push(piece.rows);
         }
-        let hold = |(tensor, mut rows): (&Planned, Vec<[u32; 2]>)| {
+        let hold = |(tensor, mut rows): (&DeviceTensor, Vec<[u32; 2]>)| {
             let Some(encoding) = tensor.encoding else { return Ok(tensor.clone()) };
             let place = |e: Error| Error { place: tensor.expected.name.clone(), ..e };
             rows.sort_unstable();
             let (weight_type, layout) = held_as(&tensor.expected, encoding, wanted).map_err(place)?;
             let tiles = device_tiles(layout, weight_type, &tensor.expected.shape, &rows).map_err(place)?;
-            Ok(Planned { weight_type, layout, tiles, ..tensor.clone() })
+            Ok(DeviceTensor { weight_type, layout, tiles, ..tensor.clone() })
         };
         self.tensors.iter().zip(rows).map(hold).collect()
     }

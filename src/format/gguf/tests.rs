@@ -1,8 +1,9 @@
-use super::write::{Planned, file};
+use super::write::{TensorSpec, file};
 use super::*;
+use crate::quant::Encoding;
 
-fn planned(name: &str, encoding: Encoding, shape: &[u32]) -> Planned {
-    Planned { name: name.into(), encoding, shape: shape.into() }
+fn planned(name: &str, encoding: Encoding, shape: &[u32]) -> TensorSpec {
+    TensorSpec { name: name.into(), encoding, shape: shape.into() }
 }
 
 fn metadata() -> Vec<(String, Value)> {

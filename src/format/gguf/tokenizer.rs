@@ -8,12 +8,11 @@
 //! `convert_slow_tokenizer.py` and `generate_merges` of transformers; `llama-vocab.cpp` (expressions by name,
 //! which tokens begin and end a text).
 
-use super::Gguf;
+use super::header::Gguf;
 use super::pre::{PRE_TOKENIZERS, PreTokenizer, named};
-use super::tokens::{Sort, Tokens};
+use super::tokens::{Sort, Tokens, at};
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::MAX_TOKENIZER;
-use crate::tokenizer::IMAGE_MARK;
+use crate::tokenizer::{IMAGE_MARK, MAX_TOKENIZER};
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 use std::cmp::Reverse;
@@ -40,7 +39,15 @@ pub(super) struct Vocabulary {
     pub notes: Vec<String>,
 }
 
-/// The vocabulary of a model with `rows` embeddings.
+/// Makes `tokenizer.json` from the metadata `tokenizer.ggml.*` of a model with `rows` embeddings.
+///
+/// # Errors
+/// [`Kind::Tokenizer`], naming the key, for what is missing or not implemented.
+pub fn tokenizer_json(file: &Gguf, rows: u32) -> Result<Vec<u8>> {
+    vocabulary(file, rows).map(|vocabulary| vocabulary.json)
+}
+
+/// Reads the vocabulary of a model with `rows` embeddings.
 ///
 /// # Errors
 /// [`Kind::Tokenizer`], naming the key, for what is missing, contradictory or not implemented.
@@ -95,10 +102,6 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
     };
     let json = serde_json::to_vec(&file).map_err(|e| Error::new(Kind::Tokenizer, at("tokens"), e.to_string()))?;
     Ok(Vocabulary { json, image, bos, eos, notes })
-}
-
-pub(super) fn at(key: &str) -> String {
-    format!("GGUF: tokenizer.ggml.{key}")
 }
 
 /// The id under `{name}_token_id`, or the usual one. An id that is no token (often 2^32 − 1) is as good as none.

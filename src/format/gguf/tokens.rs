@@ -3,8 +3,8 @@
 //! A text that stands twice belongs to its first id; a later one, and a token without a text, is kept under a text of
 //! its own that no prompt holds ([`stand_in`]), so that it still decodes.
 
-use super::tokenizer::at;
-use super::{Gguf, Strings};
+use super::header::Gguf;
+use super::value::Strings;
 use crate::error::Result;
 use crate::tokenizer::{IMAGE_MARK, stand_in};
 use crate::{ensure, fail};
@@ -126,6 +126,11 @@ impl<'a> Tokens<'a> {
         }
         added
     }
+}
+
+/// Place of an error under a key of the vocabulary.
+pub(super) fn at(key: &str) -> String {
+    format!("GGUF: tokenizer.ggml.{key}")
 }
 
 /// Kinds of tokens; where the file has none, or another number of them, by their spelling.

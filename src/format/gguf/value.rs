@@ -3,6 +3,10 @@
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
 
+/// Place of an error in the header.
+pub(super) const PLACE: &str = "GGUF";
+/// Longest header that is read, bytes. Llama 3's vocabulary of 128 256 tokens makes one of 8 MB.
+pub const MAX_HEADER: u64 = 64 << 20;
 /// Deepest nesting of arrays; public files have arrays of numbers and of strings, at depth one.
 const MAX_DEPTH: u32 = 4;
 /// Wire numbers of the two types that are no plain numbers.
@@ -252,7 +256,7 @@ pub(super) type Step<T> = std::result::Result<T, Stop>;
 
 /// Something in the header that cannot be.
 pub(super) fn broken<T>(message: String) -> Step<T> {
-    Err(Stop::Broken(Error::new(Kind::Tensor, super::PLACE, message)))
+    Err(Stop::Broken(Error::new(Kind::Tensor, PLACE, message)))
 }
 
 /// Reads little-endian bytes from the file's start.
@@ -294,7 +298,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn value(&mut self, kind: u32) -> Step<Value> {
         match (Scalar::from_wire(kind), kind) {
             (Some(scalar), _) => Ok(scalar.value(self.take(scalar.bytes() as u64)?)),
-            (None, STRING) => Ok(Value::String(self.string("a text", super::MAX_HEADER)?.into_owned())),
+            (None, STRING) => Ok(Value::String(self.string("a text", MAX_HEADER)?.into_owned())),
             (None, ARRAY) => self.array(1),
             _ => broken(format!("a value has the type {kind}; there are 0 to 12")),
         }
@@ -329,7 +333,7 @@ impl<'a> Cursor<'a> {
         }
         let mut strings = Strings { ends: Vec::with_capacity(count as usize), ..Strings::default() };
         for _ in 0..count {
-            let text = self.string("a text", super::MAX_HEADER)?;
+            let text = self.string("a text", MAX_HEADER)?;
             strings.odd += u32::from(matches!(text, Cow::Owned(_)));
             strings.text.push_str(&text);
             strings.ends.push(strings.text.len() as u32);

@@ -6,11 +6,9 @@
 //! llama.cpp itself runs one block less than such files hold and LLaVA was trained with (its issue 25817); here
 //! exactly those run that LLaVA runs.
 
-use super::Gguf;
-use super::language::numbered;
+use super::header::Gguf;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{CONNECTOR, VISION_TOWER};
 use crate::preprocess::PreprocessConfig;
 use serde_json::{Value as Json, json};
 
@@ -157,58 +155,4 @@ fn preprocessor(file: &Gguf, size: u32) -> Result<Json> {
         }
     }
     Ok(config)
-}
-
-/// An mmproj's names and the canonical ones, each with a `.weight` and most with a `.bias`; of a block's tensors.
-const STEMS: [(&str, &str, &str); 6] = [
-    ("mm.0", CONNECTOR, "linear_1"),
-    ("mm.2", CONNECTOR, "linear_2"),
-    ("v.patch_embd", VISION_TOWER, "embeddings.patch_embedding"),
-    ("v.position_embd", VISION_TOWER, "embeddings.position_embedding"),
-    ("v.pre_ln", VISION_TOWER, "pre_layrnorm"),
-    ("v.post_ln", VISION_TOWER, "post_layernorm"),
-];
-const PARTS: [(&str, &str); 8] = [
-    ("ln1", "layer_norm1"),
-    ("ln2", "layer_norm2"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_out", "self_attn.out_proj"),
-    ("ffn_up", "mlp.fc1"),
-    ("ffn_down", "mlp.fc2"),
-];
-const CLASS: (&str, &str) = ("v.class_embd", "embeddings.class_embedding");
-
-/// An mmproj's name → the canonical one.
-pub(super) fn canonical(name: &str, swapped: bool) -> Option<String> {
-    if name == CLASS.0 {
-        return Some(format!("{VISION_TOWER}{}", CLASS.1));
-    }
-    let (stem, end) = name.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
-    if let Some((_, prefix, ours)) = STEMS.iter().find(|(theirs, ..)| *theirs == stem) {
-        return Some(format!("{prefix}{ours}.{end}"));
-    }
-    let (block, part) = numbered(stem.strip_prefix("v.blk.")?)?;
-    let part = match part {
-        "ffn_up" if swapped => "ffn_down",
-        "ffn_down" if swapped => "ffn_up",
-        part => part,
-    };
-    let (_, ours) = PARTS.iter().find(|(theirs, _)| *theirs == part)?;
-    Some(format!("{VISION_TOWER}encoder.layers.{block}.{ours}.{end}"))
-}
-
-/// The canonical name → an mmproj's.
-pub(super) fn theirs(name: &str) -> Option<String> {
-    if name.strip_prefix(VISION_TOWER) == Some(CLASS.1) {
-        return Some(CLASS.0.to_string());
-    }
-    let (stem, end) = name.rsplit_once('.')?;
-    if let Some((theirs, ..)) = STEMS.iter().find(|(_, prefix, ours)| stem.strip_prefix(prefix) == Some(*ours)) {
-        return Some(format!("{theirs}.{end}"));
-    }
-    let (block, part) = numbered(stem.strip_prefix(VISION_TOWER)?.strip_prefix("encoder.layers.")?)?;
-    let (theirs, _) = PARTS.iter().find(|(_, ours)| *ours == part)?;
-    Some(format!("v.blk.{block}.{theirs}.{end}"))
 }

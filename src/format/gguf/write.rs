@@ -3,20 +3,21 @@
 //! Data are the caller's to write, one tensor after the other, as long as they are; so nothing needs to be in
 //! memory at once.
 
+use super::header::{ALIGNMENT, MAGIC};
 use super::value::{Scalar, Value};
-use super::{ALIGNMENT, MAGIC, language, types, vision};
+use super::{names, types};
 use crate::error::Result;
 use crate::fail;
 use crate::quant::Encoding;
 
 /// llama.cpp's name of a tensor with this canonical name.
 pub fn name(canonical: &str) -> Option<String> {
-    language::theirs(canonical).or_else(|| vision::theirs(canonical))
+    names::of_canonical(canonical)
 }
 
 /// A tensor to be written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct TensorSpec {
     /// llama.cpp's name.
     pub name: String,
     /// How its values are stored.
@@ -25,7 +26,7 @@ pub struct Planned {
     pub shape: Vec<u32>,
 }
 
-impl Planned {
+impl TensorSpec {
     /// Bytes of its data.
     ///
     /// # Errors
@@ -53,7 +54,7 @@ pub struct Beginning {
 ///
 /// # Errors
 /// [`crate::error::Kind::Tensor`] where a row is no whole number of blocks, or a value cannot be written.
-pub fn beginning(metadata: &[(String, Value)], tensors: &[Planned]) -> Result<Beginning> {
+pub fn beginning(metadata: &[(String, Value)], tensors: &[TensorSpec]) -> Result<Beginning> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(3u32.to_le_bytes());
     bytes.extend((tensors.len() as u64).to_le_bytes());
@@ -87,8 +88,8 @@ pub fn beginning(metadata: &[(String, Value)], tensors: &[Planned]) -> Result<Be
 /// As [`beginning`], and where data are not as long as their tensor.
 pub fn file(
     metadata: &[(String, Value)],
-    tensors: &[Planned],
-    mut data: impl FnMut(&Planned) -> Vec<u8>,
+    tensors: &[TensorSpec],
+    mut data: impl FnMut(&TensorSpec) -> Vec<u8>,
 ) -> Result<Vec<u8>> {
     let Beginning { mut bytes, offsets, size } = beginning(metadata, tensors)?;
     for (tensor, offset) in tensors.iter().zip(offsets) {

@@ -109,7 +109,7 @@ fn a_tile_must_fit_a_binding() {
 fn tensors_must_be_those_of_the_config() {
     let config = Config::parse(b"{}", None).unwrap();
     let error = parse(&fixed()).unwrap().match_config(&config).unwrap_err();
-    assert!(error.kind == Kind::Tensor && error.place == names::PATCH_EMBEDDING, "{error}");
+    assert!(error.kind == Kind::Tensor && error.place == crate::format::names::PATCH_EMBEDDING, "{error}");
 }
 
 proptest! {

@@ -11,7 +11,7 @@ pub use sizes::{Format, Size};
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::gguf::write::{Planned, beginning};
+use crate::format::gguf::write::{TensorSpec, beginning};
 use crate::format::gguf::{Gguf, Parsed, Value, describe, parse};
 use crate::format::names::expected;
 use crate::format::source::Source;
@@ -44,7 +44,7 @@ pub struct SyntheticFile {
 struct Placed {
     offset: u64,
     bytes: u64,
-    tensor: Planned,
+    tensor: TensorSpec,
     filling: Filling,
 }
 
@@ -118,7 +118,7 @@ impl SyntheticFile {
 }
 
 /// The two files' tensors: llama.cpp's names, in order of use.
-fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(Planned, Filling)>; 2]> {
+fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(TensorSpec, Filling)>; 2]> {
     let config = Config::parse(size.config(false).to_string().as_bytes(), None)?;
     let mut files = [Vec::new(), Vec::new()];
     for e in expected(&config) {
@@ -128,7 +128,7 @@ fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(Planned, Filling)>; 
         let encoding =
             if language { format.language(&name, &config) } else { sizes::vision(&name, &e.checkpoint_shape) };
         let filling = Filling::of(&e.name);
-        files[usize::from(!language)].push((Planned { name, encoding, shape: e.checkpoint_shape }, filling));
+        files[usize::from(!language)].push((TensorSpec { name, encoding, shape: e.checkpoint_shape }, filling));
     }
     Ok(files)
 }
@@ -136,10 +136,10 @@ fn gguf_tensors(size: Size, format: Format) -> Result<[Vec<(Planned, Filling)>; 
 fn gguf(size: Size, format: Format) -> Result<[SyntheticFile; 2]> {
     let [language, vision] = gguf_tensors(size, format)?;
     let named = |what: &str| format!("synthetic-{}-{what}.gguf", size.name());
-    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(Planned, Filling)>| {
-        let planned: Vec<Planned> = tensors.iter().map(|(t, _)| t.clone()).collect();
+    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(TensorSpec, Filling)>| {
+        let planned: Vec<TensorSpec> = tensors.iter().map(|(t, _)| t.clone()).collect();
         let beginning = beginning(metadata, &planned)?;
-        let place = |((tensor, filling), offset): ((Planned, Filling), &u64)| {
+        let place = |((tensor, filling), offset): ((TensorSpec, Filling), &u64)| {
             Ok(Placed { offset: *offset, bytes: tensor.bytes()?, tensor, filling })
         };
         let tensors = tensors.into_iter().zip(&beginning.offsets).map(place).collect::<Result<_>>()?;
@@ -166,12 +166,12 @@ fn safetensors(size: Size) -> Result<Vec<SyntheticFile>> {
     let mut full = config.clone();
     full["vision_feature_layer"] = json!(-1);
     let list = expected(&Config::parse(full.to_string().as_bytes(), None)?);
-    let mut tensors: Vec<Planned> = list
+    let mut tensors: Vec<TensorSpec> = list
         .into_iter()
-        .map(|e| Planned { name: e.name, encoding: Encoding::F16, shape: e.checkpoint_shape })
+        .map(|e| TensorSpec { name: e.name, encoding: Encoding::F16, shape: e.checkpoint_shape })
         .collect();
     tensors.extend(size.post_layernorm());
-    let sizes = tensors.iter().map(Planned::bytes).collect::<Result<Vec<_>>>()?;
+    let sizes = tensors.iter().map(TensorSpec::bytes).collect::<Result<Vec<_>>>()?;
     let total: u64 = sizes.iter().sum();
     let ranges = files_of(&sizes, size.file_bytes(total));
     let mut weight_map = serde_json::Map::new();
