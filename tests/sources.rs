@@ -214,7 +214,7 @@ fn what_an_original_checkpoint_lacks_is_said() {
     }
 }
 
-/// Pieces of every size land where they belong: many rows at once, 32 rows, an odd end, on both devices.
+/// Pieces of every size land where they belong: many rows together, 32 rows, an odd end, on both devices.
 #[test]
 fn however_a_checkpoint_is_cut_it_is_the_same() {
     let folder = Folder::new(&golden("gqa"), None);

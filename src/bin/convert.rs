@@ -1,6 +1,6 @@
-//! `convert <checkpoint> <out_dir>`: a LLaVA checkpoint of any layout → manifest and shards; `--inspect`: what it is.
+//! `convert <checkpoint> <out_dir>`: a LLaVA checkpoint of any layout → manifest and shards; `--inspect`: its contents.
 //!
-//! Files and the clock live here; what is done with the bytes is [`llava_web::format::convert`].
+//! Files and the clock live here; [`llava_web::format::convert`] converts the bytes.
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -120,7 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Lists what is there and what it would take.
+/// Lists the tensors of a checkpoint, and the download and memory of its model.
 async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
     let blueprint = Blueprint::open(folder, entry).await?;
     println!("{:<72} {:<18} {:<6} {:<6} {:>12}", "tensor", "shape", "file", "held", "bytes");
@@ -157,14 +157,14 @@ async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything back and checks it as a loader does.
+/// Reads all files back and checks them as a loader does.
 fn verify(directory: &Path) -> Result<()> {
     let manifest = Manifest::parse(&read_file(&directory.join(MANIFEST_FILE))?)?;
     block_on(manifest.small_files(&Folder::new(directory, None)))?;
     manifest.shards.iter().try_for_each(|shard| shard.verify(&read_file(&directory.join(&shard.file))?))
 }
 
-/// The target may be replaced only if it is an earlier conversion and the person said so.
+/// Checks that the target is absent, empty, or an earlier conversion that `force` lets replace.
 fn check_target(out: &Path, force: bool) -> Result<()> {
     if !out.exists() {
         return Ok(());
@@ -209,7 +209,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.renamed {
-            // Best effort: what went wrong is already being reported.
+            // Best effort: the error is already being reported.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
@@ -222,7 +222,7 @@ impl Sink for Partial {
     }
 }
 
-/// `dir/out` → `dir/out.suffix-PID`: on the same file system, so that renaming is atomic.
+/// Returns `dir/out.suffix-PID` for `dir/out`: on the same file system, so that renaming is atomic.
 fn beside(out: &Path, suffix: &str) -> PathBuf {
     let mut name = out.file_name().map(ToOwned::to_owned).unwrap_or_else(|| "out".into());
     name.push(format!(".{suffix}-{}", std::process::id()));

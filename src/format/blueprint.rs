@@ -1,5 +1,5 @@
-//! A model before it is fetched: which tensors it will have on the device, and which byte ranges of which files
-//! they come from, in order of use. One description for all sources; loading and converting both follow it.
+//! The plan of a model before it is fetched: the tensors that the device will hold, and the byte ranges of files that
+//! they come from, in order of use. One description for all layouts; loading and converting both follow it.
 
 use crate::config::Config;
 use crate::ensure;
@@ -17,8 +17,8 @@ use cut::Cutter;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Longest part cut from a checkpoint, bytes: some of them in flight stay far below what a tab may hold, and most
-/// matrices of a 7B model in 4 bits (9.4 MB) are still whole.
+/// Longest part cut from a checkpoint, bytes. Several in flight stay far below the memory of a tab, and most matrices of
+/// a 7B model in 4 bits (9.4 MB) are still whole.
 pub const PART_BYTES: u64 = 12 << 20;
 /// One byte range of one file, fetched, verified and kept as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,13 +33,13 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256 where the source promises one: 64 lower-case hex digits.
     pub sha256: Option<String>,
-    /// What is in it.
+    /// Row ranges of tensors in it.
     #[serde(skip)]
     pub pieces: Vec<Piece>,
 }
 
 impl Part {
-    /// Checks that `bytes` are this part's, as far as that can be known.
+    /// Checks that `bytes` have this part's length and, where the source states one, its hash.
     ///
     /// # Errors
     /// [`Kind::Shard`], saying whether length or hash differ.
@@ -64,29 +64,29 @@ pub type TypeChoice<'a> = &'a dyn Fn(&Expected, Encoding) -> WeightType;
 /// The whole plan.
 #[derive(Debug)]
 pub struct Blueprint {
-    /// What to call the model.
+    /// Name of the model.
     pub name: String,
-    /// How it is asked.
+    /// Prompt template.
     pub template: Template,
-    /// Configuration and tokenizer, complete.
+    /// Configuration and tokenizer.
     pub small: SmallFiles,
     /// Parsed from them.
     pub config: Config,
-    /// In order of use.
+    /// Tensors of the device, in order of use.
     pub tensors: Vec<DeviceTensor>,
-    /// What to fetch, in order of use.
+    /// Byte ranges to fetch, in order of use.
     pub parts: Vec<Part>,
-    /// Other addresses where the same files are.
+    /// Other addresses of the same files.
     pub mirrors: Vec<String>,
     /// Number of parameters.
     pub parameters: u64,
-    /// What its files say of themselves that a person may want to know.
+    /// Remarks of the checkpoint, for people.
     remarks: Vec<String>,
 }
 
 impl Blueprint {
-    /// Opens what `entry` names: `manifest.json`, `config.json` of a checkpoint directory, or the files of a GGUF
-    /// pair. Weights will be as they are: every type has storage that holds it exactly.
+    /// Plans the model that `entry` names: `manifest.json`, `config.json` of a checkpoint directory, or the files of a
+    /// GGUF pair. Weights stay as they are: every encoding has a storage type that holds it exactly.
     ///
     /// # Errors
     /// [`Kind::Manifest`] and what [`Checkpoint::open`] reports.
@@ -102,7 +102,7 @@ impl Blueprint {
         Self::from_checkpoint(checkpoint, "model", &exact, PART_BYTES)
     }
 
-    /// Plans a checkpoint, each matrix as the type that `wanted` gives it, in parts of at most about `part_bytes`.
+    /// Plans a checkpoint, each matrix as the type that `wanted` chooses, in parts of at most about `part_bytes`.
     ///
     /// # Errors
     /// [`Kind::Tensor`] when a shape fits no storage.
@@ -128,7 +128,7 @@ impl Blueprint {
         Ok(Self { name, template, small, config, tensors, parts, mirrors: Vec::new(), parameters, remarks })
     }
 
-    /// Plans what a manifest lists: a part per shard.
+    /// Plans the shards of a manifest, one part each.
     ///
     /// # Errors
     /// What [`Config::parse`] and [`Manifest::match_config`] report.
@@ -167,8 +167,8 @@ impl Blueprint {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// What a person should know: types that take more room here than in their file, with what that costs; and what
-    /// the files themselves say.
+    /// Returns remarks for people: types that take more memory than in their file, with both sizes; a context that ends
+    /// early; and the remarks of the checkpoint.
     pub fn notes(&self) -> Vec<String> {
         let mut widened: BTreeMap<(Encoding, WeightType), (u64, u64)> = BTreeMap::new();
         for tensor in self.tensors.iter().filter(|t| t.layout == Layout::Blocks) {
@@ -198,8 +198,8 @@ impl Blueprint {
     }
 }
 
-/// Type and layout of a tensor on the device: vectors are f32 rows; matrices are of the type that `wanted` names, or of
-/// a wider one where their rows do not fit it.
+/// Type and layout of a tensor on the device: f32 rows for a vector; for a matrix the type that `wanted` chooses, or a
+/// wider one where its rows do not fit that type.
 fn held_as(expected: &Expected, encoding: Encoding, wanted: TypeChoice) -> Result<(WeightType, Layout)> {
     match expected.role {
         Role::Vector => Ok((WeightType::F32, Layout::Rows)),
@@ -207,8 +207,8 @@ fn held_as(expected: &Expected, encoding: Encoding, wanted: TypeChoice) -> Resul
     }
 }
 
-/// Row ranges with a buffer each. Pieces are written strip by strip at word boundaries: of an odd number of rows,
-/// whose scales are two bytes each, the last piece has a buffer to itself.
+/// Row ranges with a buffer each. Pieces are written strip by strip at word boundaries. Scales are two bytes each, so
+/// the last piece of an odd number of rows has a buffer to itself.
 fn device_tiles(layout: Layout, t: WeightType, shape: &[u32], pieces: &[[u32; 2]]) -> Result<Vec<[u32; 2]>> {
     let n = shape[0];
     if layout == Layout::Rows {

@@ -1,8 +1,8 @@
-//! Checkpoints: everything a model consists of, wherever it was saved, under one set of names.
+//! Checkpoints: the files of a model in any layout but this project's own, under one set of names.
 //!
 //! Three layouts are read: llava-hf (safetensors or PyTorch's files, see [`weights`]), the original LLaVA's (the same
 //! with other keys and without the CLIP tower, which lies in a second directory `vision_tower/`), and GGUF pairs.
-//! Nothing is read here but headers and small files; where each tensor is, and how it is encoded, is the result.
+//! Only headers and small files are read here. The result is the place and the encoding of each tensor.
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -26,9 +26,9 @@ use std::collections::BTreeMap;
 const MAX_TENSORS: usize = 1 << 16;
 /// Longest headers of all files of a pair together, bytes.
 const MAX_HEADERS: u64 = 2 * gguf::MAX_HEADER;
-/// Read of a GGUF file before it is known how long its header is, bytes: a LLaMA's vocabulary fits.
+/// First read of a GGUF file, bytes, before the length of its header is known: a LLaMA's vocabulary fits.
 const FIRST_READ: u64 = 1 << 20;
-/// What to do when half of a pair is missing.
+/// Hint for a pair of which one half is missing.
 const PAIR_HINT: &str = "LLaVA is a pair of GGUF files: the language model (perhaps in several parts) and mmproj";
 
 /// Wording of the check of a directory's tensors.
@@ -80,7 +80,7 @@ impl Checkpoint {
     }
 }
 
-/// With each part `x-00002-of-00003.gguf` of a split file, the others, in order and once.
+/// Adds to each part `x-00002-of-00003.gguf` of a split file the other parts, in order and once.
 fn siblings(entry: &[String]) -> Result<Vec<String>> {
     let mut files: Vec<String> = Vec::new();
     for name in entry {
@@ -107,7 +107,7 @@ fn siblings(entry: &[String]) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Reads the headers of all parts of a pair, in growing prefixes.
+/// Opens a pair: reads the headers of all its files, in growing prefixes.
 async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint> {
     let files = siblings(entry)?;
     let (mut headers, mut read) = (Vec::new(), 0u64);
@@ -125,7 +125,7 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
             let parsed = gguf::parse(&prefix, size).map_err(|e| Error { place: format!("{name}: {}", e.place), ..e });
             match parsed? {
                 gguf::Parsed::Header(header) => break header,
-                // More than was given, in growing steps, and no more than the file has.
+                // `least` exceeds the prefix, grows with each round, and is at most the file's size.
                 gguf::Parsed::More(least) => wanted = least,
             }
         });
@@ -143,6 +143,7 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
     Ok(Checkpoint { name, files, small, config, template, notes, tensors: described.tensors })
 }
 
+/// Opens a directory in llava-hf's or the original layout.
 async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
     let hint = "a checkpoint directory has config.json, tokenizer.json (or tokenizer.model) and model.safetensors or \
                 pytorch_model.bin";
@@ -150,7 +151,7 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         return Err(Error::new(Kind::Io, "config.json", "is not there").hint(hint));
     };
     let (small, mut processor) = if original::is_original(&config_json)? {
-        // Its code reads neither a processor nor a chat template.
+        // The original code reads neither a processor nor a chat template.
         (original::small_files(source, &config_json).await?, Processor::default())
     } else {
         let generation_config = whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?;
@@ -185,7 +186,7 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
     Ok(Checkpoint { name: None, files: weights.files, small, config, template, notes: processor.notes, tensors })
 }
 
-/// `llava_web.prompt_template` in config.json: how our own training says what it trained with.
+/// Reads `llava_web.prompt_template` of config.json, where this project's own training records its template.
 fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
     let root = crate::config::json_object(config, "config.json")?;
     let place = "config.json: llava_web.prompt_template";

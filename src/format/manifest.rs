@@ -1,4 +1,4 @@
-//! `manifest.json`: what a model consists of, checked completely before anything is fetched by it.
+//! `manifest.json`: the files and tensors of a model, checked completely before anything is fetched.
 //!
 //! A manifest comes from a server that we do not control, so nothing in it is believed: sizes are bounded,
 //! sums are checked, every tile must have exactly the bytes that its type and shape imply, and tiles may
@@ -17,7 +17,7 @@ use crate::tokenizer::MAX_TOKENIZER;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// The only version there is.
+/// The only version so far.
 pub const VERSION: u32 = 1;
 /// Largest manifest, bytes. The 13B model's has 0.3 MB.
 pub const MAX_MANIFEST: usize = 4 << 20;
@@ -34,20 +34,19 @@ pub struct Manifest {
     pub format: String,
     /// Always [`VERSION`].
     pub version: u32,
-    /// What to call the model.
+    /// Name of the model.
     pub name: String,
-    /// How it was trained to be asked.
+    /// Template that the model was trained with.
     pub prompt_template: Template,
     /// Configuration and tokenizer, as the checkpoint had them.
     pub files: Files,
     /// The weights, in order of use.
     pub shards: Vec<FileRecord>,
-    /// What is in the shards.
+    /// Contents of the shards.
     pub tensors: Vec<TensorRecord>,
     /// Number of parameters, for display.
     pub parameters: u64,
-    /// Other addresses of the folder that this manifest is in, each ending in `/`: where a loader turns when one
-    /// host fails.
+    /// Other addresses of this manifest's folder, each ending in `/`. A loader tries them when one host fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<String>,
 }
@@ -67,7 +66,7 @@ pub struct Files {
     pub tokenizer: FileRecord,
 }
 
-/// How a tensor's bytes are arranged.
+/// Arrangement of a tensor's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -110,7 +109,7 @@ impl Found for Listed<'_> {
 const HOLDER: Holder = Holder { name: "the manifest", config: "config.json", hint: "", holds_skipped: false };
 
 impl TensorRecord {
-    /// Bytes that rows `rows` take by type, layout and shape.
+    /// Returns the bytes of rows `rows`, by type, layout and shape.
     ///
     /// # Errors
     /// [`Kind::Manifest`] or [`Kind::Tensor`] if the shape does not go with the type.
@@ -137,7 +136,7 @@ impl TensorRecord {
         }
     }
 
-    /// Checks the record by itself: shape, tiles in order and complete, each with its bytes.
+    /// Checks the record by itself: its shape, and that its tiles are in order, complete and of the right length.
     fn check(&self) -> Result<()> {
         let place = format!("{MANIFEST_FILE}: tensor `{}`", self.name);
         let ranks = 1..=4;
@@ -189,7 +188,7 @@ impl Manifest {
             "{} bytes are more than {MAX_MANIFEST}",
             bytes.len()
         );
-        // The version first: a later one may have any shape otherwise.
+        // The version comes first: a later one may have any other fields.
         #[derive(Deserialize)]
         struct Head {
             format: Option<String>,
@@ -245,7 +244,7 @@ impl Manifest {
         })
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn to_json(&self) -> String {
         // Only maps with keys that are not strings, and failing writers, make serde_json fail.
         serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n"
@@ -293,7 +292,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Tiles lie inside their shards, do not overlap, and fill them but for alignment.
+    /// Checks that tiles lie inside their shards, do not overlap, and leave no gaps but alignment.
     fn check_placement(&self) -> Result<()> {
         let mut spans: Vec<(u32, u64, u64, &str)> = Vec::new();
         for tensor in &self.tensors {

@@ -1,4 +1,5 @@
-//! Rows of a tensor inside a part: from the bytes of a file to the bytes of the device.
+//! Tensors of the device, and the pieces that they are loaded from: rows in the bytes of a file → rows in the bytes of
+//! the device.
 
 use crate::ensure;
 use crate::error::{Error, Result};
@@ -10,16 +11,16 @@ use std::borrow::Cow;
 /// Values decoded at a time where a type has to change: 1 MiB of f32.
 const RUN_VALUES: u64 = 256 << 10;
 
-/// How a piece's bytes are to be understood.
+/// Form of a piece's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As the device holds them: planes of these rows, or f32 rows.
+    /// The form of the device: planes of these rows, or f32 rows.
     Stored,
-    /// Row-major, as a checkpoint has them.
+    /// The form of a checkpoint, row-major.
     Encoded {
-        /// How.
+        /// Encoding of the values.
         encoding: Encoding,
-        /// Values per row there: less than stored for the patch embedding, all of a vector's for a vector.
+        /// Values per row there: fewer than on the device for the patch embedding, all values for a vector.
         width: u64,
         /// Rows per head, where they are interleaved for GGUF's RoPE.
         head_rows: Option<u32>,
@@ -72,15 +73,15 @@ pub struct Piece {
     pub rows: [u32; 2],
     /// First byte in the part.
     pub offset: u64,
-    /// Length.
+    /// Length, bytes.
     pub bytes: u64,
-    /// How they are to be understood.
+    /// Form of the bytes.
     pub form: Form,
 }
 
 impl Piece {
-    /// The part's bytes → these rows as the device holds them: a complete tile of their own (`n` of its planes is
-    /// the number of these rows), or f32 values.
+    /// Converts the part's bytes to these rows in the form of the device: a complete tile (`n` of its planes is the
+    /// number of these rows), or f32 values.
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the type cannot hold (NaN, infinities).
@@ -115,7 +116,7 @@ impl Piece {
     }
 }
 
-/// Through f32, a few rows at a time: another type was asked for, or rows are to be filled up with zeros.
+/// Converts rows through f32, a few at a time: for another storage type, or to pad rows with zeros.
 fn requantize(
     encoding: Encoding,
     width: u64,
@@ -133,7 +134,7 @@ fn requantize(
         let mut values = Vec::with_capacity(count as usize * k as usize);
         for row in first..first + count {
             let from = order.map_or(row, |order| order[row as usize]) as usize * row_bytes;
-            // `bytes` has n rows: its part was cut so, and is as long as it should be.
+            // `bytes` has n rows: the part was cut that way, and its length was verified.
             values.extend(quant::decode(encoding, &bytes[from..from + row_bytes])?);
             values.resize((row - first + 1) as usize * k as usize, 0.0);
         }
@@ -142,7 +143,7 @@ fn requantize(
     Ok(())
 }
 
-/// Source rows of our rows, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE turns.
+/// Returns the source row of each row, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE rotates.
 fn rope_order(rows: u32, size: u32) -> Vec<u32> {
     let half = (size / 2).max(1);
     let source = |row: u32| {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tokenizer::MARKS;
 use crate::tokenizer::tests::{byte_level, byte_level_of, byte_level_with, llama_like};
 use proptest::prelude::*;
 

@@ -34,13 +34,13 @@ fn blocks_are_group_major_and_nibbles_in_ggml_order() {
     assert_eq!(planes[16..], [0x00, 0x38, 0, 0], "0.5 in f16, then padding");
 }
 
-/// Every 101st float, and all around every half.
+/// Every 101st float, and all floats around every multiple of ½.
 #[test]
 fn the_nearest_integer_is_the_nearest() {
     let same = |x: f32| assert_eq!(pack::nearest(x), x.round() as i32, "{x:e}");
     (0..u32::MAX / 101).map(|i| f32::from_bits(i * 101)).filter(|x| x.abs() < (1 << 22) as f32).for_each(same);
-    for half in -512..512 {
-        let bits = (half as f32 / 2.0).to_bits();
+    for i in -512..512 {
+        let bits = (i as f32 / 2.0).to_bits();
         (0..9).map(|step| f32::from_bits((bits + step).saturating_sub(4))).filter(|x| x.abs() < 1e3).for_each(same);
     }
 }

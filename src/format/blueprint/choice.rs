@@ -1,5 +1,5 @@
-//! The types that the weights of a float checkpoint may be held as. What is fetched is the same for each of them, part by
-//! part: another choice needs no second download.
+//! The choice of storage types for the weights of a float checkpoint. The parts to fetch are the same for every choice:
+//! another one needs no second download.
 
 use super::{Blueprint, TypeChoice, device_tiles, held_as};
 use crate::error::{Error, Result};
@@ -8,14 +8,14 @@ use crate::format::piece::DeviceTensor;
 use crate::quant::Encoding;
 
 impl Blueprint {
-    /// Whether every matrix comes in floats, so that it may be quantised while it is loaded.
+    /// Whether every matrix is stored as floats, so that it may be quantised while it is loaded.
     pub fn is_float(&self) -> bool {
         let float = |encoding| matches!(encoding, Some(Encoding::F32 | Encoding::F16 | Encoding::Bf16));
         self.tensors.iter().filter(|t| t.layout == Layout::Blocks).all(|t| float(t.encoding))
     }
 
-    /// The tensors, each matrix of a checkpoint held as the type that `wanted` gives it. What comes as it is stored
-    /// (shards) is left alone.
+    /// Returns the tensors with each matrix of a checkpoint as the type that `wanted` chooses. Tensors of shards keep
+    /// theirs.
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) when a shape fits no storage.

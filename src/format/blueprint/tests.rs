@@ -31,7 +31,7 @@ fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
     Blueprint::from_checkpoint(checkpoint(Encoding::F16), "t", &|_, _| wanted, part_bytes).unwrap()
 }
 
-/// Whatever the limit, every byte of every tensor is in exactly one piece, inside its part, at whole rows.
+/// For every limit, each byte of each tensor is in exactly one piece, inside its part, at whole rows.
 #[test]
 fn parts_cover_every_tensor_once() {
     let checkpoint = checkpoint(Encoding::F16);

@@ -1,5 +1,5 @@
-//! The files of a LLaVA → what the loader takes from every source: configuration texts, and tensors under
-//! their canonical names with their places.
+//! The files of a LLaVA → what every layout becomes: configuration files, and tensors under their canonical names with
+//! their places.
 
 use super::header::{Gguf, TensorInfo};
 use super::language::{Language, language};
@@ -15,13 +15,13 @@ use crate::format::stored::LocatedTensor;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What can be loaded in place of a file whose types are not read.
+/// Hint for a file with types that are not read.
 const INSTEAD: &str = "take the model as Q4_K_M, Q4_0, Q5_K_M, Q6_K, Q8_0 or F16";
 
 /// A LLaVA in GGUF files, described like one from any other source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
-    /// What the language model calls itself.
+    /// The language model's name for itself.
     pub name: String,
     /// `config.json` in the llava-hf layout.
     pub config: Vec<u8>,
@@ -64,8 +64,8 @@ const PAIR: Holder = Holder { name: "the GGUF files", config: "their configurati
 /// Describes the LLaVA that `files`, in any order, hold together.
 ///
 /// # Errors
-/// [`Kind::Config`], [`Kind::Tokenizer`] and [`Kind::Tensor`], naming the key or tensor: a file that is
-/// missing, an architecture or type that is not implemented, tensors that contradict the metadata.
+/// [`Kind::Config`], [`Kind::Tokenizer`] and [`Kind::Tensor`], naming the key or tensor:
+/// a file that is missing, an architecture or type that is not implemented, tensors that contradict the metadata.
 pub fn describe(files: &[Gguf]) -> Result<Described> {
     let Pair { language: parts, vision: vision_file } = pair(files)?;
     let (first, mmproj) = (&files[parts[0]], &files[vision_file]);
@@ -100,7 +100,7 @@ pub fn describe(files: &[Gguf]) -> Result<Described> {
     })
 }
 
-/// `config.json` and `generation_config.json`.
+/// Makes `config.json` and `generation_config.json`.
 fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (String, String) {
     let mut text = language.config.clone();
     text["bos_token_id"] = json!(vocabulary.bos);
@@ -120,7 +120,7 @@ fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (St
     (config.to_string(), generation.to_string())
 }
 
-/// Every tensor of every file by canonical name, position counters left out.
+/// Collects the tensors of all files by canonical name, without position counters.
 fn by_canonical_name<'a>(
     files: &'a [Gguf],
     parts: &[usize],
@@ -146,7 +146,10 @@ fn by_canonical_name<'a>(
     Ok(placed)
 }
 
-/// The place of an expected tensor, if its type is read.
+/// Returns the place of an expected tensor.
+///
+/// # Errors
+/// [`Kind::Tensor`] for a type that is not read.
 fn located(expected: &Expected, placed: &Placed, language: &Language) -> Result<LocatedTensor> {
     let Placed { file, tensor } = *placed;
     let encoding = match &tensor.encoding {
@@ -165,7 +168,7 @@ fn located(expected: &Expected, placed: &Placed, language: &Language) -> Result<
     Ok(LocatedTensor { name, file, offset: tensor.offset, encoding, shape, rope_heads })
 }
 
-/// A name to show: what the file says, if that is a plain one.
+/// Returns the file's name for itself if it is fit to be shown.
 fn model_name(file: &Gguf) -> String {
     let name = file.lenient_text("general.name").unwrap_or_default().trim();
     let plain = !name.is_empty() && name.len() <= 100 && !name.chars().any(char::is_control);

@@ -1,7 +1,7 @@
 //! The header of a GGUF file: metadata and the places of its tensors.
 //!
-//! Nothing in the file is believed: counts, lengths, nesting, duplicates, alignment, products of sides, overlaps and
-//! ends are checked, and nothing larger than the bytes given is allocated.
+//! Nothing in the file is trusted: counts, lengths, nesting, duplicates, alignment, products of sides, overlaps and ends
+//! are checked, and no allocation is larger than the bytes given.
 
 use super::types;
 use super::value::{Cursor, MAX_HEADER, PLACE, Step, Stop, Strings, Value, broken, typed};
@@ -12,27 +12,28 @@ use std::collections::{BTreeMap, HashSet};
 
 /// The first bytes of a file.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
-/// The least that [`Parsed::More`] asks for, bytes: a smaller request is not worth its round trip.
+/// Smallest request of [`Parsed::More`], bytes: a smaller one is not worth its round trip.
 const LEAST: u64 = 64 << 10;
 /// Most metadata entries and tensors; a 13B model has 26 and 363.
 const MAX_ENTRIES: u64 = 1 << 16;
 /// Longest names, bytes; ggml's own limit for tensors is 64.
 const MAX_KEY: u64 = 1 << 16;
 const MAX_NAME: u64 = 256;
-/// Longest list of numbers that anything here asks for: one per token.
+/// Longest list of numbers that is read: one per token.
 const MAX_NUMBERS: usize = 1 << 20;
 /// ggml's tensors have at most four sides.
 const MAX_SIDES: u32 = 4;
-/// The alignment of tensors where the file names none, and the largest that one may name, bytes.
+/// The alignment of tensors where the file names none, bytes.
 pub(super) const ALIGNMENT: u64 = 32;
+/// Largest alignment that a file may name, bytes.
 const MAX_ALIGNMENT: u64 = 1 << 20;
 
-/// What a prefix of a file gives.
+/// Result of parsing a prefix of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parsed {
-    /// The whole header was there.
+    /// The prefix holds the whole header.
     Header(Gguf),
-    /// At least so many bytes from the file's start are needed.
+    /// Number of bytes from the file's start that are needed at least.
     More(u64),
 }
 
@@ -48,9 +49,9 @@ pub struct Gguf {
 /// A tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// As the file has it.
+    /// The file's name for it.
     pub name: String,
-    /// How its values are stored, or ggml's name of a type that is not read.
+    /// Encoding of its values, or ggml's name of a type that is not read.
     pub encoding: std::result::Result<Encoding, String>,
     /// Row-major: ggml's `ne` reversed.
     pub shape: Vec<u32>,
@@ -60,10 +61,10 @@ pub struct TensorInfo {
     pub bytes: u64,
 }
 
-/// The header from the first bytes of a file of `file_size` bytes.
+/// Parses the header from the first bytes of a file of `file_size` bytes.
 ///
 /// # Errors
-/// [`Kind::Tensor`] for what is no GGUF of version 2 or 3, is malformed, or does not fit its file.
+/// [`Kind::Tensor`] for a file that is no GGUF of version 2 or 3, is malformed, or is shorter than its tensors.
 pub fn parse(prefix: &[u8], file_size: u64) -> Result<Parsed> {
     let most = MAX_HEADER.min(file_size);
     let prefix = &prefix[..prefix.len().min(most as usize)];
@@ -114,7 +115,7 @@ fn header(cursor: &mut Cursor, file_size: u64) -> Step<Gguf> {
     Ok(Gguf { metadata, tensors })
 }
 
-/// Magic and version: 2 and 3 are the same bytes, 1 had 32-bit counts.
+/// Checks magic and version: 2 and 3 have the same bytes, 1 had 32-bit counts.
 fn version(cursor: &mut Cursor) -> Step<()> {
     let magic = cursor.take(4)?;
     let older = [b"lmgg", b"fmgg", b"tjgg", b"algg"];
@@ -134,7 +135,7 @@ fn version(cursor: &mut Cursor) -> Step<()> {
     }
 }
 
-/// One tensor's description, its offset still relative to the data.
+/// Reads one tensor's description; its offset is relative to the data.
 fn tensor(cursor: &mut Cursor, alignment: u64) -> Step<TensorInfo> {
     let name = cursor.string("a tensor's name", MAX_NAME)?;
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
@@ -201,7 +202,7 @@ fn placed(mut tensors: Vec<TensorInfo>, data: u64, file_size: u64) -> Result<Vec
     Ok(tensors)
 }
 
-/// Metadata by key: `None` where it is absent, an error where it is of another type.
+/// Metadata by key: `None` where the key is absent, an error where the value is of another type.
 impl Gguf {
     /// An integer that is not negative.
     pub(crate) fn uint(&self, key: &str) -> Result<Option<u64>> {
@@ -212,7 +213,7 @@ impl Gguf {
         })
     }
 
-    /// The same, as 32 bits.
+    /// An integer of 32 bits that is not negative.
     pub(crate) fn u32(&self, key: &str) -> Result<Option<u32>> {
         let small = |n: u64| {
             let error = || Error::new(Kind::Config, format!("GGUF: {key}"), format!("{n} is more than 2^32"));
@@ -221,7 +222,7 @@ impl Gguf {
         self.uint(key)?.map(small).transpose()
     }
 
-    /// The same; absent is an error.
+    /// As [`Gguf::u32`], but an absent key is an error.
     pub(crate) fn required(&self, key: &str) -> Result<u32> {
         self.u32(key)?.ok_or_else(|| Error::new(Kind::Config, format!("GGUF: {key}"), "is missing"))
     }
@@ -257,7 +258,7 @@ impl Gguf {
         }
     }
 
-    /// A text that nothing depends on: of another type it is as good as absent.
+    /// A text that nothing depends on: a value of another type counts as absent.
     pub(crate) fn lenient_text(&self, key: &str) -> Option<&str> {
         self.text(key).ok().flatten()
     }
@@ -288,7 +289,7 @@ impl Gguf {
     }
 }
 
-/// The double that is written like the f32 it came from: 1e-5, not 9.999999747378752e-6.
+/// Returns the double with the shortest decimal form of the f32 that it came from: 1e-5 for 9.999999747378752e-6.
 fn shortest(x: f64) -> f64 {
     let single = x as f32;
     if f64::from(single) == x { single.to_string().parse().unwrap_or(x) } else { x }

@@ -1,11 +1,11 @@
-//! The language model of a GGUF pair: llama.cpp's keys → `text_config`, its names → canonical ones.
+//! The language model of a GGUF pair: llama.cpp's keys → `text_config`.
 
 use super::header::{Gguf, TensorInfo};
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 
-/// What the metadata of a language model say.
+/// Metadata of a language model.
 pub(super) struct Language {
     pub hidden_size: u32,
     pub heads: u32,
@@ -47,7 +47,7 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
         let same = value.is_none_or(|n| n == head_dim);
         ensure!(same, Config, format!("GGUF: {key}"), "{value:?}, but heads have {head_dim} values: not implemented");
     }
-    // llama.cpp calls a Mistral a llama; what makes it one is its window. 0 is how it writes "none".
+    // llama.cpp calls a Mistral a llama; its window tells it apart. 0 stands for none.
     let window = file.u32("llama.attention.sliding_window")?.filter(|window| *window > 0);
     let config = json!({
         "model_type": if window.is_some() { "mistral" } else { "llama" },
@@ -67,7 +67,7 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
     Ok(Language { hidden_size, heads, kv_heads, vocab_size, config })
 }
 
-/// Refuses every way to stretch the context that changes a number.
+/// Refuses rotary scaling, unless it changes no number.
 fn rope_is_plain(file: &Gguf) -> Result<()> {
     let kind = file.text("llama.rope.scaling.type")?.unwrap_or("none");
     let known = matches!(kind, "none" | "linear");

@@ -1,7 +1,7 @@
-//! The beginning of a GGUF file (version 3): for tests, and for files of weights that are made up.
+//! Writing GGUF files (version 3), for tests and for generated weights.
 //!
-//! Data are the caller's to write, one tensor after the other, as long as they are; so nothing needs to be in
-//! memory at once.
+//! [`beginning`] makes the bytes before the tensors. The caller writes the data, one tensor after the other, so that
+//! memory never holds the whole file.
 
 use super::header::{ALIGNMENT, MAGIC};
 use super::value::{Scalar, Value};
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::fail;
 use crate::quant::Encoding;
 
-/// llama.cpp's name of a tensor with this canonical name.
+/// Returns llama.cpp's name of the tensor with this canonical name.
 pub fn name(canonical: &str) -> Option<String> {
     names::of_canonical(canonical)
 }
@@ -20,7 +20,7 @@ pub fn name(canonical: &str) -> Option<String> {
 pub struct TensorSpec {
     /// llama.cpp's name.
     pub name: String,
-    /// How its values are stored.
+    /// Encoding of its values.
     pub encoding: Encoding,
     /// Row-major.
     pub shape: Vec<u32>,
@@ -39,18 +39,18 @@ impl TensorSpec {
     }
 }
 
-/// What stands before the data, and where they go.
+/// The bytes before the data, and the places of the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beginning {
     /// Everything before the first tensor's data.
     pub bytes: Vec<u8>,
-    /// Per tensor, from the file's start; between the end of one and the next stand zeros.
+    /// Place of each tensor from the file's start, bytes. Zeros fill the space between two tensors.
     pub offsets: Vec<u64>,
-    /// The whole file's size, zeros after the last tensor included.
+    /// Size of the whole file, bytes, zeros after the last tensor included.
     pub size: u64,
 }
 
-/// The beginning of a file with these metadata and tensors.
+/// Makes the beginning of a file with these metadata and tensors.
 ///
 /// # Errors
 /// [`crate::error::Kind::Tensor`] where a row is no whole number of blocks, or a value cannot be written.
@@ -82,7 +82,7 @@ pub fn beginning(metadata: &[(String, Value)], tensors: &[TensorSpec]) -> Result
     Ok(Beginning { bytes, offsets: relative.iter().map(|at| start + at).collect(), size: start + at })
 }
 
-/// A whole file in memory; `data` gives each tensor's bytes.
+/// Makes a whole file in memory; `data` returns each tensor's bytes.
 ///
 /// # Errors
 /// As [`beginning`], and where data are not as long as their tensor.
@@ -109,7 +109,7 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// Integers as 32 bits where they fit, floats as 32 bits: what llama.cpp's own converters write.
+/// Appends a value: integers as 32 bits where they fit, floats as 32 bits, as llama.cpp's own converters do.
 fn write_value(bytes: &mut Vec<u8>, key: &str, value: &Value) -> Result<()> {
     let mut number = |scalar: Scalar, value: &[u8]| {
         bytes.extend(scalar.wire().to_le_bytes());

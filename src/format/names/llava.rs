@@ -1,6 +1,6 @@
 //! LLaVA-1.5 and its relatives: CLIP tower, linear or two-layer connector, LLaMA decoder.
 //!
-//! [`expected`] lists the tensors under the names of the llava-hf files, [`PREFIXES`] translates other spellings, and
+//! [`expected`] lists the tensors under the names of the llava-hf files, [`canonical`] translates other spellings, and
 //! [`is_skipped`] names what checkpoints hold and the model does not run.
 
 use super::expected::{Component, Expected, Role};
