@@ -29,8 +29,8 @@ pub const IMAGE_MARK: &str = "<image>";
 /// holds it.
 const STAND_IN: char = '\u{10FFFD}';
 
-/// Returns the text under which a vocabulary stores `id`, whose own text is also that of `first`: that text is encoded as
-/// `first`, and `id` is decoded like `first`. A token without text stands in for itself and is decoded to nothing.
+/// Returns the text under which a vocabulary stores `id`, whose own text is also that of `first`: that text is encoded
+/// as `first`, and `id` is decoded like `first`. A token without text stands in for itself and is decoded to nothing.
 pub fn stand_in(id: u32, first: u32) -> String {
     format!("{STAND_IN}{id}={first}")
 }

@@ -1,4 +1,4 @@
-//! Checkpoints → manifest and shards: what arrives, what is left out, what is refused.
+//! Conversion of checkpoints to manifest and shards: tensors kept, tensors left out, and refusals.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -41,7 +41,7 @@ fn converted(source: &Memory, options: &ConvertOptions) -> Result<(Manifest, Mem
     Ok((manifest, files))
 }
 
-/// Every tensor as floats, from the shards.
+/// Reads every tensor of the shards as floats.
 fn read_back(manifest: &Manifest, files: &Memory) -> BTreeMap<String, Vec<f32>> {
     let tensor = |t: &llava_web::format::manifest::TensorRecord| {
         let mut values = Vec::new();
@@ -239,7 +239,7 @@ fn the_template_is_the_options_or_the_configs_or_the_default() {
     assert_eq!(template(json!("llama_3"), None).unwrap(), Template::Llama3);
 }
 
-/// The program: whole or nothing, and nothing of anyone's is overwritten.
+/// The program writes a whole conversion or nothing, and overwrites no other files.
 #[test]
 fn the_program_writes_all_or_nothing() {
     let scratch = Scratch::new("convert-program");
@@ -265,7 +265,7 @@ fn the_program_writes_all_or_nothing() {
     let (forced, message) = run(&golden("mha"), "mine", &["--force"]);
     assert!(!forced && message.contains("not empty"), "{message}");
     assert!(scratch.path().join("mine/thesis.txt").is_file());
-    // A checkpoint that fails halfway leaves nothing behind.
+    // A conversion that fails in the middle leaves no files.
     let broken = scratch.path().join("broken");
     std::fs::create_dir(&broken).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {

@@ -1,4 +1,4 @@
-//! GGUF pairs: what every generation of converters wrote is understood, everything else is refused by name.
+//! GGUF pairs: files of every generation of converters are read, everything else is refused by name.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -85,7 +85,7 @@ fn a_pair_is_described_like_its_checkpoint() {
         }
         assert!(values.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-3), "{}", t.name);
     }
-    // The other way round is the same but for the numbers of the files.
+    // In the other order only the indices of the files differ.
     let mut other = describe(&[vision, language]).unwrap();
     other.tensors.iter_mut().for_each(|(_, t)| t.file = 1 - t.file);
     assert_eq!(other, d);
@@ -318,7 +318,7 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(refused(|p| p.vision.add("mm.4.weight", &[32])).contains("mm.4.weight"));
     // A side of 1 more is the same tensor.
     assert!(described(|p| p.vision.tensor("v.class_embd").0.shape = vec![1, 32]).is_ok());
-    // A type that is not read: which one, where, and what to take instead.
+    // A type that is not read is named, with its tensor and a hint.
     let mut pair = Pair::random();
     pair.language.tensor("blk.1.ffn_up.weight").0.encoding = Encoding::F32;
     let mut bytes = pair.language.bytes();
@@ -372,7 +372,7 @@ fn sentence_piece_merges_follow_the_scores() {
     assert_eq!(ids("   a"), [id("▁▁"), id("▁"), id("▁a")], "runs of spaces merge last");
     assert_eq!(ids("    "), [id("▁▁▁▁"), id("▁")]);
     assert_eq!(ids("hé"), [id("▁"), id("h"), id("é")]);
-    // What the vocabulary lacks goes in bytes: "z" and a character of three.
+    // Characters that the vocabulary lacks become bytes: "z" and a character of three.
     assert_eq!(ids("z€"), [id("▁"), 3 + 0x7a, 3 + 0xe2, 3 + 0x82, 3 + 0xac]);
     for text in ["abc z€ he  \n", "</s> <s>", "é<image>"] {
         assert_eq!(tokenizer.decode(&ids(text)), text);

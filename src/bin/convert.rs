@@ -50,7 +50,8 @@ struct Arguments {
     /// Length of a shard, MiB.
     #[arg(long, default_value_t = SHARD_BYTES >> 20, value_parser = clap::value_parser!(u64).range(4..=256))]
     shard_mib: u64,
-    /// vicuna_v1, llava_v1, llava_hf, llama_3, chat_ml, phi_3, mistral or plain [default: what the checkpoint or its tokenizer says].
+    /// vicuna_v1, llava_v1, llava_hf, llama_3, chat_ml, phi_3, mistral or plain [default: what the checkpoint or its
+    /// tokenizer says].
     #[arg(long)]
     prompt_template: Option<Template>,
     /// What to call the model [default: what it calls itself, else its directory's name].

@@ -55,8 +55,8 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
     Ok(Config { vision, text, connector, vision_blocks, keep_class_row, image_token_index })
 }
 
-/// Returns the number of blocks to run for `vision_feature_layer`. `hidden_states[0]` is the embedding, `[i]` the output
-/// of block `i`, so index −2 of 24 blocks is `hidden_states[23]`: 23 blocks.
+/// Returns the number of blocks to run for `vision_feature_layer`. `hidden_states[0]` is the embedding, `[i]` the
+/// output of block `i`, so index −2 of 24 blocks is `hidden_states[23]`: 23 blocks.
 fn feature_layer(root: &Value, layers: u32) -> Result<u32> {
     let place = "config.json: vision_feature_layer";
     let layer = match root.get("vision_feature_layer") {

@@ -17,8 +17,8 @@ use cut::Cutter;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Longest part cut from a checkpoint, bytes. Several in flight stay far below the memory of a tab, and most matrices of
-/// a 7B model in 4 bits (9.4 MB) are still whole.
+/// Longest part cut from a checkpoint, bytes. Several in flight stay far below the memory of a tab, and most matrices
+/// of a 7B model in 4 bits (9.4 MB) are still whole.
 pub const PART_BYTES: u64 = 12 << 20;
 /// One byte range of one file, fetched, verified and kept as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,7 +1,8 @@
 //! A checkpoint of any layout → manifest and shards.
 //!
-//! The checkpoint's own [`Blueprint`] is followed part by part, as a loader would, and the rows of the device are written
-//! to shards. Memory holds one shard, one part and its rows. The caller provides the files ([`Source`], [`Sink`]).
+//! The checkpoint's own [`Blueprint`] is followed part by part, as a loader would, and the rows of the device are
+//! written to shards. Memory holds one shard, one part and its rows. The caller provides the files ([`Source`],
+//! [`Sink`]).
 
 use crate::error::Result;
 use crate::format::blueprint::Blueprint;
@@ -22,11 +23,11 @@ use crate::tokenizer::Tokenizer;
 pub struct ConvertOptions {
     /// Type of decoder and head; `None`: the type that holds them exactly.
     pub quant: Option<WeightType>,
-    /// Type of vision tower and connector; `None`: as [`ConvertOptions::quant`], but no narrower than f16. The tower is small
-    /// and runs once per image, and its errors reach every token.
+    /// Type of vision tower and connector; `None`: as [`ConvertOptions::quant`], but no narrower than f16. The tower is
+    /// small and runs once per image, and its errors reach every token.
     pub vision_quant: Option<WeightType>,
-    /// Type of the embedding table; `None`: as [`ConvertOptions::quant`], but no narrower than f16. One row of it is read per
-    /// token, so narrow types gain memory, not speed (unless the head is tied to it).
+    /// Type of the embedding table; `None`: as [`ConvertOptions::quant`], but no narrower than f16. One row of it is
+    /// read per token, so narrow types save memory, not time (unless the head is tied to it).
     pub embed_quant: Option<WeightType>,
     /// Length of a shard, bytes.
     pub shard_bytes: u64,

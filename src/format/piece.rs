@@ -143,7 +143,8 @@ fn requantize(
     Ok(())
 }
 
-/// Returns the source row of each row, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE rotates.
+/// Returns the source row of each row, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE
+/// rotates.
 fn rope_order(rows: u32, size: u32) -> Vec<u32> {
     let half = (size / 2).max(1);
     let source = |row: u32| {

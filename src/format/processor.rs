@@ -2,11 +2,12 @@
 //!
 //! | file | here |
 //! |---|---|
-//! | `processor_config.json` | `image_processor` is the preprocessing (before preprocessor_config.json); `chat_template` is read; the number of an image's rows and the name of its token are checked |
+//! | `processor_config.json` | `image_processor` is the preprocessing (before preprocessor_config.json) |
+//! | | `chat_template` is read; the number of an image's rows and the name of its token are checked |
 //! | `preprocessor_config.json` | read |
-//! | `chat_template.json`, `chat_template.jinja`, `tokenizer_config.json` | the chat template is recognised, or said to be unknown |
-//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | checked: a token that tokenizer.json lacks is named |
-//! | `generation_config.json` | `eos_token_id` is read; what would change an answer and is not implemented is named |
+//! | `chat_template.json`, `chat_template.jinja`, `tokenizer_config.json` | the chat template is recognised, or noted |
+//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | a token that tokenizer.json lacks is noted |
+//! | `generation_config.json` | `eos_token_id` is read; settings that are not implemented are noted |
 //!
 //! # Source
 //! `processing_utils.py`, `image_processing_base.py` and `tokenization_utils_base.py` of transformers 5.24.
@@ -221,8 +222,8 @@ fn added_tokens(tokenizer_json: &[u8]) -> BTreeSet<String> {
     file.added_tokens.into_iter().map(|token| token.content).collect()
 }
 
-/// transformers writes `(size / patch_size)² + num_additional_image_tokens` marks for an image, one less where the class
-/// row is dropped; where that is not the number of rows, it fails.
+/// transformers writes `(size / patch_size)² + num_additional_image_tokens` marks for an image, one less where the
+/// class row is dropped; where that is not the number of rows, it fails.
 fn image_tokens(processor: &Value, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     let number = |key: &str| processor.get(key).and_then(Value::as_u64);
@@ -242,8 +243,8 @@ fn image_tokens(processor: &Value, config: &Config) -> Vec<String> {
     notes
 }
 
-/// Returns notes on settings that would change an answer and are not implemented, and on sampling, which is the person's
-/// choice here.
+/// Returns notes on settings that would change an answer and are not implemented, and on sampling, which is the
+/// person's choice here.
 fn generation_notes(generation: &Value) -> Vec<String> {
     let set = |key: &&str| match generation.get(*key) {
         None | Some(Value::Null) => false,

@@ -82,8 +82,10 @@ impl WeightLoader {
     /// can be pushed again.
     ///
     /// # Errors
-    /// [`Kind::Shard`](crate::error::Kind::Shard) when the bytes are not the part; [`Kind::Argument`](crate::error::Kind::Argument) for an index out of range;
-    /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the storage type cannot hold; [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory).
+    /// [`Kind::Shard`](crate::error::Kind::Shard) when the bytes are not the part;
+    /// [`Kind::Argument`](crate::error::Kind::Argument) for an index out of range;
+    /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the storage type cannot hold;
+    /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory).
     pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
         let count = self.blueprint.parts.len();
         ensure!(index < count, Argument, "push", "part {index}; there are {count}");

@@ -1,8 +1,8 @@
 //! Pictures beyond the limits of exact decoding, shrunk while they are decoded.
 //!
-//! JPEG is decoded at 1/2, 1/4 or 1/8 by a smaller inverse DCT; of PNG one row at a time is in memory; WebP, GIF and BMP
-//! are decoded whole and then shrunk. The result has at most [`TARGET`] pixels, many times the input of a vision tower.
-//! Decoding takes at most [`MAX_MEMORY`] besides the file itself.
+//! JPEG is decoded at 1/2, 1/4 or 1/8 by a smaller inverse DCT; of PNG one row at a time is in memory; WebP, GIF and
+//! BMP are decoded whole and then shrunk. The result has at most [`TARGET`] pixels, many times the input of a vision
+//! tower. Decoding takes at most [`MAX_MEMORY`] besides the file itself.
 
 use super::pixels::{broken, eight_bit, name, of_bmp, rgb};
 use super::{LARGEST_PIXELS, LARGEST_SIDE, MAX_MEMORY, Rendering};

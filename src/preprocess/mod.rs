@@ -33,15 +33,15 @@ pub const MAX_PIXELS: u64 = 50_000_000;
 pub const LARGEST_SIDE: u32 = 65535;
 /// Most pixels that are read.
 pub const LARGEST_PIXELS: u64 = 400_000_000;
-/// Most memory that decoding takes besides the file itself, bytes: the coefficients of a progressive JPEG of 220 million
-/// pixels, without subsampling.
+/// Most memory that decoding takes besides the file itself, bytes: the coefficients of a progressive JPEG of 220
+/// million pixels, without subsampling.
 pub const MAX_MEMORY: u64 = 1280 << 20;
 
 /// Choice of the RGB values that a file stands for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rendering {
-    /// As a person sees the picture: turned upright by EXIF, transparency composited on white (transformers 5), pictures beyond
-    /// [`MAX_PIXELS`] or [`MAX_SIDE`] shrunk.
+    /// As a person sees the picture: turned upright by EXIF, transparency composited on white (transformers 5),
+    /// pictures beyond [`MAX_PIXELS`] or [`MAX_SIDE`] shrunk.
     #[default]
     Shown,
     /// As PIL's `convert("RGB")` converts the stored pixels, and with it transformers 4 and LLaVA's own code: alpha

@@ -16,8 +16,8 @@ const ROW_TILE: usize = 32;
 /// embedding); without `order` they stay as they come.
 ///
 /// # Errors
-/// [`Kind::Tensor`](crate::error::Kind::Tensor) for lengths that do not fit the shape, and for a block whose scale (or a
-/// value, where there is none) is not finite; [`Kind::Argument`](crate::error::Kind::Argument) for an `order` that
+/// [`Kind::Tensor`](crate::error::Kind::Tensor) for lengths that do not fit the shape, and for a block whose scale (or
+/// a value, where there is none) is not finite; [`Kind::Argument`](crate::error::Kind::Argument) for an `order` that
 /// does not.
 pub fn repack(
     encoding: Encoding,
@@ -107,7 +107,8 @@ fn k_scales(block: &[u8], out: &mut Packed) -> bool {
     finite(block, 0) && finite(block, 2)
 }
 
-/// Repacks `Q4_K`. The nibbles of two groups lie in 32 bytes, the first group's low: they become two blocks of 16 bytes.
+/// Repacks `Q4_K`. The nibbles of two groups lie in 32 bytes, the first group's low: they become two blocks of 16
+/// bytes.
 fn q4_k(block: &[u8; 144], out: &mut Packed) -> bool {
     for (pair, bytes) in block[16..].chunks_exact(32).enumerate() {
         let (first, second) = bytes.split_at(16);
@@ -119,8 +120,8 @@ fn q4_k(block: &[u8; 144], out: &mut Packed) -> bool {
     k_scales(block, out)
 }
 
-/// Repacks `Q5_K`: as [`q4_k`], with fifth bits, of which bit `g` of 32 bytes belongs to group `g`. Each group becomes two
-/// blocks of bytes.
+/// Repacks `Q5_K`: as [`q4_k`], with fifth bits, of which bit `g` of 32 bytes belongs to group `g`. Each group becomes
+/// two blocks of bytes.
 fn q5_k(block: &[u8; 176], out: &mut Packed) -> bool {
     let (fifths, nibbles) = block[16..].split_at(32);
     for i in 0..16 {
@@ -133,7 +134,8 @@ fn q5_k(block: &[u8; 176], out: &mut Packed) -> bool {
     k_scales(block, out)
 }
 
-/// Repacks `Q6_K`: low nibbles, high pairs of bits (see [`decode`](super::decode())), sixteen scales, `d` → signed bytes.
+/// Repacks `Q6_K`: low nibbles, high pairs of bits (see [`decode`](super::decode())), sixteen scales, `d` → signed
+/// bytes.
 fn q6_k(block: &[u8; 210], out: &mut Packed) -> bool {
     for i in 0..16 {
         let (group, at) = (i / 2, i % 2 * 16);
@@ -192,8 +194,8 @@ impl<'a> Job<'a> {
         Ok(Self { rows: rows as usize, row_bytes: row_bytes as usize, bytes, order, blocks, groups, supers })
     }
 
-    /// Unpacks every `IN` bytes into `BLOCKS` blocks and `GROUPS` groups of `GROUP_BYTES` and writes them to the planes.
-    /// `unpack` returns whether all values are finite.
+    /// Unpacks every `IN` bytes into `BLOCKS` blocks and `GROUPS` groups of `GROUP_BYTES` and writes them to the
+    /// planes. `unpack` returns whether all values are finite.
     fn run<const IN: usize, const BLOCKS: usize, const GROUPS: usize, const GROUP_BYTES: usize>(
         &mut self,
         unpack: impl Fn(&[u8; IN], &mut Packed) -> bool,

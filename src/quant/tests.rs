@@ -107,7 +107,8 @@ fn tiles_cover_the_rows_at_multiples_of_32() {
     assert!(row_tiles_within(WeightType::F32, 64, 64, 256).is_err(), "not even 32 rows fit");
 }
 
-/// Blocks of `encoding` [3, 512] and their values, as the Python package `gguf` reads them (tests/golden/gguf_types.py).
+/// Blocks of `encoding` [3, 512] and their values, as the Python package `gguf` reads them
+/// (tests/golden/gguf_types.py).
 fn golden(encoding: Encoding) -> (Vec<u8>, Vec<f32>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gguf_types.safetensors");
     let file = std::fs::read(path).unwrap();

@@ -1,5 +1,5 @@
-//! Limits of the pipelines of `tokenizer.json`: a file of a kilobyte can hold a chain of replacements that doubles a text
-//! forty times, or expressions that compile to gigabytes.
+//! Limits of the pipelines of `tokenizer.json`: a file of a kilobyte can hold a chain of replacements that doubles a
+//! text forty times, or expressions that compile to gigabytes.
 
 use crate::error::Result;
 use crate::{ensure, fail};
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 /// Most steps of all pipelines together; deepseek-llm, the longest, has a dozen.
 const MAX_STEPS: usize = 64;
-/// Most bytes that one byte of a text may become on its way through one pipeline. NFKC (11), `▁` (3) and bytes as letters
-/// (2) together: 66.
+/// Most bytes that one byte of a text may become on its way through one pipeline. NFKC (11), `▁` (3) and bytes as
+/// letters (2) together: 66.
 const MAX_GROWTH: u64 = 1024;
 /// Longest text that a step inserts, bytes.
 const MAX_CONTENT: usize = 256;

@@ -48,7 +48,7 @@ impl GgufFile {
         let mut values = self.tensors.iter().map(|(_, values)| values);
         file(&self.metadata, &planned, |t| encode(t.encoding, values.next().unwrap())).unwrap()
     }
-    /// What stands before the values.
+    /// The bytes before the values.
     pub fn beginning(&self) -> Beginning {
         let planned: Vec<TensorSpec> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
         beginning(&self.metadata, &planned).unwrap()
@@ -120,7 +120,7 @@ impl Pair {
     }
 }
 
-/// Row `i` of each half of a head → rows `2i` and `2i + 1`.
+/// Interleaves row `i` of each half of a head as rows `2i` and `2i + 1`.
 pub fn permuted(values: &[f32], heads: u32, head_dim: u32, columns: u32) -> Vec<f32> {
     let (half, k) = (head_dim / 2, columns as usize);
     let source = |row: u32| row / head_dim * head_dim + row % 2 * half + row % head_dim / 2;

@@ -1,7 +1,7 @@
 //! The header of a GGUF file: metadata and the places of its tensors.
 //!
-//! Nothing in the file is trusted: counts, lengths, nesting, duplicates, alignment, products of sides, overlaps and ends
-//! are checked, and no allocation is larger than the bytes given.
+//! Nothing in the file is trusted: counts, lengths, nesting, duplicates, alignment, products of sides, overlaps and
+//! ends are checked, and no allocation is larger than the bytes given.
 
 use super::types;
 use super::value::{Cursor, MAX_HEADER, PLACE, Step, Stop, Strings, Value, broken, typed};

@@ -1,7 +1,7 @@
 //! The list of tokens of a GGUF file, which may have duplicates, empty texts and invalid UTF-8.
 //!
-//! A text that occurs twice belongs to its first id. A later id, and a token without a text, is stored under a text that
-//! no prompt holds ([`stand_in`]), so that it still decodes.
+//! A text that occurs twice belongs to its first id. A later id, and a token without a text, is stored under a text
+//! that no prompt holds ([`stand_in`]), so that it still decodes.
 
 use super::header::Gguf;
 use super::value::Strings;
@@ -44,7 +44,8 @@ impl<'a> Tokens<'a> {
     /// Reads the tokens of a model with `rows` embeddings.
     ///
     /// # Errors
-    /// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, when there are none, or more than embeddings.
+    /// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, when there are none, or more than
+    /// embeddings.
     pub fn read(file: &'a Gguf, rows: u32, notes: &mut Vec<String>) -> Result<Self> {
         let Some(list) = file.strings("tokenizer.ggml.tokens")? else {
             fail!(Tokenizer, at("tokens"), "is missing: the file has no vocabulary");

@@ -118,7 +118,7 @@ proptest! {
         prop_assert!(Manifest::parse(&bytes).is_err());
     }
 
-    /// A valid manifest with some bytes exchanged is refused or still consistent; either way nothing panics.
+    /// A valid manifest with some bytes exchanged is refused or still consistent, without panicking.
     #[test]
     fn mutations_do_not_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let mut bytes = fixed().to_string().into_bytes();
