@@ -86,7 +86,7 @@ fn the_golden_checkpoint_is_what_convert_makes_of_it() {
 #[test]
 fn halves_of_both_kinds_are_what_convert_makes_of_them() {
     for (dtype, name) in [(Dtype::F16, "f16"), (Dtype::BF16, "bf16")] {
-        let source = Checkpoint::random(|_| ()).into_halves(dtype);
+        let source = Checkpoint::random(|_| ()).into_16_bits(dtype);
         for quant in CHOICES {
             agree(&source, quant, name);
             agree(&torch::pickled(&source), quant, &format!("{name}, pickled"));
@@ -98,7 +98,7 @@ fn halves_of_both_kinds_are_what_convert_makes_of_them() {
 #[test]
 fn rows_that_are_no_whole_groups_stay_halves() {
     for dtype in [Dtype::F16, Dtype::BF16] {
-        let odd = || Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(40)).into_halves(dtype);
+        let odd = || Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(40)).into_16_bits(dtype);
         for quant in CHOICES {
             let mut loader = open(&odd());
             loader.hold_as(Some(quant)).unwrap();
@@ -119,7 +119,7 @@ fn open(source: &impl Source) -> Loader {
 
 #[test]
 fn the_plan_says_what_each_choice_needs() {
-    let source = Checkpoint::random(|_| ()).into_halves(Dtype::BF16);
+    let source = Checkpoint::random(|_| ()).into_16_bits(Dtype::BF16);
     let mut loader = open(&source);
     let plan = block_on(loader.plan(None)).unwrap();
     assert_eq!(plan.quant, None);
@@ -180,7 +180,7 @@ fn what_does_not_fit_is_refused_with_the_way_out() {
     let (name, (_, values)) = checkpoint.tensors.iter_mut().find(|(name, _)| name.contains("linear_1.weight")).unwrap();
     let name = name.clone();
     values[40] = 1e6;
-    let source = checkpoint.into_halves(Dtype::BF16);
+    let source = checkpoint.into_16_bits(Dtype::BF16);
     let loaded = |quant| {
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
         block_on(load_as(&source, &[ENTRY.into()], device, None, quant)).map(|_| ())
@@ -201,7 +201,7 @@ fn only_the_part_in_flight_is_in_memory() {
         c["text_config"]["num_hidden_layers"] = json!(1);
     };
     for dtype in [Dtype::F16, Dtype::BF16] {
-        let source = Checkpoint::random(large).into_halves(dtype);
+        let source = Checkpoint::random(large).into_16_bits(dtype);
         for quant in [None, Some(WeightType::Q8), Some(WeightType::Q4)] {
             let mut loader = open(&source);
             loader.hold_as(quant).unwrap();
@@ -231,7 +231,7 @@ fn only_the_part_in_flight_is_in_memory() {
 fn the_command_line_says_the_same() {
     let directory = Scratch::new("quantise");
     std::fs::create_dir_all(directory.path()).unwrap();
-    for (name, bytes) in Checkpoint::random(|_| ()).into_halves(Dtype::F16).0 {
+    for (name, bytes) in Checkpoint::random(|_| ()).into_16_bits(Dtype::F16).0 {
         std::fs::write(directory.path().join(name), bytes).unwrap();
     }
     let logits = Scratch::new("logits");

@@ -315,7 +315,7 @@ fn a_gguf_pair_is_the_same_model() {
     });
     assert!(answer(&mut open_pair(&exact)) == wanted);
     // Matrices are usually written as f16: the directory of the same values in f16 gives the same numbers.
-    let halves = {
+    let narrow = {
         let mut hub = Checkpoint::random(|_| ());
         for (name, (shape, values)) in &mut hub.tensors {
             if shape.len() > 1 && !name.contains("position_embedding") {
@@ -326,7 +326,7 @@ fn a_gguf_pair_is_the_same_model() {
         files.0.remove("preprocessor_config.json");
         files
     };
-    assert!(answer(&mut open_pair(&pair(|_| ()))) == answer(&mut open(&halves)));
+    assert!(answer(&mut open_pair(&pair(|_| ()))) == answer(&mut open(&narrow)));
 }
 
 /// Converting keeps the file's values to the bit, and the manifest loads to the same answer.

@@ -167,7 +167,7 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         Some(template) => template,
         None => processor.template(&small.tokenizer),
     };
-    let mut weights = Weights::default();
+    let mut weights = DirectoryTensors::default();
     weights.add_directory(source, "").await?;
     // The original code keeps a connector that was trained alone in a file of its own.
     if !weights.holds(names::CONNECTOR) && source.size(torch::CONNECTOR_FILE).await?.is_some() {
@@ -198,12 +198,12 @@ fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
 
 /// The weight files of a directory and their tensors by canonical name.
 #[derive(Debug, Default)]
-struct Weights {
+struct DirectoryTensors {
     files: Vec<String>,
     tensors: BTreeMap<String, LocatedTensor>,
 }
 
-impl Weights {
+impl DirectoryTensors {
     /// Whether a tensor's canonical name starts with `prefix`.
     fn holds(&self, prefix: &str) -> bool {
         self.tensors.keys().any(|name| name.starts_with(prefix))

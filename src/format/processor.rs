@@ -6,7 +6,7 @@
 //! | | `chat_template` is read; the number of an image's rows and the name of its token are checked |
 //! | `preprocessor_config.json` | read |
 //! | `chat_template.json`, `chat_template.jinja`, `tokenizer_config.json` | the chat template is recognised, or noted |
-//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | a token that tokenizer.json lacks is noted |
+//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | missing tokens are noted |
 //! | `generation_config.json` | `eos_token_id` is read; settings that are not implemented are noted |
 //!
 //! # Source
@@ -195,7 +195,8 @@ pub(super) fn choose_template(chat: Option<&str>, tokenizer_json: &[u8], notes: 
             }
             Some(mark) => {
                 notes.push(format!(
-                    "its chat template is {template}, whose `{mark}` is no token of its vocabulary: it is asked as {suggested}"
+                    "its chat template is {template}, whose `{mark}` is no token of its vocabulary: it is asked as \
+                     {suggested}"
                 ));
                 suggested
             }

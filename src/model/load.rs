@@ -12,7 +12,7 @@ use crate::ensure;
 use crate::error::Result;
 use crate::format::blueprint::{Blueprint, TypeChoice};
 use crate::pass::Op;
-use buffers::Weights;
+use buffers::WeightBuffers;
 use std::collections::HashSet;
 
 /// Loads the weights of a model by its blueprint.
@@ -20,7 +20,7 @@ pub struct WeightLoader {
     device: Device,
     blueprint: Blueprint,
     pushed: Vec<bool>,
-    weights: Weights,
+    weights: WeightBuffers,
 }
 
 impl WeightLoader {
@@ -29,7 +29,7 @@ impl WeightLoader {
     /// # Errors
     /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory).
     pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
-        let weights = Weights::new(&mut device, &blueprint).await?;
+        let weights = WeightBuffers::new(&mut device, &blueprint).await?;
         let pushed = vec![false; blueprint.parts.len()];
         Ok(Self { device, blueprint, pushed, weights })
     }
@@ -67,7 +67,7 @@ impl WeightLoader {
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) when something would not fit a binding.
     pub async fn pipelines(&self, context: u32) -> Result<Vec<Op>> {
         let mut ledger = self.device.without_memory();
-        let mut weights = Weights::new(&mut ledger, &self.blueprint).await?;
+        let mut weights = WeightBuffers::new(&mut ledger, &self.blueprint).await?;
         for tensor in &self.blueprint.tensors {
             weights.allocate(&mut ledger, tensor).await?;
         }

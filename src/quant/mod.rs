@@ -15,7 +15,7 @@
 //! | `q5_1` | 16 | 16 bytes 0 … 31 | `w = d·q + m` | f16 `d`, f16 `m` | |
 //! | `q4_k` | 32 | nibbles | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
 //! | `q5_k` | 16 | 16 bytes 0 … 31 | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
-//! | `q6_k` | 16 | 16 signed bytes −32 … 31 | `w = d·sc·q` | i8 `sc` of the first 16 values, of the others | f16 `d`, 0 |
+//! | `q6_k` | 16 | 16 signed bytes −32 … 31 | `w = d·sc·q` | i8 `sc` of values 0 … 15, of 16 … 31 | f16 `d`, 0 |
 //!
 //! Nibbles: byte `j` has value `j` in its low nibble, value `j + 16` in its high one.
 //! The group plane `[K/32][N]` has an entry per 32 values of a row (flat index `g · N + n`), then zeros up to a

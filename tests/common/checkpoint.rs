@@ -81,13 +81,13 @@ impl Checkpoint {
     }
 
     /// The same with every tensor in 16-bit floats, as published checkpoints have them.
-    pub fn into_halves(self, dtype: Dtype) -> Memory {
+    pub fn into_16_bits(self, dtype: Dtype) -> Memory {
         let bytes = |values: &[f32]| -> Vec<u8> {
-            let halves = values.iter().map(|&w| match dtype {
+            let words = values.iter().map(|&w| match dtype {
                 Dtype::BF16 => half::bf16::from_f32(w).to_bits(),
                 _ => half::f16::from_f32(w).to_bits(),
             });
-            halves.flat_map(u16::to_le_bytes).collect()
+            words.flat_map(u16::to_le_bytes).collect()
         };
         let tensors: Vec<_> = self.tensors.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
         let views = tensors.iter().map(|(name, shape, bytes)| {

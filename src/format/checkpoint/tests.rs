@@ -8,9 +8,9 @@ fn raw(header: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// The weights of a directory of these files.
-fn add(files: &[(&str, Vec<u8>)]) -> Result<Weights> {
+fn add(files: &[(&str, Vec<u8>)]) -> Result<DirectoryTensors> {
     let source = Memory(files.iter().map(|(name, bytes)| (name.to_string(), bytes.clone())).collect());
-    let mut weights = Weights::default();
+    let mut weights = DirectoryTensors::default();
     block_on(weights.add_directory(&source, "")).map(|()| weights)
 }
 

@@ -91,7 +91,7 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {beginning: {"id": beginning, "ids": [bos], "tokens": [beginning]}},
     });
-    let file = File {
+    let file = TokenizerFile {
         version: "1.0",
         added_tokens: tokens.added(&special),
         normalizer: fields.normalizer,
@@ -261,7 +261,7 @@ fn listed_merges<'a>(file: &'a Gguf, tokens: &Tokens, notes: &mut Vec<String>) -
 
 /// `tokenizer.json`, with the vocabulary by reference.
 #[derive(serde::Serialize)]
-struct File<'a> {
+struct TokenizerFile<'a> {
     version: &'static str,
     added_tokens: Vec<Json>,
     normalizer: Json,

@@ -62,7 +62,7 @@ fn stacks_for(device: &Device, blueprint: &Blueprint) -> HashMap<String, Place> 
 }
 
 /// Buffers of all weights, by tensor name.
-pub(super) struct Weights {
+pub(super) struct WeightBuffers {
     stacks: HashMap<String, Place>,
     /// Blocks and scales of stacks, by their first matrix.
     shared: HashMap<String, (Buf, Buf)>,
@@ -74,7 +74,7 @@ pub(super) struct Weights {
     unused_scales: Buf,
 }
 
-impl Weights {
+impl WeightBuffers {
     /// Starts without buffers, except the two that are bound where one is unused.
     pub async fn new(device: &mut Device, blueprint: &Blueprint) -> Result<Self> {
         let stacks = stacks_for(device, blueprint);

@@ -1,6 +1,6 @@
 //! Loaded buffers → the model's components, by the names of [`llava`].
 
-use super::buffers::Weights;
+use super::buffers::WeightBuffers;
 use crate::config::{Config, ConnectorKind};
 use crate::error::{Error, Kind, Result};
 use crate::fail;
@@ -13,7 +13,7 @@ use crate::model::linear::Linear;
 use crate::model::vision_tower::{LayerNorm, VisionBlock, VisionTower};
 use crate::pass::Buf;
 
-impl Weights {
+impl WeightBuffers {
     /// Assembles the components of the model that `config` describes.
     ///
     /// # Errors
