@@ -1,4 +1,4 @@
-//! One error type from the kernels to the page: what, where, and what to do.
+//! One error type from the kernels to the page: kind, place, message and hint.
 //!
 //! An [`Error`] stays structured all the way to JavaScript (`web.rs` serialises it field by field), so
 //! that the page can choose its words and its buttons by [`Kind`] and never parses a sentence.
@@ -8,17 +8,17 @@ use serde::Serialize;
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What sort of thing went wrong. The page and the tests match on this, never on a message.
+/// Kind of an error. The page and the tests match on it, never on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The picture could not be read, or is larger than we accept.
+    /// The picture could not be read, or is larger than the limits.
     Image,
-    /// `config.json`, `preprocessor_config.json` or a template names something we do not have.
+    /// `config.json`, `preprocessor_config.json` or a template names something that is not implemented.
     Config,
     /// `manifest.json` is malformed, contradicts itself, or is of an unknown version.
     Manifest,
-    /// A fetched part is not what the manifest says (length, hash). Fetch that part again.
+    /// A fetched part differs from the manifest (length, hash). Fetch that part again.
     Shard,
     /// A tensor is missing, superfluous, or of the wrong shape or type.
     Tensor,
@@ -28,15 +28,15 @@ pub enum Kind {
     Prompt,
     /// The conversation would not fit in the context.
     ContextFull,
-    /// No adapter, or the adapter lacks what we need.
+    /// No adapter, or the adapter lacks a required feature.
     NoGpu,
     /// The device reported an error of its own.
     Gpu,
-    /// The device is gone, with everything on it: a new one can take its place.
+    /// The device was lost with all its memory; a new one can be opened.
     GpuLost,
     /// An allocation failed.
     OutOfMemory,
-    /// A call came at the wrong time (generate before finish, two calls at once).
+    /// A call came at the wrong time (generate before finish, two calls together).
     State,
     /// An argument is outside its range.
     Argument,
@@ -44,24 +44,24 @@ pub enum Kind {
     Io,
 }
 
-/// What went wrong, where, and what the person can do about it.
+/// An error: its kind, its place, a message, and a hint for the person.
 #[derive(Debug, Clone, Serialize, thiserror::Error)]
 #[error("{place}: {message}{}", if hint.is_empty() { String::new() } else { format!(" ({hint})") })]
 pub struct Error {
-    /// For programs.
+    /// Kind, for programs.
     pub kind: Kind,
-    /// Where: a file, a tensor, a field, an option.
+    /// Place: a file, a tensor, a field, an option.
     pub place: String,
-    /// What is wrong, with the numbers.
+    /// Message, with the numbers.
     pub message: String,
-    /// What to do about it; empty when there is nothing to do.
+    /// Advice; may be empty.
     pub hint: String,
 }
 
 /// Longest place and message, bytes: both quote files, whose fields may have a megabyte.
 const LONGEST: usize = 1000;
 
-/// `text`, its end left out where it is too long to be read.
+/// Cuts the end of a text that is too long to be read.
 fn shortened(mut text: String) -> String {
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
@@ -71,12 +71,12 @@ fn shortened(mut text: String) -> String {
 }
 
 impl Error {
-    /// An error of `kind` at `place`: `message` says what is wrong there. What is longer than a person reads is cut.
+    /// Makes an error of `kind` at `place`. Place and message are cut at 1000 bytes.
     pub fn new(kind: Kind, place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { kind, place: shortened(place.into()), message: shortened(message.into()), hint: String::new() }
     }
 
-    /// The same error, saying what to do.
+    /// Adds advice to the error.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self

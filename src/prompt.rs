@@ -1,9 +1,9 @@
-//! A conversation → what the decoder reads: token ids, with places for pictures between them.
+//! A conversation → prompt items: token ids, with places for pictures between them.
 //!
-//! As in the original code, text is cut at the pictures and at special tokens, and each piece is tokenised by
-//! itself. Hence a piece after a picture begins like a beginning: with LLaMA's tokenizer, `"\n"` there is
-//! 29871, 13. Everything up to and including a picture is independent of the question after it, so that it can
-//! be read before there is a question.
+//! As in the original code, text is cut at the pictures and at special tokens, and each segment is tokenised by
+//! itself. Hence a segment after a picture is tokenised like the start of a text: with LLaMA's tokenizer, `"\n"` there
+//! is 29871, 13. Everything up to and including a picture is independent of the question after it, so that it can be
+//! prefilled before the question is known.
 //!
 //! # Source
 //! LLaVA's `conversation.py` (`vicuna_v1`, `llava_v1`, `plain`) and `tokenizer_image_token` of `mm_utils.py`;
@@ -11,7 +11,6 @@
 
 mod marked;
 
-pub use marked::MARKS;
 pub(crate) use marked::names_token;
 
 use crate::error::{Error, Result};
@@ -19,7 +18,7 @@ use crate::fail;
 use crate::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 
-/// How a conversation is written as text.
+/// A prompt template: the text around the turns of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
@@ -58,19 +57,18 @@ pub enum PromptItem {
 /// A question and its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// How many pictures stand before the question.
+    /// Number of pictures before the question.
     pub images: usize,
-    /// What was typed. No part of it becomes a special token.
+    /// The typed text. No part of it becomes a special token.
     pub question: String,
-    /// The answer's ids as they were generated, without the token that ended them; `None` for the question
-    /// that is to be answered. Ids, not text: tokenising the text again might give others, and what was read
-    /// once would have to be read anew. (For an answer that exists as text only:
-    /// [`Tokenizer::encode_text`].)
+    /// The answer's ids as they were generated, without the token that ended them; `None` for the question that is to
+    /// be answered. They are ids because tokenising the text again might give other ids, which would have to be
+    /// prefilled anew. ([`Tokenizer::encode_text`] gives the ids of an answer that exists as text only.)
     pub answer: Option<Vec<u32>>,
 }
 
-/// What a template consists of, before it is tokenised.
-enum Piece {
+/// A segment of a prompt before it is tokenised.
+enum Segment {
     /// Adjacent texts are joined before they are tokenised.
     Text(String),
     Image,
@@ -104,7 +102,7 @@ impl Template {
         }
     }
 
-    /// What stands before the first turn, its separator included.
+    /// Returns the system sentence before the first turn, its separator included.
     fn system(self) -> &'static str {
         match self {
             Self::VicunaV1 => {
@@ -119,8 +117,8 @@ impl Template {
         }
     }
 
-    /// The conversation as the decoder reads it, the beginning-of-sequence token first. The last turn's answer
-    /// is what comes next.
+    /// Returns the items of a conversation, the beginning-of-sequence token first. The decoder continues with the last
+    /// turn's answer.
     ///
     /// # Errors
     /// [`crate::error::Kind::Prompt`] if a turn before the last has no answer, or there is no turn.
@@ -135,44 +133,44 @@ impl Template {
         // ChatML's models have no beginning of their own; the others' were all trained with one.
         let begins = *self != Self::ChatMl || tokenizer.begins();
         let beginning = if begins { vec![tokenizer.bos()] } else { Vec::new() };
-        let mut pieces = vec![Piece::Ids(beginning), Piece::Text(self.system().to_string())];
+        let mut segments = vec![Segment::Ids(beginning), Segment::Text(self.system().to_string())];
         for turn in turns {
             match marked {
-                Some(marked) => marked.turn(*self, turn, tokenizer, &mut pieces)?,
-                None => self.turn(turn, tokenizer, &mut pieces),
+                Some(marked) => marked.turn(*self, turn, tokenizer, &mut segments)?,
+                None => self.turn(turn, tokenizer, &mut segments),
             }
         }
-        tokenize(pieces, tokenizer)
+        tokenize(segments, tokenizer)
     }
 
-    fn turn(self, turn: &Turn, tokenizer: &Tokenizer, pieces: &mut Vec<Piece>) {
-        let text = |text: &str| Piece::Text(text.to_string());
+    fn turn(self, turn: &Turn, tokenizer: &Tokenizer, segments: &mut Vec<Segment>) {
+        let text = |text: &str| Segment::Text(text.to_string());
         let plain = self == Self::Plain;
         if !plain {
-            pieces.push(text("USER: "));
+            segments.push(text("USER: "));
         }
         for _ in 0..turn.images {
-            pieces.push(Piece::Image);
+            segments.push(Segment::Image);
             if !plain {
-                pieces.push(text("\n"));
+                segments.push(text("\n"));
             }
         }
-        pieces.push(text(&turn.question));
+        segments.push(text(&turn.question));
         if !plain {
-            pieces.push(text(" ASSISTANT:"));
+            segments.push(text(" ASSISTANT:"));
         }
         if let Some(answer) = &turn.answer {
-            pieces.push(Piece::Ids(answer.clone()));
-            pieces.push(if plain { text("\n") } else { Piece::Ids(vec![tokenizer.eos()]) });
+            segments.push(Segment::Ids(answer.clone()));
+            segments.push(if plain { text("\n") } else { Segment::Ids(vec![tokenizer.eos()]) });
         }
     }
 }
 
 /// Joins adjacent texts, tokenises each, counts the pictures.
-fn tokenize(pieces: Vec<Piece>, tokenizer: &Tokenizer) -> Result<Vec<PromptItem>> {
+fn tokenize(segments: Vec<Segment>, tokenizer: &Tokenizer) -> Result<Vec<PromptItem>> {
     let (mut items, mut text, mut images) = (Vec::new(), String::new(), 0);
-    for piece in pieces.into_iter().map(Some).chain([None]) {
-        if let Some(Piece::Text(more)) = &piece {
+    for segment in segments.into_iter().map(Some).chain([None]) {
+        if let Some(Segment::Text(more)) = &segment {
             text.push_str(more);
             continue;
         }
@@ -180,19 +178,19 @@ fn tokenize(pieces: Vec<Piece>, tokenizer: &Tokenizer) -> Result<Vec<PromptItem>
             items.extend(tokenizer.encode_text(&text)?.into_iter().map(PromptItem::Token));
             text.clear();
         }
-        match piece {
-            Some(Piece::Image) => {
+        match segment {
+            Some(Segment::Image) => {
                 items.push(PromptItem::Image(images));
                 images += 1;
             }
-            Some(Piece::Ids(ids)) => items.extend(ids.into_iter().map(PromptItem::Token)),
+            Some(Segment::Ids(ids)) => items.extend(ids.into_iter().map(PromptItem::Token)),
             _ => {}
         }
     }
     Ok(items)
 }
 
-/// A prompt as it stands, tokenised as transformers does; every `<image>` is a picture.
+/// Tokenises a raw prompt as transformers does; every `<image>` is a picture.
 ///
 /// # Errors
 /// [`crate::error::Kind::Prompt`] as [`Tokenizer::encode_raw`].

@@ -1,15 +1,18 @@
 //! Text ⇄ token ids, by a checkpoint's `tokenizer.json`.
 //!
-//! There are two ways in. [`Tokenizer::encode_text`] takes what a person typed: no piece of it ever becomes a
-//! special token. [`Tokenizer::encode_raw`] takes a prompt as transformers takes it: special tokens are
-//! recognised and the beginning-of-sequence token is added. One way out: [`StreamDecoder`], which never gives
-//! out half a character and whose pieces add up to exactly what decoding everything at once gives.
+//! [`Tokenizer::encode_text`] encodes typed text: no piece of it becomes a special token. [`Tokenizer::encode_raw`]
+//! encodes a prompt as transformers does: special tokens are recognised and the beginning-of-sequence token is added.
+//! [`StreamDecoder`] decodes token by token. It never returns half a character, and its texts together are exactly the
+//! text of all tokens decoded together.
 
 mod limits;
+mod marks;
+
+pub(crate) use marks::END_OF_TEXT;
+pub use marks::MARKS;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,27 +21,29 @@ use std::collections::{HashMap, HashSet};
 use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 const FILE: &str = "tokenizer.json";
-/// How checkpoints write the place of a picture.
+/// Largest `tokenizer.json`, bytes. LLaMA's has 1.8 MB.
+pub const MAX_TOKENIZER: u64 = 64 << 20;
+/// Mark for the place of a picture in a prompt.
 pub const IMAGE_MARK: &str = "<image>";
-/// First letter of a token that only stands in for another: see [`stand_in`]. Unicode assigns it to nothing, so that no
-/// text holds it.
+/// First letter of a token that stands in for another: see [`stand_in`]. Unicode leaves it unassigned, so that no text
+/// holds it.
 const STAND_IN: char = '\u{10FFFD}';
 
-/// The text under which `id` is in a vocabulary whose own text for it is that of `first`, too: text becomes `first`, and
-/// `id` is decoded as `first` is. A token without any text stands in for itself and is decoded to nothing.
+/// Returns the text under which a vocabulary stores `id`, whose own text is also that of `first`: that text is encoded
+/// as `first`, and `id` is decoded like `first`. A token without text stands in for itself and is decoded to nothing.
 pub fn stand_in(id: u32, first: u32) -> String {
     format!("{STAND_IN}{id}={first}")
 }
 
-/// The id that `token`, which is `id`, stands in for.
+/// Returns the id that `token`, whose id is `id`, stands in for.
 fn stands_for(token: &str, id: u32) -> Option<u32> {
     let (own, first) = token.strip_prefix(STAND_IN)?.split_once('=')?;
     (own.parse() == Ok(id)).then(|| first.parse().ok()).flatten()
 }
 
-/// The pieces of a pipeline that LLaMA's tokenizers and byte-level ones are made of. Others are refused: some
-/// panic on malformed contents while they are parsed, and none is in a LLaVA checkpoint.
-const KNOWN_PARTS: [(&str, &[&str]); 5] = [
+/// The steps of LLaMA's pipelines and of byte-level ones. Others are refused: some panic on malformed contents while
+/// they are parsed, and no LLaVA checkpoint has them.
+const KNOWN_STEPS: [(&str, &[&str]); 5] = [
     ("normalizer", &["Sequence", "Prepend", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip"]),
     ("pre_tokenizer", &["Sequence", "ByteLevel", "Metaspace", "Split", "Digits", "Punctuation", "Whitespace"]),
     ("post_processor", &["Sequence", "TemplateProcessing", "ByteLevel"]),
@@ -75,7 +80,7 @@ impl Tokenizer {
             "{} bytes are more than {MAX_TOKENIZER}",
             bytes.len()
         );
-        check_parts(bytes)?;
+        check_pipelines(bytes)?;
         let broken = |e: tokenizers::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(broken)?;
         // Neither belongs to a prompt; files saved from a training run may have them on.
@@ -99,7 +104,7 @@ impl Tokenizer {
         let begins = empty.get_ids().first() == Some(&bos);
         special.extend([bos, image].iter().chain(&text.eos_token_ids));
         // What chat templates put around turns is no text, whether the file calls it special or not.
-        special.extend(crate::prompt::MARKS.iter().filter_map(|mark| inner.token_to_id(mark)));
+        special.extend(MARKS.iter().filter_map(|mark| inner.token_to_id(mark)));
         let vocabulary = inner.get_model().get_vocab();
         let stand_ins = vocabulary.iter().filter_map(|(token, id)| Some((*id, stands_for(token, *id)?))).collect();
         let tokenizer = Self { special, stand_ins, begins, vocab_size: text.vocab_size, bos, eos, image, inner };
@@ -138,7 +143,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// What was typed → ids: no special tokens, whatever the text says, and no beginning-of-sequence token.
+    /// Encodes typed text: no part of it becomes a special token, and no beginning-of-sequence token is added.
     ///
     /// # Errors
     /// [`Kind::Prompt`] if the tokenizer has no ids for it.
@@ -146,7 +151,7 @@ impl Tokenizer {
         self.plain(text).map_err(|e| Error::new(Kind::Prompt, "text", format!("cannot be tokenised: {e}")))
     }
 
-    /// The pipeline of `tokenizers` without its search for added tokens: normalise, split, model.
+    /// Runs the pipeline of `tokenizers` without its search for added tokens: normalise, split, model.
     fn plain(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
         let mut normalized = tokenizers::NormalizedString::from(text);
         if let Some(normalizer) = self.inner.get_normalizer() {
@@ -174,7 +179,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// A prompt as it stands → ids, as transformers does: special tokens recognised, beginning added if the
+    /// Encodes a raw prompt as transformers does: special tokens are recognised, and a beginning is added if the
     /// tokenizer's post-processor adds one.
     ///
     /// # Errors
@@ -189,7 +194,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// Ids → text, special tokens left out.
+    /// Decodes ids to text, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> String {
         // Decoders only join and replace; what fails to decode has no text.
         let ids: Vec<u32> = ids.iter().filter_map(|id| self.read_as(*id)).collect();
@@ -197,7 +202,7 @@ impl Tokenizer {
         self.inner.decode(&ids, true).unwrap_or_default()
     }
 
-    /// The id whose text `id` has; `None` where it has none.
+    /// Returns the id whose text `id` has; `None` where it has none.
     fn read_as(&self, id: u32) -> Option<u32> {
         let first = self.stand_ins.get(&id).copied().unwrap_or(id);
         (first != id || !self.stand_ins.contains_key(&id)).then_some(first)
@@ -239,75 +244,76 @@ impl Tokenizer {
         self.read_as(id).is_none_or(silent)
     }
 
-    /// `<0x41>` and its like: one byte of a character that the vocabulary lacks. A run of them is decoded
-    /// together, so its text is not known before it ends.
+    /// Whether a token is spelled like `<0x41>`: one byte of a character that the vocabulary lacks. A run of them is
+    /// decoded together, so its text is not known before it ends.
     fn is_byte(&self, id: u32) -> bool {
         let token = self.read_as(id).and_then(|id| self.inner.id_to_token(id)).unwrap_or_default();
         token.len() == 6 && token.starts_with("<0x") && token.ends_with('>')
     }
 }
 
-/// The skeleton of `tokenizer.json`. The small parts are read completely, so that nothing in them can be
-/// malformed afterwards.
+/// The pipelines of `tokenizer.json`. They are read completely, so that nothing in them can be malformed afterwards.
 #[derive(Deserialize)]
-struct Parts {
+struct Pipelines {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
     decoder: Option<Value>,
-    model: Part,
+    model: PipelineStep,
 }
 
+/// A step of a pipeline, or a sequence of them.
 #[derive(Deserialize)]
-struct Part {
+struct PipelineStep {
     #[serde(rename = "type")]
     kind: Option<String>,
     #[serde(default, alias = "normalizers", alias = "pretokenizers", alias = "processors", alias = "decoders")]
-    inner: Vec<Part>,
+    inner: Vec<PipelineStep>,
     continuing_subword_prefix: Option<String>,
     /// `TemplateProcessing`: what surrounds a text, and the tokens that are known to it.
     #[serde(default)]
-    single: Vec<TemplatePiece>,
+    single: Vec<TemplateItem>,
     #[serde(default)]
     special_tokens: HashMap<String, IgnoredAny>,
 }
 
+/// An item of a `TemplateProcessing`.
 #[derive(Deserialize)]
-enum TemplatePiece {
+enum TemplateItem {
     SpecialToken { id: String },
     Sequence { id: String },
 }
 
-/// Refuses bytes that are no JSON, and pipelines of other parts than [`KNOWN_PARTS`]: on some of either, the
-/// parser of `tokenizers` panics.
-fn check_parts(bytes: &[u8]) -> Result<()> {
-    fn check(name: &str, part: &Part, known: &[&str]) -> Result<()> {
-        let kind = part.kind.as_deref().unwrap_or("no type");
+/// Refuses bytes that are no JSON, and pipelines with other steps than [`KNOWN_STEPS`]: on some of either, the parser
+/// of `tokenizers` panics.
+fn check_pipelines(bytes: &[u8]) -> Result<()> {
+    fn check(name: &str, step: &PipelineStep, known: &[&str]) -> Result<()> {
+        let kind = step.kind.as_deref().unwrap_or("no type");
         let place = || format!("{FILE}: {name}");
         ensure!(known.contains(&kind), Tokenizer, place(), "`{}` is not implemented", kind.escape_debug());
-        let prefix = part.continuing_subword_prefix.as_deref().unwrap_or_default();
+        let prefix = step.continuing_subword_prefix.as_deref().unwrap_or_default();
         ensure!(prefix.is_empty(), Tokenizer, place(), "a continuing_subword_prefix is not implemented");
-        let undefined = part.single.iter().find_map(|piece| match piece {
-            TemplatePiece::SpecialToken { id } => (!part.special_tokens.contains_key(id)).then_some(id),
-            TemplatePiece::Sequence { id } => (id != "A").then_some(id),
+        let undefined = step.single.iter().find_map(|item| match item {
+            TemplateItem::SpecialToken { id } => (!step.special_tokens.contains_key(id)).then_some(id),
+            TemplateItem::Sequence { id } => (id != "A").then_some(id),
         });
         ensure!(undefined.is_none(), Tokenizer, place(), "`{}` is not defined", undefined.unwrap().escape_debug());
-        part.inner.iter().try_for_each(|inner| check(name, inner, known))
+        step.inner.iter().try_for_each(|inner| check(name, inner, known))
     }
     let malformed = |e: serde_json::Error| Error::new(Kind::Tokenizer, FILE, e.to_string());
-    let parts: Parts = serde_json::from_slice(bytes).map_err(malformed)?;
-    let small = [parts.normalizer, parts.pre_tokenizer, parts.post_processor, parts.decoder];
+    let pipelines: Pipelines = serde_json::from_slice(bytes).map_err(malformed)?;
+    let small = [pipelines.normalizer, pipelines.pre_tokenizer, pipelines.post_processor, pipelines.decoder];
     let mut limits = limits::Limits::default();
-    for ((name, known), part) in KNOWN_PARTS.iter().zip(small) {
-        if let Some(part) = part.filter(|part| !part.is_null()) {
-            limits.check(name, &part)?;
-            check(name, &serde_json::from_value(part).map_err(malformed)?, known)?;
+    for ((name, known), pipeline) in KNOWN_STEPS.iter().zip(small) {
+        if let Some(pipeline) = pipeline.filter(|pipeline| !pipeline.is_null()) {
+            limits.check(name, &pipeline)?;
+            check(name, &serde_json::from_value(pipeline).map_err(malformed)?, known)?;
         }
     }
-    check(KNOWN_PARTS[4].0, &parts.model, KNOWN_PARTS[4].1)
+    check(KNOWN_STEPS[4].0, &pipelines.model, KNOWN_STEPS[4].1)
 }
 
-/// Token by token → text as soon as it is certain.
+/// Decodes token by token; text is returned as soon as it is certain.
 ///
 /// Decoders look at neighbours (bytes are joined to characters, the first space of all is dropped), so text
 /// comes from decoding a short *window* of recent tokens: what it has more than before is new. The window
@@ -315,12 +321,12 @@ fn check_parts(bytes: &[u8]) -> Result<()> {
 #[derive(Debug, Default)]
 pub struct StreamDecoder {
     window: Vec<u32>,
-    /// Bytes of the window's text that were given out.
+    /// Bytes of the window's text that have been returned.
     given: usize,
 }
 
 impl StreamDecoder {
-    /// Takes a token; returns the text that it completes, perhaps none.
+    /// Appends a token and returns the text that it completes, perhaps none.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
         if tokenizer.is_silent(id) {
             return String::new();
@@ -343,7 +349,7 @@ impl StreamDecoder {
         new
     }
 
-    /// The rest: bytes that never became a character, as U+FFFD.
+    /// Returns the rest: bytes that never became a character, as U+FFFD.
     pub fn finish(self, tokenizer: &Tokenizer) -> String {
         tokenizer.decode(&self.window).get(self.given..).unwrap_or_default().to_owned()
     }

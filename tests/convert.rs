@@ -1,4 +1,4 @@
-//! Checkpoints → manifest and shards: what arrives, what is left out, what is refused.
+//! Conversion of checkpoints to manifest and shards: tensors kept, tensors left out, and refusals.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -8,8 +8,9 @@ use checkpoint::{Checkpoint, Written};
 use common::{Scratch, golden, golden_file};
 use llava_web::config::Config;
 use llava_web::error::{Error, Kind};
-use llava_web::format::convert::{Options, Progress, convert};
-use llava_web::format::manifest::{Layout, MANIFEST_FILE, Manifest};
+use llava_web::format::convert::{ConvertOptions, Progress, convert};
+use llava_web::format::files::MANIFEST_FILE;
+use llava_web::format::manifest::{Layout, Manifest};
 use llava_web::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING};
 use llava_web::format::source::Memory;
 use llava_web::prompt::Template;
@@ -19,7 +20,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-fn converted(source: &Memory, options: &Options) -> Result<(Manifest, Memory), Error> {
+fn converted(source: &Memory, options: &ConvertOptions) -> Result<(Manifest, Memory), Error> {
     let mut sink = Written::default();
     let (mut last, mut total) = (0, 0);
     let progress = &mut |p: Progress| {
@@ -40,7 +41,7 @@ fn converted(source: &Memory, options: &Options) -> Result<(Manifest, Memory), E
     Ok((manifest, files))
 }
 
-/// Every tensor as floats, from the shards.
+/// Reads every tensor of the shards as floats.
 fn read_back(manifest: &Manifest, files: &Memory) -> BTreeMap<String, Vec<f32>> {
     let tensor = |t: &llava_web::format::manifest::TensorRecord| {
         let mut values = Vec::new();
@@ -65,7 +66,7 @@ fn types(manifest: &Manifest) -> BTreeMap<&str, WeightType> {
 fn f32_arrives_bit_by_bit() {
     let checkpoint = Checkpoint::random(|_| ());
     let tensors = checkpoint.tensors.clone();
-    let (manifest, files) = converted(&checkpoint.into_memory(), &Options::new(WeightType::F32, "t")).unwrap();
+    let (manifest, files) = converted(&checkpoint.into_memory(), &ConvertOptions::new(WeightType::F32, "t")).unwrap();
     let back = read_back(&manifest, &files);
     assert_eq!(back.len(), tensors.len());
     for (name, (shape, values)) in &tensors {
@@ -87,7 +88,8 @@ fn every_type_stays_within_its_step() {
     let source = checkpoint.into_memory();
     // Values are in −1 … 1: half a step of f16 there is 2⁻¹², of q8 1/254, of q4 (one end clipped) 1/7.
     for (quant, most) in [(WeightType::F16, 2.5e-4), (WeightType::Q8, 4.5e-3), (WeightType::Q4, 0.15)] {
-        let options = Options { vision_quant: Some(quant), embed_quant: Some(quant), ..Options::new(quant, "t") };
+        let options =
+            ConvertOptions { vision_quant: Some(quant), embed_quant: Some(quant), ..ConvertOptions::new(quant, "t") };
         let (manifest, files) = converted(&source, &options).unwrap();
         let back = read_back(&manifest, &files);
         let worst =
@@ -108,7 +110,7 @@ fn every_type_stays_within_its_step() {
 #[test]
 fn defaults_spare_tower_and_table() {
     let (manifest, _) =
-        converted(&Checkpoint::random(|_| ()).into_memory(), &Options::new(WeightType::Q4, "t")).unwrap();
+        converted(&Checkpoint::random(|_| ()).into_memory(), &ConvertOptions::new(WeightType::Q4, "t")).unwrap();
     let types = types(&manifest);
     assert_eq!(types[EMBED_TOKENS], WeightType::F16);
     assert_eq!(types["multi_modal_projector.linear_1.weight"], WeightType::F16);
@@ -120,12 +122,12 @@ fn defaults_spare_tower_and_table() {
 #[test]
 fn shards_keep_to_their_limit_and_to_the_order_of_use() {
     let source = Checkpoint::random(|_| ()).into_memory();
-    let options = Options { shard_bytes: 20_000, ..Options::new(WeightType::Q8, "t") };
+    let options = ConvertOptions { shard_bytes: 20_000, ..ConvertOptions::new(WeightType::Q8, "t") };
     let (manifest, _) = converted(&source, &options).unwrap();
     assert!(manifest.shards.len() > 5);
     let mut single = 0;
     for (i, shard) in manifest.shards.iter().enumerate() {
-        let here = |t: &&llava_web::format::manifest::Tile| t.shard as usize == i;
+        let here = |t: &&llava_web::format::shards::TileRecord| t.shard as usize == i;
         let tiles = manifest.tensors.iter().flat_map(|t| &t.tiles).filter(here).count();
         assert!(shard.bytes <= 20_000 || tiles == 1, "{shard:?} has {tiles} tiles");
         single += usize::from(shard.bytes > 20_000);
@@ -144,7 +146,7 @@ fn shards_keep_to_their_limit_and_to_the_order_of_use() {
 
 #[test]
 fn every_spelling_of_the_keys_gives_the_same_shards() {
-    let options = Options::new(WeightType::Q4, "t");
+    let options = ConvertOptions::new(WeightType::Q4, "t");
     let shards = |rename: &dyn Fn(&str) -> String| {
         converted(&Checkpoint::random(|_| ()).renamed(rename).into_memory(), &options).unwrap().0.shards
     };
@@ -159,7 +161,7 @@ fn every_spelling_of_the_keys_gives_the_same_shards() {
 
 #[test]
 fn what_is_not_run_is_left_out_and_what_is_unknown_is_refused() {
-    let options = Options::new(WeightType::Q4, "t");
+    let options = ConvertOptions::new(WeightType::Q4, "t");
     let plain = converted(&Checkpoint::random(|_| ()).into_memory(), &options).unwrap().0;
     let mut more = Checkpoint::random(|_| ());
     for name in ["post_layernorm.weight", "encoder.layers.2.layer_norm1.bias", "embeddings.position_ids"] {
@@ -180,7 +182,7 @@ fn what_is_wrong_is_named() {
     let refused = |damage: &dyn Fn(&mut Checkpoint)| {
         let mut checkpoint = Checkpoint::random(|_| ());
         damage(&mut checkpoint);
-        converted(&checkpoint.into_memory(), &Options::new(WeightType::Q4, "t")).err().unwrap().to_string()
+        converted(&checkpoint.into_memory(), &ConvertOptions::new(WeightType::Q4, "t")).err().unwrap().to_string()
     };
     let missing = refused(&|c| drop(c.tensors.remove(name)));
     assert!(missing.contains(name) && missing.contains("missing"), "{missing}");
@@ -206,7 +208,7 @@ fn smaller_models_need_fewer_tensors() {
         c["text_config"]["tie_word_embeddings"] = json!(true);
         c["mm_projector_type"] = json!("linear");
     });
-    let (manifest, files) = converted(&tied.into_memory(), &Options::new(WeightType::Q8, "t")).unwrap();
+    let (manifest, files) = converted(&tied.into_memory(), &ConvertOptions::new(WeightType::Q8, "t")).unwrap();
     let types = types(&manifest);
     assert!(!types.contains_key(LM_HEAD) && !types.contains_key("multi_modal_projector.linear_2.weight"));
     assert_eq!(types[EMBED_TOKENS], WeightType::F16);
@@ -217,7 +219,7 @@ fn smaller_models_need_fewer_tensors() {
 #[test]
 fn rows_that_fit_no_group_are_stored_wider() {
     let odd = Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(104));
-    let (manifest, _) = converted(&odd.into_memory(), &Options::new(WeightType::Q4, "t")).unwrap();
+    let (manifest, _) = converted(&odd.into_memory(), &ConvertOptions::new(WeightType::Q4, "t")).unwrap();
     let types = types(&manifest);
     assert_eq!(types["language_model.model.layers.0.mlp.down_proj.weight"], WeightType::F16, "104 = 13 · 8");
     assert_eq!(types["language_model.model.layers.0.mlp.up_proj.weight"], WeightType::Q4);
@@ -227,7 +229,7 @@ fn rows_that_fit_no_group_are_stored_wider() {
 fn the_template_is_the_options_or_the_configs_or_the_default() {
     let template = |ours: serde_json::Value, given: Option<Template>| {
         let source = Checkpoint::random(|c| c["llava_web"] = json!({ "prompt_template": ours })).into_memory();
-        let options = Options { prompt_template: given, ..Options::new(WeightType::Q4, "t") };
+        let options = ConvertOptions { prompt_template: given, ..ConvertOptions::new(WeightType::Q4, "t") };
         converted(&source, &options).map(|(manifest, _)| manifest.prompt_template)
     };
     assert_eq!(template(json!(null), None).unwrap(), Template::VicunaV1);
@@ -237,7 +239,7 @@ fn the_template_is_the_options_or_the_configs_or_the_default() {
     assert_eq!(template(json!("llama_3"), None).unwrap(), Template::Llama3);
 }
 
-/// The program: whole or nothing, and nothing of anyone's is overwritten.
+/// The program writes a whole conversion or nothing, and overwrites no other files.
 #[test]
 fn the_program_writes_all_or_nothing() {
     let scratch = Scratch::new("convert-program");
@@ -263,7 +265,7 @@ fn the_program_writes_all_or_nothing() {
     let (forced, message) = run(&golden("mha"), "mine", &["--force"]);
     assert!(!forced && message.contains("not empty"), "{message}");
     assert!(scratch.path().join("mine/thesis.txt").is_file());
-    // A checkpoint that fails halfway leaves nothing behind.
+    // A conversion that fails in the middle leaves no files.
     let broken = scratch.path().join("broken");
     std::fs::create_dir(&broken).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {

@@ -1,4 +1,4 @@
-//! GGUF pairs: what every generation of converters wrote is understood, everything else is refused by name.
+//! GGUF pairs: files of every generation of converters are read, everything else is refused by name.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -12,8 +12,9 @@ use llava_web::config::{Activation, Config, ConnectorKind, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Options, Quiet};
 use llava_web::error::Error;
-use llava_web::format::gguf::{Described, DescribedTensor, Strings, Value, describe};
+use llava_web::format::gguf::{Described, Strings, Value, describe};
 use llava_web::format::names::expected;
+use llava_web::format::stored::LocatedTensor;
 use llava_web::native::{Folder, load};
 use llava_web::preprocess::PreprocessConfig;
 use llava_web::quant::{Encoding, decode};
@@ -67,10 +68,10 @@ fn a_pair_is_described_like_its_checkpoint() {
     let list = expected(&ours);
     assert_eq!(d.tensors.len(), list.len());
     let bytes = [pair.language.bytes(), pair.vision.bytes()];
-    for (t, e) in d.tensors.iter().zip(list) {
-        assert_eq!((&t.name, &t.shape), (&e.name, &e.checkpoint_shape));
+    for ((expected, t), e) in d.tensors.iter().zip(list) {
+        assert_eq!((expected, &t.name, &t.shape), (&e, &e.name, &e.checkpoint_shape));
         assert_eq!(t.file, usize::from(!t.name.starts_with("language_model.")), "{}", t.name);
-        let stored = &bytes[t.file][t.offset as usize..][..t.bytes as usize];
+        let stored = &bytes[t.file][t.offset as usize..][..t.bytes() as usize];
         let values: Vec<f32> = match t.encoding {
             Encoding::F32 => bytemuck::pod_collect_to_vec(stored),
             Encoding::F16 => stored.chunks(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
@@ -84,9 +85,9 @@ fn a_pair_is_described_like_its_checkpoint() {
         }
         assert!(values.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-3), "{}", t.name);
     }
-    // The other way round is the same but for the numbers of the files.
+    // In the other order only the indices of the files differ.
     let mut other = describe(&[vision, language]).unwrap();
-    other.tensors.iter_mut().for_each(|t| t.file = 1 - t.file);
+    other.tensors.iter_mut().for_each(|(_, t)| t.file = 1 - t.file);
     assert_eq!(other, d);
 }
 
@@ -102,10 +103,10 @@ fn grouped_queries_and_tied_heads() {
     assert!(text.tie_word_embeddings && text.num_key_value_heads == 2 && text.rope_theta == 1e6);
     let heads = |name: &str| {
         let name = format!("language_model.model.layers.1.self_attn.{name}.weight");
-        d.tensors.iter().find(|t| t.name == name).unwrap().rope_heads
+        d.tensors.iter().find(|(_, t)| t.name == name).unwrap().1.rope_heads
     };
     assert_eq!(["q_proj", "k_proj", "v_proj", "o_proj"].map(heads), [Some(4), Some(2), None, None]);
-    assert!(!d.tensors.iter().any(|t| t.name.contains("lm_head")));
+    assert!(!d.tensors.iter().any(|(_, t)| t.name.contains("lm_head")));
 }
 
 /// Mistral's heads are not its width divided by their number in every model.
@@ -144,8 +145,8 @@ fn early_files_say_less() {
 #[test]
 fn swapped_names_are_told_by_their_shapes() {
     let places = |d: &Described| {
-        let mlp = d.tensors.iter().filter(|t| t.name.contains("mlp.fc"));
-        mlp.map(|t| (t.name.clone(), t.shape.clone(), t.bytes)).collect::<Vec<_>>()
+        let mlp = d.tensors.iter().map(|(_, t)| t).filter(|t| t.name.contains("mlp.fc"));
+        mlp.map(|t| (t.name.clone(), t.shape.clone(), t.bytes())).collect::<Vec<_>>()
     };
     let plain = described(|_| ()).unwrap();
     let swapped = described(|p| {
@@ -173,7 +174,7 @@ fn add_last_block(vision: &mut GgufFile) {
 #[test]
 fn blocks_that_llava_does_not_run_are_left_out() {
     let plain = described(|_| ()).unwrap();
-    let names = |d: &Described| d.tensors.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+    let names = |d: &Described| d.tensors.iter().map(|(_, t)| t.name.clone()).collect::<Vec<_>>();
     for announced in [2u32, 3] {
         let whole = described(|p| {
             add_last_block(&mut p.vision);
@@ -236,14 +237,14 @@ fn models_in_parts() {
     let one = describe(&whole.headers()).unwrap();
     assert_eq!((&d.config, &d.tokenizer), (&one.config, &one.tokenizer));
     assert_eq!(
-        d.tensors.iter().map(|t| &t.name).collect::<Vec<_>>(),
-        one.tensors.iter().map(|t| &t.name).collect::<Vec<_>>()
+        d.tensors.iter().map(|(_, t)| &t.name).collect::<Vec<_>>(),
+        one.tensors.iter().map(|(_, t)| &t.name).collect::<Vec<_>>()
     );
-    let used: std::collections::BTreeSet<usize> = d.tensors.iter().map(|t| t.file).collect();
+    let used: std::collections::BTreeSet<usize> = d.tensors.iter().map(|(_, t)| t.file).collect();
     assert_eq!(used.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
     // In any order.
     let mut turned = split(&|parts| parts.reverse()).unwrap();
-    turned.tensors.iter_mut().for_each(|t| t.file = 3 - t.file);
+    turned.tensors.iter_mut().for_each(|(_, t)| t.file = 3 - t.file);
     assert_eq!(turned, d);
     let refused = |change: &dyn Fn(&mut Vec<GgufFile>)| split(change).unwrap_err().to_string();
     assert!(refused(&|p| drop(p.remove(1))).contains("part 2 of 3"));
@@ -317,7 +318,7 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(refused(|p| p.vision.add("mm.4.weight", &[32])).contains("mm.4.weight"));
     // A side of 1 more is the same tensor.
     assert!(described(|p| p.vision.tensor("v.class_embd").0.shape = vec![1, 32]).is_ok());
-    // A type that is not read: which one, where, and what to take instead.
+    // A type that is not read is named, with its tensor and a hint.
     let mut pair = Pair::random();
     pair.language.tensor("blk.1.ffn_up.weight").0.encoding = Encoding::F32;
     let mut bytes = pair.language.bytes();
@@ -371,7 +372,7 @@ fn sentence_piece_merges_follow_the_scores() {
     assert_eq!(ids("   a"), [id("▁▁"), id("▁"), id("▁a")], "runs of spaces merge last");
     assert_eq!(ids("    "), [id("▁▁▁▁"), id("▁")]);
     assert_eq!(ids("hé"), [id("▁"), id("h"), id("é")]);
-    // What the vocabulary lacks goes in bytes: "z" and a character of three.
+    // Characters that the vocabulary lacks become bytes: "z" and a character of three.
     assert_eq!(ids("z€"), [id("▁"), 3 + 0x7a, 3 + 0xe2, 3 + 0x82, 3 + 0xac]);
     for text in ["abc z€ he  \n", "</s> <s>", "é<image>"] {
         assert_eq!(tokenizer.decode(&ids(text)), text);
@@ -471,7 +472,7 @@ fn made_up_weights_are_whole() {
         let bytes = read(&run(format, "1", format));
         assert_eq!(bytes.len(), 2, "a pair and nothing temporary");
         let d = describe(&bytes.iter().map(|b| pair::header(b)).collect::<Vec<_>>()).unwrap();
-        let kind = |name: &str| d.tensors.iter().find(|t| t.name.ends_with(name)).unwrap().encoding;
+        let kind = |name: &str| d.tensors.iter().find(|(_, t)| t.name.ends_with(name)).unwrap().1.encoding;
         assert_eq!((kind("embed_tokens.weight"), kind("lm_head.weight")), (mix, Encoding::Q6K));
         assert_eq!(kind("language_model.model.norm.weight"), Encoding::F32);
         assert_eq!((config(&d).vision_blocks, config(&d).image_token_index), (2, 1024));
@@ -495,8 +496,8 @@ fn golden_pair(name: &str) -> ([Vec<u8>; 2], Described, Json) {
 }
 
 /// A tensor's values in Hugging Face's order of rows.
-fn values(files: &[Vec<u8>; 2], t: &DescribedTensor) -> Vec<f32> {
-    let stored = decode(t.encoding, &files[t.file][t.offset as usize..][..t.bytes as usize]).unwrap();
+fn values(files: &[Vec<u8>; 2], t: &LocatedTensor) -> Vec<f32> {
+    let stored = decode(t.encoding, &files[t.file][t.offset as usize..][..t.bytes() as usize]).unwrap();
     let Some(heads) = t.rope_heads else { return stored };
     let (rows, k) = (t.shape[0], t.shape[1] as usize);
     let (d, mut out) = (rows / heads, Vec::new());
@@ -518,9 +519,9 @@ fn files_of_the_gguf_package_hold_the_checkpoint() {
     {
         let (files, d, _) = golden_pair(name);
         assert_eq!(config(&d).vision_blocks, 2);
-        for t in &d.tensors {
-            let halves: Vec<half::f16> = bytemuck::pod_collect_to_vec(checkpoint.tensor(&t.name).unwrap().data());
-            let wanted: Vec<f32> = halves.iter().map(|h| h.to_f32()).collect();
+        for (_, t) in &d.tensors {
+            let stored: Vec<half::f16> = bytemuck::pod_collect_to_vec(checkpoint.tensor(&t.name).unwrap().data());
+            let wanted: Vec<f32> = stored.iter().map(|x| x.to_f32()).collect();
             let got = values(&files, t);
             // Of the older types only some hold values of 4 bits exactly; Q8_0 and the 5-bit ones round to a
             // step of the largest value / 127 or a range / 31.
@@ -544,7 +545,7 @@ fn golden_pairs_have_every_type_and_their_prompts_ids() {
             let begins = usize::from(ids.first() == Some(&tokenizer.bos()));
             assert_eq!(ids[begins..], wanted, "{name}: {case}");
         }
-        for t in &d.tensors {
+        for (_, t) in &d.tensors {
             types.insert(t.encoding);
             assert!(values(&files, t).iter().all(|x| x.is_finite()), "{name}: {}", t.name);
         }

@@ -10,7 +10,7 @@ use llava_web::format::blueprint::Blueprint;
 use llava_web::kernels::Tuning;
 use llava_web::kernels::matmul_tiled::{Operands, Tile};
 use llava_web::model::Model;
-use llava_web::model::load::ModelLoader;
+use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, Threads};
 use llava_web::pass::Call;
 use pollster::block_on;
@@ -81,7 +81,7 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
     device.set_tuning(tuning);
     // More threads than heads, and operations of all sizes. (GPU and twins take no notice.)
     device.set_thread_pool(Box::new(Threads::new(3)));
-    let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
+    let mut loader = WeightLoader::new(device, blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
     for (index, part) in parts.iter().enumerate().rev() {
         loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();

@@ -1,5 +1,5 @@
-//! Parsers of what comes from outside: damaged and lying input is refused without panicking and without
-//! allocating more than it deserves. `PROPTEST_CASES` makes the run longer; `./build.sh fuzz` searches with the same
+//! Parsers of foreign input: damaged and lying input is refused without panicking, and allocates at most a bounded
+//! multiple of its size. `PROPTEST_CASES` makes the run longer; `./build.sh fuzz` searches with the same
 //! targets.
 
 use llava_web::config::Config;
@@ -39,7 +39,7 @@ fn the_counter_counts() {
     assert_eq!(measured(|| vector.len()).1, 0);
 }
 
-/// The seeds of the fuzz targets are what they should be: valid, as far as the target goes.
+/// The seeds of the fuzz targets are valid, as far as the target reads them.
 #[test]
 fn seeds_of_fuzz_targets_pass() {
     for target in targets::TARGETS {
@@ -59,7 +59,7 @@ fn seeds_of_fuzz_targets_pass() {
 }
 
 proptest! {
-    /// The fuzzer's own search in small, so that its targets are run and cannot rot.
+    /// Runs a small search of the fuzzer, so that its targets stay tested.
     #[test]
     fn damaged_seeds_of_fuzz_targets_pass(
         which: Index, seed: Index, edits in edits(), cut in any::<Option<Index>>()
@@ -145,7 +145,7 @@ fn read_torch(bytes: Vec<u8>) {
     }
 }
 
-/// Everything that one byte can do.
+/// Every value of one byte.
 #[test]
 fn torch_files_cut_and_flipped_everywhere() {
     let valid = torch_file().bytes();

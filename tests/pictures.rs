@@ -1,4 +1,4 @@
-//! Pictures as files have them: what `chat` makes of transparency, and what large ones take.
+//! Pictures in files: transparency in `chat`, and the memory of large ones.
 
 use image::{ExtendedColorType, ImageFormat, codecs::jpeg::JpegEncoder};
 use llava_web::preprocess::{MAX_MEMORY, MAX_PIXELS, PixelValues, PreprocessConfig, Rendering, preprocess};
@@ -25,7 +25,7 @@ fn levels(pixels: &PixelValues, x: usize, y: usize) -> [f64; 3] {
     [0, 1, 2].map(|c| (value(c) * config.std[c] + config.mean[c]) * 255.0)
 }
 
-/// A picture that is nowhere in memory: dark at the left, light at the right, red at the top, blue at the bottom.
+/// A picture that is generated row by row: dark at the left, light at the right, red at the top, blue at the bottom.
 struct Virtual {
     width: u32,
     height: u32,

@@ -1,5 +1,5 @@
-//! A float checkpoint that is quantised while it is loaded is, to the bit, the one that `convert --quant` writes; and only
-//! the parts in flight are in memory meanwhile.
+//! Quantising a float checkpoint while it is loaded: the weights equal those of `convert --quant` to the bit, and
+//! memory holds only the parts in flight.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -18,7 +18,7 @@ use llava_web::engine::{Engine, Loader, Options, Quiet};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::{Blueprint, PART_BYTES};
 use llava_web::format::convert::{self, convert};
-use llava_web::format::manifest::MANIFEST_FILE;
+use llava_web::format::files::MANIFEST_FILE;
 use llava_web::format::source::{Memory, Source, exactly};
 use llava_web::native::{Folder, load, load_as};
 use llava_web::quant::{WeightType, stored_bytes};
@@ -35,7 +35,7 @@ static COUNTING: counting::Counting = counting::Counting;
 const ENTRY: &str = "config.json";
 const CHOICES: [WeightType; 2] = [WeightType::Q8, WeightType::Q4];
 
-/// Prompt, tokens and logits of an answer about a picture.
+/// Returns prompt, tokens and logits of an answer about a picture.
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
     let options = Options { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..Options::default() };
     block_on(engine.encode(&golden_file("wide.png"), &mut Quiet)).unwrap();
@@ -45,12 +45,12 @@ fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
 
 fn converted(source: &impl Source, quant: WeightType) -> Memory {
     let mut sink = Written::default();
-    let options = convert::Options::new(quant, "t");
+    let options = convert::ConvertOptions::new(quant, "t");
     block_on(convert(source, &[ENTRY.into()], "t", &mut sink, &options, &mut |_| ())).unwrap();
     sink.0
 }
 
-/// The types of both, as they were asked for by `is`, and the answers of both, on every device.
+/// Compares the types of both with those that `is` asks for, and the answers of both, on every device.
 fn agree(source: &impl Source, quant: WeightType, what: &str) {
     let shards = converted(source, quant);
     let types = |source: &dyn Fn() -> Blueprint| -> BTreeMap<String, WeightType> {
@@ -60,7 +60,7 @@ fn agree(source: &impl Source, quant: WeightType, what: &str) {
     assert!(wanted.values().any(|t| *t == quant), "{what}: nothing is {quant}");
     let held = types(&|| {
         let mut blueprint = block_on(Blueprint::open(source, &[ENTRY.into()])).unwrap();
-        let options = convert::Options { quant: Some(quant), ..convert::Options::exact() };
+        let options = convert::ConvertOptions { quant: Some(quant), ..convert::ConvertOptions::exact() };
         blueprint.tensors = blueprint.held_as(&|tensor, encoding| options.weight_type(tensor, encoding)).unwrap();
         blueprint
     });
@@ -86,7 +86,7 @@ fn the_golden_checkpoint_is_what_convert_makes_of_it() {
 #[test]
 fn halves_of_both_kinds_are_what_convert_makes_of_them() {
     for (dtype, name) in [(Dtype::F16, "f16"), (Dtype::BF16, "bf16")] {
-        let source = Checkpoint::random(|_| ()).into_halves(dtype);
+        let source = Checkpoint::random(|_| ()).into_16_bits(dtype);
         for quant in CHOICES {
             agree(&source, quant, name);
             agree(&torch::pickled(&source), quant, &format!("{name}, pickled"));
@@ -98,7 +98,7 @@ fn halves_of_both_kinds_are_what_convert_makes_of_them() {
 #[test]
 fn rows_that_are_no_whole_groups_stay_halves() {
     for dtype in [Dtype::F16, Dtype::BF16] {
-        let odd = || Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(40)).into_halves(dtype);
+        let odd = || Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(40)).into_16_bits(dtype);
         for quant in CHOICES {
             let mut loader = open(&odd());
             loader.hold_as(Some(quant)).unwrap();
@@ -119,7 +119,7 @@ fn open(source: &impl Source) -> Loader {
 
 #[test]
 fn the_plan_says_what_each_choice_needs() {
-    let source = Checkpoint::random(|_| ()).into_halves(Dtype::BF16);
+    let source = Checkpoint::random(|_| ()).into_16_bits(Dtype::BF16);
     let mut loader = open(&source);
     let plan = block_on(loader.plan(None)).unwrap();
     assert_eq!(plan.quant, None);
@@ -131,7 +131,7 @@ fn the_plan_says_what_each_choice_needs() {
         assert_eq!((chosen.quant, chosen.memory.total), (choice.quant, choice.memory));
         assert_eq!(chosen.bytes_per_token, choice.bytes_per_token);
         assert_eq!((&chosen.parts, &chosen.choices), (&plan.parts, &plan.choices), "the same is fetched");
-        // What is predicted is what is held.
+        // The predicted memory is the memory in use.
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
         let engine = block_on(load_as(&source, &[ENTRY.into()], device, None, choice.quant)).unwrap();
         let unused = chosen.memory.cache_per_token * u64::from(chosen.context.saturating_sub(1024));
@@ -157,7 +157,7 @@ fn what_has_its_own_types_offers_no_choice() {
     let device = || block_on(Device::open(BackendChoice::Cpu)).unwrap();
     refused(&[MANIFEST_FILE], &|entry| block_on(Loader::open(device(), &shards, entry)).unwrap());
     refused(&["k.gguf", "k-mmproj.gguf"], &|entry| block_on(Loader::open(device(), &k, entry)).unwrap());
-    // A pair of halves is floats like any other.
+    // A pair in f16 is a float checkpoint, too.
     let entry = ["m.gguf".to_string(), "mmproj.gguf".to_string()];
     let loader = block_on(Loader::open(device(), &files, &entry)).unwrap();
     assert_eq!(block_on(loader.plan(None)).unwrap().choices.len(), 3);
@@ -173,14 +173,14 @@ fn a_choice_comes_before_the_parts() {
     assert_eq!(loader.hold_as(Some(WeightType::Q8)).unwrap_err().kind, Kind::State);
 }
 
-/// A value that the narrower type cannot hold is refused by name, with the way out.
+/// A value that the narrower type cannot hold is refused by name, with a hint.
 #[test]
 fn what_does_not_fit_is_refused_with_the_way_out() {
     let mut checkpoint = Checkpoint::random(|_| ());
     let (name, (_, values)) = checkpoint.tensors.iter_mut().find(|(name, _)| name.contains("linear_1.weight")).unwrap();
     let name = name.clone();
     values[40] = 1e6;
-    let source = checkpoint.into_halves(Dtype::BF16);
+    let source = checkpoint.into_16_bits(Dtype::BF16);
     let loaded = |quant| {
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
         block_on(load_as(&source, &[ENTRY.into()], device, None, quant)).map(|_| ())
@@ -191,7 +191,7 @@ fn what_does_not_fit_is_refused_with_the_way_out() {
     loaded(None).unwrap();
 }
 
-/// Beside the part that is pushed there are only its planes and 2 MiB of floats, whatever the choice.
+/// Beside the pushed part, memory holds only its planes and 2 MiB of floats, for every choice.
 #[test]
 fn only_the_part_in_flight_is_in_memory() {
     const RUN: u64 = 2 << 20;
@@ -201,7 +201,7 @@ fn only_the_part_in_flight_is_in_memory() {
         c["text_config"]["num_hidden_layers"] = json!(1);
     };
     for dtype in [Dtype::F16, Dtype::BF16] {
-        let source = Checkpoint::random(large).into_halves(dtype);
+        let source = Checkpoint::random(large).into_16_bits(dtype);
         for quant in [None, Some(WeightType::Q8), Some(WeightType::Q4)] {
             let mut loader = open(&source);
             loader.hold_as(quant).unwrap();
@@ -216,7 +216,7 @@ fn only_the_part_in_flight_is_in_memory() {
                 let stays = counting::held() - before;
                 peak = peak.max(most as i64 - stays as i64 + bytes.len() as i64);
             }
-            // The widest of the planes that a part becomes, in bytes per byte of it.
+            // Bytes of the widest planes per byte of the part.
             let bits = |t| stored_bytes(t, 1, 1024).unwrap();
             let exact = if dtype == Dtype::BF16 { WeightType::F32 } else { WeightType::F16 };
             let planes = largest * bits(quant.unwrap_or(exact)) / 2048;
@@ -226,12 +226,12 @@ fn only_the_part_in_flight_is_in_memory() {
     }
 }
 
-/// `chat --quant` answers as `chat` does about what `convert --quant` wrote.
+/// `chat --quant` answers like `chat` with the output of `convert --quant`.
 #[test]
 fn the_command_line_says_the_same() {
     let directory = Scratch::new("quantise");
     std::fs::create_dir_all(directory.path()).unwrap();
-    for (name, bytes) in Checkpoint::random(|_| ()).into_halves(Dtype::F16).0 {
+    for (name, bytes) in Checkpoint::random(|_| ()).into_16_bits(Dtype::F16).0 {
         std::fs::write(directory.path().join(name), bytes).unwrap();
     }
     let logits = Scratch::new("logits");

@@ -1,5 +1,5 @@
-//! What people really have: configurations, templates, companions and vocabularies that are not LLaVA-1.5's own to the
-//! letter. Every model here runs like clockwork, so that its whole answer is known.
+//! Relatives of LLaVA-1.5: configurations, templates, small files and vocabularies that differ from its own. The
+//! weights of every model here fix each next token, so that its whole answer is known.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -38,7 +38,7 @@ fn plan(files: &Memory, names: &[&str]) -> Blueprint {
     block_on(Blueprint::open(files, &entry(names))).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Ids, text and end of the answer to a question about a picture.
+/// Returns ids, text and end of the answer to a question about a picture.
 fn answer(files: &Memory, names: &[&str]) -> (Vec<u32>, String, Stop) {
     let device = block_on(Device::open(BackendChoice::Reference)).unwrap();
     let mut engine = block_on(load(files, &entry(names), device, None)).unwrap_or_else(|e| panic!("{e}"));
@@ -48,8 +48,8 @@ fn answer(files: &Memory, names: &[&str]) -> (Vec<u32>, String, Stop) {
     (answer.ids, answer.text, answer.stop)
 }
 
-/// A checkpoint whose vocabulary has `marks` as well, and that says "a", then `end`; unless it is stopped there, it goes
-/// on with "b" and "a" for ever.
+/// Makes a checkpoint whose vocabulary also has `marks`, and whose answer is "a", then `end`. If `end` does not stop
+/// it, it continues with "b" and "a" without end.
 fn with_marks(marks: &[&str], end: u32) -> Checkpoint {
     let vocabulary = MARK + marks.len() as u32;
     let mut hub = Checkpoint::random(|c| c["text_config"]["vocab_size"] = json!(vocabulary))
@@ -83,7 +83,7 @@ fn files(pair: &Pair) -> Memory {
 /// The shards of a checkpoint.
 fn shards(source: &Memory, names: &[&str]) -> Memory {
     let mut out = Written::default();
-    block_on(convert(source, &entry(names), "x", &mut out, &convert::Options::exact(), &mut |_| ())).unwrap();
+    block_on(convert(source, &entry(names), "x", &mut out, &convert::ConvertOptions::exact(), &mut |_| ())).unwrap();
     out.0
 }
 
@@ -262,7 +262,7 @@ fn a_checkpoints_own_chat_template_is_used_or_named() {
     let chat_ml = "{{ '<|im_start|>user' + q + '<|im_end|>' }}";
     let lacking = note(&with_file("chat_template.jinja", chat_ml), &HUB);
     assert!(lacking.contains("chat_ml") && lacking.contains("`<|im_start|>` is no token"), "{lacking}");
-    // What our own training says goes first.
+    // The template that this project's own training records comes first.
     let mut own = control();
     own.config["llava_web"] = json!({"prompt_template": "plain"});
     own.files.insert("chat_template.jinja".into(), mistral.into());
@@ -377,7 +377,7 @@ fn doubles_free(text: &str) -> Vec<u32> {
     llava_web::tokenizer::Tokenizer::parse(&plan.small.tokenizer, &plan.config).unwrap().encode_text(text).unwrap()
 }
 
-/// What a metadata block may have wrong with it, and the note about it; the model answers as ever.
+/// Faults of a metadata block that are noted and do not change the answer.
 #[test]
 fn metadata_need_not_be_perfect() {
     let changed = |change: &dyn Fn(&mut Pair), said: &str| {
@@ -410,7 +410,7 @@ fn metadata_need_not_be_perfect() {
     let mut pair = Pair::of(&control());
     lowest(&mut pair);
     assert!(plan(&files(&pair), &GGUF).notes().join(";").contains("have no scores"));
-    // What matters is refused by its name.
+    // Faults that change an answer are refused by name.
     let refused = |change: &dyn Fn(&mut Pair)| {
         let mut pair = Pair::of(&control());
         change(&mut pair);

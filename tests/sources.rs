@@ -1,4 +1,4 @@
-//! One model, many sources: whatever layout it is saved in and however it is cut, the engine computes the same.
+//! One model in many layouts: the engine computes the same from each of them, whatever its files and parts.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;
@@ -18,7 +18,7 @@ use llava_web::format::checkpoint::Checkpoint as Saved;
 use llava_web::format::convert::convert;
 use llava_web::format::source::Memory;
 use llava_web::model::Model;
-use llava_web::model::load::ModelLoader;
+use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, load};
 use llava_web::pass::Call;
 use llava_web::quant::Encoding;
@@ -33,7 +33,7 @@ fn open(source: &Memory) -> Engine {
     block_on(load(source, &[ENTRY.into()], device, Some(192))).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Prompt, tokens and logits of an answer about a picture.
+/// Returns prompt, tokens and logits of an answer about a picture.
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
     let options = Options { max_new_tokens: 6, ignore_eos: true, keep_logits: true, ..Options::default() };
     block_on(engine.encode(&golden_file("wide.png"), &mut Quiet)).unwrap();
@@ -80,7 +80,7 @@ fn original(tower_inside: bool) -> Memory {
             None => drop(main.tensors.insert(original_key(&key), tensor)),
         }
     }
-    // What a whole CLIP has beside its eyes.
+    // The text tower of a whole CLIP.
     tower.tensors.insert("text_model.final_layer_norm.bias".into(), (vec![4], vec![0.0; 4]));
     tower.tensors.insert("logit_scale".into(), (vec![1], vec![4.6]));
     let mut files = main.into_memory();
@@ -140,15 +140,15 @@ fn files_of_torch_are_the_same_model() {
     assert!(answer(&mut open(&both)) == wanted);
     // Converted, to the bit.
     let mut sink = checkpoint::Written::default();
-    let options = llava_web::format::convert::Options::exact();
+    let options = llava_web::format::convert::ConvertOptions::exact();
     block_on(convert(&files, &[ENTRY.into()], "t", &mut sink, &options, &mut |_| ())).unwrap();
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut converted = block_on(load(&sink.0, &["manifest.json".into()], device, Some(192))).unwrap();
     assert!(answer(&mut converted) == wanted);
 }
 
-/// What torch itself wrote, in the original layout with an index, a CLIP in a file of its own and what a CLIP has
-/// beside its eyes, answers as the llava-hf directory that it was made from.
+/// Files of torch itself, in the original layout with an index and a whole CLIP in a file of its own, answer like the
+/// llava-hf directory that they were made from.
 #[test]
 fn a_checkpoint_that_torch_wrote_is_the_golden_model() {
     let mut files = Memory::default();
@@ -171,7 +171,7 @@ fn a_checkpoint_that_torch_wrote_is_the_golden_model() {
     assert!(answer(&mut open(&files)) == answer(&mut hub));
 }
 
-/// A directory without weights says which files it could have, and what those are that it has.
+/// The error for a directory without weights names the files that it could have, and what its files are.
 #[test]
 fn a_directory_without_weights_says_what_is_missing() {
     let refused = |extra: &str| {
@@ -214,7 +214,7 @@ fn what_an_original_checkpoint_lacks_is_said() {
     }
 }
 
-/// Pieces of every size land where they belong: many rows at once, 32 rows, an odd end, on both devices.
+/// Pieces of every size are written to their rows: many rows together, 32 rows, an odd end, on both devices.
 #[test]
 fn however_a_checkpoint_is_cut_it_is_the_same() {
     let folder = Folder::new(&golden("gqa"), None);
@@ -232,7 +232,7 @@ fn however_a_checkpoint_is_cut_it_is_the_same() {
                 let blueprint = Blueprint::from_checkpoint(saved, "t", &q8, part_bytes).unwrap();
                 let parts = blueprint.parts.clone();
                 let device = Device::open(backend).await.unwrap();
-                let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
+                let mut loader = WeightLoader::new(device, blueprint).await.unwrap();
                 for (index, part) in parts.iter().enumerate().rev() {
                     let bytes =
                         &golden_file(&format!("gqa/{}", part.file))[part.offset as usize..][..part.bytes as usize];
@@ -265,7 +265,7 @@ fn the_plan_tells_what_will_be_needed_exactly() {
             }
             let engine = loader.finish(Some(context)).await.unwrap();
             let report = engine.report();
-            // Two one-word stand-ins for absent biases and scales are counted with nothing.
+            // Two buffers of one word, for absent biases and scales, are not counted.
             let cache = plan.memory.cache_per_token * u64::from(context);
             assert_eq!(report.device_bytes, plan.memory.weights + plan.memory.scratch + cache + 8);
             assert_eq!(plan.memory.total, plan.memory.weights + plan.memory.scratch + cache);
@@ -304,7 +304,7 @@ fn open_pair(files: &Memory) -> Engine {
     block_on(load(files, &entry, device, Some(192))).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The permuted rows, the other names and the vocabulary from metadata: in the end the same numbers.
+/// Permuted rows, other names and a vocabulary from metadata give the same numbers.
 #[test]
 fn a_gguf_pair_is_the_same_model() {
     let wanted = answer(&mut open(&hub()));
@@ -314,8 +314,8 @@ fn a_gguf_pair_is_the_same_model() {
         }
     });
     assert!(answer(&mut open_pair(&exact)) == wanted);
-    // As they are usually written, the matrices are halves: the directory of the same values in f16 is the same.
-    let halves = {
+    // Matrices are usually written as f16: the directory of the same values in f16 gives the same numbers.
+    let narrow = {
         let mut hub = Checkpoint::random(|_| ());
         for (name, (shape, values)) in &mut hub.tensors {
             if shape.len() > 1 && !name.contains("position_embedding") {
@@ -326,17 +326,19 @@ fn a_gguf_pair_is_the_same_model() {
         files.0.remove("preprocessor_config.json");
         files
     };
-    assert!(answer(&mut open_pair(&pair(|_| ()))) == answer(&mut open(&halves)));
+    assert!(answer(&mut open_pair(&pair(|_| ()))) == answer(&mut open(&narrow)));
 }
 
-/// Converting keeps what the file has, to the bit, and the manifest loads to the same answer.
+/// Converting keeps the file's values to the bit, and the manifest loads to the same answer.
 #[test]
 fn a_converted_pair_is_the_same_model() {
     let files = pair(|_| ());
     let mut sink = checkpoint::Written::default();
     let entry = ["m.gguf".to_string(), "mmproj.gguf".to_string()];
-    let options =
-        llava_web::format::convert::Options { shard_bytes: 50_000, ..llava_web::format::convert::Options::exact() };
+    let options = llava_web::format::convert::ConvertOptions {
+        shard_bytes: 50_000,
+        ..llava_web::format::convert::ConvertOptions::exact()
+    };
     let manifest = block_on(convert(&files, &entry, "t", &mut sink, &options, &mut |_| ())).unwrap();
     assert!(manifest.shards.len() > 5);
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
@@ -344,8 +346,8 @@ fn a_converted_pair_is_the_same_model() {
     assert!(answer(&mut converted) == answer(&mut open_pair(&files)));
 }
 
-/// The cache begins with 1024 rows. A conversation that outgrows it moves to larger buffers, on which the recorded
-/// passes go on: what was read before is still seen.
+/// The cache starts with 1024 rows. A conversation that outgrows it moves to larger buffers, on which the recorded
+/// passes continue: earlier rows are still attended to.
 #[test]
 fn a_long_conversation_outgrows_the_first_cache() {
     let mut logits: Vec<Vec<Vec<f32>>> = Vec::new();

@@ -1,4 +1,4 @@
-//! Vocabularies of GGUF files against references: every way of cutting text, and a real file.
+//! Vocabularies of GGUF files against references: every pre-tokenizer, and a real file.
 
 #[path = "common/checkpoint.rs"]
 mod checkpoint;

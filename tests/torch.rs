@@ -1,5 +1,5 @@
-//! PyTorch's own files: what `torch.save` wrote is read to the bit, and what would make another reader run code,
-//! allocate or read astray is refused by name.
+//! PyTorch's own files: those of `torch.save` are read to the bit; files that would make a reader run code, allocate
+//! without bound or read out of place are refused by name.
 
 mod common;
 #[path = "common/torch.rs"]
@@ -24,7 +24,7 @@ fn refused(bytes: &[u8]) -> Error {
     header(bytes).err().unwrap_or_else(|| panic!("it was read"))
 }
 
-/// `a` [2, 2] and `b` [3] in halves, `c` [1] in floats.
+/// `a` [2, 2] and `b` [3] in f16, `c` [1] in floats.
 fn small() -> StateDict {
     let mut dict = StateDict::default();
     dict.add("a", "HalfStorage", &[2, 2], (0..8).collect());
@@ -141,7 +141,7 @@ fn only_contiguous_tensors_are_read() {
     }
 }
 
-/// Counts what is asked for.
+/// A source that counts its requests.
 struct Counting(Memory, Cell<u32>);
 
 impl Source for Counting {
@@ -154,7 +154,7 @@ impl Source for Counting {
     }
 }
 
-/// Archives of other tools are laid out otherwise, and the same tensors are found: by asking for more.
+/// Archives of other tools have another layout. The same tensors are found with more requests.
 #[test]
 fn files_are_found_however_they_were_packed() {
     let mut dict = StateDict::default();

@@ -1,6 +1,6 @@
-//! `convert <checkpoint> <out_dir>`: a LLaVA checkpoint of any layout → manifest and shards; `--inspect`: what it is.
+//! `convert <checkpoint> <out_dir>`: a LLaVA checkpoint of any layout → manifest and shards; `--inspect`: its contents.
 //!
-//! Files and the clock live here; what is done with the bytes is [`llava_web::format::convert`].
+//! Files and the clock live here; [`llava_web::format::convert`] converts the bytes.
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,8 +9,9 @@ use llava_web::engine::Loader;
 use llava_web::ensure;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::blueprint::Blueprint;
-use llava_web::format::convert::{Options, SHARD_BYTES, Sink, convert};
-use llava_web::format::manifest::{MANIFEST_FILE, Manifest};
+use llava_web::format::convert::{ConvertOptions, SHARD_BYTES, Sink, convert};
+use llava_web::format::files::MANIFEST_FILE;
+use llava_web::format::manifest::Manifest;
 use llava_web::native::{Folder, io_error, read_file};
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
@@ -49,7 +50,8 @@ struct Arguments {
     /// Length of a shard, MiB.
     #[arg(long, default_value_t = SHARD_BYTES >> 20, value_parser = clap::value_parser!(u64).range(4..=256))]
     shard_mib: u64,
-    /// vicuna_v1, llava_v1, llava_hf, llama_3, chat_ml, phi_3, mistral or plain [default: what the checkpoint or its tokenizer says].
+    /// vicuna_v1, llava_v1, llava_hf, llama_3, chat_ml, phi_3, mistral or plain [default: what the checkpoint or its
+    /// tokenizer says].
     #[arg(long)]
     prompt_template: Option<Template>,
     /// What to call the model [default: what it calls itself, else its directory's name].
@@ -84,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let base = fs::canonicalize(source).map_err(|e| io_error(source, &e))?;
     let fallback = base.file_stem().map_or("llava".into(), |name| name.to_string_lossy().into_owned());
     let pair = entry.iter().any(|name| name.ends_with(".gguf"));
-    let options = Options {
+    let options = ConvertOptions {
         quant: arguments.quant.or((!pair).then_some(WeightType::Q4)),
         vision_quant: arguments.vision_quant,
         embed_quant: arguments.embed_quant,
@@ -119,7 +121,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Lists what is there and what it would take.
+/// Lists the tensors of a checkpoint, and the download and memory of its model.
 async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
     let blueprint = Blueprint::open(folder, entry).await?;
     println!("{:<72} {:<18} {:<6} {:<6} {:>12}", "tensor", "shape", "file", "held", "bytes");
@@ -156,14 +158,14 @@ async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything back and checks it as a loader does.
+/// Reads all files back and checks them as a loader does.
 fn verify(directory: &Path) -> Result<()> {
     let manifest = Manifest::parse(&read_file(&directory.join(MANIFEST_FILE))?)?;
     block_on(manifest.small_files(&Folder::new(directory, None)))?;
     manifest.shards.iter().try_for_each(|shard| shard.verify(&read_file(&directory.join(&shard.file))?))
 }
 
-/// The target may be replaced only if it is an earlier conversion and the person said so.
+/// Checks that the target is absent, empty, or an earlier conversion that `force` lets replace.
 fn check_target(out: &Path, force: bool) -> Result<()> {
     if !out.exists() {
         return Ok(());
@@ -208,7 +210,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.renamed {
-            // Best effort: what went wrong is already being reported.
+            // Best effort: the error is already being reported.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
@@ -221,7 +223,7 @@ impl Sink for Partial {
     }
 }
 
-/// `dir/out` → `dir/out.suffix-PID`: on the same file system, so that renaming is atomic.
+/// Returns `dir/out.suffix-PID` for `dir/out`: on the same file system, so that renaming is atomic.
 fn beside(out: &Path, suffix: &str) -> PathBuf {
     let mut name = out.file_name().map(ToOwned::to_owned).unwrap_or_else(|| "out".into());
     name.push(format!(".{suffix}-{}", std::process::id()));

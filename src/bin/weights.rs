@@ -15,13 +15,13 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "weights", version)]
 struct Args {
-    /// Which LLaVA-1.5 to imitate.
+    /// Size of LLaVA-1.5 to imitate.
     #[arg(long, value_enum)]
     size: ModelSize,
-    /// What files to write.
+    /// Format of the files.
     #[arg(long, value_enum)]
     format: Format,
-    /// Another seed, other weights.
+    /// Seed of the weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Folder for the files.
@@ -29,8 +29,8 @@ struct Args {
     out: PathBuf,
 }
 
-/// Bytes that are made at a time.
-const PIECE: u64 = 16 << 20;
+/// Bytes generated per write.
+const CHUNK_BYTES: u64 = 16 << 20;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -53,9 +53,9 @@ fn run(args: &Args) -> Result<()> {
         let mut out = File::create(&part).map_err(io)?;
         let mut at = 0;
         while at < file.bytes {
-            let piece = PIECE.min(file.bytes - at);
-            out.write_all(&block_on(model.read(&file.name, at, piece))?).map_err(io)?;
-            at += piece;
+            let chunk = CHUNK_BYTES.min(file.bytes - at);
+            out.write_all(&block_on(model.read(&file.name, at, chunk))?).map_err(io)?;
+            at += chunk;
         }
         out.sync_data().map_err(io)?;
         std::fs::rename(&part, &path).map_err(|e| Error::new(Kind::Io, path.display().to_string(), e.to_string()))?;

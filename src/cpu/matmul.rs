@@ -14,7 +14,7 @@ use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::thread_pool::Shared;
 use super::{LANE, Tools};
 use crate::config::Activation;
-use crate::quant::{Tile, WeightType};
+use crate::quant::{WeightTile, WeightType};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ pub(crate) struct Shape {
 
 /// Runs the product for `tile`; `bias` covers the columns of `out` from 0 on. False where the twin has to.
 pub(crate) fn product(
-    tile: Tile,
+    tile: WeightTile,
     shape: Shape,
     x: &[f32],
     bias: Option<&[f32]>,
@@ -323,7 +323,7 @@ mod tests {
             let floats: Vec<f32> = (0..n * k).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
             let planes = crate::quant::quantize(kind, n as u32, k as u32, &floats).unwrap();
             let (blocks, scales) = planes.split_at(plane_bytes(kind, n as u32, k as u32).unwrap().0 as usize);
-            let tile = Tile { weight_type: kind, n, k, blocks, scales };
+            let tile = WeightTile { weight_type: kind, n, k, blocks, scales };
             let compute = |pool: Box<dyn ThreadPool>| {
                 let (mut tools, mut out) = (Tools::new(Level::best(), pool), vec![f32::NAN; m * n]);
                 let shape = Shape { m, stride: n, first: 0, accumulate: false, activation: None };

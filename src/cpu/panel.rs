@@ -9,18 +9,18 @@
 
 use super::activations::{FLOATS, GROUP, words_of_group};
 use super::simd::Simd;
-use crate::quant::{BLOCK_BYTES, SUPER, Tile, WeightType};
+use crate::quant::{BLOCK_BYTES, SUPER, WeightTile, WeightType};
 
 /// The planes of one tile of a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {
-    tile: Tile<'a>,
+    tile: WeightTile<'a>,
     supers: usize,
 }
 
 impl<'a> Planes<'a> {
     /// Checks that the planes are as long as the shape says: everything below reads them without asking.
-    pub fn new(tile: Tile<'a>) -> Self {
+    pub fn new(tile: WeightTile<'a>) -> Self {
         let lengths = crate::quant::plane_bytes(tile.weight_type, tile.n as u32, tile.k as u32);
         let (blocks, scales) = lengths.expect("loaded weights have a shape that fits their type");
         assert!(tile.blocks.len() as u64 >= blocks && tile.scales.len() as u64 >= scales, "planes of a weight");

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::format::blueprint::{Blueprint, Part};
 use crate::format::source::Source;
 use crate::measure::{Clock, is_candidate, tune};
-use crate::model::load::ModelLoader;
+use crate::model::load::WeightLoader;
 use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::pass::Op;
 use crate::preprocess::PreprocessConfig;
@@ -85,7 +85,7 @@ pub struct Compiled {
 
 /// Builds an [`Engine`] from parts pushed in any order.
 pub struct Loader {
-    pub(super) inner: ModelLoader,
+    pub(super) inner: WeightLoader,
     /// What [`Loader::hold_as`] was told.
     pub(super) quant: Option<WeightType>,
     /// An operation for each pipeline that the model needs, once that is known; those that are made.
@@ -105,7 +105,7 @@ impl Loader {
         let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
         let preprocess =
             PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
-        let inner = ModelLoader::new(device, blueprint).await?;
+        let inner = WeightLoader::new(device, blueprint).await?;
         Ok(Self { inner, quant: None, pipelines: None, tokenizer, preprocess })
     }
 
@@ -196,7 +196,7 @@ impl Loader {
     /// are there, while the parts are on their way. Does first what [`tune`](Self::tune) does.
     ///
     /// # Errors
-    /// What [`tune`], [`ModelLoader::pipelines`] and [`Device::compile`] report.
+    /// What [`tune`], [`WeightLoader::pipelines`] and [`Device::compile`] report.
     pub async fn compile(&mut self, now: Clock<'_>) -> Result<Compiled> {
         self.tune(now).await?;
         let (ops, done) = match self.pipelines.take() {
@@ -215,7 +215,7 @@ impl Loader {
     /// Takes a part. One that fails its check can be pushed again.
     ///
     /// # Errors
-    /// See [`ModelLoader::push`].
+    /// See [`WeightLoader::push`].
     pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
         self.inner.push(index, bytes).await
     }
@@ -223,7 +223,7 @@ impl Loader {
     /// The engine, once every part is there; its cache may grow to `context` rows, or the usual number.
     ///
     /// # Errors
-    /// See [`ModelLoader::finish`].
+    /// See [`WeightLoader::finish`].
     pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
         let context = self.context(context)?;
         let (model, b) = self.inner.finish(context).await?;

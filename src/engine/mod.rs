@@ -75,7 +75,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Image`]; [`Kind::ContextFull`] when there is no room for it; then nothing has changed.
     pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
-        let hash = crate::format::shards::sha256_hex(image);
+        let hash = crate::format::hash::sha256_hex(image);
         let rows = self.model.config.image_rows();
         let (id, size, reused) = match self.known.iter().find(|k| k.bytes == hash) {
             Some(known) => (known.id, known.size, true),

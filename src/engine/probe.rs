@@ -6,8 +6,8 @@
 use super::Loader;
 use crate::device::Device;
 use crate::error::{Error, Kind, Result};
-use crate::format::blueprint::Planned;
-use crate::format::names::{Role, Stage};
+use crate::format::names::{Component, Role};
+use crate::format::piece::DeviceTensor;
 use crate::kernels::matmul::{Into, linear};
 use crate::kernels::matvec::{Input, Output, Spare, matvec};
 use crate::kernels::{Rows, Weight};
@@ -44,7 +44,7 @@ impl Loader {
     /// [`Kind::Gpu`] and [`Kind::GpuLost`]; a lack of memory is a result, no error.
     pub async fn probe(&mut self, now: &dyn Fn() -> f64) -> Result<Probe> {
         let plan = self.plan(None).await?;
-        let matrix = |t: &&Planned| t.expected.stage == Stage::Decoder && t.expected.role == Role::Matrix;
+        let matrix = |t: &&DeviceTensor| t.expected.component == Component::Decoder && t.expected.role == Role::Matrix;
         let largest = self.inner.blueprint().tensors.iter().filter(matrix).max_by_key(|t| t.bytes());
         let Some(largest) = largest.cloned() else {
             return Err(Error::new(Kind::State, "probe", "the model has no decoder"));
@@ -85,7 +85,7 @@ async fn reserve(device: &mut Device, bytes: u64) -> Result<()> {
 }
 
 /// Times one row and many through a tile of `tensor`: its bytes, and milliseconds per row of both.
-async fn measure(device: &mut Device, tensor: &Planned, now: &dyn Fn() -> f64) -> Result<(f64, [f64; 2])> {
+async fn measure(device: &mut Device, tensor: &DeviceTensor, now: &dyn Fn() -> f64) -> Result<(f64, [f64; 2])> {
     let (k, [first, end]) = (tensor.expected.shape[1], tensor.tiles[0]);
     let (kind, rows) = (tensor.weight_type, end - first);
     let (block_bytes, scale_bytes) = plane_bytes(kind, rows, k)?;

@@ -7,9 +7,9 @@ use super::Loader;
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::blueprint::Planned;
-use crate::format::convert::Options;
-use crate::format::names::{Expected, Stage};
+use crate::format::convert::ConvertOptions;
+use crate::format::names::{Component, Expected};
+use crate::format::piece::DeviceTensor;
 use crate::quant::{Encoding, WeightType};
 use serde::Serialize;
 
@@ -72,18 +72,18 @@ impl Loader {
 }
 
 /// The rule of `convert`, with a type for the decoder alone.
-fn holding(quant: Option<WeightType>) -> Options {
-    Options { quant, ..Options::exact() }
+fn holding(quant: Option<WeightType>) -> ConvertOptions {
+    ConvertOptions { quant, ..ConvertOptions::exact() }
 }
 
 /// Bytes of all weights on the device, and of those that every generated token reads.
-pub(super) fn weight_bytes(config: &Config, tensors: &[Planned]) -> (u64, u64) {
+pub(super) fn weight_bytes(config: &Config, tensors: &[DeviceTensor]) -> (u64, u64) {
     let tied = config.text.tie_word_embeddings;
-    let every_token = |stage| match stage {
-        Stage::Decoder | Stage::Head => true,
-        Stage::Embeddings => tied,
+    let every_token = |component| match component {
+        Component::Decoder | Component::Head => true,
+        Component::Embeddings => tied,
         _ => false,
     };
-    let read = tensors.iter().filter(|t| every_token(t.expected.stage));
-    (tensors.iter().map(Planned::bytes).sum(), read.map(Planned::bytes).sum())
+    let read = tensors.iter().filter(|t| every_token(t.expected.component));
+    (tensors.iter().map(DeviceTensor::bytes).sum(), read.map(DeviceTensor::bytes).sum())
 }

@@ -1,26 +1,25 @@
-//! A model before it is fetched: which tensors it will have on the device, and which byte ranges of which files
-//! they come from, in order of use. One description for all sources; loading and converting both follow it.
+//! The plan of a model before it is fetched: the tensors that the device will hold, and the byte ranges of files that
+//! they come from, in order of use. One description for all layouts; loading and converting both follow it.
 
 use crate::config::Config;
+use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::checkpoint::{Checkpoint, Located, SmallFiles};
-use crate::format::manifest::{Layout, MANIFEST_FILE, Manifest};
+use crate::format::checkpoint::Checkpoint;
+use crate::format::files::{FileRecord, MANIFEST_FILE, SmallFiles};
+use crate::format::hash::sha256_hex;
+use crate::format::manifest::{Layout, Manifest};
 use crate::format::names::{self, Expected, Role};
-use crate::format::piece::{Form, Piece};
-use crate::format::shards::sha256_hex;
+use crate::format::piece::{DeviceTensor, Form, Piece};
 use crate::format::source::Source;
 use crate::prompt::Template;
 use crate::quant::{self, Encoding, WeightType};
-use crate::{ensure, fail};
+use cut::Cutter;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Longest part cut from a checkpoint, bytes: some of them in flight stay far below what a tab may hold, and most
-/// matrices of a 7B model in 4 bits (9.4 MB) are still whole.
+/// Longest part cut from a checkpoint, bytes. Several in flight stay far below the memory of a tab, and most matrices
+/// of a 7B model in 4 bits (9.4 MB) are still whole.
 pub const PART_BYTES: u64 = 12 << 20;
-/// Unused bytes between two tensors of a part that are fetched rather than asked for around.
-const MAX_GAP: u64 = 4096;
-
 /// One byte range of one file, fetched, verified and kept as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
@@ -34,13 +33,13 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256 where the source promises one: 64 lower-case hex digits.
     pub sha256: Option<String>,
-    /// What is in it.
+    /// Row ranges of tensors in it.
     #[serde(skip)]
     pub pieces: Vec<Piece>,
 }
 
 impl Part {
-    /// Checks that `bytes` are this part's, as far as that can be known.
+    /// Checks that `bytes` have this part's length and, where the source states one, its hash.
     ///
     /// # Errors
     /// [`Kind::Shard`], saying whether length or hash differ.
@@ -59,62 +58,35 @@ impl Part {
     }
 }
 
-/// A tensor as the device will hold it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
-    /// What it is.
-    pub expected: Expected,
-    /// How it is stored.
-    pub weight_type: WeightType,
-    /// Planes or rows.
-    pub layout: Layout,
-    /// Row ranges that have buffers of their own: as few as bindings allow. (Rows: one.)
-    pub tiles: Vec<[u32; 2]>,
-    /// How the checkpoint has it; `None` where it comes as it is stored.
-    pub encoding: Option<Encoding>,
-}
-
-impl Planned {
-    /// Bytes on the device.
-    pub fn bytes(&self) -> u64 {
-        let tile = |rows: &[u32; 2]| quant::stored_bytes(self.weight_type, rows[1] - rows[0], self.expected.shape[1]);
-        match self.layout {
-            Layout::Rows => self.expected.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 4,
-            // Shapes were checked when the plan was made.
-            Layout::Blocks => self.tiles.iter().map(|rows| tile(rows).unwrap_or(0)).sum(),
-        }
-    }
-}
-
-/// Names the type in which a matrix is to be held, given how its checkpoint has it.
-pub type Wanted<'a> = &'a dyn Fn(&Expected, Encoding) -> WeightType;
+/// Chooses the storage type of a matrix, given its encoding in the checkpoint.
+pub type TypeChoice<'a> = &'a dyn Fn(&Expected, Encoding) -> WeightType;
 
 /// The whole plan.
 #[derive(Debug)]
 pub struct Blueprint {
-    /// What to call the model.
+    /// Name of the model.
     pub name: String,
-    /// How it is asked.
+    /// Prompt template.
     pub template: Template,
-    /// Configuration and tokenizer, complete.
+    /// Configuration and tokenizer.
     pub small: SmallFiles,
     /// Parsed from them.
     pub config: Config,
-    /// In order of use.
-    pub tensors: Vec<Planned>,
-    /// What to fetch, in order of use.
+    /// Tensors of the device, in order of use.
+    pub tensors: Vec<DeviceTensor>,
+    /// Byte ranges to fetch, in order of use.
     pub parts: Vec<Part>,
-    /// Other addresses where the same files are.
+    /// Other addresses of the same files.
     pub mirrors: Vec<String>,
     /// Number of parameters.
     pub parameters: u64,
-    /// What its files say of themselves that a person may want to know.
+    /// Remarks of the checkpoint, for people.
     remarks: Vec<String>,
 }
 
 impl Blueprint {
-    /// Opens what `entry` names: `manifest.json`, `config.json` of a checkpoint directory, or the files of a GGUF
-    /// pair. Weights will be as they are: every type has storage that holds it exactly.
+    /// Plans the model that `entry` names: `manifest.json`, `config.json` of a checkpoint directory, or the files of a
+    /// GGUF pair. Weights stay as they are: every encoding has a storage type that holds it exactly.
     ///
     /// # Errors
     /// [`Kind::Manifest`] and what [`Checkpoint::open`] reports.
@@ -130,45 +102,40 @@ impl Blueprint {
         Self::from_checkpoint(checkpoint, "model", &exact, PART_BYTES)
     }
 
-    /// Plans a checkpoint, each matrix as the type that `wanted` gives it, in parts of at most about `part_bytes`.
+    /// Plans a checkpoint, each matrix as the type that `wanted` chooses, in parts of at most about `part_bytes`.
     ///
     /// # Errors
     /// [`Kind::Tensor`] when a shape fits no storage.
-    pub fn from_checkpoint(checkpoint: Checkpoint, name: &str, wanted: Wanted, part_bytes: u64) -> Result<Self> {
-        let expected = names::expected(&checkpoint.config);
-        let parameters = expected.iter().map(Expected::parameters).sum();
+    pub fn from_checkpoint(checkpoint: Checkpoint, name: &str, wanted: TypeChoice, part_bytes: u64) -> Result<Self> {
+        let parameters = checkpoint.tensors.iter().map(|(expected, _)| expected.parameters()).sum();
         let mut tensors = Vec::new();
-        let mut cut = Cutter { part_bytes, files: &checkpoint.files, group: Vec::new(), parts: Vec::new() };
+        let mut cut = Cutter::new(part_bytes, &checkpoint.files);
         let mut group = String::new();
-        for (index, expected) in expected.into_iter().enumerate() {
-            let Some(located) = checkpoint.get(&expected.name) else {
-                fail!(Tensor, expected.name, "is missing from the checkpoint");
-            };
+        for (index, (expected, located)) in checkpoint.tensors.into_iter().enumerate() {
             let place = |e: Error| Error { place: expected.name.clone(), ..e };
             let (weight_type, layout) = held_as(&expected, located.encoding, wanted).map_err(place)?;
             if names::group(&expected.name) != group {
                 cut.finish_group();
                 group = names::group(&expected.name).to_string();
             }
-            let pieces = cut.tensor(index, &expected, located, weight_type).map_err(place)?;
+            let pieces = cut.tensor(index, &expected, &located, weight_type).map_err(place)?;
             let tiles = device_tiles(layout, weight_type, &expected.shape, &pieces).map_err(place)?;
-            tensors.push(Planned { expected, weight_type, layout, tiles, encoding: Some(located.encoding) });
+            tensors.push(DeviceTensor { expected, weight_type, layout, tiles, encoding: Some(located.encoding) });
         }
-        cut.finish_group();
-        let parts = cut.parts;
+        let parts = cut.finish();
         let Checkpoint { name: own, small, config, template, notes: remarks, .. } = checkpoint;
         let name = own.unwrap_or_else(|| name.to_string());
         Ok(Self { name, template, small, config, tensors, parts, mirrors: Vec::new(), parameters, remarks })
     }
 
-    /// Plans what a manifest lists: a part per shard.
+    /// Plans the shards of a manifest, one part each.
     ///
     /// # Errors
     /// What [`Config::parse`] and [`Manifest::match_config`] report.
     pub fn from_manifest(manifest: Manifest, small: SmallFiles) -> Result<Self> {
         let config = Config::parse(&small.config, small.generation_config.as_deref())?;
         let order = manifest.match_config(&config)?;
-        let part = |(index, shard): (usize, &super::shards::FileRecord)| Part {
+        let part = |(index, shard): (usize, &FileRecord)| Part {
             index: index as u32,
             file: shard.file.clone(),
             offset: 0,
@@ -189,7 +156,7 @@ impl Blueprint {
             }
             let tiles = device_tiles(record.layout, record.weight_type, &expected.shape, &rows)?;
             let (weight_type, layout) = (record.weight_type, record.layout);
-            tensors.push(Planned { expected, weight_type, layout, tiles, encoding: None });
+            tensors.push(DeviceTensor { expected, weight_type, layout, tiles, encoding: None });
         }
         let Manifest { name, prompt_template: template, parameters, mirrors, .. } = manifest;
         Ok(Self { name, template, small, config, tensors, parts, mirrors, parameters, remarks: Vec::new() })
@@ -200,8 +167,8 @@ impl Blueprint {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// What a person should know: types that take more room here than in their file, with what that costs; and what
-    /// the files themselves say.
+    /// Returns remarks for people: types that take more memory than in their file, with both sizes; a context that ends
+    /// early; and the remarks of the checkpoint.
     pub fn notes(&self) -> Vec<String> {
         let mut widened: BTreeMap<(Encoding, WeightType), (u64, u64)> = BTreeMap::new();
         for tensor in self.tensors.iter().filter(|t| t.layout == Layout::Blocks) {
@@ -231,113 +198,17 @@ impl Blueprint {
     }
 }
 
-/// Cuts tensors into pieces and pieces that lie beside each other into parts.
-struct Cutter<'a> {
-    part_bytes: u64,
-    files: &'a [String],
-    /// Pieces of the present group, with file and offset in it.
-    group: Vec<(usize, u64, Piece)>,
-    parts: Vec<Part>,
-}
-
-impl Cutter<'_> {
-    /// Adds a tensor to the group; returns the row ranges of its pieces.
-    fn tensor(
-        &mut self,
-        tensor: usize,
-        expected: &Expected,
-        located: &Located,
-        weight_type: WeightType,
-    ) -> Result<Vec<[u32; 2]>> {
-        let n = located.shape[0];
-        let width: u64 = located.shape[1..].iter().map(|&side| u64::from(side)).product();
-        let vector = expected.role == Role::Vector;
-        let (row_bytes, stored) = match vector {
-            // A vector is one piece, whatever its shape.
-            true => (located.encoding.row_bytes(width * u64::from(n))?, 0),
-            false => {
-                // Room for the exact type, whatever is wanted: parts that were kept stay those of any choice.
-                let exact = quant::widest_fitting(located.encoding.exact(), expected.shape[1])?;
-                let row = |t| quant::stored_bytes(t, 256, expected.shape[1]).map(|bytes| bytes / 256);
-                (located.encoding.row_bytes(width)?, row(exact)?.max(row(weight_type)?))
-            }
-        };
-        let form = Form::Encoded {
-            encoding: located.encoding,
-            width: if vector { width * u64::from(n) } else { width },
-            head_rows: located.rope_heads.map(|heads| n / heads.max(1)),
-        };
-        let ranges = if vector {
-            vec![[0, n]]
-        } else {
-            // Whole heads, and an even number of scales in every strip.
-            let granule = match form.head_rows() {
-                Some(rows) => num_lcm(32, rows),
-                None => 32,
-            };
-            let most = (self.part_bytes / row_bytes.max(stored).max(1)).min(u64::from(u32::MAX)) as u32;
-            let most = (most / granule * granule).max(granule);
-            let each = n.div_ceil(n.div_ceil(most)).next_multiple_of(granule);
-            (0..n.div_ceil(each)).map(|i| [i * each, ((i + 1) * each).min(n)]).collect()
-        };
-        for &rows in &ranges {
-            let bytes = if vector { row_bytes } else { row_bytes * u64::from(rows[1] - rows[0]) };
-            let offset = located.offset + row_bytes * u64::from(rows[0]);
-            self.group.push((located.file, offset, Piece { tensor, rows, offset: 0, bytes, form }));
-        }
-        Ok(ranges)
-    }
-
-    /// The group's pieces, in the order of the file, become parts.
-    fn finish_group(&mut self) {
-        let mut pieces = std::mem::take(&mut self.group);
-        pieces.sort_by_key(|(file, offset, _)| (*file, *offset));
-        let mut open: Option<(usize, Part)> = None;
-        for (file, offset, mut piece) in pieces {
-            let end = offset + piece.bytes;
-            match &mut open {
-                Some((of, part))
-                    if *of == file
-                        && offset >= part.offset + part.bytes
-                        && offset - (part.offset + part.bytes) <= MAX_GAP
-                        && end - part.offset <= self.part_bytes =>
-                {
-                    piece.offset = offset - part.offset;
-                    part.bytes = end - part.offset;
-                    part.pieces.push(piece);
-                }
-                _ => {
-                    self.parts.extend(open.take().map(|(_, part)| part));
-                    let (index, name) = (self.parts.len() as u32, self.files[file].clone());
-                    let bytes = piece.bytes;
-                    open = Some((file, Part { index, file: name, offset, bytes, sha256: None, pieces: vec![piece] }));
-                }
-            }
-        }
-        self.parts.extend(open.map(|(_, part)| part));
-    }
-}
-
-/// Type and layout of a tensor on the device: vectors are f32 rows; matrices are of the type that `wanted` names, or of
-/// a wider one where their rows do not fit it.
-fn held_as(expected: &Expected, encoding: Encoding, wanted: Wanted) -> Result<(WeightType, Layout)> {
+/// Type and layout of a tensor on the device: f32 rows for a vector; for a matrix the type that `wanted` chooses, or a
+/// wider one where its rows do not fit that type.
+fn held_as(expected: &Expected, encoding: Encoding, wanted: TypeChoice) -> Result<(WeightType, Layout)> {
     match expected.role {
         Role::Vector => Ok((WeightType::F32, Layout::Rows)),
         _ => Ok((quant::widest_fitting(wanted(expected, encoding), expected.shape[1])?, Layout::Blocks)),
     }
 }
 
-/// Least common multiple; head sizes are small.
-fn num_lcm(a: u32, b: u32) -> u32 {
-    let mut c = a;
-    while !c.is_multiple_of(b.max(1)) {
-        c += a;
-    }
-    c
-}
-
-/// Row ranges with a buffer each. Pieces are written strip by strip at word boundaries: of an odd number of rows,
-/// whose scales are two bytes each, the last piece has a buffer to itself.
+/// Row ranges with a buffer each. Pieces are written strip by strip at word boundaries. Scales are two bytes each, so
+/// the last piece of an odd number of rows has a buffer to itself.
 fn device_tiles(layout: Layout, t: WeightType, shape: &[u32], pieces: &[[u32; 2]]) -> Result<Vec<[u32; 2]>> {
     let n = shape[0];
     if layout == Layout::Rows {
@@ -354,5 +225,6 @@ fn device_tiles(layout: Layout, t: WeightType, shape: &[u32], pieces: &[[u32; 2]
 }
 
 mod choice;
+mod cut;
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,17 @@
-//! Checkpoints: everything a model consists of, wherever it was saved, under one set of names.
+//! Checkpoints: the files of a model in any layout but this project's own, under one set of names.
 //!
 //! Three layouts are read: llava-hf (safetensors or PyTorch's files, see [`weights`]), the original LLaVA's (the same
 //! with other keys and without the CLIP tower, which lies in a second directory `vision_tower/`), and GGUF pairs.
-//! Nothing is read here but headers and small files; where each tensor is, and how it is encoded, is the result.
+//! Only headers and small files are read here. The result is the place and the encoding of each tensor.
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{self, Expected};
+use crate::format::files::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
+use crate::format::names::{self, Expected, Holder, matched};
 use crate::format::original;
 use crate::format::processor::{Processor, choose_template};
 use crate::format::source::{Source, whole};
-use crate::format::stored::StoredTensor;
+use crate::format::stored::{LocatedTensor, StoredTensor};
 use crate::format::weights::{self, MAX_FILES, WeightFile};
 use crate::format::{gguf, torch};
 use crate::prompt::Template;
@@ -19,67 +20,43 @@ use crate::{ensure, fail};
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Most tensors in all files together; a 65B model with its tower has 1 200.
 const MAX_TENSORS: usize = 1 << 16;
 /// Longest headers of all files of a pair together, bytes.
 const MAX_HEADERS: u64 = 2 * gguf::MAX_HEADER;
-/// Largest configuration file, bytes.
-pub(crate) const MAX_JSON: u64 = 1 << 20;
-/// Read of a GGUF file before it is known how long its header is, bytes: a LLaMA's vocabulary fits.
+/// First read of a GGUF file, bytes, before the length of its header is known: a LLaMA's vocabulary fits.
 const FIRST_READ: u64 = 1 << 20;
-/// What to do when half of a pair is missing.
+/// Hint for a pair of which one half is missing.
 const PAIR_HINT: &str = "LLaVA is a pair of GGUF files: the language model (perhaps in several parts) and mmproj";
-/// Prefix of the files of an original checkpoint's CLIP tower.
-pub const TOWER_DIRECTORY: &str = "vision_tower/";
 
-/// The small files, as text that [`Config`], the tokenizer and the preprocessor parse. GGUF pairs and original
-/// checkpoints have them made up from their metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmallFiles {
-    /// `config.json`.
-    pub config: Vec<u8>,
-    /// `generation_config.json`.
-    pub generation_config: Option<Vec<u8>>,
-    /// `preprocessor_config.json`.
-    pub preprocessor_config: Option<Vec<u8>>,
-    /// `tokenizer.json`.
-    pub tokenizer: Vec<u8>,
-}
+/// Wording of the check of a directory's tensors.
+const DIRECTORY: Holder = Holder {
+    name: "the checkpoint",
+    config: "config.json",
+    hint: "a LLaVA checkpoint holds tower, connector and decoder; the original layout has its CLIP tower in a second \
+           directory, a GGUF model in a second file (mmproj)",
+    holds_skipped: true,
+};
 
-/// Where a tensor is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
-    /// Index into [`Checkpoint::files`].
-    pub file: usize,
-    /// First byte there.
-    pub offset: u64,
-    /// How its values are stored.
-    pub encoding: Encoding,
-    /// Shape as the checkpoint states it, row-major.
-    pub shape: Vec<u32>,
-    /// Rows of so many heads are interleaved for GGUF's kind of RoPE: row `2i + j` of a head is row `j·D/2 + i` of
-    /// ours.
-    pub rope_heads: Option<u32>,
-}
-
-/// All tensors of a model by canonical name, and its small files.
+/// All tensors of a model in order of use, and its small files.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// What it calls itself, if it does.
+    /// The name that it gives itself, if any.
     pub name: Option<String>,
-    /// The large files.
+    /// The weight files.
     pub files: Vec<String>,
-    /// The small ones.
+    /// The small files.
     pub small: SmallFiles,
     /// Parsed from them.
     pub config: Config,
-    /// How it is to be asked.
+    /// Prompt template that the model was trained with.
     pub template: Template,
-    /// What a person may want to know of it.
+    /// Remarks for people.
     pub notes: Vec<String>,
-    tensors: BTreeMap<String, Located>,
+    /// What the configuration needs, each with its place.
+    pub tensors: Vec<(Expected, LocatedTensor)>,
 }
 
 impl Checkpoint {
@@ -90,55 +67,20 @@ impl Checkpoint {
     /// is malformed, contradictory, superfluous or not implemented, by name.
     pub async fn open<S: Source>(source: &S, entry: &[String]) -> Result<Self> {
         let gguf = entry.iter().any(|name| name.ends_with(".gguf"));
-        let checkpoint = if gguf { open_gguf(source, entry).await? } else { open_directory(source).await? };
-        checkpoint.match_config()?;
-        Ok(checkpoint)
+        if gguf { open_gguf(source, entry).await } else { open_directory(source).await }
     }
 
-    /// One without files.
+    /// Makes a checkpoint of these tensors, without small files.
     #[cfg(test)]
-    pub(super) fn for_tests(config: Config, tensors: Vec<(String, Located)>) -> Self {
+    pub(super) fn for_tests(config: Config, tensors: Vec<(Expected, LocatedTensor)>) -> Self {
         let (generation_config, preprocessor_config) = (None, None);
         let small = SmallFiles { config: Vec::new(), generation_config, preprocessor_config, tokenizer: Vec::new() };
         let (files, template) = (vec!["f".to_string()], Template::default());
-        let tensors = tensors.into_iter().collect();
         Self { name: None, files, small, config, template, notes: Vec::new(), tensors }
-    }
-
-    /// Where `name` (canonical) is.
-    pub fn get(&self, name: &str) -> Option<&Located> {
-        self.tensors.get(name)
-    }
-
-    /// Checks that the checkpoint holds what its configuration needs and nothing that we do not understand.
-    fn match_config(&self) -> Result<()> {
-        let expected = names::expected(&self.config);
-        for e in &expected {
-            let Some(found) = self.get(&e.name) else {
-                let absent = Error::new(Kind::Tensor, &e.name, "is missing from the checkpoint");
-                let hint = "a LLaVA checkpoint holds tower, connector and decoder; the original layout has its CLIP \
-                            tower in a second directory, a GGUF model in a second file (mmproj)";
-                return Err(absent.hint(hint));
-            };
-            ensure!(
-                found.shape == e.checkpoint_shape,
-                Tensor,
-                &e.name,
-                "is {:?} in the checkpoint; config.json makes it {:?}",
-                found.shape,
-                e.checkpoint_shape
-            );
-        }
-        let needed: HashSet<&str> = expected.iter().map(|e: &Expected| e.name.as_str()).collect();
-        let known = |name: &str| needed.contains(name) || names::is_skipped(&self.config, name);
-        match self.tensors.keys().find(|name| !known(name)) {
-            None => Ok(()),
-            Some(name) => fail!(Tensor, name, "is in the checkpoint, but config.json has no use for it"),
-        }
     }
 }
 
-/// With each part `x-00002-of-00003.gguf` of a split file, the others, in order and once.
+/// Adds to each part `x-00002-of-00003.gguf` of a split file the other parts, in order and once.
 fn siblings(entry: &[String]) -> Result<Vec<String>> {
     let mut files: Vec<String> = Vec::new();
     for name in entry {
@@ -165,7 +107,7 @@ fn siblings(entry: &[String]) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Reads the headers of all parts of a pair, in growing prefixes.
+/// Opens a pair: reads the headers of all its files, in growing prefixes.
 async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint> {
     let files = siblings(entry)?;
     let (mut headers, mut read) = (Vec::new(), 0u64);
@@ -183,7 +125,7 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
             let parsed = gguf::parse(&prefix, size).map_err(|e| Error { place: format!("{name}: {}", e.place), ..e });
             match parsed? {
                 gguf::Parsed::Header(header) => break header,
-                // More than was given, in growing steps, and no more than the file has.
+                // `least` exceeds the prefix, grows with each round, and is at most the file's size.
                 gguf::Parsed::More(least) => wanted = least,
             }
         });
@@ -196,16 +138,12 @@ async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint
         tokenizer: described.tokenizer,
     };
     let config = Config::parse(&small.config, small.generation_config.as_deref())?;
-    let located = |t: gguf::DescribedTensor| {
-        let gguf::DescribedTensor { name, file, encoding, shape, offset, rope_heads, .. } = t;
-        (name, Located { file, offset, encoding, shape, rope_heads })
-    };
-    let tensors = described.tensors.into_iter().map(located).collect();
     let (name, mut notes) = (Some(described.name), described.notes);
     let template = choose_template(described.chat_template.as_deref(), &small.tokenizer, &mut notes);
-    Ok(Checkpoint { name, files, small, config, template, notes, tensors })
+    Ok(Checkpoint { name, files, small, config, template, notes, tensors: described.tensors })
 }
 
+/// Opens a directory in llava-hf's or the original layout.
 async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
     let hint = "a checkpoint directory has config.json, tokenizer.json (or tokenizer.model) and model.safetensors or \
                 pytorch_model.bin";
@@ -213,7 +151,7 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         return Err(Error::new(Kind::Io, "config.json", "is not there").hint(hint));
     };
     let (small, mut processor) = if original::is_original(&config_json)? {
-        // Its code reads neither a processor nor a chat template.
+        // The original code reads neither a processor nor a chat template.
         (original::small_files(source, &config_json).await?, Processor::default())
     } else {
         let generation_config = whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?;
@@ -229,35 +167,26 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         Some(template) => template,
         None => processor.template(&small.tokenizer),
     };
-    let mut checkpoint = Checkpoint {
-        name: None,
-        files: Vec::new(),
-        small,
-        config,
-        template,
-        notes: processor.notes,
-        tensors: BTreeMap::new(),
-    };
-    checkpoint.add_weights(source, "").await?;
-    // As the original code keeps a connector that was trained alone.
-    let has_connector = checkpoint.tensors.keys().any(|name| name.starts_with(names::CONNECTOR));
-    if !has_connector && source.size(torch::CONNECTOR_FILE).await?.is_some() {
+    let mut weights = DirectoryTensors::default();
+    weights.add_directory(source, "").await?;
+    // The original code keeps a connector that was trained alone in a file of its own.
+    if !weights.holds(names::CONNECTOR) && source.size(torch::CONNECTOR_FILE).await?.is_some() {
         let (path, tensors) =
             (torch::CONNECTOR_FILE.to_string(), torch::read_header(source, torch::CONNECTOR_FILE).await?);
-        checkpoint.add_file("", WeightFile { path, tensors })?;
+        weights.add_file("", WeightFile { path, tensors })?;
     }
-    let has_tower = checkpoint.tensors.keys().any(|name| name.starts_with(names::VISION_TOWER));
-    if !has_tower {
-        checkpoint.add_weights(source, TOWER_DIRECTORY).await.map_err(|e| {
+    if !weights.holds(names::VISION_TOWER) {
+        weights.add_directory(source, TOWER_DIRECTORY).await.map_err(|e| {
             let hint = "this checkpoint holds no CLIP tower: give the directory of openai/clip-vit-large-patch14-336 \
                         beside it (convert: --vision-tower DIR)";
             if e.kind == Kind::Io && e.hint.is_empty() { e.hint(hint) } else { e }
         })?;
     }
-    Ok(checkpoint)
+    let tensors = matched(&config, weights.tensors, &DIRECTORY)?;
+    Ok(Checkpoint { name: None, files: weights.files, small, config, template, notes: processor.notes, tensors })
 }
 
-/// `llava_web.prompt_template` in config.json: how our own training says what it trained with.
+/// Reads `llava_web.prompt_template` of config.json, where this project's own training records its template.
 fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
     let root = crate::config::json_object(config, "config.json")?;
     let place = "config.json: llava_web.prompt_template";
@@ -267,9 +196,21 @@ fn chosen_template(config: &[u8]) -> Result<Option<Template>> {
     }
 }
 
-impl Checkpoint {
+/// The weight files of a directory and their tensors by canonical name.
+#[derive(Debug, Default)]
+struct DirectoryTensors {
+    files: Vec<String>,
+    tensors: BTreeMap<String, LocatedTensor>,
+}
+
+impl DirectoryTensors {
+    /// Whether a tensor's canonical name starts with `prefix`.
+    fn holds(&self, prefix: &str) -> bool {
+        self.tensors.keys().any(|name| name.starts_with(prefix))
+    }
+
     /// Adds the tensors of the weight files in a directory of the source.
-    async fn add_weights<S: Source>(&mut self, source: &S, directory: &str) -> Result<()> {
+    async fn add_directory<S: Source>(&mut self, source: &S, directory: &str) -> Result<()> {
         weights::find(source, directory).await?.into_iter().try_for_each(|file| self.add_file(directory, file))
     }
 
@@ -277,7 +218,7 @@ impl Checkpoint {
     fn add_file(&mut self, directory: &str, WeightFile { path, tensors }: WeightFile) -> Result<()> {
         for StoredTensor { key, dtype, shape, offset } in tensors {
             let canonical = names::canonical(&key);
-            // A whole CLIP has a text tower beside the one that sees; position counters are read by nobody.
+            // A whole CLIP has a text tower, too. Position counters are not used.
             let text_tower = !directory.is_empty() && names::is_clip_text(&key);
             if text_tower || dtype == Dtype::I64 && key.ends_with("position_ids") {
                 continue;
@@ -292,7 +233,8 @@ impl Checkpoint {
             let Some(shape) = sides else {
                 fail!(Tensor, key, "has a side longer than 2^32 in {path}");
             };
-            let located = Located { file: self.files.len(), offset, encoding, shape, rope_heads: None };
+            let name = canonical.clone();
+            let located = LocatedTensor { name, file: self.files.len(), offset, encoding, shape, rope_heads: None };
             ensure!(self.tensors.len() < MAX_TENSORS, Tensor, path, "more than {MAX_TENSORS} tensors");
             let twice = self.tensors.insert(canonical, located).is_some();
             ensure!(!twice, Tensor, key, "is there twice, perhaps under another spelling");

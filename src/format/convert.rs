@@ -1,44 +1,46 @@
 //! A checkpoint of any layout → manifest and shards.
 //!
-//! The checkpoint's own [`Blueprint`] is followed part by part, as a loader would, and what a device would get goes
-//! to shards: beside one shard, only one part and its rows are in memory. Where files come from and go to is the
-//! caller's business ([`Source`], [`Sink`]).
+//! The checkpoint's own [`Blueprint`] is followed part by part, as a loader would, and the rows of the device are
+//! written to shards. Memory holds one shard, one part and its rows. The caller provides the files ([`Source`],
+//! [`Sink`]).
 
 use crate::error::Result;
 use crate::format::blueprint::Blueprint;
 use crate::format::checkpoint::Checkpoint;
-use crate::format::manifest::{Files, Layout, MANIFEST_FILE, Manifest, TensorRecord, VERSION};
-use crate::format::names::{Expected, PATCH_EMBEDDING, Role, Stage};
-use crate::format::shards::{FileRecord, ShardWriter};
+use crate::format::files::{FileRecord, MANIFEST_FILE};
+use crate::format::manifest::{Files, Layout, Manifest, TensorRecord, VERSION};
+use crate::format::names::{Component, Expected, PATCH_EMBEDDING, Role};
+use crate::format::piece::DeviceTensor;
+use crate::format::shards::ShardWriter;
 use crate::format::source::{Source, exactly};
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
 use crate::quant::{Encoding, WeightType};
 use crate::tokenizer::Tokenizer;
 
-/// What the person chose.
+/// Choices of a conversion.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Decoder and head; `None`: as they are, exactly, whatever that takes.
+pub struct ConvertOptions {
+    /// Type of decoder and head; `None`: the type that holds them exactly.
     pub quant: Option<WeightType>,
-    /// Vision tower and connector; `None`: as [`Options::quant`], but no narrower than f16. The tower is small
-    /// and runs once per image, and its errors reach every token.
+    /// Type of vision tower and connector; `None`: as [`ConvertOptions::quant`], but no narrower than f16. The tower is
+    /// small and runs once per image, and its errors reach every token.
     pub vision_quant: Option<WeightType>,
-    /// Embedding table; `None`: as [`Options::quant`], but no narrower than f16. One row of it is read per
-    /// token, so narrow types gain memory, not speed (unless the head is tied to it).
+    /// Type of the embedding table; `None`: as [`ConvertOptions::quant`], but no narrower than f16. One row of it is
+    /// read per token, so narrow types save memory, not time (unless the head is tied to it).
     pub embed_quant: Option<WeightType>,
     /// Length of a shard, bytes.
     pub shard_bytes: u64,
-    /// `None`: what the checkpoint says or its tokenizer suggests.
+    /// Prompt template; `None`: the checkpoint's own, else the one that its tokenizer suggests.
     pub prompt_template: Option<Template>,
-    /// What to call the model; `None`: what it calls itself.
+    /// Name of the model; `None`: its own.
     pub name: Option<String>,
-    /// Other addresses of the folder where the result will lie.
+    /// Other addresses of the folder that will hold the result.
     pub mirrors: Vec<String>,
 }
 
-impl Options {
-    /// Everything as it is, in shards of [`SHARD_BYTES`].
+impl ConvertOptions {
+    /// Keeps every type exactly, in shards of [`SHARD_BYTES`].
     pub fn exact() -> Self {
         Self {
             quant: None,
@@ -51,14 +53,14 @@ impl Options {
         }
     }
 
-    /// The usual types around a decoder of `quant`: tower and table in f16.
+    /// Chooses `quant` for the decoder, and f16 for tower and table.
     pub fn new(quant: WeightType, name: impl Into<String>) -> Self {
         Self { quant: Some(quant), name: Some(name.into()), ..Self::exact() }
     }
 
-    /// How `tensor`, which the checkpoint has in `encoding`, is to be stored.
+    /// Returns the storage type of `tensor`, which the checkpoint has in `encoding`.
     pub fn weight_type(&self, tensor: &Expected, encoding: Encoding) -> WeightType {
-        let vision = matches!(tensor.stage, Stage::VisionTower | Stage::Connector);
+        let vision = matches!(tensor.component, Component::VisionTower | Component::Connector);
         let explicit = match tensor.role {
             Role::Vector => Some(WeightType::F32),
             Role::Table => self.embed_quant,
@@ -78,7 +80,7 @@ impl Options {
     }
 }
 
-/// Default length of a shard: several in flight and one being unpacked stay far below what a tab may hold.
+/// Default length of a shard, bytes. Several in flight and one being unpacked stay far below the memory of a tab.
 pub const SHARD_BYTES: u64 = 16 << 20;
 
 /// Receives the files.
@@ -90,13 +92,13 @@ pub trait Sink {
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()>;
 }
 
-/// Told about every piece.
+/// Progress of a conversion, reported after every piece.
 pub struct Progress<'a> {
     /// The tensor being written.
     pub tensor: &'a str,
-    /// Bytes of the source done.
+    /// Bytes of the source that are done.
     pub done: u64,
-    /// Bytes of it that are needed.
+    /// Bytes of the source that are needed.
     pub total: u64,
 }
 
@@ -104,13 +106,13 @@ pub struct Progress<'a> {
 /// the model's name if nothing else gives one.
 ///
 /// # Errors
-/// Whatever the configuration, the checkpoint, the tokenizer or the files have wrong with them, by name.
+/// Those of [`Checkpoint::open`], of [`Blueprint::from_checkpoint`], of the parsers of the small files, and of `sink`.
 pub async fn convert<S: Source>(
     source: &S,
     entry: &[String],
     fallback: &str,
     sink: &mut dyn Sink,
-    options: &Options,
+    options: &ConvertOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Manifest> {
     let checkpoint = Checkpoint::open(source, entry).await?;
@@ -118,7 +120,7 @@ pub async fn convert<S: Source>(
     // A piece must fit a shard in either form.
     let part_bytes = options.shard_bytes.min(super::blueprint::PART_BYTES);
     let blueprint = Blueprint::from_checkpoint(checkpoint, fallback, &wanted, part_bytes)?;
-    // What a loader would refuse later is refused before hours of work.
+    // A loader would refuse these later: refused here, they cost no hours of work.
     Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
     PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
     let (tensors, shards) = write_tensors(source, &blueprint, sink, options, progress).await?;
@@ -146,7 +148,7 @@ pub async fn convert<S: Source>(
         parameters: blueprint.parameters,
         mirrors: options.mirrors.clone(),
     };
-    // Read as a stranger would read it, before anyone else does.
+    // The manifest is parsed again, as a loader will parse it.
     let json = manifest.to_json();
     let parsed = Manifest::parse(json.as_bytes())?;
     parsed.match_config(&blueprint.config)?;
@@ -154,15 +156,15 @@ pub async fn convert<S: Source>(
     Ok(parsed)
 }
 
-/// Follows the blueprint; the records come back in its order of tensors.
+/// Writes the shards; the records are in the blueprint's order of tensors.
 async fn write_tensors<S: Source>(
     source: &S,
     blueprint: &Blueprint,
     sink: &mut dyn Sink,
-    options: &Options,
+    options: &ConvertOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Vec<TensorRecord>, Vec<FileRecord>)> {
-    let record = |t: &super::blueprint::Planned| TensorRecord {
+    let record = |t: &DeviceTensor| TensorRecord {
         name: t.expected.name.clone(),
         weight_type: t.weight_type,
         layout: t.layout,
@@ -186,7 +188,7 @@ async fn write_tensors<S: Source>(
         }
         done += part.bytes;
     }
-    // Pieces come in the order of the files; rows are listed in theirs.
+    // Pieces come in the order of the files; records list rows in ascending order.
     records.iter_mut().for_each(|record| record.tiles.sort_by_key(|tile| tile.rows[0]));
     Ok((records, writer.finish(&mut emit)?))
 }

@@ -1,4 +1,4 @@
-//! `manifest.json`: what a model consists of, checked completely before anything is fetched by it.
+//! `manifest.json`: the files and tensors of a model, checked completely before anything is fetched.
 //!
 //! A manifest comes from a server that we do not control, so nothing in it is believed: sizes are bounded,
 //! sums are checked, every tile must have exactly the bytes that its type and shape imply, and tiles may
@@ -7,27 +7,22 @@
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::checkpoint::SmallFiles;
-use crate::format::names::{self, Role};
-use crate::format::shards::{ALIGNMENT, FileRecord};
+use crate::format::files::{FileRecord, MANIFEST_FILE, MAX_JSON, SmallFiles};
+use crate::format::names::{Expected, Found, Holder, Role, matched};
+use crate::format::shards::{ALIGNMENT, TileRecord};
 use crate::format::source::{Source, exactly, whole};
 use crate::prompt::Template;
 use crate::quant::{self, MAX_BINDING, WeightType};
+use crate::tokenizer::MAX_TOKENIZER;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// The file's own name.
-pub const MANIFEST_FILE: &str = "manifest.json";
-/// The only version there is.
+/// The only version so far.
 pub const VERSION: u32 = 1;
 /// Largest manifest, bytes. The 13B model's has 0.3 MB.
 pub const MAX_MANIFEST: usize = 4 << 20;
 /// Largest shard, bytes: one tile with its scales (at most 144 MiB) must fit.
 pub const MAX_SHARD: u64 = 512 << 20;
-/// Largest `tokenizer.json`, bytes. LLaMA's has 1.8 MB.
-pub const MAX_TOKENIZER: u64 = 64 << 20;
-/// Largest other JSON file, bytes.
-const MAX_JSON: u64 = 1 << 20;
 const MAX_MIRRORS: usize = 16;
 const MAX_SHARDS: usize = 4096;
 const MAX_TENSORS: usize = 16384;
@@ -39,20 +34,19 @@ pub struct Manifest {
     pub format: String,
     /// Always [`VERSION`].
     pub version: u32,
-    /// What to call the model.
+    /// Name of the model.
     pub name: String,
-    /// How it was trained to be asked.
+    /// Template that the model was trained with.
     pub prompt_template: Template,
     /// Configuration and tokenizer, as the checkpoint had them.
     pub files: Files,
     /// The weights, in order of use.
     pub shards: Vec<FileRecord>,
-    /// What is in the shards.
+    /// Contents of the shards.
     pub tensors: Vec<TensorRecord>,
     /// Number of parameters, for display.
     pub parameters: u64,
-    /// Other addresses of the folder that this manifest is in, each ending in `/`: where a loader turns when one
-    /// host fails.
+    /// Other addresses of this manifest's folder, each ending in `/`. A loader tries them when one host fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<String>,
 }
@@ -72,7 +66,7 @@ pub struct Files {
     pub tokenizer: FileRecord,
 }
 
-/// How a tensor's bytes are arranged.
+/// Arrangement of a tensor's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -95,24 +89,27 @@ pub struct TensorRecord {
     /// Shape as stored: `[N, K]` for blocks.
     pub shape: Vec<u32>,
     /// Row ranges in order, each complete in itself; almost always one.
-    pub tiles: Vec<Tile>,
+    pub tiles: Vec<TileRecord>,
 }
 
-/// A range of a tensor's rows and where its bytes are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tile {
-    /// First row, and one past the last.
-    pub rows: [u32; 2],
-    /// Index into [`Manifest::shards`].
-    pub shard: u32,
-    /// First byte in that shard, a multiple of 256.
-    pub offset: u64,
-    /// Bytes: both planes.
-    pub bytes: u64,
+/// A record with its index in the manifest.
+struct Listed<'a>(usize, &'a TensorRecord);
+
+impl Found for Listed<'_> {
+    fn shape(&self, _: &Expected) -> Vec<u32> {
+        self.1.shape.clone()
+    }
+
+    fn wanted(expected: &Expected) -> &[u32] {
+        &expected.shape
+    }
 }
+
+/// Wording of the check of a manifest's tensors.
+const HOLDER: Holder = Holder { name: "the manifest", config: "config.json", hint: "", holds_skipped: false };
 
 impl TensorRecord {
-    /// Bytes that rows `rows` take by type, layout and shape.
+    /// Returns the bytes of rows `rows`, by type, layout and shape.
     ///
     /// # Errors
     /// [`Kind::Manifest`] or [`Kind::Tensor`] if the shape does not go with the type.
@@ -139,7 +136,7 @@ impl TensorRecord {
         }
     }
 
-    /// Checks the record by itself: shape, tiles in order and complete, each with its bytes.
+    /// Checks the record by itself: its shape, and that its tiles are in order, complete and of the right length.
     fn check(&self) -> Result<()> {
         let place = format!("{MANIFEST_FILE}: tensor `{}`", self.name);
         let ranks = 1..=4;
@@ -191,7 +188,7 @@ impl Manifest {
             "{} bytes are more than {MAX_MANIFEST}",
             bytes.len()
         );
-        // The version first: a later one may have any shape otherwise.
+        // The version comes first: a later one may have any other fields.
         #[derive(Deserialize)]
         struct Head {
             format: Option<String>,
@@ -247,7 +244,7 @@ impl Manifest {
         })
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn to_json(&self) -> String {
         // Only maps with keys that are not strings, and failing writers, make serde_json fail.
         serde_json::to_string_pretty(self).expect("a manifest is plain data") + "\n"
@@ -295,7 +292,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Tiles lie inside their shards, do not overlap, and fill them but for alignment.
+    /// Checks that tiles lie inside their shards, do not overlap, and leave no gaps but alignment.
     fn check_placement(&self) -> Result<()> {
         let mut spans: Vec<(u32, u64, u64, &str)> = Vec::new();
         for tensor in &self.tensors {
@@ -333,35 +330,20 @@ impl Manifest {
     }
 
     /// Checks that the tensors are exactly those that `config` needs, and returns, for each of
-    /// [`names::expected`], its index in [`Manifest::tensors`].
+    /// [`expected`](crate::format::names::expected), its index in [`Manifest::tensors`].
     ///
     /// # Errors
     /// [`Kind::Tensor`], naming what is missing, superfluous, or of another shape or layout.
     pub fn match_config(&self, config: &Config) -> Result<Vec<usize>> {
-        let mut index: HashMap<&str, usize> =
-            self.tensors.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
-        let mut found = Vec::new();
-        for e in names::expected(config) {
-            let Some(i) = index.remove(e.name.as_str()) else {
-                crate::fail!(Tensor, e.name, "is missing from the manifest");
-            };
-            let layout = if e.role == Role::Vector { Layout::Rows } else { Layout::Blocks };
-            let tensor = &self.tensors[i];
-            ensure!(
-                tensor.shape == e.shape && tensor.layout == layout,
-                Tensor,
-                e.name,
-                "is {:?} in {:?}; config.json makes it {:?} in {layout:?}",
-                tensor.shape,
-                tensor.layout,
-                e.shape
-            );
-            found.push(i);
+        let found = self.tensors.iter().enumerate().map(|(index, record)| (record.name.clone(), Listed(index, record)));
+        let mut order = Vec::new();
+        for (expected, Listed(index, record)) in matched(config, found.collect(), &HOLDER)? {
+            let layout = if expected.role == Role::Vector { Layout::Rows } else { Layout::Blocks };
+            let found = record.layout;
+            ensure!(found == layout, Tensor, expected.name, "is stored as {found:?}; its role makes it {layout:?}");
+            order.push(index);
         }
-        match index.keys().min() {
-            None => Ok(found),
-            Some(name) => crate::fail!(Tensor, *name, "is in the manifest, but config.json has no use for it"),
-        }
+        Ok(order)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The original LLaVA's checkpoints (`liuhaotian/llava-v1.5-7b` and what was trained with that code): their
 //! configuration is flat, their CLIP tower is named and lies elsewhere, their tokenizer is often a SentencePiece
-//! model only. From it the files of the llava-hf layout are made, so that everything after reads one layout.
+//! model only. This module makes the files of the llava-hf layout of it, so that everything after reads one layout.
 
 use crate::config::json_object;
 use crate::error::{Error, Kind, Result};
-use crate::format::checkpoint::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
-use crate::format::manifest::MAX_TOKENIZER;
+use crate::format::files::{MAX_JSON, SmallFiles, TOWER_DIRECTORY};
 use crate::format::source::{Source, whole};
 use crate::format::{gguf, sentencepiece};
+use crate::tokenizer::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub fn is_original(config: &[u8]) -> Result<bool> {
     Ok(root.get("text_config").is_none() && root.get("mm_vision_tower").is_some())
 }
 
-/// The files of the llava-hf layout.
+/// Makes the small files of the llava-hf layout.
 ///
 /// # Errors
 /// [`Kind::Config`] for what the original code can do and this program cannot, by the field's name;
@@ -41,7 +41,7 @@ pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFi
     })
 }
 
-/// `tokenizer.json`, or what `tokenizer.model` makes of it, for a model with `rows` embeddings.
+/// Reads `tokenizer.json`, or makes it from `tokenizer.model`, for a model with `rows` embeddings.
 ///
 /// # Errors
 /// [`Kind::Io`] when there is neither; [`Kind::Tokenizer`] for what is no vocabulary.
@@ -64,7 +64,7 @@ fn vocabulary(root: &Value) -> u32 {
     size.unwrap_or(32000)
 }
 
-/// The flat configuration → `text_config`, `vision_config` and the fields that join them.
+/// Converts the flat configuration to `text_config`, `vision_config` and the fields that join them.
 fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
     let at = |key: &str| format!("config.json: {key}");
     let text = |key: &str| root.get(key).and_then(Value::as_str);
@@ -112,13 +112,13 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
         "vision_feature_layer": root.get("mm_vision_select_layer").cloned().unwrap_or(json!(-2)),
         "vision_feature_select_strategy": strategy,
         "mm_projector_type": text("mm_projector_type").unwrap_or("linear"),
-        // Beside the vocabulary, unless a copy says otherwise.
+        // The first id after the vocabulary, unless a copy says otherwise.
         "image_token_index": root.get("image_token_index").cloned().unwrap_or(json!(vocabulary(root))),
         "tie_word_embeddings": root.get("tie_word_embeddings").cloned().unwrap_or(json!(false)),
     }))
 }
 
-/// CLIP's preprocessing with the original code's way of making a picture square.
+/// Makes `preprocessor_config.json`: CLIP's, with the original code's way of making a picture square.
 fn to_preprocessor(clip: Option<&[u8]>, aspect: &str) -> Result<Vec<u8>> {
     let known = matches!(aspect, "pad" | "square");
     ensure!(known, Config, "config.json: image_aspect_ratio", "`{aspect}` is not implemented (pad, square)");

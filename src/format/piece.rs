@@ -1,25 +1,26 @@
-//! Rows of a tensor inside a part: from the bytes of a file to the bytes of the device.
+//! Tensors of the device, and the pieces that they are loaded from: rows in the bytes of a file → rows in the bytes of
+//! the device.
 
 use crate::ensure;
 use crate::error::{Error, Result};
-use crate::format::blueprint::Planned;
 use crate::format::manifest::Layout;
-use crate::quant::{self, Encoding};
+use crate::format::names::Expected;
+use crate::quant::{self, Encoding, WeightType};
 use std::borrow::Cow;
 
 /// Values decoded at a time where a type has to change: 1 MiB of f32.
 const RUN_VALUES: u64 = 256 << 10;
 
-/// How a piece's bytes are to be understood.
+/// Form of a piece's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As the device holds them: planes of these rows, or f32 rows.
+    /// The form of the device: planes of these rows, or f32 rows.
     Stored,
-    /// Row-major, as a checkpoint has them.
+    /// The form of a checkpoint, row-major.
     Encoded {
-        /// How.
+        /// Encoding of the values.
         encoding: Encoding,
-        /// Values per row there: less than stored for the patch embedding, all of a vector's for a vector.
+        /// Values per row there: fewer than on the device for the patch embedding, all values for a vector.
         width: u64,
         /// Rows per head, where they are interleaved for GGUF's RoPE.
         head_rows: Option<u32>,
@@ -36,7 +37,34 @@ impl Form {
     }
 }
 
-/// Rows `rows` of tensor `tensor`.
+/// A tensor as the device will hold it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceTensor {
+    /// Name, shapes and role.
+    pub expected: Expected,
+    /// Storage type.
+    pub weight_type: WeightType,
+    /// Planes or rows.
+    pub layout: Layout,
+    /// Row ranges that have buffers of their own: as few as bindings allow. (Rows: one.)
+    pub tiles: Vec<[u32; 2]>,
+    /// Encoding in the checkpoint; `None` where the file holds the storage type itself.
+    pub encoding: Option<Encoding>,
+}
+
+impl DeviceTensor {
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        let tile = |rows: &[u32; 2]| quant::stored_bytes(self.weight_type, rows[1] - rows[0], self.expected.shape[1]);
+        match self.layout {
+            Layout::Rows => self.expected.shape.iter().map(|&n| u64::from(n)).product::<u64>() * 4,
+            // Shapes were checked when the plan was made.
+            Layout::Blocks => self.tiles.iter().map(|rows| tile(rows).unwrap_or(0)).sum(),
+        }
+    }
+}
+
+/// A range of rows of a tensor, inside a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Index into [`Blueprint::tensors`](super::blueprint::Blueprint::tensors).
@@ -45,19 +73,19 @@ pub struct Piece {
     pub rows: [u32; 2],
     /// First byte in the part.
     pub offset: u64,
-    /// Length.
+    /// Length, bytes.
     pub bytes: u64,
-    /// How they are to be understood.
+    /// Form of the bytes.
     pub form: Form,
 }
 
 impl Piece {
-    /// The part's bytes → these rows as the device holds them: a complete tile of their own (`n` of its planes is
-    /// the number of these rows), or f32 values.
+    /// Converts the part's bytes to these rows in the form of the device: a complete tile (`n` of its planes is the
+    /// number of these rows), or f32 values.
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) for values that the type cannot hold (NaN, infinities).
-    pub fn unpack<'a>(&self, tensor: &Planned, part: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    pub fn unpack<'a>(&self, tensor: &DeviceTensor, part: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         let place = |e: Error| Error { place: format!("{}: {}", tensor.expected.name, e.place), ..e };
         let inside = usize::try_from(self.offset).ok().and_then(|at| part.get(at..)?.get(..self.bytes as usize));
         let Some(bytes) = inside else {
@@ -88,12 +116,12 @@ impl Piece {
     }
 }
 
-/// Through f32, a few rows at a time: another type was asked for, or rows are to be filled up with zeros.
+/// Converts rows through f32, a few at a time: for another storage type, or to pad rows with zeros.
 fn requantize(
     encoding: Encoding,
     width: u64,
     order: Option<&[u32]>,
-    tensor: &Planned,
+    tensor: &DeviceTensor,
     n: u32,
     bytes: &[u8],
     planes: &mut [u8],
@@ -106,7 +134,7 @@ fn requantize(
         let mut values = Vec::with_capacity(count as usize * k as usize);
         for row in first..first + count {
             let from = order.map_or(row, |order| order[row as usize]) as usize * row_bytes;
-            // `bytes` has n rows: its part was cut so, and is as long as it should be.
+            // `bytes` has n rows: the part was cut that way, and its length was verified.
             values.extend(quant::decode(encoding, &bytes[from..from + row_bytes])?);
             values.resize((row - first + 1) as usize * k as usize, 0.0);
         }
@@ -115,7 +143,8 @@ fn requantize(
     Ok(())
 }
 
-/// Source rows of our rows, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE turns.
+/// Returns the source row of each row, for whole heads of `size` rows: GGUF interleaves the two halves that RoPE
+/// rotates.
 fn rope_order(rows: u32, size: u32) -> Vec<u32> {
     let half = (size / 2).max(1);
     let source = |row: u32| {

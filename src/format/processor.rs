@@ -1,12 +1,13 @@
-//! What transformers reads beside config.json, tokenizer.json and the weights of a checkpoint directory.
+//! The files that transformers reads beside config.json, tokenizer.json and the weights of a checkpoint directory.
 //!
 //! | file | here |
 //! |---|---|
-//! | `processor_config.json` | `image_processor` is the preprocessing (before preprocessor_config.json); `chat_template` is read; the number of an image's rows and the name of its token are checked |
+//! | `processor_config.json` | `image_processor` is the preprocessing (before preprocessor_config.json) |
+//! | | `chat_template` is read; the number of an image's rows and the name of its token are checked |
 //! | `preprocessor_config.json` | read |
-//! | `chat_template.json`, `chat_template.jinja`, `tokenizer_config.json` | the chat template is recognised, or said to be unknown |
-//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | checked: a token that tokenizer.json lacks is named |
-//! | `generation_config.json` | `eos_token_id` is read; what would change an answer and is not implemented is named |
+//! | `chat_template.json`, `chat_template.jinja`, `tokenizer_config.json` | the chat template is recognised, or noted |
+//! | `tokenizer_config.json`, `added_tokens.json`, `special_tokens_map.json` | missing tokens are noted |
+//! | `generation_config.json` | `eos_token_id` is read; settings that are not implemented are noted |
 //!
 //! # Source
 //! `processing_utils.py`, `image_processing_base.py` and `tokenization_utils_base.py` of transformers 5.24.
@@ -14,7 +15,7 @@
 use crate::config::{Config, json_object};
 use crate::ensure;
 use crate::error::{Kind, Result};
-use crate::format::checkpoint::MAX_JSON;
+use crate::format::files::MAX_JSON;
 use crate::format::source::{Source, whole};
 use crate::prompt::{Template, names_token};
 use crate::tokenizer::IMAGE_MARK;
@@ -25,9 +26,9 @@ use std::collections::BTreeSet;
 const PROCESSOR: &str = "processor_config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Tokens that a note names.
+/// Most tokens that a note names.
 const NAMED: usize = 3;
-/// Settings of generation_config.json that change an answer, with the value that does not.
+/// Settings of generation_config.json that are not implemented, each with the value that changes nothing.
 const UNUSED_SETTINGS: [(&str, f64); 5] = [
     ("repetition_penalty", 1.0),
     ("encoder_repetition_penalty", 1.0),
@@ -47,7 +48,7 @@ const UNUSED_LISTS: [&str; 6] = [
 /// The small files around a checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Processor {
-    /// `preprocessor_config.json`, wherever it was.
+    /// `preprocessor_config.json`, or the `image_processor` of `processor_config.json`.
     pub preprocessor_config: Option<Vec<u8>>,
     /// The chat template's text.
     chat_template: Option<String>,
@@ -59,10 +60,10 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    /// Reads the files that are there.
+    /// Reads the files, each of which may be absent.
     ///
     /// # Errors
-    /// [`Kind::Config`] for a file that decides about pictures and is malformed; those of the source.
+    /// [`Kind::Config`] for a malformed file that pictures depend on; those of the source.
     pub async fn read<S: Source>(source: &S) -> Result<Self> {
         let mut found = Self::default();
         let legacy = whole(source, PREPROCESSOR, MAX_JSON, Kind::Config).await?;
@@ -84,7 +85,7 @@ impl Processor {
         Ok(found)
     }
 
-    /// A file that nothing depends on: malformed, it is named and passed over.
+    /// Reads a file that nothing depends on: a malformed one is named in a note and passed over.
     async fn lenient<S: Source>(&mut self, source: &S, name: &str) -> Result<Option<Value>> {
         match source.size(name).await? {
             None => return Ok(None),
@@ -102,7 +103,7 @@ impl Processor {
         Ok(value.ok())
     }
 
-    /// The processor's own template goes before its file, the older file before the newer, all before the tokenizer's.
+    /// Reads the chat template: the processor's own, else the older file, else the newer. The tokenizer's comes last.
     async fn read_template<S: Source>(&mut self, source: &S) -> Result<()> {
         let text = |json: &Value| json.get("chat_template").and_then(Value::as_str).map(str::to_string);
         self.chat_template = self.processor.as_ref().and_then(text);
@@ -143,12 +144,13 @@ impl Processor {
         Ok(())
     }
 
-    /// How the checkpoint is asked, by its chat template or its tokenizer's marks; and a note where its own is not it.
+    /// Chooses the prompt template by the chat template or the tokenizer's marks, with a note where it is not the
+    /// checkpoint's own.
     pub fn template(&mut self, tokenizer_json: &[u8]) -> Template {
         choose_template(self.chat_template.as_deref(), tokenizer_json, &mut self.notes)
     }
 
-    /// Notes on what the files say that is not so here.
+    /// Adds notes on settings of the files that do not apply here.
     pub fn check(&mut self, config: &Config, tokenizer_json: &[u8], generation: Option<&[u8]>) -> Result<()> {
         if let Some(processor) = &self.processor {
             self.notes.extend(image_tokens(processor, config));
@@ -169,7 +171,7 @@ impl Processor {
     }
 }
 
-/// A template as tokenizer_config.json has it: a text, or a list of them with names.
+/// Returns the template of tokenizer_config.json, which has a text or a list of named texts.
 fn default_template(value: &Value) -> Option<String> {
     let named = |list: &Vec<Value>| {
         let default = list.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
@@ -178,8 +180,8 @@ fn default_template(value: &Value) -> Option<String> {
     value.as_str().map(str::to_string).or_else(|| value.as_array().and_then(named))
 }
 
-/// The template of a checkpoint with this chat template and this tokenizer. What is not as the checkpoint has it goes
-/// into `notes`.
+/// Chooses the template of a checkpoint with this chat template and this tokenizer. `notes` receives every difference
+/// from the checkpoint's own.
 pub(super) fn choose_template(chat: Option<&str>, tokenizer_json: &[u8], notes: &mut Vec<String>) -> Template {
     let suggested = Template::for_tokenizer(tokenizer_json);
     let Some(chat) = chat else { return suggested };
@@ -193,7 +195,8 @@ pub(super) fn choose_template(chat: Option<&str>, tokenizer_json: &[u8], notes: 
             }
             Some(mark) => {
                 notes.push(format!(
-                    "its chat template is {template}, whose `{mark}` is no token of its vocabulary: it is asked as {suggested}"
+                    "its chat template is {template}, whose `{mark}` is no token of its vocabulary: it is asked as \
+                     {suggested}"
                 ));
                 suggested
             }
@@ -220,8 +223,8 @@ fn added_tokens(tokenizer_json: &[u8]) -> BTreeSet<String> {
     file.added_tokens.into_iter().map(|token| token.content).collect()
 }
 
-/// transformers writes `(size / patch_size)² + num_additional_image_tokens` marks for an image, one less where the class
-/// row is dropped; where that is not the number of rows, it fails.
+/// transformers writes `(size / patch_size)² + num_additional_image_tokens` marks for an image, one less where the
+/// class row is dropped; where that is not the number of rows, it fails.
 fn image_tokens(processor: &Value, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     let number = |key: &str| processor.get(key).and_then(Value::as_u64);
@@ -241,7 +244,8 @@ fn image_tokens(processor: &Value, config: &Config) -> Vec<String> {
     notes
 }
 
-/// Settings that would change an answer and are not implemented, and sampling, which is the person's choice here.
+/// Returns notes on settings that would change an answer and are not implemented, and on sampling, which is the
+/// person's choice here.
 fn generation_notes(generation: &Value) -> Vec<String> {
     let set = |key: &&str| match generation.get(*key) {
         None | Some(Value::Null) => false,

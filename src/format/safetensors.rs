@@ -35,7 +35,7 @@ struct Header {
     tensors: BTreeMap<String, Info>,
 }
 
-/// A file's tensors, in the order of their data.
+/// Reads a file's tensors, in the order of their data.
 ///
 /// # Errors
 /// [`Kind::Io`] from the source; [`Kind::Tensor`] when the header is longer than [`MAX_HEADER`] or the file,
@@ -57,7 +57,7 @@ pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<Vec<Stored
     tensors_of(&header, size - 8 - length, name)
 }
 
-/// The tensors of a header that `data` bytes follow: they fill them without gaps.
+/// Parses a header that `data` bytes follow, which its tensors must fill without gaps.
 fn tensors_of(header: &[u8], data: u64, name: &str) -> Result<Vec<StoredTensor>> {
     let parsed: Header =
         serde_json::from_slice(header).map_err(|e| Error::new(Kind::Tensor, name, format!("its header: {e}")))?;

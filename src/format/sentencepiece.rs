@@ -1,7 +1,7 @@
 //! `tokenizer.model`: a SentencePiece vocabulary, which original LLaVA checkpoints have in place of tokenizer.json.
 //!
-//! It holds what the metadata of a GGUF file hold, so it becomes those: pieces, scores and kinds. Only the list of
-//! pieces is read; how text is normalised is LLaMA's way for every model that has such a file.
+//! It becomes the metadata of a GGUF file, which hold the same: pieces, scores and kinds. Only the list of pieces is
+//! read. Text is normalised in LLaMA's way, as for every model that has such a file.
 //!
 //! # Source
 //! `sentencepiece_model.proto`: `ModelProto.pieces = 1 { piece = 1, score = 2, type = 3 }`; the wire format of
@@ -54,7 +54,7 @@ pub fn parse(bytes: &[u8]) -> Result<Gguf> {
     Ok(Gguf { metadata, tensors: Vec::new() })
 }
 
-/// A field's value, as the wire has it.
+/// A field's value in the wire format.
 enum Field<'a> {
     Int(u64),
     Fixed(u32),

@@ -1,8 +1,8 @@
 //! Where bytes come from: files by name, read by ranges.
 //!
-//! A source is a folder, a web address, files that were dropped on the page, or memory; whoever owns the network
-//! or the disk implements it (layer 5), everything below only asks. Nothing is promised about the bytes: the
-//! parsers check them.
+//! A source is a folder, a web address, files that were dropped on the page, or memory. Layer 5, which has the network
+//! and the disk, implements it; the layers below only read. Nothing is promised about the bytes: the parsers check
+//! them.
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
@@ -12,20 +12,20 @@ use std::collections::BTreeMap;
 /// needs for its CLIP tower.
 #[allow(async_fn_in_trait)] // one thread: no Send is promised
 pub trait Source {
-    /// Length of a file, or `None` if there is none of that name.
+    /// Returns the length of a file, bytes, or `None` if there is none of that name.
     ///
     /// # Errors
     /// [`Kind::Io`] (in a page: `network`) when that cannot be found out.
     async fn size(&self, name: &str) -> Result<Option<u64>>;
 
-    /// The `bytes` bytes from `offset` on.
+    /// Reads `bytes` bytes from `offset` on.
     ///
     /// # Errors
-    /// [`Kind::Io`] when they are not all there.
+    /// [`Kind::Io`] when the file ends before them.
     async fn read(&self, name: &str, offset: u64, bytes: u64) -> Result<Vec<u8>>;
 }
 
-/// A whole small file, or `None` if there is none.
+/// Reads a whole small file; `None` if there is none.
 ///
 /// # Errors
 /// Those of the source; `kind` when it is longer than `limit`, or shorter than the source said.
@@ -37,10 +37,10 @@ pub async fn whole<S: Source>(source: &S, name: &str, limit: u64, kind: Kind) ->
     Ok(Some(exactly(source, name, 0, size).await?))
 }
 
-/// A range that must be there completely.
+/// Reads a range that must be complete.
 ///
 /// # Errors
-/// Those of the source; [`Kind::Io`] when it gives another number of bytes than it was asked for.
+/// Those of the source; [`Kind::Io`] when it returns another number of bytes.
 pub async fn exactly<S: Source>(source: &S, name: &str, offset: u64, bytes: u64) -> Result<Vec<u8>> {
     if bytes == 0 {
         return Ok(Vec::new());
@@ -50,7 +50,7 @@ pub async fn exactly<S: Source>(source: &S, name: &str, offset: u64, bytes: u64)
     Ok(read)
 }
 
-/// A directory in memory, for tests and for small files that were made up.
+/// A directory in memory, for tests and for generated files.
 #[derive(Debug, Clone, Default)]
 pub struct Memory(pub BTreeMap<String, Vec<u8>>);
 

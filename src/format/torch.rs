@@ -1,8 +1,8 @@
-//! PyTorch's own files (`pytorch_model.bin`): which tensors a state dict holds, and where. Nothing in them is run.
+//! PyTorch's own files (`pytorch_model.bin`): the tensors of a state dict and their places. No code in them is run.
 //!
 //! Since version 1.6 `torch.save` writes a zip [`archive`]: `NAME/data.pkl`, a [`pickle`] that describes tensors, and
-//! their values in files of their own, `NAME/data/0` and so on. The directory, the pickle and some headers are read,
-//! by ranges; where each tensor is in the file is the result, as for safetensors.
+//! their values in files of their own, `NAME/data/0` and so on. The directory, the pickle and some headers are read by
+//! ranges. The result is the place of each tensor in the file, as for safetensors.
 
 pub mod archive;
 pub mod pickle;
@@ -20,10 +20,10 @@ pub const INDEX_FILE: &str = "pytorch_model.bin.index.json";
 pub const SINGLE_FILE: &str = "pytorch_model.bin";
 /// The original LLaVA's connector, where it was trained alone.
 pub const CONNECTOR_FILE: &str = "mm_projector.bin";
-/// Where a pickle begins that holds the magic number of torch before 1.6 (`0x1950a86a20f9469cfc6c`).
+/// Start of a pickle that holds the magic number of torch before 1.6 (`0x1950a86a20f9469cfc6c`).
 const LEGACY: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
-/// A file's tensors and where they are, by reading its directory and its pickle.
+/// Reads a file's directory and its pickle, and returns its tensors with their places.
 ///
 /// # Errors
 /// [`Kind::Io`] from the source; [`Kind::Tensor`] for what is no zip archive, malformed, contradictory, or holds
@@ -49,7 +49,7 @@ pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<Vec<Stored
     place(source, name, &archive, base, &dict).await
 }
 
-/// What a file without a zip directory is, as far as its first bytes say.
+/// The error for a file without a zip directory, by its first bytes.
 fn no_archive(name: &str, first: &[u8]) -> Error {
     let legacy = first.windows(LEGACY.len()).any(|window| window == LEGACY);
     let (what, hint) = if legacy {
@@ -114,7 +114,7 @@ async fn place<S: Source>(
     Ok(dict.tensors.iter().map(stored).collect())
 }
 
-/// The first value of a tensor and one past its last in a storage of `elements` values.
+/// Returns the first value of a contiguous tensor and one past its last in a storage of `elements` values.
 fn contiguous(view: &View, elements: u64) -> Result<(u64, u64)> {
     let values = view.shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
     let end = values.and_then(|values| values.checked_add(view.offset)).filter(|&end| end <= elements);

@@ -13,14 +13,14 @@ pub(super) const MAX_FILES: usize = 1024;
 /// Longest index we parse, bytes.
 pub const MAX_INDEX: u64 = 16 << 20;
 
-/// The two kinds of files, preferred first.
+/// Formats of weight files, the preferred one first.
 #[derive(Debug, Clone, Copy)]
-enum Kept {
+enum WeightFormat {
     Safetensors,
     Torch,
 }
 
-impl Kept {
+impl WeightFormat {
     fn index_file(self) -> &'static str {
         match self {
             Self::Safetensors => safetensors::INDEX_FILE,
@@ -48,7 +48,7 @@ impl Kept {
 pub struct WeightFile {
     /// Its name in the source.
     pub path: String,
-    /// What its header lists.
+    /// Tensors of its header.
     pub tensors: Vec<StoredTensor>,
 }
 
@@ -58,18 +58,19 @@ pub struct WeightFile {
 /// # Errors
 /// [`Kind::Io`] where there are none; [`Kind::Tensor`] for files that are malformed or not what their index says.
 pub async fn find<S: Source>(source: &S, directory: &str) -> Result<Vec<WeightFile>> {
-    for kept in [Kept::Safetensors, Kept::Torch] {
-        let index = format!("{directory}{}", kept.index_file());
+    for format in [WeightFormat::Safetensors, WeightFormat::Torch] {
+        let index = format!("{directory}{}", format.index_file());
         if let Some(bytes) = whole(source, &index, MAX_INDEX, Kind::Tensor).await? {
-            return indexed(source, directory, kept, &parse_index(&bytes, &index)?).await;
+            return indexed(source, directory, format, &parse_index(&bytes, &index)?).await;
         }
-        let path = format!("{directory}{}", kept.single_file());
+        let path = format!("{directory}{}", format.single_file());
         if source.size(&path).await?.is_some() {
-            let tensors = kept.read_header(source, &path).await?;
+            let tensors = format.read_header(source, &path).await?;
             return Ok(vec![WeightFile { path, tensors }]);
         }
     }
-    let [a, b] = [Kept::Safetensors, Kept::Torch].map(|kept| (kept.single_file(), kept.index_file()));
+    let [a, b] =
+        [WeightFormat::Safetensors, WeightFormat::Torch].map(|format| (format.single_file(), format.index_file()));
     let what = format!("neither it nor {}, {} or {} is there", b.0, a.1, b.1);
     let error = Error::new(Kind::Io, format!("{directory}{}", a.0), what);
     for (file, hint) in [
@@ -83,20 +84,20 @@ pub async fn find<S: Source>(source: &S, directory: &str) -> Result<Vec<WeightFi
     Err(error)
 }
 
-/// The files of an index, each of which holds what the index places in it and nothing else.
+/// Reads the headers of an index's files, and checks that each holds what the index places in it and nothing else.
 async fn indexed<S: Source>(
     source: &S,
     directory: &str,
-    kept: Kept,
+    format: WeightFormat,
     map: &BTreeMap<String, String>,
 ) -> Result<Vec<WeightFile>> {
-    let index = kept.index_file();
+    let index = format.index_file();
     let names: BTreeSet<&String> = map.values().collect();
     ensure!(names.len() <= MAX_FILES, Tensor, index, "{} files are more than {MAX_FILES}", names.len());
     let mut files = Vec::new();
     for name in names {
         let path = format!("{directory}{name}");
-        let tensors = kept.read_header(source, &path).await?;
+        let tensors = format.read_header(source, &path).await?;
         let stray = tensors.iter().find(|tensor| map.get(&tensor.key) != Some(name));
         ensure!(stray.is_none(), Tensor, name, "holds `{}`, which {index} places elsewhere", stray.unwrap().key);
         files.push(WeightFile { path, tensors });
@@ -107,7 +108,7 @@ async fn indexed<S: Source>(
     Ok(files)
 }
 
-/// An index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) → key → file.
+/// Parses an index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`): the file of each key.
 ///
 /// # Errors
 /// [`Kind::Tensor`] when it is malformed or names something else than files beside it.

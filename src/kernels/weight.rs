@@ -1,7 +1,7 @@
 //! How kernels see a stored matrix: 16-byte blocks in group-major order, and scales.
 
 use crate::pass::{Buf, Words};
-use crate::quant::{Tile, WeightType};
+use crate::quant::{WeightTile, WeightType};
 
 /// One tile of a matrix `[N, K]` on a device: rows `first_row .. first_row + rows` of `N`.
 ///
@@ -37,9 +37,9 @@ pub(crate) fn block_values(code: u32) -> usize {
     WeightType::ALL[code as usize].block_values() as usize
 }
 
-/// The tile of `rows` rows of `cols` values behind two bindings. Its [`load`](Tile::load) is the twin of `load_block`
+/// The tile of `rows` rows of `cols` values behind two bindings. Its [`load`](WeightTile::load) is the twin of `load_block`
 /// in the shaders.
-pub(crate) fn tile<'a>(code: u32, blocks: &'a Words, scales: &'a Words, rows: usize, cols: usize) -> Tile<'a> {
+pub(crate) fn tile<'a>(code: u32, blocks: &'a Words, scales: &'a Words, rows: usize, cols: usize) -> WeightTile<'a> {
     let [blocks, scales] = [blocks, scales].map(|words| bytemuck::cast_slice(&words.0));
-    Tile { weight_type: WeightType::ALL[code as usize], n: rows, k: cols, blocks, scales }
+    WeightTile { weight_type: WeightType::ALL[code as usize], n: rows, k: cols, blocks, scales }
 }

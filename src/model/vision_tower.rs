@@ -83,7 +83,7 @@ impl VisionBuffers {
         let v = &config.vision;
         let [side, p, c, f] = [v.image_size, v.patches(), v.hidden_size, v.intermediate_size].map(u64::from);
         let [h, rows] = [config.text.hidden_size, config.image_rows()].map(u64::from);
-        let columns = u64::from(crate::format::names::patch_columns(v.patch_size));
+        let columns = u64::from(v.patch_columns());
         Ok(Self {
             pixel_values: device.buffer("pixel_values", 3 * side * side).await?,
             patches: device.buffer("patches", p * columns).await?,
@@ -108,7 +108,7 @@ impl VisionTower {
         let norm = |pass: &mut Pass, x: Buf, n: &LayerNorm, out: Buf| {
             layer_norm(pass, rows, x, n.weight, n.bias, out, c, eps);
         };
-        let columns = crate::format::names::patch_columns(v.patch_size);
+        let columns = v.patch_columns();
         patches(pass, b.pixel_values, b.patches, v.image_size, v.patch_size, columns);
         self.patch_embedding.record(pass, Rows::Fixed(p), b.patches, b.patch_embeds);
         vision_embed(pass, b.patch_embeds, self.class_embedding, self.position_embedding, b.normed, c, p);

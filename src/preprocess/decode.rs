@@ -1,5 +1,6 @@
-//! File bytes → 8-bit RGB: what a person sees of the picture, or what transformers of old read of it.
+//! File bytes → 8-bit RGB, as a [`Rendering`] chooses.
 
+use super::pixels::{broken, eight_bit, name, of_bmp, rgb};
 use super::resample::Rgb;
 use super::sniff::sniff;
 use super::{MAX_PIXELS, MAX_SIDE, Rendering};
@@ -8,11 +9,11 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::Cursor;
 
-/// What can be read, for messages.
+/// Hint for a format that is not read.
 const READABLE: &str = "JPEG, PNG, WebP, GIF and BMP can be read";
-/// What a decoder may allocate below [`MAX_PIXELS`], bytes: 16-bit RGBA of them, and its tables.
+/// Most memory that a decoder allocates below [`MAX_PIXELS`], bytes: 16-bit RGBA of them, and its tables.
 const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS + (64 << 20);
-/// What a decoder may allocate beside pixels once it is known how many there are, bytes.
+/// Most memory that a decoder allocates beside pixels once their number is known, bytes.
 const TABLES: u64 = 8 << 20;
 
 /// The first frame of a file.
@@ -27,7 +28,7 @@ pub(super) struct Decoded {
     pub format: &'static str,
 }
 
-/// Decodes the first frame as `rendering` says.
+/// Decodes the first frame as `rendering` chooses.
 ///
 /// # Numerics
 /// [`Rendering`]. Of 16 bits the upper 8 are kept, as PIL does for colour; for 16-bit grey, which PIL clips at 255
@@ -52,7 +53,7 @@ pub(super) fn decode(bytes: &[u8], rendering: Rendering) -> Result<Decoded> {
     let rgb = if width == 0 || height == 0 {
         return Err(too_large(width, height, "has no pixels"));
     } else if exact {
-        // A frame of a GIF may be larger than the screen that was judged.
+        // A frame of a GIF may be larger than the screen whose size was checked.
         limits.max_alloc = Some(8 * u64::from(width) * u64::from(height) + TABLES);
         decoder.set_limits(limits).map_err(|e| broken(name, e))?;
         to_rgb(DynamicImage::from_decoder(decoder).map_err(|e| broken(name, e))?, format, rendering)
@@ -87,7 +88,7 @@ fn shrunk(_: &[u8], _: ImageFormat, decoder: impl ImageDecoder, _: Rendering) ->
     Err(too_large(width, height, "is too large"))
 }
 
-/// The error for a picture of this size: `why`, the limits of exact decoding, and what to do.
+/// The error for a picture of this size: `why`, the limits of exact decoding, and a hint.
 fn too_large(width: u32, height: u32, why: &str) -> Error {
     let message = format!(
         "{width} × {height} pixels: {why}; at most {MAX_SIDE} per side and {} million in all",
@@ -96,12 +97,7 @@ fn too_large(width: u32, height: u32, why: &str) -> Error {
     Error::new(Kind::Image, "image", message).hint("save it smaller")
 }
 
-/// The error of a decoder.
-pub(super) fn broken(name: &str, error: impl std::fmt::Display) -> Error {
-    Error::new(Kind::Image, "image", format!("cannot be read as {name}: {error}")).hint("the file may be damaged")
-}
-
-/// The format of a file by its first bytes, and its name.
+/// Returns the format of a file by its first bytes, and its name.
 fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str)> {
     let format = image::guess_format(bytes).ok();
     if let Some(found) = format.and_then(|format| Some((format, name(format)?))) {
@@ -114,81 +110,11 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str)> {
     Err(Error::new(Kind::Image, "image", message).hint(READABLE))
 }
 
-/// Name of a format that is read.
-pub(super) fn name(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Jpeg => Some("jpeg"),
-        ImageFormat::Png => Some("png"),
-        ImageFormat::WebP => Some("webp"),
-        ImageFormat::Gif => Some("gif"),
-        ImageFormat::Bmp => Some("bmp"),
-        _ => None,
-    }
-}
-
-/// The pixels of `image` as 8-bit RGB.
+/// Converts the pixels of `image` to 8-bit RGB.
 fn to_rgb(image: DynamicImage, format: ImageFormat, rendering: Rendering) -> RgbImage {
     let (width, height) = (image.width(), image.height());
     let (samples, channels) = eight_bit(image);
     let rendering = if format == ImageFormat::Bmp { of_bmp(&samples, channels, rendering) } else { rendering };
     let rgb = if channels == 3 { samples } else { rgb(&samples, channels, rendering).collect() };
     RgbImage::from_raw(width, height, rgb).expect("three bytes were made for each pixel")
-}
-
-/// Samples of 8 bits, and the channels per pixel: grey, grey and alpha, RGB or RGBA.
-pub(super) fn eight_bit(image: DynamicImage) -> (Vec<u8>, usize) {
-    let upper = |samples: Vec<u16>| samples.into_iter().map(|v| (v >> 8) as u8).collect();
-    match image {
-        DynamicImage::ImageLuma8(grey) => (grey.into_raw(), 1),
-        DynamicImage::ImageLumaA8(grey) => (grey.into_raw(), 2),
-        DynamicImage::ImageRgba8(rgba) => (rgba.into_raw(), 4),
-        DynamicImage::ImageLuma16(grey) => (upper(grey.into_raw()), 1),
-        DynamicImage::ImageLumaA16(grey) => (upper(grey.into_raw()), 2),
-        DynamicImage::ImageRgb16(rgb) => (upper(rgb.into_raw()), 3),
-        DynamicImage::ImageRgba16(rgba) => (upper(rgba.into_raw()), 4),
-        other => (other.into_rgb8().into_raw(), 3),
-    }
-}
-
-/// How a BMP's alpha is rendered: programs that know no alpha leave its byte zero, and mean an opaque picture.
-pub(super) fn of_bmp(samples: &[u8], channels: usize, rendering: Rendering) -> Rendering {
-    let transparent = channels == 4 && samples.chunks_exact(4).all(|pixel| pixel[3] == 0);
-    if transparent { Rendering::Reference } else { rendering }
-}
-
-/// Samples of `channels` per pixel as RGB: grey repeated, alpha composited or dropped.
-pub(super) fn rgb(samples: &[u8], channels: usize, rendering: Rendering) -> impl Iterator<Item = u8> + '_ {
-    let alpha = matches!(channels, 2 | 4).then(|| channels - 1);
-    samples.chunks_exact(channels).flat_map(move |pixel| {
-        let colour = if channels < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
-        match alpha {
-            Some(alpha) if rendering == Rendering::Shown => colour.map(|value| on_white(value, pixel[alpha])),
-            _ => colour,
-        }
-    })
-}
-
-/// A straight-alpha value over white: (value · alpha + 255 · (255 − alpha)) / 255, rounded to nearest.
-///
-/// # Source
-/// Pillow, `src/libImaging/AlphaComposite.c`, with an opaque white ground, which is what `convert_to_rgb` of
-/// transformers 5 (`image_transforms.py`) calls; equal to it for all values.
-fn on_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-}
-
-#[cfg(test)]
-#[test]
-fn white_shows_through_as_in_pillow() {
-    // Pillow's integers: coefficients with 7 fractional bits, and a division by 255 through shifts.
-    let pillow = |value: u32, alpha: u32| {
-        let sum = value * (alpha << 7) + 255 * ((255 - alpha) << 7) + (0x80 << 7);
-        ((((sum >> 8) + sum) >> 8) >> 7) as u8
-    };
-    for value in 0..=255 {
-        for alpha in 0..=255 {
-            assert_eq!(on_white(value, alpha), pillow(value.into(), alpha.into()), "{value} under {alpha}");
-        }
-    }
 }

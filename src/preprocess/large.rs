@@ -1,10 +1,10 @@
 //! Pictures beyond the limits of exact decoding, shrunk while they are decoded.
 //!
-//! JPEG is decoded at 1/2, 1/4 or 1/8 by a smaller inverse DCT; of PNG one row at a time exists; WebP, GIF and BMP
-//! are decoded whole and then shrunk. What is left has at most [`TARGET`] pixels, many times what a vision tower
-//! looks at. Nothing here takes more than [`MAX_MEMORY`] besides the file itself.
+//! JPEG is decoded at 1/2, 1/4 or 1/8 by a smaller inverse DCT; of PNG one row at a time is in memory; WebP, GIF and
+//! BMP are decoded whole and then shrunk. The result has at most [`TARGET`] pixels, many times the input of a vision
+//! tower. Decoding takes at most [`MAX_MEMORY`] besides the file itself.
 
-use super::decode::{broken, eight_bit, name, of_bmp, rgb};
+use super::pixels::{broken, eight_bit, name, of_bmp, rgb};
 use super::{LARGEST_PIXELS, LARGEST_SIDE, MAX_MEMORY, Rendering};
 use crate::ensure;
 use crate::error::Result;
@@ -27,7 +27,7 @@ const ADAM7: [[(u32, u32); 2]; 7] = [
     [(0, 1), (1, 2)],
 ];
 
-/// Decodes the picture in `bytes`, of which `decoder` has read the header, on white and shrunk; not turned upright.
+/// Decodes the picture in `bytes`, whose header `decoder` has read: on white and shrunk, but not turned upright.
 ///
 /// # Errors
 /// [`Kind::Image`](crate::error::Kind::Image) beyond [`LARGEST_PIXELS`], [`LARGEST_SIDE`] or [`MAX_MEMORY`], and for
@@ -66,7 +66,7 @@ fn fits(width: u32, height: u32, name: &str, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Means over squares of `factor` × `factor` pixels; at the right and lower border of what is left of them.
+/// Means over squares of `factor` × `factor` pixels; those at the right and lower border may be smaller.
 struct Squares {
     factor: u32,
     width: u32,
@@ -78,7 +78,7 @@ struct Squares {
 }
 
 impl Squares {
-    /// The smallest squares that leave at most `target` of `width` × `height` pixels.
+    /// Starts with the smallest squares that leave at most `target` of `width` × `height` pixels.
     fn new(width: u32, height: u32, target: u64) -> Self {
         let left = |factor: u32| u64::from(width.div_ceil(factor)) * u64::from(height.div_ceil(factor));
         let factor = (1..=width.max(height)).find(|factor| left(*factor) <= target).unwrap_or(1);
@@ -95,7 +95,7 @@ impl Squares {
         }
     }
 
-    /// The means, rounded to nearest.
+    /// Returns the means, rounded to nearest.
     fn finish(self) -> RgbImage {
         let Self { factor, width, height, columns, sums } = self;
         let length = |at: u32, all: u32| factor.min(all - at * factor);
@@ -109,7 +109,7 @@ impl Squares {
     }
 }
 
-/// Decodes row by row. An interlaced picture comes in seven passes, all of which fall into the same squares.
+/// Decodes row by row. The seven passes of an interlaced picture fall into the same squares.
 fn png(bytes: &[u8], target: u64) -> Result<RgbImage> {
     let broken = |e: png::DecodingError| broken("png", e);
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: 64 << 20 });
@@ -148,13 +148,13 @@ fn jpeg(bytes: &[u8], target: u64) -> Result<RgbImage> {
         jpeg_decoder::PixelFormat::RGB24 => samples,
         jpeg_decoder::PixelFormat::L8 => rgb(&samples, 1, Rendering::Shown).collect(),
         jpeg_decoder::PixelFormat::CMYK32 => samples.chunks_exact(4).flat_map(from_cmyk).collect(),
-        jpeg_decoder::PixelFormat::L16 => return Err(super::decode::broken("jpeg", "lossless, with 16 bits")),
+        jpeg_decoder::PixelFormat::L16 => return Err(super::pixels::broken("jpeg", "lossless, with 16 bits")),
     };
     let image = RgbImage::from_raw(width.into(), height.into(), rgb);
-    image.ok_or_else(|| super::decode::broken("jpeg", "it holds fewer pixels than it says"))
+    image.ok_or_else(|| super::pixels::broken("jpeg", "it holds fewer pixels than it says"))
 }
 
-/// Ink → light: (255 − ink) · (255 − black) / 255.
+/// Converts ink to light: (255 − ink) · (255 − black) / 255.
 fn from_cmyk(ink: &[u8]) -> [u8; 3] {
     let light = |ink: u8| u32::from(255 - ink);
     [ink[0], ink[1], ink[2]].map(|value| ((light(value) * light(ink[3]) + 127) / 255) as u8)

@@ -10,6 +10,7 @@
 mod decode;
 #[cfg(feature = "large-pictures")]
 mod large;
+mod pixels;
 mod resample;
 mod sniff;
 
@@ -28,22 +29,22 @@ const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 pub const MAX_SIDE: u32 = 16384;
 /// Most pixels that are decoded exactly: their 8-bit RGBA takes 200 MB, which a tab can still spare.
 pub const MAX_PIXELS: u64 = 50_000_000;
-/// Longest side that is read at all, pixels: the longest that a JPEG can have.
+/// Longest side that is read, pixels: the longest of any JPEG.
 pub const LARGEST_SIDE: u32 = 65535;
-/// Most pixels that are read at all.
+/// Most pixels that are read.
 pub const LARGEST_PIXELS: u64 = 400_000_000;
-/// Most memory that decoding takes besides the file itself, bytes: the coefficients of a progressive JPEG of 220 million
-/// pixels, without subsampling.
+/// Most memory that decoding takes besides the file itself, bytes: the coefficients of a progressive JPEG of 220
+/// million pixels, without subsampling.
 pub const MAX_MEMORY: u64 = 1280 << 20;
 
-/// Which RGB values a file stands for.
+/// Choice of the RGB values that a file stands for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rendering {
-    /// What a person sees: turned upright by EXIF, transparency composited on white (transformers 5), pictures beyond
-    /// [`MAX_PIXELS`] or [`MAX_SIDE`] shrunk.
+    /// As a person sees the picture: turned upright by EXIF, transparency composited on white (transformers 5),
+    /// pictures beyond [`MAX_PIXELS`] or [`MAX_SIDE`] shrunk.
     #[default]
     Shown,
-    /// What PIL's `convert("RGB")` makes of the stored pixels, as transformers 4 and LLaVA's own code did: alpha
+    /// As PIL's `convert("RGB")` converts the stored pixels, and with it transformers 4 and LLaVA's own code: alpha
     /// dropped, EXIF ignored, nothing shrunk. For comparison with published figures.
     Reference,
 }
@@ -60,10 +61,10 @@ impl std::str::FromStr for Rendering {
     }
 }
 
-/// How a picture becomes pixel values: `preprocessor_config.json`.
+/// Settings of preprocessing: `preprocessor_config.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreprocessConfig {
-    /// How it becomes square.
+    /// Way of making the picture square.
     pub policy: SquarePolicy,
     /// `S`, the side of the result, pixels.
     pub size: u32,
@@ -75,11 +76,11 @@ pub struct PreprocessConfig {
     pub mean: [f64; 3],
     /// Divided by per channel after that.
     pub std: [f64; 3],
-    /// Which RGB values a file stands for; no field of the file.
+    /// Choice of RGB values; no field of the file.
     pub rendering: Rendering,
 }
 
-/// A picture as the vision tower takes it.
+/// A picture as the input of the vision tower.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelValues {
     /// `[3, S, S]`.
@@ -93,7 +94,7 @@ pub struct PixelValues {
 }
 
 impl PreprocessConfig {
-    /// LLaVA-1.5's own way: pad, CLIP's numbers.
+    /// Returns LLaVA-1.5's own settings: padding, and CLIP's numbers.
     pub fn llava(size: u32) -> Self {
         Self {
             policy: SquarePolicy::Pad,
@@ -173,7 +174,7 @@ impl PreprocessConfig {
         self.mean.map(|m| (m * 255.0) as u8)
     }
 
-    /// Which part of which virtual image the result is, along the columns and along the rows.
+    /// Returns the axes of the resize: which part of which virtual image the result is, along columns and rows.
     fn axes(&self, width: u32, height: u32) -> (Axis, Axis) {
         let (size, short, long) = (self.size, width.min(height), width.max(height));
         let axis = |length: u32| match self.policy {
@@ -193,7 +194,7 @@ impl PreprocessConfig {
     }
 }
 
-/// Bytes of a JPEG, PNG, WebP, GIF (first frame) or BMP file → pixel values.
+/// Converts a JPEG, PNG, WebP, GIF (first frame) or BMP file to pixel values.
 ///
 /// # Shapes
 /// `data`: `[3, S, S]`.
@@ -204,21 +205,21 @@ impl PreprocessConfig {
 /// 4:2:2, 4:2:0, progressive, grey and CMYK at qualities 75 to 95), 0.1/255 on average.
 ///
 /// # Errors
-/// [`Kind::Image`] for bytes that are no such file, and for dimensions beyond [`LARGEST_SIDE`] and [`LARGEST_PIXELS`]
-/// (without the feature `large-pictures`: [`MAX_SIDE`] and [`MAX_PIXELS`]), which are refused by the header, before
-/// anything is decoded; for what would take more than [`MAX_MEMORY`].
+/// [`Kind::Image`] for bytes that are no such file; for dimensions beyond [`LARGEST_SIDE`] and [`LARGEST_PIXELS`]
+/// (without the feature `large-pictures`: [`MAX_SIDE`] and [`MAX_PIXELS`]), which the header states before anything is
+/// decoded; and for a picture whose decoding would take more than [`MAX_MEMORY`].
 pub fn preprocess(bytes: &[u8], config: &PreprocessConfig) -> Result<PixelValues> {
     let decode::Decoded { image, width, height, format } = decode::decode(bytes, config.rendering)?;
     Ok(PixelValues { data: normalize(&square(image, config), config), width, height, format })
 }
 
-/// Resizes and makes square; `[S, S, 3]`.
+/// Resizes a picture to a square; returns `[S, S, 3]`.
 fn square(image: Rgb, config: &PreprocessConfig) -> Vec<u8> {
     let (columns, rows) = config.axes(image.width, image.height);
     resample(image, &columns, &rows, config.border())
 }
 
-/// `[S, S, 3]` bytes → `[3, S, S]` values.
+/// Normalises `[S, S, 3]` bytes to `[3, S, S]` values.
 fn normalize(square: &[u8], config: &PreprocessConfig) -> Vec<f32> {
     let mut data = Vec::with_capacity(square.len());
     for channel in 0..3 {
@@ -249,7 +250,7 @@ fn number(value: Option<&Value>, key: &str, default: f64) -> Result<f64> {
     }
 }
 
-/// A side length, written as a number, `{"shortest_edge": n}` or `{"height": n, "width": n}`.
+/// Reads a side length, written as a number, `{"shortest_edge": n}` or `{"height": n, "width": n}`.
 fn side(root: &Value, key: &str, default: u32) -> Result<u32> {
     let Some(value) = root.get(key).filter(|v| !v.is_null()) else {
         return Ok(default);

@@ -1,4 +1,4 @@
-//! PIL's bicubic resize of 8-bit RGB, with the padding before it and the crop after it left virtual.
+//! PIL's bicubic resize of 8-bit RGB, with virtual padding before it and a virtual crop after it.
 //!
 //! Two passes, columns first, each rounding to 8 bits; coefficients in fixed point with 22 fractional bits.
 //! The same integers as PIL's, so the result is equal to it, not merely close. Padding a 16384 × 1 picture to a
@@ -34,13 +34,13 @@ pub(super) struct Axis {
     pub length: u32,
     /// Output pixels, including those that are cropped away.
     pub virtual_out: u32,
-    /// First output pixel wanted.
+    /// First output pixel that is computed.
     pub first: u32,
-    /// How many are wanted.
+    /// Number of output pixels that are computed.
     pub count: u32,
 }
 
-/// What one output pixel is made of.
+/// The inputs of one output pixel and their coefficients.
 struct Taps {
     /// First real input pixel that counts.
     from: usize,
@@ -51,7 +51,10 @@ struct Taps {
 }
 
 impl Axis {
-    /// Source: `precompute_coeffs` and `normalize_coeffs_8bpc`.
+    /// Computes the taps of every output pixel.
+    ///
+    /// # Source
+    /// `precompute_coeffs` and `normalize_coeffs_8bpc`.
     fn taps(&self) -> Vec<Taps> {
         let scale = f64::from(self.virtual_in) / f64::from(self.virtual_out);
         let filter_scale = scale.max(1.0); // antialiasing: the filter widens when shrinking

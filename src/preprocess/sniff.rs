@@ -1,6 +1,6 @@
-//! What a file is that is none of the formats that are read: for the message that refuses it.
+//! Recognition of files that are not read, for the message that refuses them.
 
-/// First bytes → what such a file is. The number is where they stand, bytes.
+/// Place of a signature, bytes; the signature; what such a file is.
 const SIGNATURES: [(usize, &[u8], &str); 19] = [
     (0, b"II*\0", "a TIFF picture or a camera's raw file"),
     (0, b"MM\0*", "a TIFF picture or a camera's raw file"),
@@ -28,10 +28,10 @@ const BRANDS: [(&[&[u8; 4]], &str); 3] = [
     (&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"], "a HEIC picture"),
     (&[b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V "], "a video"),
 ];
-/// How much of a text is searched for its root element, bytes.
+/// Length of the start of a text that is searched for its root element, bytes.
 const TEXT_HEAD: usize = 4096;
 
-/// What the file is, with its article, where its first bytes say so.
+/// Returns what the file is, with its article, if its first bytes tell.
 pub(super) fn sniff(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
         return Some("an empty file");

@@ -143,7 +143,8 @@ fn exif_orientation_turns_the_picture() {
     assert!(pixels.data[16 * 32 + 4] < -1.5 && pixels.data[16 * 32 + 28] > 1.5);
 }
 
-/// Every kind of transparency that a file can have, on white: at most 1/255 from an exact blend. The reference drops it.
+/// Every kind of transparency that a file can have, on white: at most 1/255 from an exact blend. The reference drops
+/// it.
 #[test]
 fn transparency_is_seen_on_white() {
     use image::{DynamicImage, ImageFormat as F};
@@ -259,7 +260,7 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// The extremes of what is accepted take little memory: neither the square nor the resized strip exists.
+/// The largest accepted shapes take little memory: neither the square nor the resized strip exists.
 #[test]
 fn a_strip_is_neither_padded_nor_stretched_in_memory() {
     let strip = encoded(&image::DynamicImage::ImageRgb8(gradient(MAX_SIDE, 1)), image::ImageFormat::Png);

@@ -1,31 +1,14 @@
-//! Templates whose turns stand between special tokens, and how a checkpoint says which one it was trained with.
+//! Templates whose turns stand between special tokens, and the choice of a checkpoint's template.
 //!
 //! # Source
 //! The `chat_template` of `meta-llama/Meta-Llama-3-8B-Instruct`, `Qwen/Qwen2-0.5B-Instruct`,
 //! `microsoft/Phi-3-mini-4k-instruct` and `llava-hf/llava-v1.6-mistral-7b-hf`, with the picture where LLaVA's
 //! relatives have it: before the question, on a line of its own.
 
-use super::{Piece, Template, Turn};
+use super::{Segment, Template, Turn};
 use crate::error::Result;
 use crate::fail;
-use crate::tokenizer::Tokenizer;
-
-/// Every special token of the templates here. In typed text none of them is one.
-pub const MARKS: [&str; 11] = [
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|end|>",
-    "[INST]",
-    "[/INST]",
-    END_OF_TEXT,
-];
-/// The end of an answer of LLaMA's line, Vicuna and Mistral among them.
-const END_OF_TEXT: &str = "</s>";
+use crate::tokenizer::{END_OF_TEXT, MARKS, Tokenizer};
 
 /// A template: `open`, pictures and question, `close`, answer, `end`, `after`.
 pub(super) struct Marked {
@@ -74,7 +57,8 @@ const TEMPLATES: [Marked; 4] = [
     },
 ];
 
-/// What a chat template's text contains, all of it, and the template that it is then; the first row that fits.
+/// Texts that a chat template contains, all of them, and the template that they stand for; the first row that fits
+/// decides.
 const KINDS: [(&[&str], Template); 7] = [
     (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
     (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
@@ -96,12 +80,12 @@ impl Template {
         TEMPLATES.iter().find(|marked| marked.template == self)
     }
 
-    /// Which template the text of a checkpoint's own chat template (Jinja) is, if it is one of these.
+    /// Recognises the template in the text of a checkpoint's own chat template (Jinja).
     pub fn of_chat_template(text: &str) -> Option<Self> {
         KINDS.iter().find(|(marks, _)| marks.iter().all(|mark| text.contains(mark))).map(|(_, template)| *template)
     }
 
-    /// What a checkpoint is asked with when nothing says it: the template whose marks its tokenizer has, else that of
+    /// Returns the template for a checkpoint that names none: the one whose marks its tokenizer has, else that of
     /// LLaVA-1.5's training.
     pub fn for_tokenizer(tokenizer_json: &[u8]) -> Self {
         let has = |mark: &&str| names_token(tokenizer_json, mark);
@@ -109,14 +93,14 @@ impl Template {
         found.map_or(Self::default(), |(_, template)| *template)
     }
 
-    /// The first mark that this template needs and a tokenizer lacks.
+    /// Returns the first mark that this template needs and a tokenizer lacks.
     pub fn lacks(self, tokenizer_json: &[u8]) -> Option<&'static str> {
         let marked = self.marked().filter(|marked| !marked.spelled)?;
         marked.marks().find(|mark| !names_token(tokenizer_json, mark))
     }
 
-    /// The token that ends a turn of this template, where the tokenizer has it as one: an answer ends there, whatever
-    /// the checkpoint's configuration names.
+    /// Returns the token that ends a turn of this template, if the tokenizer has it as one token. An answer ends there,
+    /// beside the ends that the checkpoint's configuration names.
     pub fn end_of_turn(self, tokenizer: &Tokenizer) -> Option<u32> {
         let end = match self.marked() {
             Some(marked) => marked.end,
@@ -133,54 +117,54 @@ pub(crate) fn names_token(tokenizer_json: &[u8], token: &str) -> bool {
 }
 
 impl Marked {
-    /// The marks in it.
+    /// Lists its marks.
     fn marks(&self) -> impl Iterator<Item = &'static str> {
         MARKS.into_iter().filter(|mark| [self.open, self.close, self.end].iter().any(|text| text.contains(mark)))
     }
 
-    /// One question and its answer.
+    /// Appends one question and its answer.
     pub(super) fn turn(
         &self,
         template: Template,
         turn: &Turn,
         tokenizer: &Tokenizer,
-        pieces: &mut Vec<Piece>,
+        segments: &mut Vec<Segment>,
     ) -> Result<()> {
-        self.write(template, self.open, tokenizer, pieces)?;
+        self.write(template, self.open, tokenizer, segments)?;
         for _ in 0..turn.images {
-            pieces.extend([Piece::Image, Piece::Text("\n".to_string())]);
+            segments.extend([Segment::Image, Segment::Text("\n".to_string())]);
         }
-        pieces.push(Piece::Text(turn.question.clone()));
-        self.write(template, self.close, tokenizer, pieces)?;
+        segments.push(Segment::Text(turn.question.clone()));
+        self.write(template, self.close, tokenizer, segments)?;
         if let Some(answer) = &turn.answer {
             let end = self.id(template, self.end, tokenizer)?.unwrap_or(tokenizer.eos());
-            pieces.push(Piece::Ids(answer.iter().copied().chain([end]).collect()));
+            segments.push(Segment::Ids(answer.iter().copied().chain([end]).collect()));
             let strips = tokenizer.strips_after(end);
-            pieces.push(Piece::Text(if strips { self.after.trim_start() } else { self.after }.to_string()));
+            segments.push(Segment::Text(if strips { self.after.trim_start() } else { self.after }.to_string()));
         }
         Ok(())
     }
 
-    /// `text` with its marks as ids. White space after one that takes it in is left out, as `tokenizers` does.
+    /// Appends `text` with its marks as ids. White space after a mark that strips it is left out, as in `tokenizers`.
     fn write(
         &self,
         template: Template,
         mut text: &'static str,
         tokenizer: &Tokenizer,
-        pieces: &mut Vec<Piece>,
+        segments: &mut Vec<Segment>,
     ) -> Result<()> {
         while let Some((at, mark)) = MARKS.iter().filter_map(|mark| Some((text.find(mark)?, *mark))).min() {
-            pieces.push(Piece::Text(text[..at].to_string()));
+            segments.push(Segment::Text(text[..at].to_string()));
             text = &text[at + mark.len()..];
             match self.id(template, mark, tokenizer)? {
                 Some(id) => {
-                    pieces.push(Piece::Ids(vec![id]));
+                    segments.push(Segment::Ids(vec![id]));
                     text = if tokenizer.strips_after(id) { text.trim_start() } else { text };
                 }
-                None => pieces.push(Piece::Text(mark.to_string())),
+                None => segments.push(Segment::Text(mark.to_string())),
             }
         }
-        pieces.push(Piece::Text(text.to_string()));
+        segments.push(Segment::Text(text.to_string()));
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tokenizer::MARKS;
 use crate::tokenizer::tests::{byte_level, byte_level_of, byte_level_with, llama_like};
 use proptest::prelude::*;
 
@@ -172,7 +173,7 @@ fn names_are_those_of_manifests() {
 }
 
 proptest! {
-    /// What is read before there is a question stays valid when there is one, and after the answer.
+    /// The items before a question stay the same when the question and the answer follow.
     #[test]
     fn the_prefix_does_not_depend_on_the_question(
         question in ".{0,12}", other in ".{0,12}", images in 1usize..3, which in 0usize..4,

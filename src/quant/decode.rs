@@ -1,16 +1,16 @@
-//! Blocks of a checkpoint → values: the reference that [`repack`](super::repack()) is compared with, and what
-//! vectors (norms, biases) are read with.
+//! Blocks of a checkpoint → values: the reference for [`repack`](super::repack()), and the decoder of vectors (norms,
+//! biases).
 
 use super::Encoding;
 use crate::ensure;
 use crate::error::Result;
 use half::{bf16, f16};
 
-/// The values of whole blocks, in order.
+/// Decodes whole blocks, in order.
 ///
 /// # Numerics
-/// f32, in the order of operations of ggml and of the Python package `gguf`: bit-equal to theirs. Not-a-numbers and
-/// infinities pass.
+/// f32, in the order of operations of ggml and of the Python package `gguf`: bit-equal to theirs. NaN and infinities
+/// pass.
 ///
 /// # Errors
 /// [`Kind::Tensor`](crate::error::Kind::Tensor) if `bytes` is no whole number of blocks.
@@ -23,7 +23,7 @@ pub fn decode(encoding: Encoding, bytes: &[u8]) -> Result<Vec<f32>> {
     for (out, block) in out.chunks_exact_mut(values as usize).zip(blocks) {
         match encoding {
             Encoding::F32 => out[0] = f32::from_le_bytes([block[0], block[1], block[2], block[3]]),
-            Encoding::F16 => out[0] = half(block, 0),
+            Encoding::F16 => out[0] = f16_at(block, 0),
             Encoding::Bf16 => out[0] = bf16::from_le_bytes([block[0], block[1]]).to_f32(),
             Encoding::Q4K | Encoding::Q5K => decode_q45_k(encoding, block, out),
             Encoding::Q6K => decode_q6_k(block, out),
@@ -33,25 +33,26 @@ pub fn decode(encoding: Encoding, bytes: &[u8]) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-fn half(block: &[u8], at: usize) -> f32 {
+/// Reads the f16 at byte `at`.
+fn f16_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// Nibble of value `j` of 32: bytes hold `j` (low) and `j + 16`.
+/// Returns the nibble of value `j` of 32: byte `j` holds values `j` (low nibble) and `j + 16`.
 fn nibble(bytes: &[u8], j: usize) -> u8 {
     bytes[j % 16] >> (j / 16 * 4) & 15
 }
 
-/// The blocks of 32 values.
+/// Decodes a block of 32 values.
 fn decode_32(encoding: Encoding, block: &[u8], out: &mut [f32]) {
-    let d = half(block, 0);
+    let d = f16_at(block, 0);
     let fifth = |at: usize, j: usize| (block[at + j / 8] >> (j % 8) & 1) << 4;
     for (j, w) in out.iter_mut().enumerate() {
         *w = match encoding {
             Encoding::Q4_0 => d * f32::from(nibble(&block[2..], j) as i8 - 8),
-            Encoding::Q4_1 => d * f32::from(nibble(&block[4..], j)) + half(block, 2),
+            Encoding::Q4_1 => d * f32::from(nibble(&block[4..], j)) + f16_at(block, 2),
             Encoding::Q5_0 => d * f32::from((nibble(&block[6..], j) | fifth(2, j)) as i8 - 16),
-            Encoding::Q5_1 => d * f32::from(nibble(&block[8..], j) | fifth(4, j)) + half(block, 2),
+            Encoding::Q5_1 => d * f32::from(nibble(&block[8..], j) | fifth(4, j)) + f16_at(block, 2),
             _ => d * f32::from(block[2 + j] as i8), // Q8_0
         };
     }
@@ -70,7 +71,7 @@ pub(super) fn scale_and_minimum(bytes: &[u8; 12], g: usize) -> (u8, u8) {
 /// `Q4_K` and `Q5_K`: `d`, `dmin`, 12 bytes of scales, (32 bytes of fifth bits: bit `g` for group `g`,) nibbles: the
 /// low ones of 32 bytes are a group, the high ones the next.
 fn decode_q45_k(encoding: Encoding, block: &[u8], out: &mut [f32]) {
-    let (d, dmin) = (half(block, 0), half(block, 2));
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
     let scales: &[u8; 12] = block[4..16].try_into().expect("12 bytes");
     let nibbles = if encoding == Encoding::Q5K { 48 } else { 16 };
     for (g, out) in out.chunks_exact_mut(32).enumerate() {
@@ -87,7 +88,7 @@ fn decode_q45_k(encoding: Encoding, block: &[u8], out: &mut [f32]) {
 /// `Q6_K`: 128 bytes with the low four bits, 64 with the high two, 16 scales, `d`. Half `h` of the block has groups
 /// `4h + s`: their nibbles are in 32 of 64 bytes (which 32: `s % 2`; low or high: `s / 2`), their high bits at `2s`.
 fn decode_q6_k(block: &[u8], out: &mut [f32]) {
-    let d = half(block, 208);
+    let d = f16_at(block, 208);
     for (g, out) in out.chunks_exact_mut(32).enumerate() {
         let (h, s) = (g / 4, g % 4);
         for (j, w) in out.iter_mut().enumerate() {

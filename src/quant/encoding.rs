@@ -1,5 +1,5 @@
-//! How *checkpoints* store weights: row-major, in ggml's blocks or as floats. Our own storage is
-//! [`WeightType`]; every encoding has one that holds all its values exactly.
+//! Encodings of weights in *checkpoints*: row-major, in ggml's blocks or as floats. Shards and devices store
+//! [`WeightType`]s; every encoding has one that holds all its values exactly.
 //!
 //! # Source
 //! `ggml-common.h` and `ggml-quants.c` (blocks, dequantisation), the GGUF specification (type numbers).
@@ -13,9 +13,9 @@ use crate::error::Result;
 pub enum Encoding {
     /// 32-bit floats.
     F32,
-    /// IEEE halves.
+    /// IEEE 754 binary16 floats.
     F16,
-    /// The upper half of an f32.
+    /// The upper 16 bits of an f32.
     Bf16,
     /// 32 values: f16 `d`, nibbles; `d · (q − 8)`.
     Q4_0,
@@ -51,13 +51,13 @@ impl Encoding {
         Self::Q6K,
     ];
 
-    /// ggml's name.
+    /// Returns ggml's name.
     pub fn name(self) -> &'static str {
         ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"][self as usize]
     }
 
-    /// The storage type that holds all of its values exactly. `Q5_*`, `Q6_K` and `BF16` take more bits there than in
-    /// the file.
+    /// Returns the storage type that holds all of its values exactly. `Q5_*`, `Q6_K` and `BF16` take more bits there
+    /// than in the file.
     pub fn exact(self) -> WeightType {
         match self {
             Self::F32 | Self::Bf16 => WeightType::F32,

@@ -1,4 +1,4 @@
-//! How weights are stored: nine types, one block layout for shards, GPU and CPU alike.
+//! Storage of weights: nine types, one block layout for shards, GPU and CPU.
 //!
 //! A matrix `W [N, K]` (rows are outputs, as Hugging Face stores them) is cut into blocks of 16 bytes, one
 //! `vec4<u32>`, each holding `B` consecutive values of one row. Blocks are *group-major*: block
@@ -8,22 +8,22 @@
 //! | type | `B` | block | value | group plane | super plane |
 //! |---|---|---|---|---|---|
 //! | `f32` | 4 | 4 floats | `w` | | |
-//! | `f16` | 8 | 8 halves | `w` | | |
+//! | `f16` | 8 | 8 f16 | `w` | | |
 //! | `q8` | 16 | 16 signed bytes | `w = d·q` | f16 `d` | |
 //! | `q4` | 32 | nibbles | `w = d·(q − 8)` | f16 `d` | |
 //! | `q4_1` | 32 | nibbles | `w = d·q + m` | f16 `d`, f16 `m` | |
 //! | `q5_1` | 16 | 16 bytes 0 … 31 | `w = d·q + m` | f16 `d`, f16 `m` | |
 //! | `q4_k` | 32 | nibbles | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
 //! | `q5_k` | 16 | 16 bytes 0 … 31 | `w = d·sc·q − dmin·m` | u8 `sc`, u8 `m` | f16 `d`, f16 `dmin` |
-//! | `q6_k` | 16 | 16 signed bytes −32 … 31 | `w = d·sc·q` | i8 `sc` of the first 16 values, of the others | f16 `d`, 0 |
+//! | `q6_k` | 16 | 16 signed bytes −32 … 31 | `w = d·sc·q` | i8 `sc` of values 0 … 15, of 16 … 31 | f16 `d`, 0 |
 //!
 //! Nibbles: byte `j` has value `j` in its low nibble, value `j + 16` in its high one.
 //! The group plane `[K/32][N]` has an entry per 32 values of a row (flat index `g · N + n`), then zeros up to a
 //! multiple of 4 bytes; the super plane `[K/256][N]` one per 256. Both are one buffer, the *scales*. Everything is
 //! little-endian.
 //!
-//! The types after `q4` exist for GGUF files: [`repack()`] fills them without changing a value, and nothing else makes
-//! them. Fifth and sixth bits are stored as bytes: kernels read them faster than they could put them together.
+//! The types after `q4` exist for GGUF files: only [`repack()`] makes them, without changing a value. Values of 5 and 6
+//! bits are stored as bytes, which kernels read faster than they could join their bits.
 //!
 //! # Source
 //! The values and their formulas are ggml's (see [`Encoding`]).
@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use decode::decode;
 pub use encoding::Encoding;
 pub use repack::repack;
-pub use tile::{Tile, dequantize};
+pub use tile::{WeightTile, dequantize};
 
 mod decode;
 mod encoding;
@@ -55,7 +55,7 @@ pub const SUPER: u32 = 256;
 /// Largest storage binding that every WebGPU device has (`maxStorageBufferBindingSize`, default 128 MiB).
 pub const MAX_BINDING: u64 = 128 << 20;
 
-/// How a matrix is stored.
+/// Storage type of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightType {
@@ -86,7 +86,7 @@ impl WeightType {
     /// All of them.
     pub const ALL: [Self; 9] =
         [Self::F32, Self::F16, Self::Q8, Self::Q4, Self::Q4_1, Self::Q5_1, Self::Q4K, Self::Q5K, Self::Q6K];
-    /// Those that [`quantize`] makes, the widest first.
+    /// The types that [`quantize`] makes, the widest first.
     pub const FROM_FLOATS: [Self; 4] = [Self::F32, Self::F16, Self::Q8, Self::Q4];
 
     /// `B`, values per block of 16 bytes.
@@ -99,7 +99,7 @@ impl WeightType {
         }
     }
 
-    /// Bytes of an entry of the group plane; 0 without one.
+    /// Bytes of an entry of the group plane; 0 for a type without groups.
     fn group_bytes(self) -> u32 {
         match self {
             Self::F32 | Self::F16 => 0,
@@ -161,7 +161,7 @@ impl std::str::FromStr for WeightType {
 /// One plane of a matrix as [`stored_bytes`] counts it: `strips` strips of `n · row_bytes` bytes, one entry per row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plane {
-    /// Where it begins in the stored bytes.
+    /// Its first byte in the stored bytes.
     pub offset: u64,
     /// Strips: `K / B`, `K / 32` or `K / 256`.
     pub strips: u32,
@@ -169,7 +169,7 @@ pub struct Plane {
     pub row_bytes: u32,
 }
 
-/// The planes of a `[n, k]` matrix: blocks, then groups and supers where the type has them.
+/// Lists the planes of a `[n, k]` matrix: blocks, then groups and supers where the type has them.
 ///
 /// # Errors
 /// As [`plane_bytes`].
@@ -187,7 +187,7 @@ pub fn planes(weight_type: WeightType, n: u32, k: u32) -> Result<Vec<Plane>> {
     Ok(planes)
 }
 
-/// Bytes of a `[n, k]` matrix: blocks, scales (groups and supers together; 0 without scales).
+/// Returns the bytes of a `[n, k]` matrix: blocks, and scales (groups and supers together; 0 without scales).
 ///
 /// # Errors
 /// [`Kind::Tensor`] if a side is zero or `k` is no multiple of [`WeightType::k_multiple`].
@@ -211,7 +211,7 @@ pub fn plane_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<(u64, u64)
     Ok((blocks, groups.next_multiple_of(4) + supers))
 }
 
-/// Bytes of all planes together, as a shard stores them.
+/// Returns the bytes of all planes together, as a shard stores them.
 ///
 /// # Errors
 /// As [`plane_bytes`].
@@ -219,7 +219,7 @@ pub fn stored_bytes(weight_type: WeightType, n: u32, k: u32) -> Result<u64> {
     plane_bytes(weight_type, n, k).map(|(blocks, scales)| blocks + scales)
 }
 
-/// The requested type if rows of `k` values fit it, else `f16`, else `f32`: never fewer bits than asked for.
+/// Returns the requested type if rows of `k` values fit it, else `f16`, else `f32`: never fewer bits than requested.
 ///
 /// # Errors
 /// [`Kind::Tensor`] if `k` is no multiple of 4: then nothing fits.
@@ -251,22 +251,22 @@ fn row_tiles_within(weight_type: WeightType, n: u32, k: u32, limit: u64) -> Resu
     Ok((0..n.div_ceil(rows)).map(|i| [i * rows, ((i + 1) * rows).min(n)]).collect())
 }
 
-/// Row-major values → planes, blocks first.
+/// Quantises row-major values to planes, blocks first.
 ///
 /// # Shapes
 /// `rows`: `[n, k]`.
 ///
 /// # Errors
-/// [`Kind::Argument`] for a type that is not in [`WeightType::FROM_FLOATS`]; [`Kind::Tensor`] for a shape that does not fit, and for a value that the type cannot hold (NaN, infinity,
-/// beyond f16), naming its row and column.
+/// [`Kind::Argument`] for a type that is not in [`WeightType::FROM_FLOATS`]; [`Kind::Tensor`] for a shape that does not
+/// fit, and for a value that the type cannot hold (NaN, infinity, beyond f16), naming its row and column.
 pub fn quantize(weight_type: WeightType, n: u32, k: u32, rows: &[f32]) -> Result<Vec<u8>> {
     let mut planes = vec![0; stored_bytes(weight_type, n, k)? as usize];
     quantize_rows(weight_type, n, k, 0, rows, &mut planes)?;
     Ok(planes)
 }
 
-/// Writes rows `first_row ..` into the planes of a whole matrix, so that a converter never holds more than a
-/// few rows as floats. How many rows follows from `rows.len() / k`.
+/// Writes rows `first_row ..` into the planes of a whole matrix, so that a converter holds only a few rows as floats.
+/// The number of rows is `rows.len() / k`.
 ///
 /// # Errors
 /// As [`quantize`].

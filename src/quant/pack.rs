@@ -3,7 +3,7 @@
 use super::WeightType;
 use half::f16;
 
-/// One group (a block of f32 or f16, 32 values of q8 or q4) → its bytes in `packed`, and its scale.
+/// Packs one group (a block of f32 or f16, 32 values of q8 or q4) into `packed` and returns its scale.
 pub(super) fn pack_group(
     weight_type: WeightType,
     group: &[f32],
@@ -21,7 +21,7 @@ pub(super) fn pack_group(
         }
         WeightType::F16 => {
             for (b, &w) in packed.chunks_exact_mut(2).zip(group) {
-                b.copy_from_slice(&finite_half(w)?.to_le_bytes());
+                b.copy_from_slice(&finite_f16(w)?.to_le_bytes());
             }
             Ok(f16::ZERO)
         }
@@ -31,17 +31,20 @@ pub(super) fn pack_group(
     }
 }
 
-/// Rounds to f16, refusing what would become infinite.
-fn finite_half(w: f32) -> std::result::Result<f16, String> {
-    let half = f16::from_f32(w);
-    if half.is_finite() { Ok(half) } else { Err(format!("{w} is beyond the largest f16 (65504); store it as f32")) }
+/// Rounds to f16 and refuses a value that would become infinite.
+fn finite_f16(w: f32) -> std::result::Result<f16, String> {
+    let rounded = f16::from_f32(w);
+    if rounded.is_finite() {
+        Ok(rounded)
+    } else {
+        Err(format!("{w} is beyond the largest f16 (65504); store it as f32"))
+    }
 }
 
-/// `d = max|w| / 127`, rounded to f16 first and then used to quantise, so that the rounding of `d` costs nothing
-/// where it can be absorbed.
+/// Packs with `d = max|w| / 127`. `d` is rounded to f16 before it quantises, so that the integers absorb its rounding.
 fn pack_q8(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, String> {
     let amax = group.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-    let scale = finite_half(amax / 127.0)?;
+    let scale = finite_f16(amax / 127.0)?;
     let d = scale.to_f32();
     let inverse = if d > 0.0 { 1.0 / d } else { 0.0 };
     for (b, w) in packed.iter_mut().zip(group) {
@@ -50,7 +53,7 @@ fn pack_q8(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, Str
     Ok(scale)
 }
 
-/// Tries a few scales, each rounded to f16, and keeps the one of least squared error.
+/// Packs with the scale of least squared error among a few, each rounded to f16.
 ///
 /// The first is ggml's (the value of largest magnitude becomes −8), the second spreads least and greatest
 /// over −8 … 7; both are exact where the weights already are `d·(−8 … 7)`. The others trade the clipping of
@@ -58,7 +61,7 @@ fn pack_q8(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, Str
 fn pack_q4(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, String> {
     let signed_max = group.iter().fold(0.0f32, |m, &w| if w.abs() > m.abs() { w } else { m });
     let (min, max) = group.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &w| (lo.min(w), hi.max(w)));
-    let first = finite_half(signed_max / -8.0)?;
+    let first = finite_f16(signed_max / -8.0)?;
     let mut best = (squared_error(group, first.to_f32()), first);
     // Halved before they are subtracted: the range of two finite floats need not be finite.
     let range = (max / 2.0 - min / 2.0) / 7.5;
@@ -84,24 +87,24 @@ fn pack_q4(group: &[f32], packed: &mut [u8; 32]) -> std::result::Result<f16, Str
 }
 
 fn try_scale(group: &[f32], d: f32, best: &mut (f64, f16)) {
-    let half = f16::from_f32(d);
-    if best.0 > 0.0 && half.is_finite() {
-        let error = squared_error(group, half.to_f32());
+    let scale = f16::from_f32(d);
+    if best.0 > 0.0 && scale.is_finite() {
+        let error = squared_error(group, scale.to_f32());
         if error < best.0 {
-            *best = (error, half);
+            *best = (error, scale);
         }
     }
 }
 
-/// The integer nearest to `x`, halves away from zero, for `|x| < 2²²`: [`f32::round`] without the call that it is where
-/// no instruction rounds so (WebAssembly, x86-64 before SSE 4.1). Less than a half is added, by the least step: half a
-/// step more would make one of the largest float below a half.
+/// Returns the integer nearest to `x`, ½ away from zero, for `|x| < 2²²`. [`f32::round`] is a function call where no
+/// instruction rounds this way (WebAssembly, x86-64 before SSE 4.1). The largest float below ½ is added: adding ½ would
+/// round that float itself up to one.
 pub(super) fn nearest(x: f32) -> i32 {
     const ALMOST_HALF: f32 = 0.499_999_97;
     (x + ALMOST_HALF.copysign(x)) as i32
 }
 
-/// `q − 8` of a value.
+/// Returns `q − 8` of a value.
 fn level(w: f32, d: f32) -> i32 {
     // A zero scale makes every value 0.
     if d == 0.0 { 0 } else { nearest((w / d).clamp(-8.0, 7.0)) }

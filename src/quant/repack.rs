@@ -1,23 +1,23 @@
-//! Blocks of a checkpoint → our planes, bit by bit: no value passes through a float, none changes.
+//! Blocks of a checkpoint → planes, bit by bit: no value passes through a float, and none changes.
 
 use super::decode::scale_and_minimum;
 use super::{BLOCK_BYTES, Encoding, plane_bytes, planes};
 use crate::error::Result;
 use crate::{ensure, fail};
 
-/// Rows that are written together. Reading follows the rows, writing the groups: tiles of this many rows keep both in
-/// the cache.
+/// Rows that are written together. Reading follows the rows, writing the groups: this number of rows keeps both in the
+/// cache.
 const ROW_TILE: usize = 32;
 
-/// Row-major blocks of `rows` rows of `k` values → the planes of [`Encoding::exact`], as
+/// Repacks row-major blocks of `rows` rows of `k` values into the planes of [`Encoding::exact`], as
 /// [`stored_bytes`](super::stored_bytes) counts them.
 ///
 /// Row `i` of the output is row `order[i]` of the input (GGUF permutes the rows of `q` and `k` for its rotary
 /// embedding); without `order` they stay as they come.
 ///
 /// # Errors
-/// [`Kind::Tensor`](crate::error::Kind::Tensor) for lengths that do not fit the shape, and for a block whose scale (or a
-/// value, where there is none) is not finite; [`Kind::Argument`](crate::error::Kind::Argument) for an `order` that
+/// [`Kind::Tensor`](crate::error::Kind::Tensor) for lengths that do not fit the shape, and for a block whose scale (or
+/// a value, where there is none) is not finite; [`Kind::Argument`](crate::error::Kind::Argument) for an `order` that
 /// does not.
 pub fn repack(
     encoding: Encoding,
@@ -76,7 +76,7 @@ pub fn repack(
     }
 }
 
-/// What one block becomes; an encoding uses as much as it needs.
+/// The parts of one repacked block; each encoding uses as many entries as it needs.
 struct Packed {
     blocks: [[u8; BLOCK_BYTES as usize]; 16],
     groups: [u8; 16],
@@ -88,7 +88,7 @@ fn finite(block: &[u8], at: usize) -> bool {
     block[at + 1] & 0x7c != 0x7c
 }
 
-/// `Q5_0`, `Q5_1`: four bytes of fifth bits, 16 of nibbles → bytes, less `zero`.
+/// Repacks `Q5_0`, `Q5_1`: four bytes of fifth bits, 16 of nibbles → bytes minus `zero`.
 fn five_bits(block: &[u8], zero: u8, out: &mut Packed) {
     let fifths = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
     for (j, &b) in block[4..20].iter().enumerate() {
@@ -97,7 +97,7 @@ fn five_bits(block: &[u8], zero: u8, out: &mut Packed) {
     }
 }
 
-/// `d`, `dmin` and the unpacked 6-bit scales and minima of `Q4_K` and `Q5_K`; whether they are finite.
+/// Repacks `d`, `dmin` and the 6-bit scales and minima of `Q4_K` and `Q5_K`; returns whether they are finite.
 fn k_scales(block: &[u8], out: &mut Packed) -> bool {
     out.supers.copy_from_slice(&block[..4]);
     let scales: &[u8; 12] = block[4..16].try_into().expect("12 bytes");
@@ -107,7 +107,8 @@ fn k_scales(block: &[u8], out: &mut Packed) -> bool {
     finite(block, 0) && finite(block, 2)
 }
 
-/// The nibbles of two groups lie in 32 bytes, the first group's low: they become two blocks of 16 bytes.
+/// Repacks `Q4_K`. The nibbles of two groups lie in 32 bytes, the first group's low: they become two blocks of 16
+/// bytes.
 fn q4_k(block: &[u8; 144], out: &mut Packed) -> bool {
     for (pair, bytes) in block[16..].chunks_exact(32).enumerate() {
         let (first, second) = bytes.split_at(16);
@@ -119,28 +120,30 @@ fn q4_k(block: &[u8; 144], out: &mut Packed) -> bool {
     k_scales(block, out)
 }
 
-/// As [`q4_k`], with fifth bits: bit `g` of 32 bytes belongs to group `g`. Each group becomes two blocks of bytes.
+/// Repacks `Q5_K`: as [`q4_k`], with fifth bits, of which bit `g` of 32 bytes belongs to group `g`. Each group becomes
+/// two blocks of bytes.
 fn q5_k(block: &[u8; 176], out: &mut Packed) -> bool {
     let (fifths, nibbles) = block[16..].split_at(32);
-    for half in 0..16 {
-        let (group, at) = (half / 2, half % 2 * 16);
+    for i in 0..16 {
+        let (group, at) = (i / 2, i % 2 * 16);
         let bytes = &nibbles[group / 2 * 32 + at..][..16];
         for (j, (&b, &f)) in bytes.iter().zip(&fifths[at..]).enumerate() {
-            out.blocks[half][j] = b >> (group % 2 * 4) & 15 | (f >> group & 1) << 4;
+            out.blocks[i][j] = b >> (group % 2 * 4) & 15 | (f >> group & 1) << 4;
         }
     }
     k_scales(block, out)
 }
 
-/// Low nibbles, high pairs of bits (see [`decode`](super::decode())), sixteen scales, `d` → signed bytes.
+/// Repacks `Q6_K`: low nibbles, high pairs of bits (see [`decode`](super::decode())), sixteen scales, `d` → signed
+/// bytes.
 fn q6_k(block: &[u8; 210], out: &mut Packed) -> bool {
-    for half in 0..16 {
-        let (group, at) = (half / 2, half % 2 * 16);
+    for i in 0..16 {
+        let (group, at) = (i / 2, i % 2 * 16);
         let (h, s) = (group / 4, group % 4);
         let lows = &block[h * 64 + s % 2 * 32 + at..][..16];
         let highs = &block[128 + h * 32 + at..][..16];
         for (j, (&low, &high)) in lows.iter().zip(highs).enumerate() {
-            out.blocks[half][j] = (low >> (s / 2 * 4) & 15 | (high >> (2 * s) & 3) << 4).wrapping_sub(32);
+            out.blocks[i][j] = (low >> (s / 2 * 4) & 15 | (high >> (2 * s) & 3) << 4).wrapping_sub(32);
         }
     }
     out.groups.copy_from_slice(&block[192..208]);
@@ -148,7 +151,7 @@ fn q6_k(block: &[u8; 210], out: &mut Packed) -> bool {
     finite(block, 208)
 }
 
-/// Checked lengths: what [`Job::run`] indexes is there.
+/// A matrix to repack; its lengths are checked, so that [`Job::run`] indexes within bounds.
 struct Job<'a> {
     rows: usize,
     row_bytes: usize,
@@ -191,8 +194,8 @@ impl<'a> Job<'a> {
         Ok(Self { rows: rows as usize, row_bytes: row_bytes as usize, bytes, order, blocks, groups, supers })
     }
 
-    /// `unpack`s every `IN` bytes into `BLOCKS` blocks and `GROUPS` groups of `GROUP_BYTES`, and puts those where they
-    /// belong. `unpack` says whether all was finite.
+    /// Unpacks every `IN` bytes into `BLOCKS` blocks and `GROUPS` groups of `GROUP_BYTES` and writes them to the
+    /// planes. `unpack` returns whether all values are finite.
     fn run<const IN: usize, const BLOCKS: usize, const GROUPS: usize, const GROUP_BYTES: usize>(
         &mut self,
         unpack: impl Fn(&[u8; IN], &mut Packed) -> bool,

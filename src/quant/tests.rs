@@ -34,13 +34,13 @@ fn blocks_are_group_major_and_nibbles_in_ggml_order() {
     assert_eq!(planes[16..], [0x00, 0x38, 0, 0], "0.5 in f16, then padding");
 }
 
-/// Every 101st float, and all around every half.
+/// Every 101st float, and all floats around every multiple of ½.
 #[test]
 fn the_nearest_integer_is_the_nearest() {
     let same = |x: f32| assert_eq!(pack::nearest(x), x.round() as i32, "{x:e}");
     (0..u32::MAX / 101).map(|i| f32::from_bits(i * 101)).filter(|x| x.abs() < (1 << 22) as f32).for_each(same);
-    for half in -512..512 {
-        let bits = (half as f32 / 2.0).to_bits();
+    for i in -512..512 {
+        let bits = (i as f32 / 2.0).to_bits();
         (0..9).map(|step| f32::from_bits((bits + step).saturating_sub(4))).filter(|x| x.abs() < 1e3).for_each(same);
     }
 }
@@ -107,7 +107,8 @@ fn tiles_cover_the_rows_at_multiples_of_32() {
     assert!(row_tiles_within(WeightType::F32, 64, 64, 256).is_err(), "not even 32 rows fit");
 }
 
-/// Blocks of `encoding` [3, 512] and their values, as the Python package `gguf` reads them (tests/golden/gguf_types.py).
+/// Blocks of `encoding` [3, 512] and their values, as the Python package `gguf` reads them
+/// (tests/golden/gguf_types.py).
 fn golden(encoding: Encoding) -> (Vec<u8>, Vec<f32>) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gguf_types.safetensors");
     let file = std::fs::read(path).unwrap();

@@ -1,14 +1,14 @@
-//! Our planes → values.
+//! Planes → values: the CPU reference for every weight type.
 
 use super::{BLOCK_BYTES, GROUP, SUPER, WeightType, plane_bytes};
 use crate::ensure;
 use crate::error::Result;
 use half::f16;
 
-/// The planes of a matrix `[n, k]` and how to read them.
+/// The planes of a matrix `[n, k]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Tile<'a> {
-    /// How it is stored.
+pub struct WeightTile<'a> {
+    /// Storage type.
     pub weight_type: WeightType,
     /// Rows.
     pub n: usize,
@@ -20,8 +20,8 @@ pub struct Tile<'a> {
     pub scales: &'a [u8],
 }
 
-impl Tile<'_> {
-    /// Block `kb` of `row`, dequantised: `out` takes [`WeightType::block_values`] values.
+impl WeightTile<'_> {
+    /// Dequantises block `kb` of `row` into `out`, which has [`WeightType::block_values`] values.
     ///
     /// # Numerics
     /// f32, in ggml's order of operations, so that the values are bit-equal to [`decode`](super::decode())'s.
@@ -39,19 +39,19 @@ impl Tile<'_> {
                 }
             }
             WeightType::Q8 => {
-                let d = self.half((kb / 2 * self.n + row) * 2);
+                let d = self.f16((kb / 2 * self.n + row) * 2);
                 signed(block, out, |q| d * q);
             }
             WeightType::Q4 => {
-                let d = self.half((kb * self.n + row) * 2);
+                let d = self.f16((kb * self.n + row) * 2);
                 nibbles(block, out, |q| d * (q - 8.0));
             }
             WeightType::Q4_1 => {
-                let (d, m) = self.halves((kb * self.n + row) * 4);
+                let (d, m) = self.f16_pair((kb * self.n + row) * 4);
                 nibbles(block, out, |q| d * q + m);
             }
             WeightType::Q5_1 => {
-                let (d, m) = self.halves((kb / 2 * self.n + row) * 4);
+                let (d, m) = self.f16_pair((kb / 2 * self.n + row) * 4);
                 unsigned(block, out, |q| d * q + m);
             }
             WeightType::Q4K => {
@@ -65,35 +65,37 @@ impl Tile<'_> {
             WeightType::Q6K => {
                 let group = kb / 2;
                 let scale = self.scales[(group * self.n + row) * 2 + kb % 2] as i8;
-                let d = self.super_halves(group, row).0 * f32::from(scale);
+                let d = self.super_pair(group, row).0 * f32::from(scale);
                 signed(block, out, |q| d * q);
             }
         }
     }
 
-    fn half(&self, at: usize) -> f32 {
+    /// The f16 at byte `at` of the scales.
+    fn f16(&self, at: usize) -> f32 {
         f16::from_le_bytes([self.scales[at], self.scales[at + 1]]).to_f32()
     }
 
-    fn halves(&self, at: usize) -> (f32, f32) {
-        (self.half(at), self.half(at + 2))
+    /// The two f16 from byte `at` of the scales on.
+    fn f16_pair(&self, at: usize) -> (f32, f32) {
+        (self.f16(at), self.f16(at + 2))
     }
 
     /// `d`, `dmin` of the 256 values around `group`. (256 values make eight groups: no padding before them.)
-    fn super_halves(&self, group: usize, row: usize) -> (f32, f32) {
+    fn super_pair(&self, group: usize, row: usize) -> (f32, f32) {
         let supers = self.k / GROUP as usize * self.n * 2;
-        self.halves(supers + (group / (SUPER / GROUP) as usize * self.n + row) * 4)
+        self.f16_pair(supers + (group / (SUPER / GROUP) as usize * self.n + row) * 4)
     }
 
     /// `d · sc`, `dmin · m` of a group of `q4_k` or `q5_k`.
     fn scale_and_minimum(&self, group: usize, row: usize) -> (f32, f32) {
         let at = (group * self.n + row) * 2;
-        let (d, dmin) = self.super_halves(group, row);
+        let (d, dmin) = self.super_pair(group, row);
         (d * f32::from(self.scales[at]), dmin * f32::from(self.scales[at + 1]))
     }
 }
 
-/// Byte `j` holds values `j` (low nibble) and `j + 16`.
+/// Converts nibbles: byte `j` holds values `j` (low nibble) and `j + 16`.
 fn nibbles(block: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
     let (low, high) = out.split_at_mut(16);
     for ((low, high), &b) in low.iter_mut().zip(high).zip(block) {
@@ -110,7 +112,7 @@ fn signed(block: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
     out.iter_mut().zip(block).for_each(|(w, &b)| *w = value(f32::from(b as i8)));
 }
 
-/// All planes → row-major values.
+/// Dequantises all planes to row-major values.
 ///
 /// # Shapes
 /// Returns `[n, k]`.
@@ -128,7 +130,7 @@ pub fn dequantize(weight_type: WeightType, n: u32, k: u32, planes: &[u8]) -> Res
         block_bytes + scale_bytes
     );
     let (blocks, scales) = planes.split_at(block_bytes as usize);
-    let tile = Tile { weight_type, n: n as usize, k: k as usize, blocks, scales };
+    let tile = WeightTile { weight_type, n: n as usize, k: k as usize, blocks, scales };
     let per_block = weight_type.block_values() as usize;
     let mut rows = vec![0.0; tile.n * tile.k];
     for (row, values) in rows.chunks_exact_mut(tile.k).enumerate() {

@@ -1,16 +1,16 @@
-//! What the small parts of `tokenizer.json` may cost: a file of a kilobyte can hold a chain of replacements that
-//! doubles a text forty times, or expressions that compile to gigabytes.
+//! Limits of the pipelines of `tokenizer.json`: a file of a kilobyte can hold a chain of replacements that doubles a
+//! text forty times, or expressions that compile to gigabytes.
 
 use crate::error::Result;
 use crate::{ensure, fail};
 use serde_json::Value;
 
-/// Most parts of all pipelines together; deepseek-llm, the longest, has a dozen.
-const MAX_PARTS: usize = 64;
-/// Most bytes that one byte of a text may become on its way through one pipeline. NFKC (11), `▁` (3) and bytes as letters
-/// (2) together: 66.
+/// Most steps of all pipelines together; deepseek-llm, the longest, has a dozen.
+const MAX_STEPS: usize = 64;
+/// Most bytes that one byte of a text may become on its way through one pipeline. NFKC (11), `▁` (3) and bytes as
+/// letters (2) together: 66.
 const MAX_GROWTH: u64 = 1024;
-/// Longest text that a part puts in, bytes.
+/// Longest text that a step inserts, bytes.
 const MAX_CONTENT: usize = 256;
 /// Longest regular expressions together, bytes: compiled, a class of letters takes some ten thousand times as much.
 const MAX_PATTERNS: usize = 8192;
@@ -19,10 +19,10 @@ const MAX_REPEATS: u32 = 8;
 /// Most tokens that a post-processor puts around a text.
 const MAX_AROUND: usize = 64;
 
-/// What has been seen so far.
+/// Sums over the pipelines that have been checked.
 #[derive(Default)]
 pub(super) struct Limits {
-    parts: usize,
+    steps: usize,
     patterns: usize,
 }
 
@@ -43,22 +43,22 @@ impl Limits {
         Ok(())
     }
 
-    /// Bytes that a byte may become.
-    fn growth(&mut self, place: &str, part: &Value) -> Result<u64> {
-        self.parts += 1;
-        ensure!(self.parts <= MAX_PARTS, Tokenizer, place, "there are more than {MAX_PARTS} parts of pipelines");
-        let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
-        let text = |key: &str| part.get(key).and_then(Value::as_str).unwrap_or_default();
+    /// Returns the bytes that one byte may become in a step.
+    fn growth(&mut self, place: &str, step: &Value) -> Result<u64> {
+        self.steps += 1;
+        ensure!(self.steps <= MAX_STEPS, Tokenizer, place, "there are more than {MAX_STEPS} parts of pipelines");
+        let kind = step.get("type").and_then(Value::as_str).unwrap_or_default();
+        let text = |key: &str| step.get(key).and_then(Value::as_str).unwrap_or_default();
         let content = text("content").len().max(text("prepend").len());
         ensure!(content <= MAX_CONTENT, Tokenizer, place, "puts {content} bytes in; at most {MAX_CONTENT} are allowed");
-        let expression = part.get("pattern").and_then(|p| p.get("Regex")).and_then(Value::as_str);
+        let expression = step.get("pattern").and_then(|p| p.get("Regex")).and_then(Value::as_str);
         if let Some(expression) = expression {
             self.expression(place, expression)?;
         }
-        self.around(place, part)?;
+        self.around(place, step)?;
         let own = match kind {
             "Replace" => {
-                let literal = part.get("pattern").and_then(|p| p.get("String")).and_then(Value::as_str);
+                let literal = step.get("pattern").and_then(|p| p.get("String")).and_then(Value::as_str);
                 match literal {
                     Some(literal) => content.div_ceil(literal.len().max(1)).max(1) as u64,
                     // An expression may match nothing, between any two letters.
@@ -71,15 +71,15 @@ impl Limits {
             _ => 1,
         };
         let lists = ["normalizers", "pretokenizers", "processors", "decoders"];
-        let inner = lists.iter().filter_map(|key| part.get(key)?.as_array()).flatten();
+        let inner = lists.iter().filter_map(|key| step.get(key)?.as_array()).flatten();
         let mut growth = own;
-        for part in inner {
-            growth = growth.saturating_mul(self.growth(place, part)?);
+        for step in inner {
+            growth = growth.saturating_mul(self.growth(place, step)?);
         }
         Ok(growth)
     }
 
-    /// A regular expression: its length, and the counts of its repetitions.
+    /// Checks a regular expression: its length, and the counts of its repetitions.
     fn expression(&mut self, place: &str, expression: &str) -> Result<()> {
         self.patterns += expression.len();
         ensure!(
@@ -112,12 +112,12 @@ impl Limits {
         Ok(())
     }
 
-    /// What a `TemplateProcessing` puts around a text.
-    fn around(&self, place: &str, part: &Value) -> Result<()> {
+    /// Checks the number of tokens that a `TemplateProcessing` puts around a text.
+    fn around(&self, place: &str, step: &Value) -> Result<()> {
         let length = |value: Option<&Value>| value.and_then(Value::as_array).map_or(0, Vec::len);
-        let ids = part.get("special_tokens").and_then(Value::as_object);
+        let ids = step.get("special_tokens").and_then(Value::as_object);
         let ids = ids.into_iter().flat_map(|tokens| tokens.values()).map(|token| length(token.get("ids"))).max();
-        let tokens = ["single", "pair"].map(|key| length(part.get(key)).saturating_mul(ids.unwrap_or(1).max(1)));
+        let tokens = ["single", "pair"].map(|key| length(step.get(key)).saturating_mul(ids.unwrap_or(1).max(1)));
         let most = tokens[0].max(tokens[1]);
         ensure!(
             most <= MAX_AROUND,

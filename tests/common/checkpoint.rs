@@ -1,4 +1,4 @@
-//! Tiny random checkpoints in memory, and places in memory to convert them to.
+//! Tiny random checkpoints in memory, and a sink in memory for conversions.
 #![allow(dead_code)] // each test uses a part
 
 use super::golden_file;
@@ -43,8 +43,8 @@ impl Checkpoint {
         Self { config, tensors, files: files.into() }
     }
 
-    /// The same with weights of which every next token is known: after token `t` comes `steps[t]`, after any other
-    /// token, and after a picture, `otherwise`. Blocks add nothing, so that embeddings reach the head unchanged.
+    /// The same with weights that fix every next token: `steps[t]` after token `t`; `otherwise` after any other token
+    /// and after a picture. Blocks add nothing, so that embeddings reach the head unchanged.
     pub fn clockwork(mut self, steps: &[(u32, u32)], otherwise: u32) -> Self {
         for (name, (_, values)) in &mut self.tensors {
             let norm = name.starts_with("language_model.") && name.ends_with("norm.weight");
@@ -81,13 +81,13 @@ impl Checkpoint {
     }
 
     /// The same with every tensor in 16-bit floats, as published checkpoints have them.
-    pub fn into_halves(self, dtype: Dtype) -> Memory {
+    pub fn into_16_bits(self, dtype: Dtype) -> Memory {
         let bytes = |values: &[f32]| -> Vec<u8> {
-            let halves = values.iter().map(|&w| match dtype {
+            let words = values.iter().map(|&w| match dtype {
                 Dtype::BF16 => half::bf16::from_f32(w).to_bits(),
                 _ => half::f16::from_f32(w).to_bits(),
             });
-            halves.flat_map(u16::to_le_bytes).collect()
+            words.flat_map(u16::to_le_bytes).collect()
         };
         let tensors: Vec<_> = self.tensors.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
         let views = tensors.iter().map(|(name, shape, bytes)| {
@@ -110,7 +110,7 @@ impl Checkpoint {
     }
 }
 
-/// A place in memory to convert to.
+/// A sink in memory.
 #[derive(Default)]
 pub struct Written(pub Memory);
 

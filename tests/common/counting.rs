@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` returns, and the most bytes it held at a time beyond what was held before.
+/// Runs `work`; returns its result and its peak memory, bytes.
 pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     MOST.set(before);
@@ -63,8 +63,8 @@ pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
 /// Whether an allocation beyond a limit aborts the program: set by the fuzzer.
 pub static ABORT: AtomicBool = AtomicBool::new(false);
 
-/// What `work` returns. Under a fuzzer the allocation that goes beyond `bytes` aborts the program, so that the stack
-/// shows it; elsewhere the call panics afterwards.
+/// Runs `work` and returns its result. Under a fuzzer the allocation that goes beyond `bytes` aborts the program, so
+/// that the stack shows it; elsewhere the call panics afterwards.
 pub fn bounded<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if ABORT.load(Ordering::Relaxed) {
         LIMIT.set(HELD.get().saturating_add(bytes as isize));
@@ -75,7 +75,7 @@ pub fn bounded<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What this thread holds, bytes.
+/// Memory that this thread holds, bytes.
 pub fn held() -> isize {
     HELD.get()
 }

@@ -4,7 +4,7 @@
 use super::checkpoint::Checkpoint;
 use super::golden_file;
 use llava_web::config::Config;
-use llava_web::format::gguf::write::{self, Beginning, Planned, beginning, file};
+use llava_web::format::gguf::write::{self, Beginning, TensorSpec, beginning, file};
 use llava_web::format::gguf::{Gguf, Parsed, Strings, Value, parse};
 use llava_web::preprocess::PreprocessConfig;
 use llava_web::quant::Encoding;
@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 #[derive(Clone, Default)]
 pub struct GgufFile {
     pub metadata: Vec<(String, Value)>,
-    pub tensors: Vec<(Planned, Vec<f32>)>,
+    pub tensors: Vec<(TensorSpec, Vec<f32>)>,
 }
 
 impl GgufFile {
@@ -27,30 +27,30 @@ impl GgufFile {
         self.metadata.retain(|(k, _)| k != key);
         assert!(self.metadata.len() < before, "there was no {key}");
     }
-    pub fn tensor(&mut self, name: &str) -> &mut (Planned, Vec<f32>) {
+    pub fn tensor(&mut self, name: &str) -> &mut (TensorSpec, Vec<f32>) {
         self.tensors.iter_mut().find(|(t, _)| t.name == name).unwrap_or_else(|| panic!("there is no {name}"))
     }
     pub fn rename(&mut self, name: &str, new: &str) {
         self.tensor(name).0.name = new.to_string();
     }
-    pub fn remove(&mut self, name: &str) -> (Planned, Vec<f32>) {
+    pub fn remove(&mut self, name: &str) -> (TensorSpec, Vec<f32>) {
         let at = self.tensors.iter().position(|(t, _)| t.name == name).unwrap();
         self.tensors.remove(at)
     }
     pub fn add(&mut self, name: &str, shape: &[u32]) {
         let values = vec![0.0; shape.iter().product::<u32>() as usize];
-        let planned = Planned { name: name.to_string(), encoding: Encoding::F32, shape: shape.to_vec() };
+        let planned = TensorSpec { name: name.to_string(), encoding: Encoding::F32, shape: shape.to_vec() };
         self.tensors.push((planned, values));
     }
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
-        let planned: Vec<Planned> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
+        let planned: Vec<TensorSpec> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
         let mut values = self.tensors.iter().map(|(_, values)| values);
         file(&self.metadata, &planned, |t| encode(t.encoding, values.next().unwrap())).unwrap()
     }
-    /// What stands before the values.
+    /// The bytes before the values.
     pub fn beginning(&self) -> Beginning {
-        let planned: Vec<Planned> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
+        let planned: Vec<TensorSpec> = self.tensors.iter().map(|(t, _)| t.clone()).collect();
         beginning(&self.metadata, &planned).unwrap()
     }
     /// Its header, read back; no values are written.
@@ -104,7 +104,7 @@ impl Pair {
             let heads = if name.contains("q_proj") { t.num_attention_heads } else { t.num_key_value_heads };
             let rotated = theirs.starts_with("blk.") && (theirs.contains("attn_q") || theirs.contains("attn_k"));
             let values = if rotated { permuted(values, heads, shape[0] / heads, shape[1]) } else { values.clone() };
-            file.tensors.push((Planned { name: theirs, encoding, shape: shape.clone() }, values));
+            file.tensors.push((TensorSpec { name: theirs, encoding, shape: shape.clone() }, values));
         }
         pair
     }
@@ -120,7 +120,7 @@ impl Pair {
     }
 }
 
-/// Row `i` of each half of a head → rows `2i` and `2i + 1`.
+/// Interleaves row `i` of each half of a head as rows `2i` and `2i + 1`.
 pub fn permuted(values: &[f32], heads: u32, head_dim: u32, columns: u32) -> Vec<f32> {
     let (half, k) = (head_dim / 2, columns as usize);
     let source = |row: u32| row / head_dim * head_dim + row % 2 * half + row % head_dim / 2;

@@ -1,4 +1,4 @@
-//! What several integration tests share.
+//! Helpers of several integration tests.
 #![allow(dead_code)] // each test uses a part
 
 use llava_web::device::{BackendChoice, Device};
@@ -15,7 +15,7 @@ pub fn golden_file(path: &str) -> Vec<u8> {
     std::fs::read(golden(path)).unwrap()
 }
 
-/// A directory that goes away with the value.
+/// A directory that is deleted with the value.
 pub struct Scratch(PathBuf);
 
 impl Scratch {

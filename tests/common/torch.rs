@@ -1,4 +1,4 @@
-//! Writes files as `torch.save` does, and archives and pickles that it would never write.
+//! Writes files like those of `torch.save`, and archives and pickles that it never writes.
 #![allow(dead_code)] // each test uses a part
 
 use llava_web::format::source::Memory;
@@ -70,7 +70,7 @@ impl StateDict {
         archive
     }
 
-    /// What a safetensors file holds.
+    /// The tensors of a safetensors file.
     pub fn from_safetensors(bytes: &[u8]) -> Self {
         let mut dict = Self::default();
         for (name, view) in SafeTensors::deserialize(bytes).unwrap().iter() {
@@ -132,15 +132,15 @@ impl Pickle {
     }
 }
 
-/// One file of an archive, with what its headers are to say.
+/// One file of an archive, with the contents of its headers.
 pub struct Entry {
     pub name: String,
     pub bytes: Vec<u8>,
     pub method: u16,
     pub flags: u16,
-    /// Length that the directory gives, where it is to lie.
+    /// False length for the directory.
     pub size: Option<u64>,
-    /// Position that the directory gives, where it is to lie.
+    /// False position for the directory.
     pub position: Option<u64>,
     /// Bytes that follow it and belong to nothing.
     pub padding: usize,

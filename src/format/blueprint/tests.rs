@@ -1,5 +1,6 @@
 use super::*;
-use crate::format::names;
+use crate::format::names::{self, Component};
+use crate::format::stored::LocatedTensor;
 
 fn config() -> Config {
     let json = r#"{"text_config": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -11,16 +12,18 @@ fn config() -> Config {
 /// A checkpoint whose tensors lie in the order of their names, as safetensors writes them.
 fn checkpoint(encoding: Encoding) -> Checkpoint {
     let config = config();
-    let mut expected = names::expected(&config);
+    let order = names::expected(&config);
+    let mut expected = order.clone();
     expected.sort_by(|a, b| a.name.cmp(&b.name));
     let mut offset = 1000;
     let mut located = Vec::new();
     for e in expected {
-        let shape = e.checkpoint_shape.clone();
+        let (name, shape) = (e.name.clone(), e.checkpoint_shape.clone());
         let bytes = e.parameters() * u64::from(encoding.block().1);
-        located.push((e.name, Located { file: 0, offset, encoding, shape, rope_heads: None }));
+        located.push((e, LocatedTensor { name, file: 0, offset, encoding, shape, rope_heads: None }));
         offset += bytes;
     }
+    located.sort_by_key(|(e, _)| order.iter().position(|other| other.name == e.name));
     Checkpoint::for_tests(config, located)
 }
 
@@ -28,7 +31,7 @@ fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
     Blueprint::from_checkpoint(checkpoint(Encoding::F16), "t", &|_, _| wanted, part_bytes).unwrap()
 }
 
-/// Whatever the limit, every byte of every tensor is in exactly one piece, inside its part, at whole rows.
+/// For every limit, each byte of each tensor is in exactly one piece, inside its part, at whole rows.
 #[test]
 fn parts_cover_every_tensor_once() {
     let checkpoint = checkpoint(Encoding::F16);
@@ -41,7 +44,7 @@ fn parts_cover_every_tensor_once() {
             for piece in &part.pieces {
                 assert!(piece.offset >= end && piece.offset + piece.bytes <= part.bytes);
                 end = piece.offset + piece.bytes;
-                let located = checkpoint.get(&b.tensors[piece.tensor].expected.name).unwrap();
+                let (_, located) = &checkpoint.tensors[piece.tensor];
                 let width: u64 = located.shape[1..].iter().map(|&n| u64::from(n)).product();
                 assert_eq!(part.offset + piece.offset, located.offset + u64::from(piece.rows[0]) * width * 2);
                 rows[piece.tensor].push(piece.rows);
@@ -54,8 +57,8 @@ fn parts_cover_every_tensor_once() {
             assert_eq!(end, tensor.expected.checkpoint_shape[0], "{}", tensor.expected.name);
         }
         // The last norm and the head lie together.
-        let stage = |part: &Part| b.tensors[part.pieces[0].tensor].expected.stage.min(names::Stage::Decoder);
-        let in_order = b.parts.iter().map(stage);
+        let component = |part: &Part| b.tensors[part.pieces[0].tensor].expected.component.min(Component::Decoder);
+        let in_order = b.parts.iter().map(component);
         assert!(in_order.is_sorted(), "in order of use");
     }
     assert!(plan(1 << 30, WeightType::F16).parts.len() <= 10, "what lies together is fetched together");

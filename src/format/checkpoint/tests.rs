@@ -7,12 +7,11 @@ fn raw(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
-/// A checkpoint of these files and nothing else, its configuration that of LLaVA-1.5.
-fn add(files: &[(&str, Vec<u8>)]) -> Result<Checkpoint> {
+/// The weights of a directory of these files.
+fn add(files: &[(&str, Vec<u8>)]) -> Result<DirectoryTensors> {
     let source = Memory(files.iter().map(|(name, bytes)| (name.to_string(), bytes.clone())).collect());
-    let mut checkpoint = Checkpoint::for_tests(Config::parse(b"{}", None)?, Vec::new());
-    checkpoint.files.clear();
-    block_on(checkpoint.add_weights(&source, "")).map(|()| checkpoint)
+    let mut weights = DirectoryTensors::default();
+    block_on(weights.add_directory(&source, "")).map(|()| weights)
 }
 
 fn two() -> Vec<u8> {
@@ -22,11 +21,11 @@ fn two() -> Vec<u8> {
 #[test]
 fn tensors_are_found_with_their_places_and_types() {
     let header = r#"{"h":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[2,4]}}"#;
-    let checkpoint = add(&[(SINGLE_FILE, raw(header, &[0x00, 0xC5, 0xA0, 0xC0]))]).unwrap();
-    let (h, b) = (checkpoint.get("h").unwrap(), checkpoint.get("b").unwrap());
+    let weights = add(&[(SINGLE_FILE, raw(header, &[0x00, 0xC5, 0xA0, 0xC0]))]).unwrap();
+    let (h, b) = (&weights.tensors["h"], &weights.tensors["b"]);
     let data = 8 + header.len() as u64;
     assert_eq!((h.encoding, h.offset, b.encoding, b.offset), (Encoding::F16, data, Encoding::Bf16, data + 2));
-    assert_eq!(add(&[(SINGLE_FILE, two())]).unwrap().get("a").unwrap().shape, [2, 2]);
+    assert_eq!(add(&[(SINGLE_FILE, two())]).unwrap().tensors["a"].shape, [2, 2]);
 }
 
 #[test]

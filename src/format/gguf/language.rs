@@ -1,12 +1,11 @@
-//! The language model of a GGUF pair: llama.cpp's keys → `text_config`, its names → canonical ones.
+//! The language model of a GGUF pair: llama.cpp's keys → `text_config`.
 
-use super::{Gguf, TensorInfo};
+use super::header::{Gguf, TensorInfo};
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{DECODER, EMBED_TOKENS, LM_HEAD};
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 
-/// What the metadata of a language model say.
+/// Metadata of a language model.
 pub(super) struct Language {
     pub hidden_size: u32,
     pub heads: u32,
@@ -48,7 +47,7 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
         let same = value.is_none_or(|n| n == head_dim);
         ensure!(same, Config, format!("GGUF: {key}"), "{value:?}, but heads have {head_dim} values: not implemented");
     }
-    // llama.cpp calls a Mistral a llama; what makes it one is its window. 0 is how it writes "none".
+    // llama.cpp calls a Mistral a llama; its window tells it apart. 0 stands for none.
     let window = file.u32("llama.attention.sliding_window")?.filter(|window| *window > 0);
     let config = json!({
         "model_type": if window.is_some() { "mistral" } else { "llama" },
@@ -68,7 +67,7 @@ pub(super) fn language<'a>(file: &Gguf, tensor: impl Fn(&str) -> Option<&'a Tens
     Ok(Language { hidden_size, heads, kv_heads, vocab_size, config })
 }
 
-/// Refuses every way to stretch the context that changes a number.
+/// Refuses rotary scaling, unless it changes no number.
 fn rope_is_plain(file: &Gguf) -> Result<()> {
     let kind = file.text("llama.rope.scaling.type")?.unwrap_or("none");
     let known = matches!(kind, "none" | "linear");
@@ -82,49 +81,4 @@ fn rope_is_plain(file: &Gguf) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// llama.cpp's names and the canonical ones: of the whole model, and of a block's tensors, each a `.weight`.
-const WHOLE: [(&str, &str); 3] =
-    [("token_embd.weight", EMBED_TOKENS), ("output.weight", LM_HEAD), ("output_norm.weight", NORM)];
-const PARTS: [(&str, &str); 9] = [
-    ("attn_norm", "input_layernorm"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_output", "self_attn.o_proj"),
-    ("ffn_norm", "post_attention_layernorm"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-];
-const NORM: &str = "language_model.model.norm.weight";
-
-/// llama.cpp's name → the canonical one.
-pub(super) fn canonical(name: &str) -> Option<String> {
-    if let Some((_, ours)) = WHOLE.iter().find(|(theirs, _)| *theirs == name) {
-        return Some(ours.to_string());
-    }
-    let (block, part) = numbered(name.strip_prefix("blk.")?)?;
-    let part = part.strip_suffix(".weight")?;
-    let (_, ours) = PARTS.iter().find(|(theirs, _)| *theirs == part)?;
-    Some(format!("{DECODER}layers.{block}.{ours}.weight"))
-}
-
-/// The canonical name → llama.cpp's.
-pub(super) fn theirs(name: &str) -> Option<String> {
-    if let Some((theirs, _)) = WHOLE.iter().find(|(_, ours)| *ours == name) {
-        return Some(theirs.to_string());
-    }
-    let (block, part) = numbered(name.strip_prefix(DECODER)?.strip_prefix("layers.")?)?;
-    let part = part.strip_suffix(".weight")?;
-    let (theirs, _) = PARTS.iter().find(|(_, ours)| *ours == part)?;
-    Some(format!("blk.{block}.{theirs}.weight"))
-}
-
-/// `12.rest` → 12, `rest`; only for numbers as they are usually spelled.
-pub(super) fn numbered(name: &str) -> Option<(u32, &str)> {
-    let (digits, rest) = name.split_once('.')?;
-    let number: u32 = digits.parse().ok()?;
-    (number.to_string() == digits).then_some((number, rest))
 }

@@ -1,21 +1,21 @@
-//! How byte-level vocabularies cut text before their merges apply, by the names that `tokenizer.ggml.pre` gives.
+//! Pre-tokenizers of byte-level vocabularies, by their names under `tokenizer.ggml.pre`.
 //!
-//! The expressions are applied one after the other, each to the pieces of the one before: a `Split` each in
+//! The expressions are applied one after the other, each to the pieces of the previous one: a `Split` each in
 //! `tokenizer.json`. Digits and punctuation that other files have as `Digits` or `Punctuation` are expressions here.
 //!
 //! # Source
 //! `llama-vocab.cpp` of llama.cpp, case folding and letter case in the spelling of the models' own `tokenizer.json`.
 
-/// One way to cut text.
+/// A pre-tokenizer: how text is cut before merges apply.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PreTokenizer {
     /// Names in GGUF files.
     pub names: &'static [&'static str],
     /// In order of application.
     pub expressions: &'static [&'static str],
-    /// Whether a piece that is a token is taken whole, whatever the merges make of it.
+    /// Whether a piece that is a token stays whole, without applying merges.
     pub ignore_merges: bool,
-    /// Whether a text begins with the token for it, where the file does not say.
+    /// Whether a text starts with the beginning-of-sequence token, where the file does not say.
     pub begins: bool,
     /// Whether text is composed (NFC) first.
     pub composes: bool,
@@ -25,7 +25,7 @@ pub(super) struct PreTokenizer {
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
 /// Llama 3's.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Qwen 2's: the same with every digit by itself.
+/// Qwen 2's: as Llama 3's, with every digit by itself.
 const QWEN_2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -51,7 +51,7 @@ const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 const PLAIN: PreTokenizer =
     PreTokenizer { names: &[], expressions: &[], ignore_merges: false, begins: false, composes: false };
 
-/// All that are known.
+/// All known pre-tokenizers.
 pub(super) const PRE_TOKENIZERS: [PreTokenizer; 14] = [
     PreTokenizer {
         names: &[
@@ -131,7 +131,7 @@ pub(super) const PRE_TOKENIZERS: [PreTokenizer; 14] = [
     PreTokenizer { names: &["viking"], expressions: &[BLOOM, r"\p{N}"], ..PLAIN },
 ];
 
-/// The way to cut text that `name` stands for.
+/// Returns the pre-tokenizer called `name`.
 pub(super) fn named(name: &str) -> Option<&'static PreTokenizer> {
     PRE_TOKENIZERS.iter().find(|pre| pre.names.contains(&name))
 }

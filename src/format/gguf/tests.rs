@@ -1,8 +1,9 @@
-use super::write::{Planned, file};
+use super::write::{TensorSpec, file};
 use super::*;
+use crate::quant::Encoding;
 
-fn planned(name: &str, encoding: Encoding, shape: &[u32]) -> Planned {
-    Planned { name: name.into(), encoding, shape: shape.into() }
+fn planned(name: &str, encoding: Encoding, shape: &[u32]) -> TensorSpec {
+    TensorSpec { name: name.into(), encoding, shape: shape.into() }
 }
 
 fn metadata() -> Vec<(String, Value)> {
@@ -66,7 +67,7 @@ fn a_prefix_asks_for_what_it_lacks() {
     }
     assert!(refused(&bytes[..header - 1], header as u64 - 1).contains("interrupted"));
     assert!(refused(&bytes[..bytes.len() - 1], size - 1).contains("`y` has 288 bytes"));
-    // A vocabulary that cannot be there yet is asked for at once.
+    // A vocabulary that the prefix cannot hold is requested in one step.
     let mut count = bytes.clone();
     let at = bytes.windows(7).position(|w| w == b"a.words").unwrap() + 7 + 8;
     count[at..at + 8].copy_from_slice(&100_000u64.to_le_bytes());

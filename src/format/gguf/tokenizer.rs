@@ -8,39 +8,46 @@
 //! `convert_slow_tokenizer.py` and `generate_merges` of transformers; `llama-vocab.cpp` (expressions by name,
 //! which tokens begin and end a text).
 
-use super::Gguf;
+use super::header::Gguf;
 use super::pre::{PRE_TOKENIZERS, PreTokenizer, named};
-use super::tokens::{Sort, Tokens};
+use super::tokens::{Sort, Tokens, at};
 use crate::error::{Error, Kind, Result};
-use crate::format::manifest::MAX_TOKENIZER;
-use crate::tokenizer::IMAGE_MARK;
+use crate::tokenizer::{IMAGE_MARK, MAX_TOKENIZER};
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-/// Longest piece that is looked for in two pieces, bytes; LLaMA's longest has 48. It bounds the search for merges,
-/// which looks up both pieces of every cut.
+/// Longest piece that merges are searched for, bytes; LLaMA's longest has 48. The search looks up both pieces of every
+/// cut.
 const MAX_PIECE: usize = 256;
 /// Longest list of merges that scores may imply, bytes as written: half of what a `tokenizer.json` may have. Gemma's
 /// 580 000 take 15 MB; a vocabulary of nothing but runs of letters would imply gigabytes.
 const MAX_MERGES: usize = MAX_TOKENIZER as usize / 2;
-/// Tokens that end an answer wherever they are in a vocabulary as control tokens.
+/// Tokens that end an answer in every vocabulary that has them as control tokens.
 const ENDS: [&str; 4] = ["<|eot_id|>", "<|end_of_text|>", "<|im_end|>", "<|end|>"];
 
-/// A vocabulary as the loader takes it.
+/// A vocabulary as `tokenizer.json`, and its special ids.
 pub(super) struct Vocabulary {
     /// `tokenizer.json`.
     pub json: Vec<u8>,
     /// Token that marks the place of a picture.
     pub image: u32,
     pub bos: u32,
-    /// The first ends a turn in prompts, any of them an answer.
+    /// The first ends a turn in prompts; each of them ends an answer.
     pub eos: Vec<u32>,
     pub notes: Vec<String>,
 }
 
-/// The vocabulary of a model with `rows` embeddings.
+/// Makes `tokenizer.json` from the metadata `tokenizer.ggml.*` of a model with `rows` embeddings.
+///
+/// # Errors
+/// [`Kind::Tokenizer`], naming the key, for what is missing or not implemented.
+pub fn tokenizer_json(file: &Gguf, rows: u32) -> Result<Vec<u8>> {
+    vocabulary(file, rows).map(|vocabulary| vocabulary.json)
+}
+
+/// Reads the vocabulary of a model with `rows` embeddings.
 ///
 /// # Errors
 /// [`Kind::Tokenizer`], naming the key, for what is missing, contradictory or not implemented.
@@ -71,12 +78,12 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
     // GPT-2's line has one token for both.
     let bos = bos.unwrap_or(first_end);
     let special: Vec<u32> = eos.iter().copied().chain([bos]).collect();
-    let parts = if sentence_piece {
-        sentence_piece_parts(file, &tokens, unknown, &mut notes)?
+    let fields = if sentence_piece {
+        sentence_piece_fields(file, &tokens, unknown, &mut notes)?
     } else {
-        byte_level_parts(file, &tokens, &mut notes)?
+        byte_level_fields(file, &tokens, &mut notes)?
     };
-    let begins = file.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(parts.begins);
+    let begins = file.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(fields.begins);
     let beginning = tokens.text(bos);
     let template = json!({
         "type": "TemplateProcessing",
@@ -84,24 +91,21 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {beginning: {"id": beginning, "ids": [bos], "tokens": [beginning]}},
     });
-    let file = File {
+    let file = TokenizerFile {
         version: "1.0",
         added_tokens: tokens.added(&special),
-        normalizer: parts.normalizer,
-        pre_tokenizer: parts.pre_tokenizer,
+        normalizer: fields.normalizer,
+        pre_tokenizer: fields.pre_tokenizer,
         post_processor: if begins { template } else { Json::Null },
-        decoder: parts.decoder,
-        model: parts.model,
+        decoder: fields.decoder,
+        model: fields.model,
     };
     let json = serde_json::to_vec(&file).map_err(|e| Error::new(Kind::Tokenizer, at("tokens"), e.to_string()))?;
     Ok(Vocabulary { json, image, bos, eos, notes })
 }
 
-pub(super) fn at(key: &str) -> String {
-    format!("GGUF: tokenizer.ggml.{key}")
-}
-
-/// The id under `{name}_token_id`, or the usual one. An id that is no token (often 2^32 − 1) is as good as none.
+/// Reads the id under `{name}_token_id`, or returns the usual one. An id that is no token (often 2^32 − 1) counts as
+/// absent.
 fn id(file: &Gguf, name: &str, count: u32, usual: Option<u32>, notes: &mut Vec<String>) -> Option<u32> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let given = file.uint(&key).ok().flatten().and_then(|id| u32::try_from(id).ok()).filter(|id| *id < count);
@@ -111,22 +115,22 @@ fn id(file: &Gguf, name: &str, count: u32, usual: Option<u32>, notes: &mut Vec<S
     given.or(usual.filter(|id| *id < count))
 }
 
-/// The pieces of `tokenizer.json` that depend on the kind of tokenizer.
-struct Parts<'a> {
+/// The fields of `tokenizer.json` that depend on the kind of tokenizer.
+struct KindFields<'a> {
     normalizer: Json,
     pre_tokenizer: Json,
     decoder: Json,
     model: Model<'a>,
-    /// Whether a text begins with the token for it, where the file does not say.
+    /// Whether a text starts with the beginning-of-sequence token, where the file does not say.
     begins: bool,
 }
 
-fn sentence_piece_parts<'a>(
+fn sentence_piece_fields<'a>(
     file: &Gguf,
     tokens: &'a Tokens<'a>,
     unknown: u32,
     notes: &mut Vec<String>,
-) -> Result<Parts<'a>> {
+) -> Result<KindFields<'a>> {
     let prefix = file.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
     let mut normalizers = vec![replace];
@@ -148,7 +152,7 @@ fn sentence_piece_parts<'a>(
         vocab: tokens,
         merges: scored_merges(file, tokens, notes)?,
     };
-    Ok(Parts {
+    Ok(KindFields {
         normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
         pre_tokenizer: Json::Null,
         decoder: json!({"type": "Sequence", "decoders": decoders}),
@@ -157,7 +161,7 @@ fn sentence_piece_parts<'a>(
     })
 }
 
-/// Merges from scores, in the order of `generate_merges`: by score, then by the lengths of the two pieces, all
+/// Derives merges from scores, in the order of `generate_merges`: by score, then by the lengths of the two pieces, all
 /// descending; what is equal in these stays in the order of ids. Runs of spaces are why the order is not that
 /// of ids: LLaMA gives them scores of −10⁹, late ids or not. Without scores, ids are what is left.
 fn scored_merges<'a>(file: &Gguf, tokens: &'a Tokens, notes: &mut Vec<String>) -> Result<Vec<(&'a str, &'a str)>> {
@@ -213,7 +217,7 @@ fn pre_tokenizer(file: &Gguf, tokens: &Tokens, notes: &mut Vec<String>) -> Resul
     }
 }
 
-fn byte_level_parts<'a>(file: &'a Gguf, tokens: &'a Tokens<'a>, notes: &mut Vec<String>) -> Result<Parts<'a>> {
+fn byte_level_fields<'a>(file: &'a Gguf, tokens: &'a Tokens<'a>, notes: &mut Vec<String>) -> Result<KindFields<'a>> {
     let cut = |by: &&str| json!({"type": "Split", "pattern": {"Regex": by}, "behavior": "Isolated", "invert": false});
     let pre = pre_tokenizer(file, tokens, notes)?;
     let pre_tokenizers: Vec<Json> = pre.expressions.iter().map(cut).chain([byte_letters()]).collect();
@@ -226,7 +230,7 @@ fn byte_level_parts<'a>(file: &'a Gguf, tokens: &'a Tokens<'a>, notes: &mut Vec<
         vocab: tokens,
         merges: listed_merges(file, tokens, notes)?,
     };
-    Ok(Parts {
+    Ok(KindFields {
         normalizer: if pre.composes { json!({"type": "NFC"}) } else { Json::Null },
         pre_tokenizer: json!({"type": "Sequence", "pretokenizers": pre_tokenizers}),
         decoder: byte_letters(),
@@ -235,7 +239,7 @@ fn byte_level_parts<'a>(file: &'a Gguf, tokens: &'a Tokens<'a>, notes: &mut Vec<
     })
 }
 
-/// The file's merges. One that is no pair, stands there twice, or has no token can never apply: it is left out.
+/// Reads the file's merges. One that is no pair, occurs twice, or makes no token can never apply: it is left out.
 fn listed_merges<'a>(file: &'a Gguf, tokens: &Tokens, notes: &mut Vec<String>) -> Result<Vec<(&'a str, &'a str)>> {
     let Some(list) = file.strings("tokenizer.ggml.merges")? else {
         fail!(Tokenizer, at("merges"), "is missing");
@@ -255,9 +259,9 @@ fn listed_merges<'a>(file: &'a Gguf, tokens: &Tokens, notes: &mut Vec<String>) -
     Ok(merges)
 }
 
-/// `tokenizer.json`; the vocabulary is written from where it is.
+/// `tokenizer.json`, with the vocabulary by reference.
 #[derive(serde::Serialize)]
-struct File<'a> {
+struct TokenizerFile<'a> {
     version: &'static str,
     added_tokens: Vec<Json>,
     normalizer: Json,

@@ -1,10 +1,10 @@
-//! The list of tokens of a GGUF file, with what need not be perfect in it.
+//! The list of tokens of a GGUF file, which may have duplicates, empty texts and invalid UTF-8.
 //!
-//! A text that stands twice belongs to its first id; a later one, and a token without a text, is kept under a text of
-//! its own that no prompt holds ([`stand_in`]), so that it still decodes.
+//! A text that occurs twice belongs to its first id. A later id, and a token without a text, is stored under a text
+//! that no prompt holds ([`stand_in`]), so that it still decodes.
 
-use super::tokenizer::at;
-use super::{Gguf, Strings};
+use super::header::Gguf;
+use super::value::Strings;
 use crate::error::Result;
 use crate::tokenizer::{IMAGE_MARK, stand_in};
 use crate::{ensure, fail};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 const MAX_TEXT: usize = 8 << 20;
 /// Most tokens.
 const MAX_TOKENS: usize = 1 << 20;
-/// Phi-3's marks: white space after them belongs to them, which no key of the file says.
+/// Phi-3's marks. White space after them belongs to them, which no key of the file states.
 const STRIPPING: [&str; 3] = ["<|user|>", "<|assistant|>", "<|end|>"];
 
 /// `tokenizer.ggml.token_type`, by its numbers from 1.
@@ -30,13 +30,13 @@ pub(super) enum Sort {
     Byte,
 }
 
-/// What both models of tokenizer start from.
+/// The tokens of a vocabulary, for both models of tokenizer.
 pub(super) struct Tokens<'a> {
     list: &'a Strings,
     sorts: Vec<Sort>,
     /// Text → its first id.
     ids: HashMap<&'a str, u32>,
-    /// Ids that are not under their own text.
+    /// Texts of ids that are not stored under their own text.
     stand_ins: BTreeMap<u32, String>,
 }
 
@@ -44,7 +44,8 @@ impl<'a> Tokens<'a> {
     /// Reads the tokens of a model with `rows` embeddings.
     ///
     /// # Errors
-    /// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, when there are none, or more than embeddings.
+    /// [`Kind::Tokenizer`](crate::error::Kind::Tokenizer), naming the key, when there are none, or more than
+    /// embeddings.
     pub fn read(file: &'a Gguf, rows: u32, notes: &mut Vec<String>) -> Result<Self> {
         let Some(list) = file.strings("tokenizer.ggml.tokens")? else {
             fail!(Tokenizer, at("tokens"), "is missing: the file has no vocabulary");
@@ -85,7 +86,7 @@ impl<'a> Tokens<'a> {
         self.ids.get(text).copied()
     }
 
-    /// The text under which `id` is in the vocabulary.
+    /// The text under which the vocabulary stores `id`.
     pub fn text(&self, id: u32) -> &str {
         let own = || self.list.get(id as usize).unwrap_or_default();
         self.stand_ins.get(&id).map_or_else(own, String::as_str)
@@ -95,7 +96,7 @@ impl<'a> Tokens<'a> {
         self.sorts.get(id as usize).copied().unwrap_or(Sort::Unused)
     }
 
-    /// Texts that are under their own id, with it.
+    /// Texts that are stored under their own id, each with the id.
     pub fn firsts(&self) -> impl Iterator<Item = (&'a str, u32)> {
         self.list.iter().zip(0u32..).filter(|(_, id)| !self.stand_ins.contains_key(id))
     }
@@ -105,7 +106,7 @@ impl<'a> Tokens<'a> {
         self.firsts().filter(|(text, id)| self.sort(*id) == Sort::Byte && byte(text).is_some()).count()
     }
 
-    /// `added_tokens`: what is recognised in a raw prompt before anything else.
+    /// Makes `added_tokens`: the tokens that are recognised in a raw prompt before anything else.
     pub fn added(&self, special: &[u32]) -> Vec<Json> {
         let phi_3 = STRIPPING.iter().all(|mark| self.id(mark).is_some_and(|id| self.sort(id) == Sort::Control));
         let one = |id: u32, content: &str, special: bool| {
@@ -128,7 +129,12 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Kinds of tokens; where the file has none, or another number of them, by their spelling.
+/// Place of an error under a key of the vocabulary.
+pub(super) fn at(key: &str) -> String {
+    format!("GGUF: tokenizer.ggml.{key}")
+}
+
+/// Reads the kinds of tokens. Where the file has none, or another number of them, the spelling decides.
 fn sorts(file: &Gguf, list: &Strings, notes: &mut Vec<String>) -> Result<Vec<Sort>> {
     let key = "tokenizer.ggml.token_type";
     let mut types = file.numbers(key).unwrap_or_default().unwrap_or_default();
@@ -149,7 +155,7 @@ fn sorts(file: &Gguf, list: &Strings, notes: &mut Vec<String>) -> Result<Vec<Sor
     Ok(list.iter().enumerate().map(sort).collect())
 }
 
-/// `<|im_end|>` and its like.
+/// Whether a token is spelled like `<|im_end|>`.
 fn is_mark(token: &str) -> bool {
     token.len() > 4 && token.starts_with("<|") && token.ends_with("|>")
 }
@@ -160,7 +166,7 @@ pub(super) fn byte(token: &str) -> Option<u8> {
     if digits.len() == 2 { u8::from_str_radix(digits, 16).ok() } else { None }
 }
 
-/// Token → id, all of them.
+/// Serialises the map of all tokens to their ids.
 impl Serialize for Tokens<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.len()))?;

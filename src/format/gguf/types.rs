@@ -1,5 +1,4 @@
-//! ggml's tensor types: the ones that are read, and the names and sizes of those that are not, so that a
-//! refusal can say what it found.
+//! ggml's tensor types: those that are read, and the names and sizes of the others, so that an error can name the type.
 //!
 //! # Source
 //! `ggml.h` (numbers) and `ggml-common.h` (blocks).
@@ -41,7 +40,7 @@ const REFUSED: [Row; 27] = [
     (41, "Q1_0", 128, 18),
 ];
 
-/// ggml's number of an encoding.
+/// Returns ggml's number of an encoding.
 pub(super) fn number(encoding: Encoding) -> u32 {
     match encoding {
         Encoding::F32 => 0,
@@ -58,7 +57,7 @@ pub(super) fn number(encoding: Encoding) -> u32 {
     }
 }
 
-/// The encoding, or the name of one that is not read; with the values and bytes of a block where known.
+/// Returns the encoding, or the name of a type that is not read, with the values and bytes of a block where known.
 pub(super) fn named(wire: u32) -> (Result<Encoding, String>, Option<(u32, u32)>) {
     if let Some(encoding) = Encoding::ALL.into_iter().find(|e| number(*e) == wire) {
         return (Ok(encoding), Some(encoding.block()));

@@ -3,9 +3,13 @@
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
 
+/// Place of an error in the header.
+pub(super) const PLACE: &str = "GGUF";
+/// Longest header that is read, bytes. Llama 3's vocabulary of 128 256 tokens makes one of 8 MB.
+pub const MAX_HEADER: u64 = 64 << 20;
 /// Deepest nesting of arrays; public files have arrays of numbers and of strings, at depth one.
 const MAX_DEPTH: u32 = 4;
-/// Wire numbers of the two types that are no plain numbers.
+/// Wire numbers of the two types that are not numbers.
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
@@ -86,7 +90,7 @@ impl Scalar {
         Self::WIRE[self as usize].2
     }
 
-    /// The value of exactly as many bytes as it has.
+    /// Decodes a value; `bytes` has exactly its length.
     fn value(self, bytes: &[u8]) -> Value {
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);
@@ -131,7 +135,7 @@ impl Numbers {
     }
 }
 
-/// An array of texts, end to end: a vocabulary takes less than in the file.
+/// An array of texts, stored end to end: a vocabulary takes less memory than in the file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Strings {
     text: String,
@@ -156,7 +160,7 @@ impl Strings {
         self.text.len()
     }
 
-    /// Number of texts that were not UTF-8 and were mended.
+    /// Number of texts that were not UTF-8 and were repaired.
     pub fn odd(&self) -> u32 {
         self.odd
     }
@@ -225,7 +229,7 @@ impl From<&[i32]> for Value {
 
 /// Why reading stopped.
 pub(super) enum Stop {
-    /// The bytes end here; at least so many, from the file's start, are needed.
+    /// The bytes end here. The number of bytes from the file's start that are needed at least.
     More(u64),
     /// They are wrong.
     Broken(Error),
@@ -238,7 +242,7 @@ impl From<Error> for Stop {
 }
 
 impl Stop {
-    /// The same, with the key under which it was.
+    /// Adds the key of the value to the error.
     pub(super) fn under(self, key: &str) -> Self {
         match self {
             Self::Broken(e) => Self::Broken(Error { message: format!("`{}`: {}", key.escape_debug(), e.message), ..e }),
@@ -247,12 +251,12 @@ impl Stop {
     }
 }
 
-/// What reading gives.
+/// Result of reading.
 pub(super) type Step<T> = std::result::Result<T, Stop>;
 
-/// Something in the header that cannot be.
+/// Stops at something invalid in the header.
 pub(super) fn broken<T>(message: String) -> Step<T> {
-    Err(Stop::Broken(Error::new(Kind::Tensor, super::PLACE, message)))
+    Err(Stop::Broken(Error::new(Kind::Tensor, PLACE, message)))
 }
 
 /// Reads little-endian bytes from the file's start.
@@ -281,7 +285,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.take(8)?.try_into().unwrap_or_default()))
     }
 
-    /// A text of at most `most` bytes; what is not UTF-8 in it becomes U+FFFD, as a decoder would show it.
+    /// Reads a text of at most `most` bytes; invalid UTF-8 becomes U+FFFD, as a decoder would show it.
     pub(super) fn string(&mut self, what: &str, most: u64) -> Step<Cow<'a, str>> {
         let length = self.u64()?;
         if length > most {
@@ -290,11 +294,11 @@ impl<'a> Cursor<'a> {
         Ok(String::from_utf8_lossy(self.take(length)?))
     }
 
-    /// A value of wire type `kind`.
+    /// Reads a value of wire type `kind`.
     pub(super) fn value(&mut self, kind: u32) -> Step<Value> {
         match (Scalar::from_wire(kind), kind) {
             (Some(scalar), _) => Ok(scalar.value(self.take(scalar.bytes() as u64)?)),
-            (None, STRING) => Ok(Value::String(self.string("a text", super::MAX_HEADER)?.into_owned())),
+            (None, STRING) => Ok(Value::String(self.string("a text", MAX_HEADER)?.into_owned())),
             (None, ARRAY) => self.array(1),
             _ => broken(format!("a value has the type {kind}; there are 0 to 12")),
         }
@@ -322,14 +326,14 @@ impl<'a> Cursor<'a> {
     }
 
     fn strings(&mut self, count: u64) -> Step<Value> {
-        // Each takes its eight bytes of length: with fewer left, nothing is worth reading yet.
+        // Each text has eight bytes of length: with fewer bytes left, more are requested before any is read.
         let least = (self.at as u64).saturating_add(count.saturating_mul(8));
         if least > self.bytes.len() as u64 {
             return Err(Stop::More(least));
         }
         let mut strings = Strings { ends: Vec::with_capacity(count as usize), ..Strings::default() };
         for _ in 0..count {
-            let text = self.string("a text", super::MAX_HEADER)?;
+            let text = self.string("a text", MAX_HEADER)?;
             strings.odd += u32::from(matches!(text, Cow::Owned(_)));
             strings.text.push_str(&text);
             strings.ends.push(strings.text.len() as u32);
@@ -338,7 +342,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A value under its key, as the type that it should have.
+/// Converts the value under a key to the type that it should have.
 pub(super) fn typed<T>(
     key: &str,
     value: Option<&Value>,

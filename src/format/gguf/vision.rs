@@ -1,30 +1,28 @@
-//! The mmproj of a GGUF pair: `clip.*` keys → `vision_config`, its names → canonical ones.
+//! The mmproj of a GGUF pair: `clip.*` keys → `vision_config`.
 //!
 //! Three generations of converters differ: early files name no projector type; they may keep the block and the
 //! norm that LLaVA does not run; and they call the first matrix of a block's MLP `ffn_down`.
 //!
-//! llama.cpp itself runs one block less than such files hold and LLaVA was trained with (its issue 25817); here
-//! exactly those run that LLaVA runs.
+//! llama.cpp itself runs one block fewer than such files hold and LLaVA was trained with (its issue 25817); here
+//! exactly LLaVA's blocks run.
 
-use super::Gguf;
-use super::language::numbered;
+use super::header::Gguf;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{CONNECTOR, VISION_TOWER};
 use crate::preprocess::PreprocessConfig;
 use serde_json::{Value as Json, json};
 
-/// CLIP's published towers: width → blocks. A file with all of them holds one that LLaVA does not run.
+/// CLIP's published towers: width → blocks. A file with all blocks holds one that LLaVA does not run.
 const WHOLE_TOWERS: [(u32, u32); 5] = [(768, 12), (1024, 24), (1280, 32), (1408, 40), (1664, 48)];
 
-/// Most blocks that are looked for.
+/// Most blocks that are counted.
 const MAX_BLOCKS: u32 = 512;
 
-/// What the metadata of an mmproj say.
+/// Metadata of an mmproj.
 pub(super) struct Vision {
     /// Blocks that are run; the file may hold more.
     pub run: u32,
-    /// Which of `ffn_up` and `ffn_down` is the first matrix.
+    /// Whether `ffn_down` is the first matrix of an MLP, not `ffn_up`.
     pub swapped: bool,
     /// Outputs of the connector.
     pub outputs: Option<u32>,
@@ -91,7 +89,7 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
     Ok(Vision { run, swapped, outputs, config, preprocessor: preprocessor(file, image_size)?, notes })
 }
 
-/// Refuses every connector but LLaVA-1.5's, and what LLaVA-1.6 does to pictures.
+/// Refuses every connector but LLaVA-1.5's, and LLaVA-1.6's tiles of pictures.
 fn projector(file: &Gguf) -> Result<()> {
     for key in ["clip.has_vision_encoder", "clip.has_llava_projector"] {
         let there = file.boolean(key)?.unwrap_or(true);
@@ -112,8 +110,8 @@ fn projector(file: &Gguf) -> Result<()> {
     Ok(())
 }
 
-/// How many blocks LLaVA runs: up to the named layer, or the last but one of the whole tower. Converters leave
-/// the last block out, so that what is there is run, unless it is the whole tower after all.
+/// Returns the number of blocks that LLaVA runs: up to the named layer, or up to the last but one of the whole tower.
+/// Converters leave the last block out, so that all blocks of the file run, unless it holds the whole tower.
 fn blocks_to_run(file: &Gguf, width: u32, blocks: u32) -> Result<u32> {
     let key = "clip.vision.feature_layer";
     let place = format!("GGUF: {key}");
@@ -121,7 +119,7 @@ fn blocks_to_run(file: &Gguf, width: u32, blocks: u32) -> Result<u32> {
     ensure!(layers.len() <= 1, Config, place, "features of {} layers are not implemented", layers.len());
     let whole = WHOLE_TOWERS.iter().find(|(w, _)| *w == width).map(|(_, depth)| *depth);
     let run = match layers.first() {
-        // -1 is how llama.cpp writes "not set".
+        // llama.cpp writes -1 for "not set".
         Some(&layer) if layer != -1.0 && layer != -2.0 => layer,
         _ if whole.is_some_and(|depth| blocks >= depth) => f64::from(whole.unwrap_or(0) - 1),
         _ if whole.is_none() && file.tensor("v.post_ln.weight").is_some() => f64::from(blocks) - 1.0,
@@ -133,13 +131,14 @@ fn blocks_to_run(file: &Gguf, width: u32, blocks: u32) -> Result<u32> {
         place,
         "block {run} of {blocks} is to give the features"
     );
-    // Some files announce the whole tower and hold what is run.
+    // Some files announce the whole tower and hold only the blocks that run.
     let announced = file.u32("clip.vision.block_count")?.unwrap_or(blocks);
     let wanted = if run < f64::from(announced) && whole == Some(announced) { announced - 1 } else { announced };
     ensure!(blocks >= wanted, Tensor, format!("v.blk.{blocks}"), "is missing: the mmproj announces {announced} blocks");
     Ok(run as u32)
 }
 
+/// Makes `preprocessor_config.json`.
 fn preprocessor(file: &Gguf, size: u32) -> Result<Json> {
     let mut config = json!({
         "image_processor_type": "CLIPImageProcessor",
@@ -157,58 +156,4 @@ fn preprocessor(file: &Gguf, size: u32) -> Result<Json> {
         }
     }
     Ok(config)
-}
-
-/// An mmproj's names and the canonical ones, each with a `.weight` and most with a `.bias`; of a block's tensors.
-const STEMS: [(&str, &str, &str); 6] = [
-    ("mm.0", CONNECTOR, "linear_1"),
-    ("mm.2", CONNECTOR, "linear_2"),
-    ("v.patch_embd", VISION_TOWER, "embeddings.patch_embedding"),
-    ("v.position_embd", VISION_TOWER, "embeddings.position_embedding"),
-    ("v.pre_ln", VISION_TOWER, "pre_layrnorm"),
-    ("v.post_ln", VISION_TOWER, "post_layernorm"),
-];
-const PARTS: [(&str, &str); 8] = [
-    ("ln1", "layer_norm1"),
-    ("ln2", "layer_norm2"),
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_out", "self_attn.out_proj"),
-    ("ffn_up", "mlp.fc1"),
-    ("ffn_down", "mlp.fc2"),
-];
-const CLASS: (&str, &str) = ("v.class_embd", "embeddings.class_embedding");
-
-/// An mmproj's name → the canonical one.
-pub(super) fn canonical(name: &str, swapped: bool) -> Option<String> {
-    if name == CLASS.0 {
-        return Some(format!("{VISION_TOWER}{}", CLASS.1));
-    }
-    let (stem, end) = name.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
-    if let Some((_, prefix, ours)) = STEMS.iter().find(|(theirs, ..)| *theirs == stem) {
-        return Some(format!("{prefix}{ours}.{end}"));
-    }
-    let (block, part) = numbered(stem.strip_prefix("v.blk.")?)?;
-    let part = match part {
-        "ffn_up" if swapped => "ffn_down",
-        "ffn_down" if swapped => "ffn_up",
-        part => part,
-    };
-    let (_, ours) = PARTS.iter().find(|(theirs, _)| *theirs == part)?;
-    Some(format!("{VISION_TOWER}encoder.layers.{block}.{ours}.{end}"))
-}
-
-/// The canonical name → an mmproj's.
-pub(super) fn theirs(name: &str) -> Option<String> {
-    if name.strip_prefix(VISION_TOWER) == Some(CLASS.1) {
-        return Some(CLASS.0.to_string());
-    }
-    let (stem, end) = name.rsplit_once('.')?;
-    if let Some((theirs, ..)) = STEMS.iter().find(|(_, prefix, ours)| stem.strip_prefix(prefix) == Some(*ours)) {
-        return Some(format!("{theirs}.{end}"));
-    }
-    let (block, part) = numbered(stem.strip_prefix(VISION_TOWER)?.strip_prefix("encoder.layers.")?)?;
-    let (theirs, _) = PARTS.iter().find(|(_, ours)| *ours == part)?;
-    Some(format!("v.blk.{block}.{theirs}.{end}"))
 }

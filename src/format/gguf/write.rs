@@ -1,31 +1,32 @@
-//! The beginning of a GGUF file (version 3): for tests, and for files of weights that are made up.
+//! Writing GGUF files (version 3), for tests and for generated weights.
 //!
-//! Data are the caller's to write, one tensor after the other, as long as they are; so nothing needs to be in
-//! memory at once.
+//! [`beginning`] makes the bytes before the tensors. The caller writes the data, one tensor after the other, so that
+//! memory never holds the whole file.
 
+use super::header::{ALIGNMENT, MAGIC};
 use super::value::{Scalar, Value};
-use super::{ALIGNMENT, MAGIC, language, types, vision};
+use super::{names, types};
 use crate::error::Result;
 use crate::fail;
 use crate::quant::Encoding;
 
-/// llama.cpp's name of a tensor with this canonical name.
+/// Returns llama.cpp's name of the tensor with this canonical name.
 pub fn name(canonical: &str) -> Option<String> {
-    language::theirs(canonical).or_else(|| vision::theirs(canonical))
+    names::of_canonical(canonical)
 }
 
 /// A tensor to be written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct TensorSpec {
     /// llama.cpp's name.
     pub name: String,
-    /// How its values are stored.
+    /// Encoding of its values.
     pub encoding: Encoding,
     /// Row-major.
     pub shape: Vec<u32>,
 }
 
-impl Planned {
+impl TensorSpec {
     /// Bytes of its data.
     ///
     /// # Errors
@@ -38,22 +39,22 @@ impl Planned {
     }
 }
 
-/// What stands before the data, and where they go.
+/// The bytes before the data, and the places of the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beginning {
     /// Everything before the first tensor's data.
     pub bytes: Vec<u8>,
-    /// Per tensor, from the file's start; between the end of one and the next stand zeros.
+    /// Place of each tensor from the file's start, bytes. Zeros fill the space between two tensors.
     pub offsets: Vec<u64>,
-    /// The whole file's size, zeros after the last tensor included.
+    /// Size of the whole file, bytes, zeros after the last tensor included.
     pub size: u64,
 }
 
-/// The beginning of a file with these metadata and tensors.
+/// Makes the beginning of a file with these metadata and tensors.
 ///
 /// # Errors
 /// [`crate::error::Kind::Tensor`] where a row is no whole number of blocks, or a value cannot be written.
-pub fn beginning(metadata: &[(String, Value)], tensors: &[Planned]) -> Result<Beginning> {
+pub fn beginning(metadata: &[(String, Value)], tensors: &[TensorSpec]) -> Result<Beginning> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(3u32.to_le_bytes());
     bytes.extend((tensors.len() as u64).to_le_bytes());
@@ -81,14 +82,14 @@ pub fn beginning(metadata: &[(String, Value)], tensors: &[Planned]) -> Result<Be
     Ok(Beginning { bytes, offsets: relative.iter().map(|at| start + at).collect(), size: start + at })
 }
 
-/// A whole file in memory; `data` gives each tensor's bytes.
+/// Makes a whole file in memory; `data` returns each tensor's bytes.
 ///
 /// # Errors
 /// As [`beginning`], and where data are not as long as their tensor.
 pub fn file(
     metadata: &[(String, Value)],
-    tensors: &[Planned],
-    mut data: impl FnMut(&Planned) -> Vec<u8>,
+    tensors: &[TensorSpec],
+    mut data: impl FnMut(&TensorSpec) -> Vec<u8>,
 ) -> Result<Vec<u8>> {
     let Beginning { mut bytes, offsets, size } = beginning(metadata, tensors)?;
     for (tensor, offset) in tensors.iter().zip(offsets) {
@@ -108,7 +109,7 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// Integers as 32 bits where they fit, floats as 32 bits: what llama.cpp's own converters write.
+/// Appends a value: integers as 32 bits where they fit, floats as 32 bits, as llama.cpp's own converters do.
 fn write_value(bytes: &mut Vec<u8>, key: &str, value: &Value) -> Result<()> {
     let mut number = |scalar: Scalar, value: &[u8]| {
         bytes.extend(scalar.wire().to_le_bytes());

@@ -109,7 +109,7 @@ fn a_tile_must_fit_a_binding() {
 fn tensors_must_be_those_of_the_config() {
     let config = Config::parse(b"{}", None).unwrap();
     let error = parse(&fixed()).unwrap().match_config(&config).unwrap_err();
-    assert!(error.kind == Kind::Tensor && error.place == names::PATCH_EMBEDDING, "{error}");
+    assert!(error.kind == Kind::Tensor && error.place == crate::format::names::PATCH_EMBEDDING, "{error}");
 }
 
 proptest! {
@@ -118,7 +118,7 @@ proptest! {
         prop_assert!(Manifest::parse(&bytes).is_err());
     }
 
-    /// A valid manifest with some bytes exchanged is refused or still consistent; either way nothing panics.
+    /// A valid manifest with some bytes exchanged is refused or still consistent, without panicking.
     #[test]
     fn mutations_do_not_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let mut bytes = fixed().to_string().into_bytes();

@@ -1,8 +1,8 @@
-//! The zip archive around a state dict, read by ranges: its directory lies at its end, its files are stored as they
-//! are.
+//! The zip archive around a state dict, read by ranges: its directory lies at its end, its files are stored without
+//! compression.
 //!
-//! What torch writes is read, and the same packed again by other tools without compression. Positions are believed
-//! only as far as they agree: no file overlaps another, none lies past the directory, none is there twice.
+//! Archives of torch are read, and archives that other tools packed again without compression. Positions must agree: no
+//! file overlaps another, none lies past the directory, none occurs twice.
 //!
 //! # Source
 //! APPNOTE.TXT 6.3 (PKWARE); `caffe2/serialize/inline_container.cc` of PyTorch for the alignment.
@@ -15,7 +15,7 @@ use crate::{ensure, fail};
 pub const MAX_DIRECTORY: u64 = 8 << 20;
 /// Most files in an archive: each may cost a request. A 13B model's have 800 together.
 const MAX_ENTRIES: u64 = 1 << 14;
-/// The end of a file that is read first: all end records, the longest comment, and most directories.
+/// First read, from the end of the file, bytes: all end records, the longest comment, and most directories.
 const TAIL: u64 = 22 + 20 + 56 + (64 << 10);
 /// Fixed part of a local header.
 const LOCAL: u64 = 30;
@@ -35,7 +35,7 @@ pub struct Entry {
     pub name: String,
     /// Length when unpacked.
     pub size: u64,
-    /// Length as it lies there.
+    /// Length in the archive.
     packed: u64,
     /// Position of its local header.
     header: u64,
@@ -46,7 +46,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Where torch would have put the data: padded to its alignment, and with nothing after it but the descriptor.
+    /// Returns the place where torch puts the data: padded to its alignment, and followed by the descriptor alone.
     /// `None` where the next file begins elsewhere than it would then.
     fn predicted(&self) -> Option<u64> {
         let (long, far) = (self.size >= IN_ZIP64, self.header >= IN_ZIP64);
@@ -60,7 +60,7 @@ impl Entry {
         (data + self.size + descriptor == self.end).then_some(data)
     }
 
-    /// Refuses what is not stored as it is.
+    /// Refuses a file that is packed or encrypted.
     fn check_stored(&self, place: &str) -> Result<()> {
         let how = match (self.flags & ENCRYPTED, self.method) {
             (0, 0) if self.packed == self.size => return Ok(()),
@@ -88,7 +88,7 @@ fn number(record: &[u8], at: usize, bytes: usize) -> u64 {
     record[at..at + bytes].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// Where the directory is and how many files it lists.
+/// Place of the directory and number of its files.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     offset: u64,
@@ -111,7 +111,7 @@ fn find_end(tail: &[u8], size: u64, place: &str) -> Result<Option<End>> {
     let mut limit = start + at as u64;
     let locator = at.checked_sub(20).map(|from| &tail[from..at]).filter(|l| l.starts_with(b"PK\x06\x07"));
     if let Some(locator) = locator {
-        // Directly before its locator, as torch and everybody else writes it.
+        // It lies directly before its locator, as torch and all other tools write it.
         let position = number(locator, 8, 8);
         // In a browser `usize` has 32 bits, of which a cast would take the lower ones.
         let from = position.checked_sub(start).and_then(|from| usize::try_from(from).ok());
@@ -144,7 +144,7 @@ fn find_end(tail: &[u8], size: u64, place: &str) -> Result<Option<End>> {
     Ok(Some(end))
 }
 
-/// The fields that a zip64 extra field holds in place of those that are too small.
+/// Reads the fields that a zip64 extra field holds in place of those that are too small.
 fn widen(extra: &[u8], fields: [&mut u64; 3]) -> Option<()> {
     let mut fields = fields.into_iter().filter(|field| **field == IN_ZIP64).peekable();
     fields.peek()?;
@@ -164,7 +164,7 @@ fn widen(extra: &[u8], fields: [&mut u64; 3]) -> Option<()> {
     None
 }
 
-/// The files of a directory that begins at `limit` of its archive.
+/// Parses the files of a directory that begins at `limit` of its archive.
 fn parse_directory(directory: &[u8], count: u64, limit: u64, place: &str) -> Result<Vec<Entry>> {
     let broken = || Error::new(Kind::Tensor, place, "its directory is malformed");
     let (mut entries, mut rest) = (Vec::new(), directory);
@@ -227,7 +227,7 @@ impl Archive {
         self.entries.binary_search_by(|entry| entry.name.as_str().cmp(path)).ok().map(|index| &self.entries[index])
     }
 
-    /// A whole small file of at most `limit` bytes.
+    /// Reads a whole file of at most `limit` bytes.
     ///
     /// # Errors
     /// Those of the source; [`Kind::Tensor`] for one that is longer, packed, or not where the directory says.
@@ -238,8 +238,8 @@ impl Archive {
         exactly(source, &self.place, data, entry.size).await
     }
 
-    /// Where the data of each file begin. The headers of files that lie as torch lays them are not read, except the
-    /// first and the last: a checkpoint has hundreds, and each would be a request to a server.
+    /// Returns the place of each file's data. Headers are read where files do not lie as torch lays them, and of the
+    /// first and the last: a checkpoint has hundreds of files, and each header would be a request to a server.
     ///
     /// # Errors
     /// As [`Archive::read`].
@@ -261,7 +261,7 @@ impl Archive {
         Ok(positions)
     }
 
-    /// Where the data of a file begin, by its own header.
+    /// Returns the place of a file's data by its own header.
     async fn data<S: Source>(&self, source: &S, entry: &Entry) -> Result<u64> {
         entry.check_stored(&self.place)?;
         let header = exactly(source, &self.place, entry.header, LOCAL + entry.name.len() as u64).await?;

@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 
 /// Longest pickle that is read, bytes. A 13B model's has 0.1 MB.
 pub const MAX_PICKLE: u64 = 4 << 20;
-/// Bytes that [`parse`] holds at most, per byte of its input (beside 4 KiB).
+/// Most bytes of memory per byte of input that [`parse`] takes (beside 4 KiB).
 pub const MEMORY_FACTOR: usize = 128;
 /// Most dimensions of a tensor.
 const MAX_RANK: usize = 8;
-/// Longest part of a name from outside that an error repeats, bytes.
+/// Longest part of a file's name that an error repeats, bytes.
 const SHOWN: usize = 80;
 
-/// A run of values of one type that tensors lie in: one raw file of the archive.
+/// A run of values of one type, in which tensors lie: one raw file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
     /// Name of the file under `data/`.
@@ -53,12 +53,12 @@ pub struct View {
     pub strides: Vec<u64>,
 }
 
-/// What a pickle describes.
+/// The tensors that a pickle describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDict {
     /// In the order in which the pickle mentions them.
     pub storages: Vec<Storage>,
-    /// In the order of the dict. What else is in the dict (numbers, `_metadata`) is left out.
+    /// In the order of the dict. Its other entries (numbers, `_metadata`) are left out.
     pub tensors: Vec<View>,
 }
 
@@ -121,7 +121,7 @@ pub fn parse(input: &[u8], place: &str) -> Result<StateDict> {
     machine.finish()
 }
 
-/// `text`, short enough for an error and without anything that a terminal would obey.
+/// Returns `text` short enough for an error, without control characters of a terminal.
 fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).escape_debug().to_string()
 }
@@ -145,7 +145,7 @@ impl Machine<'_> {
         }
     }
 
-    /// `("storage", type, key, device, elements)`: where torch keeps the values.
+    /// Interprets `("storage", type, key, device, elements)`, which names the file of the values.
     fn storage(&mut self) -> Result<()> {
         let Value::Tuple(id) = self.pop()? else { return Err(self.wrong("a storage is no tuple")) };
         let &[Value::Text(word), Value::Global(Global::StorageOf(dtype)), Value::Text(key), _, Value::Int(count)] =
@@ -197,7 +197,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The tensors of the dict that the pickle ends with.
+    /// Returns the tensors of the dict that the pickle ends with.
     fn finish(self) -> Result<StateDict> {
         let place = self.place;
         let (&[Value::Dict(dict)], []) = (&self.stack[..], &self.marks[..]) else {
@@ -230,7 +230,7 @@ impl Machine<'_> {
         Ok(StateDict { storages: self.storages.iter().map(storage).collect(), tensors })
     }
 
-    /// A tuple of at most [`MAX_RANK`] numbers, none negative.
+    /// Reads a tuple of at most [`MAX_RANK`] numbers, none negative.
     fn sides(&self, span: Span) -> Option<Vec<u64>> {
         let number = |value: &Value| match value {
             Value::Int(n) => u64::try_from(*n).ok(),

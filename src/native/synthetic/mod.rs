@@ -10,7 +10,7 @@ pub use sizes::{Format, ModelSize};
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::gguf::write::{Planned, beginning};
+use crate::format::gguf::write::{TensorSpec, beginning};
 use crate::format::gguf::{Gguf, Parsed, Value, describe, parse};
 use crate::format::names::expected;
 use crate::format::source::Source;
@@ -44,7 +44,7 @@ pub struct SyntheticFile {
 struct PlacedTensor {
     offset: u64,
     bytes: u64,
-    tensor: Planned,
+    tensor: TensorSpec,
     fill: Fill,
 }
 
@@ -118,7 +118,7 @@ impl SyntheticFile {
 }
 
 /// Returns the tensors of the two GGUF files, with llama.cpp's names, in order of use.
-fn gguf_tensors(size: ModelSize, format: Format) -> Result<[Vec<(Planned, Fill)>; 2]> {
+fn gguf_tensors(size: ModelSize, format: Format) -> Result<[Vec<(TensorSpec, Fill)>; 2]> {
     let config = Config::parse(size.config(false).to_string().as_bytes(), None)?;
     let mut files = [Vec::new(), Vec::new()];
     for e in expected(&config) {
@@ -128,7 +128,7 @@ fn gguf_tensors(size: ModelSize, format: Format) -> Result<[Vec<(Planned, Fill)>
         let encoding =
             if language { format.language(&name, &config) } else { sizes::vision(&name, &e.checkpoint_shape) };
         let fill = Fill::of(&e.name);
-        files[usize::from(!language)].push((Planned { name, encoding, shape: e.checkpoint_shape }, fill));
+        files[usize::from(!language)].push((TensorSpec { name, encoding, shape: e.checkpoint_shape }, fill));
     }
     Ok(files)
 }
@@ -137,10 +137,10 @@ fn gguf_tensors(size: ModelSize, format: Format) -> Result<[Vec<(Planned, Fill)>
 fn gguf(size: ModelSize, format: Format) -> Result<[SyntheticFile; 2]> {
     let [language, vision] = gguf_tensors(size, format)?;
     let named = |what: &str| format!("synthetic-{}-{what}.gguf", size.name());
-    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(Planned, Fill)>| {
-        let planned: Vec<Planned> = tensors.iter().map(|(t, _)| t.clone()).collect();
+    let file = |name: String, metadata: &[(String, Value)], tensors: Vec<(TensorSpec, Fill)>| {
+        let planned: Vec<TensorSpec> = tensors.iter().map(|(t, _)| t.clone()).collect();
         let beginning = beginning(metadata, &planned)?;
-        let place = |((tensor, fill), offset): ((Planned, Fill), &u64)| {
+        let place = |((tensor, fill), offset): ((TensorSpec, Fill), &u64)| {
             Ok(PlacedTensor { offset: *offset, bytes: tensor.bytes()?, tensor, fill })
         };
         let tensors = tensors.into_iter().zip(&beginning.offsets).map(place).collect::<Result<_>>()?;
@@ -167,12 +167,12 @@ fn safetensors(size: ModelSize) -> Result<Vec<SyntheticFile>> {
     let mut full = config.clone();
     full["vision_feature_layer"] = json!(-1);
     let list = expected(&Config::parse(full.to_string().as_bytes(), None)?);
-    let mut tensors: Vec<Planned> = list
+    let mut tensors: Vec<TensorSpec> = list
         .into_iter()
-        .map(|e| Planned { name: e.name, encoding: Encoding::F16, shape: e.checkpoint_shape })
+        .map(|e| TensorSpec { name: e.name, encoding: Encoding::F16, shape: e.checkpoint_shape })
         .collect();
     tensors.extend(size.post_layernorm());
-    let sizes = tensors.iter().map(Planned::bytes).collect::<Result<Vec<_>>>()?;
+    let sizes = tensors.iter().map(TensorSpec::bytes).collect::<Result<Vec<_>>>()?;
     let total: u64 = sizes.iter().sum();
     let ranges = files_of(&sizes, size.file_bytes(total));
     let mut weight_map = serde_json::Map::new();

@@ -3,7 +3,7 @@
 use super::vocabulary;
 use crate::config::Config;
 use crate::format::gguf::Value;
-use crate::format::gguf::write::Planned;
+use crate::format::gguf::write::TensorSpec;
 use crate::quant::Encoding;
 use clap::ValueEnum;
 use serde_json::{Value as Json, json};
@@ -143,8 +143,8 @@ impl ModelSize {
     }
 
     /// Returns the tower's last norm, which Hugging Face's files contain and LLaVA skips.
-    pub fn post_layernorm(self) -> Vec<Planned> {
-        let planned = |part| Planned {
+    pub fn post_layernorm(self) -> Vec<TensorSpec> {
+        let planned = |part| TensorSpec {
             name: format!("vision_tower.vision_model.post_layernorm.{part}"),
             encoding: Encoding::F16,
             shape: vec![self.dimensions().vision.hidden],

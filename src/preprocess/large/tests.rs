@@ -22,7 +22,7 @@ fn shrunk(bytes: &[u8], format: ImageFormat, target: u64) -> RgbImage {
     shrink(bytes, format, decoder, target).unwrap()
 }
 
-/// `[3, 28, 28]` of what was shrunk, levels of 0 … 255.
+/// Resizes a shrunk picture; returns `[3, 28, 28]`, levels of 0 … 255.
 fn looked_at(image: &RgbImage) -> Vec<f64> {
     // Without a border, which a picture of other proportions (after rounding) meets at another place.
     let config = PreprocessConfig { policy: crate::config::SquarePolicy::Crop, ..PreprocessConfig::llava(28) };

@@ -1,4 +1,4 @@
-//! The stack machine of a pickle: its opcodes, its stack, and what it remembers.
+//! The stack machine of a pickle: its opcodes, its stack and its memo.
 
 use super::{Global, Tensor};
 use crate::ensure;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Most values on the stack at a time: Python adds to dicts and lists in batches of 1000.
 const MAX_STACK: usize = 1 << 16;
-/// Most values that are remembered. A tensor has about eight.
+/// Most values in the memo. A tensor has about eight.
 const MAX_MEMO: usize = 1 << 18;
 
 /// First element and length, in the input or in [`Machine::items`].
@@ -20,14 +20,14 @@ pub(super) struct Span {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value {
-    /// Numbers with a point, truth values, bytes, None: nothing is made of them.
+    /// Floats, booleans, bytes, None: no value is kept.
     Other,
     Int(i64),
     /// Text in the input.
     Text(Span),
     /// Elements in [`Machine::items`].
     Tuple(Span),
-    /// Its elements are nothing that a state dict needs.
+    /// A list; no state dict needs its elements.
     List,
     Dict(u32),
     Storage(u32),
@@ -56,7 +56,7 @@ pub(super) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// A machine that has done nothing yet.
+    /// Starts before the first opcode.
     pub fn new(input: &'a [u8], place: &'a str) -> Self {
         Self {
             input,
@@ -84,12 +84,12 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
-    /// An unsigned little-endian number of `bytes` bytes (at most eight).
+    /// Reads an unsigned little-endian number of `bytes` bytes (at most eight).
     fn number(&mut self, bytes: usize) -> Result<u64> {
         Ok(self.take(bytes)?.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
     }
 
-    /// A length of `bytes` bytes, and as many bytes as it says.
+    /// Reads a length of `bytes` bytes and that number of bytes.
     fn counted(&mut self, bytes: usize) -> Result<Span> {
         let len = usize::try_from(self.number(bytes)?).map_err(|_| self.wrong("it ends early"))?;
         let at = self.at as u32;
@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
         Ok(Span { at, len: len as u32 })
     }
 
-    /// A line, without its end.
+    /// Reads a line, without its end.
     fn line(&mut self) -> Result<&'a [u8]> {
         let end = self.input[self.at..].iter().position(|&byte| byte == b'\n');
         let line = self.take(end.ok_or_else(|| self.wrong("a line has no end"))?)?;
@@ -151,14 +151,14 @@ impl<'a> Machine<'a> {
         self.push(value.ok_or_else(|| self.wrong("it recalls what it never remembered"))?)
     }
 
-    /// The values from `from` on become one tuple.
+    /// Joins the values from `from` on to one tuple.
     fn tuple(&mut self, from: usize) -> Result<()> {
         let span = Span { at: self.items.len() as u32, len: (self.stack.len() - from) as u32 };
         self.items.extend(self.stack.drain(from..));
         self.push(Value::Tuple(span))
     }
 
-    /// Where the last `count` values begin.
+    /// Returns the position of the last `count` values.
     fn last(&self, count: usize) -> Result<usize> {
         let floor = self.marks.last().map_or(0, |&mark| mark as usize);
         let from = self.stack.len().checked_sub(count).filter(|&from| from >= floor);
@@ -170,7 +170,7 @@ impl<'a> Machine<'a> {
         self.push(Value::Dict(self.dicts - 1))
     }
 
-    /// Pairs of key and value from `from` on go into the dict below them.
+    /// Moves pairs of key and value from `from` on into the dict below them.
     fn set_items(&mut self, from: usize) -> Result<()> {
         let Some(&Value::Dict(dict)) = self.stack[..from].last() else {
             return Err(self.wrong("what is filled is no dict"));
@@ -190,14 +190,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Values from `from` on go into the list below them, and no further.
+    /// Appends the values from `from` on to the list below them, which drops them.
     fn append(&mut self, from: usize) -> Result<()> {
         let list = matches!(self.stack[..from].last(), Some(Value::List));
         self.stack.truncate(from);
         if list { Ok(()) } else { Err(self.wrong("what is appended to is no list")) }
     }
 
-    /// A signed little-endian number of at most eight bytes; longer ones are nothing that is used.
+    /// Reads a signed little-endian number of at most eight bytes; a longer one is [`Value::Other`].
     fn long(&mut self, length_bytes: usize) -> Result<()> {
         let span = self.counted(length_bytes)?;
         let bytes = self.bytes(span);
@@ -207,12 +207,12 @@ impl<'a> Machine<'a> {
         self.push(if bytes.len() <= 8 { Value::Int(value) } else { Value::Other })
     }
 
-    /// One opcode; whether more follow.
+    /// Interprets one opcode; returns whether more follow.
     pub fn step(&mut self) -> Result<bool> {
         let opcode = self.take(1)?[0];
         match opcode {
             b'.' => return Ok(false),
-            // Protocol and frames carry nothing that is needed.
+            // Protocol and frames are not needed.
             0x80 => ensure!(self.number(1)? <= 5, Tensor, self.place, "is a pickle of an unknown protocol"),
             0x95 => drop(self.number(8)?),
             b'N' | 0x88 | 0x89 => self.push(Value::Other)?,

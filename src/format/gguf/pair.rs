@@ -1,39 +1,39 @@
-//! Which file is what: the language model, perhaps in several parts, and its mmproj.
+//! A GGUF pair among the files of a repository: the language model, perhaps split, and its mmproj.
 
-use super::Gguf;
+use super::header::Gguf;
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
 use std::collections::HashSet;
 
 const PLACE: &str = "GGUF files";
-/// Most parts of a split file.
-const MAX_PARTS: u32 = 1024;
+/// Most files that a model may be split into.
+const MAX_SPLITS: u32 = 1024;
 
-/// Indices into the files.
+/// Indices of the two halves of a pair in the list of files.
 #[derive(Debug, PartialEq)]
-pub(super) struct Roles {
-    /// The parts of the language model in their order; its metadata are in the first.
+pub(super) struct Pair {
+    /// The files of the language model in their order; its metadata are in the first.
     pub language: Vec<usize>,
     /// The mmproj: vision tower and connector.
     pub vision: usize,
 }
 
 /// What one file is by itself.
-enum Role {
+enum FileKind {
     Language,
-    /// A part after the first: has no metadata but its number.
+    /// A file of a split model after the first: its number is its only metadata.
     Further(u32),
     Vision,
 }
 
-fn role(file: &Gguf) -> Result<Role> {
+fn kind_of(file: &Gguf) -> Result<FileKind> {
     let part = file.u32("split.no")?.unwrap_or(0);
     match file.text("general.architecture")? {
-        _ if part > 0 => Ok(Role::Further(part)),
-        Some("llama") => Ok(Role::Language),
-        Some("clip") => Ok(Role::Vision),
-        None if file.tensors.iter().any(|t| t.name.starts_with("v.")) => Ok(Role::Vision),
-        None if file.tensor("token_embd.weight").is_some() => Ok(Role::Language),
+        _ if part > 0 => Ok(FileKind::Further(part)),
+        Some("llama") => Ok(FileKind::Language),
+        Some("clip") => Ok(FileKind::Vision),
+        None if file.tensors.iter().any(|t| t.name.starts_with("v.")) => Ok(FileKind::Vision),
+        None if file.tensor("token_embd.weight").is_some() => Ok(FileKind::Language),
         None => fail!(Config, "GGUF: general.architecture", "is missing"),
         Some(other) => {
             let message = format!("`{}` is not implemented (llama, clip)", other.escape_debug());
@@ -43,17 +43,17 @@ fn role(file: &Gguf) -> Result<Role> {
     }
 }
 
-/// Finds the roles of `files`, given in any order.
+/// Finds the pair among `files`, given in any order.
 ///
 /// # Errors
 /// [`Kind::Config`] when one is missing, there twice, or of another architecture.
-pub(super) fn roles(files: &[Gguf]) -> Result<Roles> {
+pub(super) fn pair(files: &[Gguf]) -> Result<Pair> {
     let (mut language, mut further, mut vision) = (Vec::new(), Vec::new(), Vec::new());
     for (i, file) in files.iter().enumerate() {
-        match role(file)? {
-            Role::Language => language.push(i),
-            Role::Further(part) => further.push((part, i)),
-            Role::Vision => vision.push(i),
+        match kind_of(file)? {
+            FileKind::Language => language.push(i),
+            FileKind::Further(part) => further.push((part, i)),
+            FileKind::Vision => vision.push(i),
         }
     }
     ensure!(language.len() <= 1, Config, PLACE, "{} of them are language models", language.len());
@@ -72,13 +72,13 @@ pub(super) fn roles(files: &[Gguf]) -> Result<Roles> {
         PLACE,
         "the mmproj is split; take one that is a single file"
     );
-    Ok(Roles { language: parts(files, first, further)?, vision })
+    Ok(Pair { language: splits(files, first, further)?, vision })
 }
 
-/// The parts of a language model in order: all of them, each once.
-fn parts(files: &[Gguf], first: usize, mut further: Vec<(u32, usize)>) -> Result<Vec<usize>> {
+/// Returns the files of a split language model in order: all of them, each once.
+fn splits(files: &[Gguf], first: usize, mut further: Vec<(u32, usize)>) -> Result<Vec<usize>> {
     let count = files[first].u32("split.count")?.unwrap_or(1).max(1);
-    ensure!(count <= MAX_PARTS, Config, PLACE, "a model in {count} parts; at most {MAX_PARTS} are read");
+    ensure!(count <= MAX_SPLITS, Config, PLACE, "a model in {count} parts; at most {MAX_SPLITS} are read");
     further.sort_unstable();
     let present: HashSet<u32> = further.iter().map(|(part, _)| *part).collect();
     if let Some(absent) = (1..count).find(|n| !present.contains(n)) {

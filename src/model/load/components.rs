@@ -1,0 +1,104 @@
+//! Loaded buffers → the model's components, by the names of [`llava`].
+
+use super::buffers::WeightBuffers;
+use crate::config::{Config, ConnectorKind};
+use crate::error::{Error, Kind, Result};
+use crate::fail;
+use crate::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, llava};
+use crate::model::Parts;
+use crate::model::attention::Attention;
+use crate::model::connector::Connector;
+use crate::model::decoder::{Decoder, DecoderBlock};
+use crate::model::linear::Linear;
+use crate::model::vision_tower::{LayerNorm, VisionBlock, VisionTower};
+use crate::pass::Buf;
+
+impl WeightBuffers {
+    /// Assembles the components of the model that `config` describes.
+    ///
+    /// # Errors
+    /// [`Kind::Tensor`], naming a tensor that has not been loaded.
+    pub fn components(&self, config: &Config) -> Result<Parts> {
+        Ok(Parts {
+            vision_tower: self.vision_tower(config)?,
+            connector: self.connector(config)?,
+            decoder: self.decoder(config)?,
+        })
+    }
+
+    fn vector(&self, name: &str) -> Result<Buf> {
+        self.vectors.get(name).copied().ok_or_else(|| Error::new(Kind::Tensor, name, "has not been loaded"))
+    }
+
+    fn matrix(&self, name: &str, bias: Option<&str>) -> Result<Linear> {
+        let Some(tiles) = self.tiles.get(name) else {
+            fail!(Tensor, name, "has not been loaded");
+        };
+        let tiles = tiles.clone();
+        let outputs = tiles.iter().map(|tile| tile.rows).sum();
+        let bias = bias.map(|name| self.vector(name)).transpose()?;
+        Ok(Linear { tiles, bias, outputs, unused: self.unused })
+    }
+
+    /// The layer `{stem}.weight` with `{stem}.bias`.
+    fn biased(&self, stem: &str) -> Result<Linear> {
+        self.matrix(&format!("{stem}.weight"), Some(&format!("{stem}.bias")))
+    }
+
+    fn layer_norm(&self, stem: &str) -> Result<LayerNorm> {
+        let [weight, bias] = ["weight", "bias"].map(|end| self.vector(&format!("{stem}.{end}")));
+        Ok(LayerNorm { weight: weight?, bias: bias? })
+    }
+
+    fn vision_tower(&self, config: &Config) -> Result<VisionTower> {
+        let block = |i: u32| {
+            let names = llava::vision_block(i);
+            let [q_proj, k_proj, v_proj, o_proj] = names.attention.map(|stem| self.biased(&stem));
+            Ok(VisionBlock {
+                layer_norm1: self.layer_norm(&names.layer_norm1)?,
+                self_attn: Attention { q_proj: q_proj?, k_proj: k_proj?, v_proj: v_proj?, o_proj: o_proj? },
+                layer_norm2: self.layer_norm(&names.layer_norm2)?,
+                fc1: self.biased(&names.fc1)?,
+                fc2: self.biased(&names.fc2)?,
+            })
+        };
+        Ok(VisionTower {
+            patch_embedding: self.matrix(PATCH_EMBEDDING, None)?,
+            class_embedding: self.vector(llava::CLASS_EMBEDDING)?,
+            position_embedding: self.vector(llava::POSITION_EMBEDDING)?,
+            pre_layrnorm: self.layer_norm(llava::PRE_LAYRNORM)?,
+            blocks: (0..config.vision_blocks).map(block).collect::<Result<_>>()?,
+        })
+    }
+
+    fn connector(&self, config: &Config) -> Result<Connector> {
+        let linear = |i: u32| self.biased(&llava::connector_linear(i));
+        let linear_2 = match config.connector {
+            ConnectorKind::Linear => None,
+            ConnectorKind::Mlp2x(activation) => Some((activation, linear(2)?)),
+        };
+        Ok(Connector { linear_1: linear(1)?, linear_2 })
+    }
+
+    fn decoder(&self, config: &Config) -> Result<Decoder> {
+        let block = |i: u32| {
+            let names = llava::decoder_block(i);
+            let [q_proj, k_proj, v_proj, o_proj] = names.attention.map(|name| self.matrix(&name, None));
+            Ok(DecoderBlock {
+                input_layernorm: self.vector(&names.input_layernorm)?,
+                self_attn: Attention { q_proj: q_proj?, k_proj: k_proj?, v_proj: v_proj?, o_proj: o_proj? },
+                post_attention_layernorm: self.vector(&names.post_attention_layernorm)?,
+                gate_proj: self.matrix(&names.gate_proj, None)?,
+                up_proj: self.matrix(&names.up_proj, None)?,
+                down_proj: self.matrix(&names.down_proj, None)?,
+            })
+        };
+        let head = if config.text.tie_word_embeddings { EMBED_TOKENS } else { LM_HEAD };
+        Ok(Decoder {
+            embed_tokens: self.matrix(EMBED_TOKENS, None)?,
+            blocks: (0..config.text.num_hidden_layers).map(block).collect::<Result<_>>()?,
+            norm: self.vector(llava::NORM)?,
+            lm_head: self.matrix(head, None)?,
+        })
+    }
+}
