@@ -8,7 +8,7 @@ use super::connector::Connector;
 use super::decoder::{Decoder, DecoderBlock};
 use super::linear::Linear;
 use super::vision_tower::{LayerNorm, VisionBlock, VisionTower};
-use super::{Model, Parts};
+use super::{Components, Model};
 use crate::config::{Config, ConnectorKind};
 use crate::device::Device;
 use crate::ensure;
@@ -296,8 +296,8 @@ impl Weights {
         Ok(LayerNorm { weight: weight?, bias: bias? })
     }
 
-    fn parts(&self, config: &Config) -> Result<Parts> {
-        Ok(Parts {
+    fn parts(&self, config: &Config) -> Result<Components> {
+        Ok(Components {
             vision_tower: self.vision_tower(config)?,
             connector: self.connector(config)?,
             decoder: self.decoder(config)?,

@@ -14,8 +14,7 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Starts `size - 1` worker threads, so that the pool has `size` with the caller; fewer where the system gives
-    /// no more.
+    /// Starts `size - 1` worker threads, or as many as the system allows. The caller is the pool's other thread.
     pub fn new(size: usize) -> Self {
         let queue = JobQueue::new(SPINS);
         let work = |index: usize| {
