@@ -54,8 +54,8 @@ impl Llava {
         })
     }
 
-    /// Reads the headers of the files that `entry` names, through `source`. Returns the parts to push and the memory that
-    /// they need. May be called again, before the first push, for another context or weight type.
+    /// Reads the headers of the files that `entry` names, through `source`. Returns the parts to push and the memory
+    /// that they need. May be called again, before the first push, for another context or weight type.
     #[wasm_bindgen(unchecked_return_type = "Plan")]
     pub async fn plan(
         &self,

@@ -1,4 +1,4 @@
-//! Conversations: what is reused, what is refused, and that interruptions leave nothing behind.
+//! Conversations: reuse of the cache, refused input, interruptions that change nothing.
 
 mod common;
 
@@ -512,4 +512,38 @@ fn a_cpu_compiles_nothing() {
     let mut loader = block_on(Loader::open(device, &folder, &["manifest.json".into()], &now)).unwrap();
     let compiled = block_on(loader.compile()).unwrap();
     assert_eq!((compiled.done, compiled.total), (0, 0));
+}
+
+/// A clock for loaders that must not measure.
+fn unread() -> f64 {
+    panic!("the clock was read")
+}
+
+#[test]
+fn the_first_part_tunes_a_gpu_unless_its_tuning_is_set() {
+    let directory = convert("mha", "q4");
+    let folder = Folder::new(directory.path(), None);
+    let entry = ["manifest.json".to_string()];
+    let push = async |loader: &mut Loader| {
+        let part = loader.plan(None).await.unwrap().parts.remove(0);
+        loader.push(0, &read_file(&directory.path().join(&part.file)).unwrap()).await.unwrap();
+    };
+    block_on(async {
+        let cpu = Device::open(BackendChoice::Cpu).await.unwrap();
+        push(&mut Loader::open(cpu, &folder, &entry, &unread).await.unwrap()).await;
+        if !gpu_or_skip() {
+            return;
+        }
+        let gpu = async || Device::open(BackendChoice::Gpu).await.unwrap();
+        let mut known = Loader::open(gpu().await, &folder, &entry, &unread).await.unwrap();
+        known.set_tuning(&serde_json::to_string(&Tuning::HARDWARE).unwrap());
+        push(&mut known).await;
+        assert_eq!(known.device().tuning(), Some(Tuning::HARDWARE));
+        let mut unknown = Loader::open(gpu().await, &folder, &entry, &now).await.unwrap();
+        let before = unknown.device().tuning();
+        unknown.set_tuning("{}");
+        assert_eq!(unknown.device().tuning(), before, "text that is no tuning is ignored");
+        push(&mut unknown).await;
+        assert!(!unknown.device().wants_tuning());
+    });
 }

@@ -273,11 +273,11 @@ fn every_layer_and_strategy_of_the_tower_can_be_selected() {
 fn the_linear_connector_is_one_matrix() {
     let checkpoint = golden_file("mha/model.safetensors");
     let checkpoint = SafeTensors::deserialize(&checkpoint).unwrap();
-    let half = |name: &str| -> Vec<f32> {
+    let f16 = |name: &str| -> Vec<f32> {
         let bytes = checkpoint.tensor(&format!("multi_modal_projector.linear_1.{name}")).unwrap().data();
         bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
     };
-    let (weight, bias) = (half("weight"), half("bias"));
+    let (weight, bias) = (f16("weight"), f16("bias"));
     let source = Scratch::new("linear");
     std::fs::create_dir_all(source.path()).unwrap();
     let kept: Vec<_> = checkpoint.tensors().into_iter().filter(|(name, _)| !name.contains("linear_2")).collect();

@@ -1,5 +1,5 @@
-//! The whole path, picture file to greedy tokens, against the reference data of `shared/reference` (PyTorch
-//! transformers, real LLaMA tokenizer). Skipped, visibly, where `LLAVA_REFERENCE` does not point at it.
+//! The whole path, from picture file to greedy tokens, against the reference data of `shared/reference` (PyTorch
+//! transformers, real LLaMA tokenizer). Reported as skipped where `LLAVA_REFERENCE` does not name that folder.
 
 mod common;
 

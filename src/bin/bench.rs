@@ -31,8 +31,8 @@ struct Arguments {
     /// The only backend to measure.
     #[arg(long, value_enum)]
     backend: Option<Backend>,
-    /// A GPU's tuning, in place of the tuner's choice: one of its candidates as JSON, in the form of the line that begins
-    /// with `# tuning`.
+    /// A GPU's tuning, in place of the tuner's choice: one of its candidates as JSON, in the form of the line that
+    /// begins with `# tuning`.
     #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Tuning>(text))]
     tuning: Option<Tuning>,
     /// Threads of the CPU backend; by default all of the machine.
@@ -123,7 +123,8 @@ fn describe(growth: &Growth) {
     let Growth { backend, cache_bytes, rates, .. } = growth;
     let (decode, prefill) = (Fit::of(&growth.decode), Fit::of(&growth.prefill));
     println!(
-        "# {backend}, a token: {:.3} ms + {:.3} µs per cached token, R² {:.4}; copying its {cache_bytes} bytes at {:.2} GB/s: {:.3} µs",
+        "# {backend}, a token: {:.3} ms + {:.3} µs per cached token, R² {:.4}; \
+         copying its {cache_bytes} bytes at {:.2} GB/s: {:.3} µs",
         decode.start,
         decode.slope * 1e3,
         decode.r2,

@@ -1,6 +1,7 @@
 //! The conversation as data: its turns, its pictures, and the rows of the prompt that follow from them.
 //!
-//! Nothing here touches a device. Slots are numbers of places for image embeds; the engine keeps the embeds there.
+//! Nothing here touches a device: a slot is the number of a place on it, where the engine keeps the embeds of a
+//! picture.
 
 use super::RestoredTurn;
 use super::cache::Row;
@@ -123,7 +124,7 @@ impl Conversation {
         let needed = |id: ImageId| self.pending.contains(&id) || self.turns.iter().any(|t| t.images.contains(&id));
         let unused = (0..count).find(|slot| self.slots.iter().all(|s| s.slot != *slot));
         let Some(slot) = unused.or_else(|| self.slots.iter().find(|s| !needed(s.id)).map(|s| s.slot)) else {
-            let message = format!("{count} pictures are all that fit");
+            let message = format!("all {count} places for pictures are in use");
             return Err(Error::new(Kind::ContextFull, "image", message).hint("start a new conversation"));
         };
         self.slots.retain(|s| s.slot != slot);
@@ -183,7 +184,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Rebuilds `turns` over the attached pictures, which they take in order.
+    /// Rebuilds `turns`; they use the attached pictures in order.
     ///
     /// # Errors
     /// [`Kind::State`] when there are turns already; [`Kind::Argument`] when pictures are missing or an id is outside
@@ -192,10 +193,10 @@ impl Conversation {
         let needed: usize = turns.iter().map(|turn| turn.images).sum();
         let attached = self.pending.len();
         ensure!(self.turns.is_empty(), State, "restore", "there is a conversation already");
-        ensure!(needed <= attached, Argument, "restore", "{needed} pictures are spoken of, {attached} were encoded");
+        ensure!(needed <= attached, Argument, "restore", "the turns have {needed} pictures; {attached} were encoded");
         let vocabulary = format.vocab_size;
         let known = turns.iter().flat_map(|turn| &turn.ids).all(|id| *id < vocabulary);
-        ensure!(known, Argument, "restore", "an answer holds tokens outside the vocabulary of {vocabulary}");
+        ensure!(known, Argument, "restore", "an answer has tokens outside the vocabulary of {vocabulary}");
         for RestoredTurn { question, ids, images } in turns {
             self.push_turn_with(format, question, ids, *images);
         }

@@ -29,9 +29,7 @@ impl Engine {
         let mut limit = options.max_new_tokens.min(room).min(self.model.history_limit());
         let pipelined = !options.keep_logits && self.model.device.backend() != "cpu";
         let depth = if pipelined { STEPS_IN_FLIGHT } else { 1 };
-        let mut call = Call::new(1, start);
-        (call.seed, call.temperature, call.top_k, call.top_p) =
-            (options.seed, options.temperature, options.top_k, options.top_p);
+        let mut call = sampling_call(options, start);
         let mut stream = StreamDecoder::default();
         let mut in_flight: VecDeque<Readback> = VecDeque::new();
         // Tokens of the answer whose sampling is launched, and those whose rows are in the cache.
@@ -77,25 +75,39 @@ impl Engine {
             }
         }
         answer.text.push_str(&stream.finish(&self.format.tokenizer));
-        let uncached = cached < answer.ids.len() as u32 && start + cached < self.model.context;
-        if options.keep_logits && uncached && self.try_reserve_rows(start + cached + 1).await? {
-            // One more step, for the logits of the last token alone.
-            (call.pos, call.step) = (start + cached, self.model.history_limit() - 1);
-            self.model.step(&call)?;
+        if options.keep_logits && self.step_after_last(call, start, cached, answer).await? {
             cached += 1;
-            answer.logits.push(self.model.logits().await?);
         }
         let valid = answer.ids.len().min(cached as usize);
         self.cache.extend(answer.ids[first_step as usize..valid].iter().map(|id| Row::Token(*id)), false);
         Ok(())
     }
 
-    /// Grows the cache to `rows` rows; returns `false` when the device has no memory for them. The answer then ends, and
-    /// the steps in flight stay valid.
+    /// Runs one more step, for the logits of the answer's last token alone. Returns `false` when its row is cached already
+    /// or has no room.
+    async fn step_after_last(&mut self, mut call: Call, start: u32, cached: u32, answer: &mut Answer) -> Result<bool> {
+        let uncached = cached < answer.ids.len() as u32 && start + cached < self.model.context;
+        if !uncached || !self.try_reserve_rows(start + cached + 1).await? {
+            return Ok(false);
+        }
+        (call.pos, call.step) = (start + cached, self.model.history_limit() - 1);
+        self.model.step(&call)?;
+        answer.logits.push(self.model.logits().await?);
+        Ok(true)
+    }
+
+    /// Grows the cache to `rows` rows; returns `false` when the device has no memory for them. The answer then ends,
+    /// and the steps in flight stay valid.
     async fn try_reserve_rows(&mut self, rows: u32) -> Result<bool> {
         match self.model.reserve_rows(rows).await {
             Err(e) if e.kind == Kind::OutOfMemory => Ok(false),
             result => result.map(|()| true),
         }
     }
+}
+
+/// Returns the call of a step at position `pos` with the sampling options.
+fn sampling_call(options: &GenerateOptions, pos: u32) -> Call {
+    let GenerateOptions { seed, temperature, top_k, top_p, .. } = *options;
+    Call { seed, temperature, top_k, top_p, ..Call::new(1, pos) }
 }

@@ -72,8 +72,8 @@ pub struct GenerateOptions {
     pub ignore_eos: bool,
     /// Keeps the logits of the last prompt row and of every generated one.
     pub keep_logits: bool,
-    /// First tokens of an answer that was interrupted (`begin` in JSON). Generation continues after them, and the answer
-    /// includes them.
+    /// First tokens of an answer that was interrupted (`begin` in JSON). Generation continues after them, and the
+    /// answer includes them.
     #[serde(rename = "begin")]
     pub answer_prefix: Vec<u32>,
 }
@@ -157,7 +157,7 @@ pub struct Encoded {
     pub width: u32,
     /// Height of the upright picture, pixels.
     pub height: u32,
-    /// Rows it takes in the context.
+    /// Rows of the picture in the context.
     pub rows: u32,
     /// Whether the device had its embeds already.
     pub reused: bool,

@@ -1,8 +1,8 @@
 //! The story of an answer: bytes in, events out.
 //!
 //! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode`] does everything that depends on a
-//! picture alone: it encodes the picture and prefills the prompt up to it. [`Engine::generate`] prefills the rest of the
-//! prompt and decodes the answer. The caller brings network, files and clock, and an [`Observer`] for the events.
+//! picture alone: it encodes the picture and prefills the prompt up to it. [`Engine::generate`] prefills the rest of
+//! the prompt and decodes the answer. The caller brings network, files and clock, and an [`Observer`] for the events.
 //!
 //! ```
 //! use llava_web::device::{BackendChoice, Device};
@@ -70,8 +70,8 @@ struct ModelInfo {
 }
 
 impl Engine {
-    /// Encodes a picture for the next question: preprocesses it, runs tower and connector, and prefills the prompt up to
-    /// and including the picture.
+    /// Encodes a picture for the next question: preprocesses it, runs tower and connector, and prefills the prompt up
+    /// to and including the picture.
     ///
     /// # Errors
     /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it. The conversation is then unchanged.
@@ -174,8 +174,8 @@ impl Engine {
         Ok(self.conversation.fill_slot(slot, sha256, (pixels.width, pixels.height)))
     }
 
-    /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row. Returns
-    /// whether the observer cancelled; the rows prefilled until then stay valid.
+    /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row.
+    /// Returns whether the observer cancelled; the rows prefilled until then stay valid.
     async fn prefill_rows<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<bool> {
         let shared = self.cache.shared(rows);
         if shared == rows.len() && !head || self.cache.ends_in_logits_of(rows) {

@@ -1,8 +1,8 @@
 //! The types that the weights of a float checkpoint can be quantised to while they are loaded, the memory of each, and
 //! the chosen one.
 //!
-//! Each part is quantised as it is pushed, by the rule of `convert --quant`: the values equal those of the shards that it
-//! writes, to the bit.
+//! Each part is quantised as it is pushed, by the rule of `convert --quant`: the values equal those of the shards that
+//! it writes, to the bit.
 
 use super::Loader;
 use crate::config::Config;

@@ -42,18 +42,18 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Returns the milliseconds that `cost` takes at least in this kernel on this device, by the rate of the floats that
-    /// it multiplies. Kernels that multiply 8-bit integers, whose rate is not measured, take that of f32.
+    /// Returns the milliseconds that `cost` takes at least in this kernel on this device, by the rate of the floats
+    /// that it multiplies. Kernels that multiply 8-bit integers, whose rate is not measured, take that of f32.
     pub fn floor_ms(&self, kernel: &Kernel, cost: Cost) -> f64 {
-        let halves = matches!(kernel.name, "matmul_f16" | "fma_f16");
-        let rate = self.f16_flops_per_second.filter(|_| halves).unwrap_or(self.flops_per_second);
+        let multiplies_f16 = matches!(kernel.name, "matmul_f16" | "fma_f16");
+        let rate = self.f16_flops_per_second.filter(|_| multiplies_f16).unwrap_or(self.flops_per_second);
         let bytes = cost.bytes as f64 / self.copy_bytes_per_second;
         bytes.max(cost.flops as f64 / rate) * 1e3
     }
 
     /// Returns name, time and cost of each measurement.
     pub(super) fn lines(&self) -> Vec<(&'static str, Timing, Cost)> {
-        let [copying, adding, halves, dispatch, submit] = self.gpu_ms;
+        let [copying, adding, adding_f16, dispatch, submit] = self.gpu_ms;
         let none = Cost::default();
         let line = |name, ms, gpu_ms, cost| (name, Timing { ms, gpu_ms }, cost);
         let mut lines = vec![
@@ -64,7 +64,7 @@ impl Calibration {
             line("read back", self.read_back_ms, None, none),
         ];
         if self.f16_flops_per_second.is_some() {
-            lines.insert(2, line("multiply-add f16", self.floor_ms(&FMA_F16, ADDING), halves, ADDING));
+            lines.insert(2, line("multiply-add f16", self.floor_ms(&FMA_F16, ADDING), adding_f16, ADDING));
         }
         lines
     }
@@ -93,9 +93,9 @@ async fn measure(device: &mut Device, x: Buf, out: Buf, now: Clock<'_>) -> Resul
     device.upload(x, COPIED as usize - 4, bytemuck::cast_slice(&[1u32, 2, 3, 4]));
     let copying = time_pass(device, one(&|p| copy(p, x, out, (COPIED / 4) as u32)), &call, TARGET_MS, now).await?;
     let copied = device.read_back(out, COPIED as usize - 4, 4).await?;
-    crate::ensure!(copied == [1, 2, 3, 4], Gpu, "calibration", "the device copies wrongly: {copied:?}");
+    crate::ensure!(copied == [1, 2, 3, 4], Gpu, "calibration", "a copy has wrong results: {copied:?}");
     let adding = add(device, &FMA, out, now).await?;
-    let halves = match device.features().f16 {
+    let adding_f16 = match device.features().f16 {
         true => Some(add(device, &FMA_F16, out, now).await?),
         false => None,
     };
@@ -113,14 +113,14 @@ async fn measure(device: &mut Device, x: Buf, out: Buf, now: Clock<'_>) -> Resul
     Ok(Calibration {
         copy_bytes_per_second: COPYING.bytes as f64 / (copying.ms / 1e3),
         flops_per_second: ADDING.flops as f64 / (adding.ms / 1e3),
-        f16_flops_per_second: halves.map(|halves| ADDING.flops as f64 / (halves.ms / 1e3)),
+        f16_flops_per_second: adding_f16.map(|timing| ADDING.flops as f64 / (timing.ms / 1e3)),
         dispatch_ms: dispatch(many.ms, submit.ms).max(0.0),
         submit_ms: submit.ms,
         read_back_ms: (now() - begun) / f64::from(readings),
         gpu_ms: [
             copying.gpu_ms,
             adding.gpu_ms,
-            halves.and_then(|halves| halves.gpu_ms),
+            adding_f16.and_then(|timing| timing.gpu_ms),
             on_gpu.filter(|ms| *ms > 0.0),
             submit.gpu_ms,
         ],
@@ -135,7 +135,7 @@ async fn add(device: &mut Device, kernel: &'static Kernel, out: Buf, now: Clock<
     let sums = device.read_back_f32(out, 0, 4).await?;
     // y ← y · a + b converges to b / (1 − a): 8 chains of 8 · lane each.
     let right = sums.iter().enumerate().all(|(lane, y)| (y - 64.0 * lane as f32).abs() < 0.1);
-    crate::ensure!(right, Gpu, "calibration", "the device adds wrongly ({}): {sums:?}", kernel.name);
+    crate::ensure!(right, Gpu, "calibration", "{} has wrong results: {sums:?}", kernel.name);
     Ok(timing)
 }
 

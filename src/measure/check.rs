@@ -22,8 +22,8 @@ const F16_PRODUCTS: f64 = 1e-5;
 /// Largest NMSE of products with activations in 8 bits (see `cpu::matmul`; tests hold it to 4e-5 on uniform values).
 const BYTES: f64 = 1e-3;
 
-/// Runs a picture, a prompt and a step, then compares one operation of each kind. Overwrites the contents of the model's
-/// buffers.
+/// Runs a picture, a prompt and a step, then compares one operation of each kind. Overwrites the contents of the
+/// model's buffers.
 ///
 /// # Errors
 /// [`Kind::Gpu`], naming the operation with wrong results; [`Kind::Argument`] when the context is too short for the
@@ -83,8 +83,8 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, f16_buffers: &[Buf], p
         let error = error(&found, &twin[*index].0, before, stored);
         if error > bound {
             let message =
-                format!("computes wrongly: a mean square error of {error:e} of the mean square, {bound:e} at most");
-            return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; the other backend may work"));
+                format!("computes wrong results: normalised mean square error {error:e}, at most {bound:e} is allowed");
+            return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; try the other backend"));
         }
     }
     device.release(pass);
@@ -95,7 +95,7 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, f16_buffers: &[Buf], p
 fn error(found: &[u32], wanted: &[u32], before: &[u32], stored: CacheType) -> f64 {
     let values = |word: u32| match stored {
         CacheType::F32 => [f64::from(f32::from_bits(word)), 0.0],
-        CacheType::F16 => [word as u16, (word >> 16) as u16].map(|half| half::f16::from_bits(half).to_f64()),
+        CacheType::F16 => [word as u16, (word >> 16) as u16].map(|bits| half::f16::from_bits(bits).to_f64()),
     };
     let words = found.iter().zip(wanted).zip(before);
     let changed = words.filter(|((found, wanted), before)| found != before || wanted != before);
@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(error(&none, &none, &[0], CacheType::F32), 0.0, "equal words");
         assert!(error(&[5], &[6], &[0], CacheType::F32) > BYTES, "another token");
         let pair = |low: f32, high: f32| {
-            let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
-            [half(low) | half(high) << 16]
+            let f16 = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+            [f16(low) | f16(high) << 16]
         };
         let of = |found: [u32; 1]| error(&found, &pair(0.5, -3.0), &[0], CacheType::F16);
         assert!(of(pair(0.5, -3.001)) < F16);

@@ -1,5 +1,5 @@
-//! Measurements: the device's calibrated rates, a model's operations and stages timed against the floor that these rates
-//! set, the tuning of a GPU, and the estimate of a speed before a download. The caller passes the clock, `now`.
+//! Measurements: the device's calibrated rates, a model's operations and stages timed against the floor that these
+//! rates set, the tuning of a GPU, and the estimate of a speed before a download. The caller passes the clock, `now`.
 
 mod calibrate;
 mod check;
@@ -65,8 +65,8 @@ pub async fn time(
     }
 }
 
-/// Returns the normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs `[found, wanted]`; infinity where
-/// it is not a number.
+/// Returns the normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs `[found, wanted]`; infinity
+/// where it is not a number.
 fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
     let (mut difference, mut power) = (0.0, 0.0);
     for [found, wanted] in pairs {

@@ -32,8 +32,8 @@ impl Default for BenchOptions {
     }
 }
 
-/// A line of the table; its `Display` is CSV with the columns of [`Line::HEADER`]. The share of the floor is empty where
-/// the time is 0, `gpu_ms` where no GPU clock was read.
+/// A line of the table; its `Display` is CSV with the columns of [`Line::HEADER`]. The share of the floor is empty
+/// where the time is 0, `gpu_ms` where no GPU clock was read.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// `cpu`, `webgpu`, `vulkan`, …

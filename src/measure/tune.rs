@@ -42,8 +42,8 @@ const KINDS: [(Tuning, &[Tuning]); 2] = [
 pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     KINDS.iter().any(|(kind, more)| {
         let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, chunk: kind.chunk, ..*tuning };
-        let prefill = row == *tuning || kind.tile.is_some() && prefill::is_candidate(tuning, features);
-        prefill && (row == *kind || more.contains(&row))
+        let known_prefill = row == *tuning || kind.tile.is_some() && prefill::is_candidate(tuning, features);
+        known_prefill && (row == *kind || more.contains(&row))
     })
 }
 
@@ -84,8 +84,8 @@ async fn choose(device: &mut Device, now: Clock<'_>) -> Result<Tuning> {
         other => other,
     };
     tuning.ok_or_else(|| {
-        let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrongly");
-        error.hint("the CPU backend works without it")
+        let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrong results");
+        error.hint("use the CPU backend")
     })
 }
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::config::ConnectorKind;
 use crate::kernels::{Tuning, Weight};
-use crate::native::synthetic::Size;
 use crate::pass::Buf;
 use crate::quant::{WeightType, plane_bytes};
 use attention::Attention;
@@ -136,7 +135,8 @@ impl Factory {
 }
 
 fn recorded(tuning: Option<Tuning>, planes: Planes) -> Passes<Pass> {
-    let config = Config::parse(Size::Tiny.config(false).to_string().as_bytes(), None).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mha/config.json");
+    let config = Config::parse(&std::fs::read(path).unwrap(), None).unwrap();
     let mut factory = Factory::new(tuning.map_or_else(Device::ledger, Device::ledger_with));
     let components = factory.components(&config, planes);
     block_on(Recorded::new(&config, &mut factory.device, &components, 512)).unwrap().passes

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_dies_in_its_part_is_not_waited_for() {
+    fn a_thread_that_dies_in_its_part_does_not_block_the_caller() {
         let queue = JobQueue::new(0);
         let (others, caller) = (queue.clone(), std::thread::current().id());
         std::thread::spawn(move || others.run_worker(|| ()));
@@ -97,7 +97,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 if std::thread::current().id() != caller {
-                    // As a worker's script does where its program has trapped.
+                    // A worker's script does this after its program has trapped.
                     queue.fail_worker();
                     loop {
                         std::thread::park();

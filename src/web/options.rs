@@ -11,8 +11,10 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-import type { Answer, BackendChoice, BenchOptions, Compiled, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report, Restored, Source } from
-    "../shared/protocol.js";
+import type {
+    Answer, BackendChoice, BenchOptions, Compiled, Encoded, Event, GenerateOptions, Plan, PlanOptions, Probe, Report,
+    Restored, Source,
+} from "../shared/protocol.js";
 "#;
 
 /// Options of `create`.

@@ -173,8 +173,8 @@ impl Trial {
         pass
     }
 
-    /// Returns the fastest candidate whose results equal the twin's. One with larger rounding errors must be faster by
-    /// [`MAX_SHARE`].
+    /// Returns the fastest candidate whose results equal the twin's. One with larger rounding errors must take at
+    /// most [`MAX_SHARE`] of the best time.
     async fn fastest(
         &self,
         device: &mut Device,
