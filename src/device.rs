@@ -93,6 +93,13 @@ impl Device {
         Self { executor: Executor::Cpu(Cpu::fast(level)), allocated: 0 }
     }
 
+    /// A ledger on which passes are recorded with `tuning`, as on a GPU.
+    #[cfg(test)]
+    pub(crate) fn ledger_with(tuning: Tuning) -> Self {
+        let ledger = Ledger { tuning: Some(tuning), ..Ledger::default() };
+        Self { executor: Executor::Ledger(ledger), allocated: 0 }
+    }
+
     /// A device without memory: [`allocated`](Self::allocated) tells what a real one would have given. It runs
     /// nothing.
     pub fn ledger() -> Self {

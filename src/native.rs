@@ -1,4 +1,4 @@
-//! What the native programs share: models on disk, and threads.
+//! What the native programs share: models on disk, threads, and a clock.
 
 #[cfg(feature = "plot")]
 pub mod plot;
@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
-/// A model's files in a directory; some may lie elsewhere.
+/// A model's files in a directory, with exceptions that lie elsewhere.
 #[derive(Debug, Clone)]
 pub struct Folder {
     base: PathBuf,
@@ -28,16 +29,16 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The files in `base`; `tower` is the directory of the CLIP tower that an original LLaVA checkpoint lacks.
+    /// Opens the files in `base`; `tower` is the directory of the CLIP tower that an original LLaVA checkpoint lacks.
     pub fn new(base: &Path, tower: Option<&Path>) -> Self {
         Self { base: base.to_path_buf(), elsewhere: BTreeMap::new(), tower: tower.map(Path::to_path_buf) }
     }
 
-    /// Finds the model that `path` is: a directory with manifest.json, with config.json or with a GGUF pair, or the
-    /// language model of such a pair, whose `mmproj` may be elsewhere. Also gives the names to open it by.
+    /// Finds the model at `path`: a directory with manifest.json, with config.json or with a GGUF pair, or the language
+    /// model of such a pair, whose `mmproj` may be elsewhere. Returns its files and the names to open it by.
     ///
     /// # Errors
-    /// [`Kind::Io`], saying what is missing.
+    /// [`Kind::Io`], naming the missing file.
     pub fn locate(path: &Path, mmproj: Option<&Path>, tower: Option<&Path>) -> Result<(Self, Vec<String>)> {
         let directory = path.is_dir();
         let base = if directory { path } else { path.parent().unwrap_or(Path::new(".")) };
@@ -113,8 +114,8 @@ impl Source for Folder {
         let path = self.path(name)?;
         let io = |e: std::io::Error| io_error(&path, &e);
         let mut file = File::open(&path).map_err(io)?;
-        let there = file.metadata().map_err(io)?.len().saturating_sub(offset);
-        crate::ensure!(bytes <= there, Io, path.display().to_string(), "ends {} bytes early", bytes - there);
+        let available = file.metadata().map_err(io)?.len().saturating_sub(offset);
+        crate::ensure!(bytes <= available, Io, path.display().to_string(), "ends {} bytes early", bytes - available);
         file.seek(SeekFrom::Start(offset)).map_err(io)?;
         let mut out = vec![0; bytes as usize];
         file.read_exact(&mut out).map_err(io)?;
@@ -122,7 +123,7 @@ impl Source for Folder {
     }
 }
 
-/// Loads the model that `path` is (see [`Folder::locate`]); the cache may grow to `context` rows, or the default.
+/// Loads the model at `path` (see [`Folder::locate`]); the cache may grow to `context` rows, or the usual number.
 ///
 /// # Errors
 /// [`Kind::Io`] for a file that cannot be read, and what [`Loader`] reports.
@@ -136,7 +137,7 @@ pub async fn load_model(
     load(&folder, &entry, open_device(choice, None).await?, context).await
 }
 
-/// Opens a device; the CPU works on `threads` threads, or on as many as the machine has.
+/// Opens a device; the CPU backend uses `threads` threads, or all of the machine.
 ///
 /// # Errors
 /// What [`Device::open`] reports.
@@ -154,31 +155,35 @@ pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Resul
 /// # Errors
 /// Those of the source, and what [`Loader`] reports.
 pub async fn load<S: Source>(source: &S, entry: &[String], device: Device, context: Option<u32>) -> Result<Engine> {
-    load_as(source, entry, device, context, None).await
+    load_quantized(source, entry, device, context, None).await
 }
 
-/// Loads as [`load`] does, with the floats of a checkpoint quantised to `quant` on the way.
+/// Loads as [`load`] does, and quantises the decoder's float weights to `quant`.
 ///
 /// # Errors
-/// As [`load`], and what [`Loader::hold_as`] reports.
-pub async fn load_as<S: Source>(
+/// As [`load`], and what [`Loader::set_weight_type`] reports.
+pub async fn load_quantized<S: Source>(
     source: &S,
     entry: &[String],
     device: Device,
     context: Option<u32>,
     quant: Option<WeightType>,
 ) -> Result<Engine> {
-    let mut loader = Loader::open(device, source, entry).await?;
-    loader.hold_as(quant)?;
-    let begun = Instant::now();
-    loader.tune(&|| begun.elapsed().as_secs_f64() * 1e3).await?;
+    let mut loader = Loader::open(device, source, entry, &now).await?;
+    loader.set_weight_type(quant)?;
     for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {
         loader.push(index, &exactly(source, &part.file, part.offset, part.bytes).await?).await?;
     }
     loader.finish(context).await
 }
 
-/// A whole file.
+/// Returns the milliseconds since the first call, by a monotonic clock.
+pub fn now() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}
+
+/// Reads a whole file.
 ///
 /// # Errors
 /// [`Kind::Io`], naming it.
@@ -186,7 +191,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| io_error(path, &e))
 }
 
-/// An error about a file.
+/// Converts an error about a file.
 pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
     Error::new(Kind::Io, path.display().to_string(), error.to_string())
 }

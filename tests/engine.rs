@@ -1,23 +1,23 @@
-//! Conversations: what is reused, what is refused, and that interruptions leave nothing behind.
+//! Conversations: reuse of the cache, refused input, interruptions that change nothing.
 
 mod common;
 
 use common::{convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Answer, Engine, Event, Loader, Observer, Options, Quiet, Restored, Stop};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, RestoredTurn, SilentObserver, Stop};
 use llava_web::error::Kind;
 use llava_web::kernels::Tuning;
-use llava_web::measure;
+use llava_web::measure::{self, BenchOptions};
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
-use llava_web::native::{Folder, load, load_model, read_file};
+use llava_web::native::{Folder, load, load_model, now, read_file};
 use pollster::block_on;
 use std::path::Path;
 
 const QUESTION: &str = "what is in the picture?";
 const SECOND: &str = "how many stars are there?";
 
-fn options(max_new_tokens: u32) -> Options {
-    Options { max_new_tokens, ignore_eos: true, ..Options::default() }
+fn options(max_new_tokens: u32) -> GenerateOptions {
+    GenerateOptions { max_new_tokens, ignore_eos: true, ..GenerateOptions::default() }
 }
 
 fn open(directory: &Path) -> Engine {
@@ -29,14 +29,14 @@ fn open_on(backend: BackendChoice, directory: &Path) -> Engine {
 }
 
 fn encode(engine: &mut Engine, picture: &str) {
-    block_on(engine.encode(&golden_file(picture), &mut Quiet)).unwrap();
+    block_on(engine.encode(&golden_file(picture), &mut SilentObserver)).unwrap();
 }
 
 fn ask(engine: &mut Engine, question: &str) -> Answer {
-    block_on(engine.generate(question, &options(8), &mut Quiet)).unwrap()
+    block_on(engine.generate(question, &options(8), &mut SilentObserver)).unwrap()
 }
 
-/// Cancels when it has seen so many tokens.
+/// Cancels after this number of tokens.
 struct CancelAfter(u32);
 
 impl Observer for CancelAfter {
@@ -51,18 +51,18 @@ impl Observer for CancelAfter {
 }
 
 #[test]
-fn a_second_question_reads_only_what_is_new() {
+fn a_second_question_prefills_only_new_rows() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
     let first = ask(&mut engine, QUESTION);
-    assert!(first.reused_rows > 9, "encode had read the system text and the 9 image rows: {}", first.reused_rows);
+    assert!(first.reused_rows > 9, "encode prefilled the system text and the 9 image rows: {}", first.reused_rows);
     let second = ask(&mut engine, SECOND);
-    // All of the first turn but its last token, which was chosen and never read.
+    // All of the first turn except its last token, which was sampled and never run through the decoder.
     assert_eq!(second.reused_rows as usize, first.prompt_ids.len() + first.ids.len() - 1);
     assert!(second.prompt_ids.starts_with(&[&first.prompt_ids[..], &first.ids[..]].concat()));
 
-    // The same conversation on an engine whose cache was full of something else.
+    // The same conversation on an engine whose cache held another one.
     let mut other = open(directory.path());
     encode(&mut other, "tall.png");
     ask(&mut other, "is there a word in the image?");
@@ -83,20 +83,20 @@ fn the_cached_path_equals_one_prefill_of_the_whole_prompt() {
     encode(&mut fresh, "wide.png");
     let model = fresh.model();
     let mut row = 0;
-    let mut word = |id: &u32| {
+    let mut input_id = |id: &u32| {
         let image = *id == model.config.image_token_index;
         row += u32::from(image);
-        if image { model.image_row(0, row - 1) } else { *id }
+        if image { model.image_embed_id(0, row - 1) } else { *id }
     };
-    let words: Vec<u32> = second.prompt_ids.iter().map(&mut word).collect();
-    model.prefill(&words, 0, Some(words.len() as u32 - 1)).unwrap();
+    let ids: Vec<u32> = second.prompt_ids.iter().map(&mut input_id).collect();
+    model.prefill(&ids, 0, Some(ids.len() as u32 - 1)).unwrap();
     let logits = block_on(model.logits()).unwrap();
     let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
     assert_eq!(best as u32, second.ids[0]);
 }
 
 #[test]
-fn what_was_read_ahead_is_not_read_again_and_changes_nothing() {
+fn a_prefilled_question_is_not_prefilled_again_and_changes_nothing() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
@@ -104,68 +104,68 @@ fn what_was_read_ahead_is_not_read_again_and_changes_nothing() {
     engine.reset();
     encode(&mut engine, "wide.png");
     for end in [3, 9, 5, QUESTION.len()] {
-        block_on(engine.prefill(&QUESTION[..end], &mut Quiet)).unwrap();
+        block_on(engine.prefill(&QUESTION[..end], &mut SilentObserver)).unwrap();
         assert_eq!(engine.report().turns, 0);
     }
-    let ahead = ask(&mut engine, QUESTION);
-    assert_eq!(ahead.ids, plain.ids);
-    assert_eq!(ahead.reused_rows as usize, ahead.prompt_ids.len());
+    let answer = ask(&mut engine, QUESTION);
+    assert_eq!(answer.ids, plain.ids);
+    assert_eq!(answer.reused_rows as usize, answer.prompt_ids.len());
     let long = "what is this? ".repeat(5000);
-    assert_eq!(block_on(engine.prefill(&long, &mut Quiet)).unwrap_err().kind, Kind::ContextFull);
+    assert_eq!(block_on(engine.prefill(&long, &mut SilentObserver)).unwrap_err().kind, Kind::ContextFull);
     assert!(!ask(&mut engine, SECOND).ids.is_empty());
 }
 
-/// Logits that were computed ahead serve any sampling, and nothing but the prompt that they belong to.
-async fn chosen_ahead(backend: BackendChoice) {
+/// Prefilled logits serve any sampling, and only the prompt that they belong to.
+async fn answer_after_prefill(backend: BackendChoice) {
     let directory = convert("mha", "q4");
     let mut engine = load_model(directory.path(), None, backend, None).await.unwrap();
-    let warm = |seed| Options { temperature: 1.5, seed, keep_logits: true, ..options(6) };
+    let warm = |seed| GenerateOptions { temperature: 1.5, seed, keep_logits: true, ..options(6) };
     let asked =
         [(QUESTION, options(6)), (QUESTION, warm(1)), (QUESTION, warm(2)), (SECOND, options(6)), (SECOND, warm(1))];
     let mut plain: Vec<Answer> = Vec::new();
     for (question, options) in &asked {
         engine.reset();
-        engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
-        plain.push(engine.generate(question, options, &mut Quiet).await.unwrap());
+        engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
+        plain.push(engine.generate(question, options, &mut SilentObserver).await.unwrap());
     }
-    assert!(plain[0].ids != plain[3].ids && plain[1].ids != plain[2].ids, "these must differ to tell anything");
-    for (read, before) in [QUESTION, "what is in", SECOND].into_iter().enumerate() {
+    assert!(plain[0].ids != plain[3].ids && plain[1].ids != plain[2].ids, "the test needs answers that differ");
+    for (index, before) in [QUESTION, "what is in", SECOND].into_iter().enumerate() {
         for ((question, options), plain) in asked.iter().zip(&plain) {
             engine.reset();
-            engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
-            engine.prefill(before, &mut Quiet).await.unwrap();
-            engine.prefill(before, &mut Quiet).await.unwrap();
-            if read == 2 {
-                // What is between has no say: neither a shorter prompt nor the look of somebody else.
-                engine.prefill(QUESTION, &mut Quiet).await.unwrap();
-                engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+            engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
+            engine.prefill(before, &mut SilentObserver).await.unwrap();
+            engine.prefill(before, &mut SilentObserver).await.unwrap();
+            if index == 2 {
+                // Calls in between have no effect: another prefill, a picture, a reset.
+                engine.prefill(QUESTION, &mut SilentObserver).await.unwrap();
+                engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
                 engine.reset();
-                engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
+                engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
             }
-            let ahead = engine.generate(question, options, &mut Quiet).await.unwrap();
-            assert_eq!(ahead.ids, plain.ids, "{backend:?}: {before} | {question}");
-            assert_eq!(ahead.logits.len(), plain.logits.len());
+            let answer = engine.generate(question, options, &mut SilentObserver).await.unwrap();
+            assert_eq!(answer.ids, plain.ids, "{backend:?}: {before} | {question}");
+            assert_eq!(answer.logits.len(), plain.logits.len());
             // Asked again, after steps that overwrote the logits.
             engine.truncate(0).unwrap();
-            let again = engine.generate(question, options, &mut Quiet).await.unwrap();
+            let again = engine.generate(question, options, &mut SilentObserver).await.unwrap();
             assert_eq!(again.ids, plain.ids, "{backend:?}: again {before} | {question}");
         }
     }
 }
 
 #[test]
-fn an_answer_is_the_same_whatever_was_computed_ahead() {
-    block_on(chosen_ahead(BackendChoice::Cpu));
+fn an_answer_does_not_depend_on_what_was_prefilled() {
+    block_on(answer_after_prefill(BackendChoice::Cpu));
     if gpu_or_skip() {
-        block_on(chosen_ahead(BackendChoice::Gpu));
+        block_on(answer_after_prefill(BackendChoice::Gpu));
     }
 }
 
-/// Counts what is read.
+/// Counts the chunks that are prefilled.
 #[derive(Default)]
-struct Reads(u32);
+struct Chunks(u32);
 
-impl Observer for Reads {
+impl Observer for Chunks {
     fn event(&mut self, event: Event) {
         self.0 += u32::from(matches!(event, Event::Prefill { .. }));
     }
@@ -175,24 +175,24 @@ impl Observer for Reads {
 }
 
 #[test]
-fn nothing_is_read_when_what_was_read_ahead_is_asked() {
+fn nothing_is_prefilled_when_the_prefilled_question_is_asked() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
-    let reads = |engine: &mut Engine, ahead: &str, question: &str| {
-        let mut reads = Reads::default();
-        block_on(engine.prefill(ahead, &mut Quiet)).unwrap();
-        block_on(engine.generate(question, &options(3), &mut reads)).unwrap();
-        reads.0
+    let chunks = |engine: &mut Engine, typed: &str, question: &str| {
+        let mut chunks = Chunks::default();
+        block_on(engine.prefill(typed, &mut SilentObserver)).unwrap();
+        block_on(engine.generate(question, &options(3), &mut chunks)).unwrap();
+        chunks.0
     };
-    assert_eq!(reads(&mut engine, QUESTION, QUESTION), 0);
-    assert_eq!(reads(&mut engine, QUESTION, QUESTION), 0, "a second turn");
-    assert_eq!(reads(&mut engine, QUESTION, SECOND), 1, "another question");
-    // A context that is full says so ahead as it does then.
+    assert_eq!(chunks(&mut engine, QUESTION, QUESTION), 0);
+    assert_eq!(chunks(&mut engine, QUESTION, QUESTION), 0, "a second turn");
+    assert_eq!(chunks(&mut engine, QUESTION, SECOND), 1, "another question");
+    // A context that would be full is the same error in both calls.
     let (long, short) = ("what is this? ".repeat(5000), options(3));
-    let ahead = block_on(engine.prefill(&long, &mut Quiet)).unwrap_err();
-    assert_eq!(block_on(engine.generate(&long, &short, &mut Quiet)).map(drop).unwrap_err().kind, ahead.kind);
-    assert_eq!(reads(&mut engine, SECOND, SECOND), 0, "still well");
+    let refused = block_on(engine.prefill(&long, &mut SilentObserver)).unwrap_err();
+    assert_eq!(block_on(engine.generate(&long, &short, &mut SilentObserver)).map(drop).unwrap_err().kind, refused.kind);
+    assert_eq!(chunks(&mut engine, SECOND, SECOND), 0, "the engine still works");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn measuring_leaves_an_engine_that_works() {
     assert_eq!(refused.kind, Kind::Argument, "{refused}");
 }
 
-const MEASURED: measure::Options = measure::Options { rows: 9, tokens: 2, repeat: 1, operations: true };
+const MEASURED: BenchOptions = BenchOptions { rows: 9, tokens: 2, repeat: 1, operations: true };
 
 fn measure_and_ask(mut engine: Engine) {
     encode(&mut engine, "wide.png");
@@ -219,8 +219,8 @@ fn measure_and_ask(mut engine: Engine) {
     }
     assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("mat")));
     let features = engine.model().device.features();
-    let halves = lines.iter().any(|l| l.part == "calibration" && l.what == "multiply-add f16");
-    assert_eq!(halves, features.f16, "their rate is measured where there are any");
+    let has_f16 = lines.iter().any(|l| l.part == "calibration" && l.what == "multiply-add f16");
+    assert_eq!(has_f16, features.f16, "the rate of f16 is measured where the device has it");
     let clock = features.timestamps;
     for line in lines.iter().filter(|l| l.part == "stage") {
         let possible = |gpu_ms: f64| clock && gpu_ms > 0.0 && gpu_ms <= line.timing.ms;
@@ -233,20 +233,20 @@ fn measure_and_ask(mut engine: Engine) {
     assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
 }
 
-/// With a clock that moves a thousand seconds whenever it is looked at: everything that is timed takes so long.
+/// The clock advances a thousand seconds at each call, so that every timed run takes a thousand seconds.
 #[test]
-fn growth_is_measured_by_parts_and_by_steps() {
+fn growth_is_measured_by_chunks_and_by_steps() {
     let model = Synthetic::new(ModelSize::Tiny, Format::GgufQ4_0, 1).unwrap();
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut engine = block_on(load(&model, &model.entry(), device, Some(513))).unwrap();
-    let looks = std::cell::Cell::new(0.0);
-    let now = || looks.replace(looks.get() + 1e6);
+    let time = std::cell::Cell::new(0.0);
+    let now = || time.replace(time.get() + 1e6);
     let mut lines = Vec::new();
     let model = engine.model();
     let growth = block_on(measure::growth(model, 512, 2, &now, &mut |line| lines.push(line))).unwrap();
     let prefill = [(64.0, 1e6), (128.0, 1e6), (192.0, 1e6), (256.0, 1e6), (512.0, 2e6)];
-    assert_eq!(growth.prefill, prefill, "a long prompt takes as long as its parts");
-    assert_eq!(growth.parts(), [(0.0, 1e6), (256.0, 1e6)]);
+    assert_eq!(growth.prefill, prefill, "a long prompt takes the sum of its chunks");
+    assert_eq!(growth.chunks(), [(0.0, 1e6), (256.0, 1e6)]);
     assert_eq!(growth.decode, (1..=16).map(|i| (f64::from(32 * i), 1e6 / 8.0)).collect::<Vec<_>>());
     assert_eq!(growth.cache_bytes, 2 * 2 * 256 * 4, "two layers' keys and values of 256 floats");
     let bytes = |what: &str| lines.iter().filter(|l| l.what == what).map(|l| l.cost.bytes).collect::<Vec<_>>();
@@ -258,7 +258,7 @@ fn growth_is_measured_by_parts_and_by_steps() {
 }
 
 #[test]
-fn regenerating_reads_one_row() {
+fn regenerating_prefills_one_row() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
@@ -267,7 +267,7 @@ fn regenerating_reads_one_row() {
     let again = ask(&mut engine, QUESTION);
     assert_eq!(again.ids, first.ids);
     assert_eq!(again.reused_rows as usize, first.prompt_ids.len());
-    // An edited question keeps what comes before it.
+    // An edited question keeps the rows before it.
     engine.truncate(0).unwrap();
     let edited = ask(&mut engine, SECOND);
     assert!(edited.reused_rows > 9 && (edited.reused_rows as usize) < first.prompt_ids.len());
@@ -298,38 +298,38 @@ fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
     let before = engine.report().cached;
-    let error = block_on(engine.generate(&"word ".repeat(300), &options(8), &mut Quiet)).unwrap_err();
+    let error = block_on(engine.generate(&"word ".repeat(300), &options(8), &mut SilentObserver)).unwrap_err();
     assert_eq!(error.kind, Kind::ContextFull);
     assert!(error.message.contains("256"), "{error}");
     assert_eq!(engine.report().cached, before);
     let mut fresh = open(directory.path());
     encode(&mut fresh, "wide.png");
     assert_eq!(ask(&mut engine, QUESTION).ids, ask(&mut fresh, QUESTION).ids);
-    // An answer that meets the end of the context stops there and says so.
+    // An answer that reaches the end of the context stops there with that reason.
     engine.truncate(0).unwrap();
-    let long = block_on(engine.generate(QUESTION, &options(1000), &mut Quiet)).unwrap();
+    let long = block_on(engine.generate(QUESTION, &options(1000), &mut SilentObserver)).unwrap();
     assert_eq!(long.stop, Stop::Context);
     assert_eq!(long.prompt_ids.len() + long.ids.len(), 256);
 }
 
 #[test]
-fn pictures_beyond_the_context_are_refused_and_those_before_stay() {
+fn pictures_beyond_the_context_are_refused_and_earlier_ones_stay() {
     let directory = convert("gqa", "q8");
     let mut engine = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(200))).unwrap();
-    let mut taken = 0;
+    let mut encoded_pictures = 0;
     let error = loop {
         // The same picture twice is one slot and twice its rows.
-        let picture = golden_file(if taken % 2 == 0 { "wide.png" } else { "tall.png" });
-        match block_on(engine.encode(&picture, &mut Quiet)) {
-            Ok(encoded) => assert_eq!((encoded.rows, encoded.reused), (10, taken > 1)),
+        let picture = golden_file(if encoded_pictures % 2 == 0 { "wide.png" } else { "tall.png" });
+        match block_on(engine.encode(&picture, &mut SilentObserver)) {
+            Ok(encoded) => assert_eq!((encoded.rows, encoded.reused), (10, encoded_pictures > 1)),
             Err(error) => break error,
         }
-        taken += 1;
+        encoded_pictures += 1;
     };
     assert_eq!(error.kind, Kind::ContextFull);
-    assert!(taken >= 2 && error.message.contains("200"), "{taken} {error}");
-    let answer = block_on(engine.generate("?", &options(1), &mut Quiet));
-    // The pictures leave room for a token, perhaps not for the question; never for more than that.
+    assert!(encoded_pictures >= 2 && error.message.contains("200"), "{encoded_pictures} {error}");
+    let answer = block_on(engine.generate("?", &options(1), &mut SilentObserver));
+    // The pictures leave room for a token, and perhaps not for the question.
     assert!(answer.is_ok_and(|a| a.ids.len() == 1) || engine.report().turns == 0);
     engine.reset();
     encode(&mut engine, "tall.png");
@@ -350,15 +350,15 @@ fn typed_special_tokens_are_text() {
 }
 
 #[test]
-fn raw_prompts_take_marks_and_special_tokens_as_they_stand() {
+fn raw_prompts_are_verbatim_with_marks_and_special_tokens() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
     encode(&mut engine, "wide.png");
     let prompt = "USER: <image>\nhello ASSISTANT: yes</s>USER: what? ASSISTANT:";
-    let answer = block_on(engine.generate_raw(prompt, &options(4), &mut Quiet)).unwrap();
+    let answer = block_on(engine.generate_raw(prompt, &options(4), &mut SilentObserver)).unwrap();
     let eos = engine.model().config.text.eos_token_ids[0];
     assert_eq!(answer.prompt_ids.iter().filter(|id| **id == eos).count(), 1);
-    let error = block_on(engine.generate_raw("no mark", &options(4), &mut Quiet)).unwrap_err();
+    let error = block_on(engine.generate_raw("no mark", &options(4), &mut SilentObserver)).unwrap_err();
     assert_eq!(error.kind, Kind::Prompt);
     assert!(error.message.contains("0 <image> marks for 1"), "{error}");
 }
@@ -370,14 +370,14 @@ fn logits_are_kept_for_the_prompt_and_every_token() {
     encode(&mut engine, "wide.png");
     let plain = ask(&mut engine, QUESTION);
     engine.truncate(0).unwrap();
-    let kept = Options { keep_logits: true, ..options(8) };
-    let answer = block_on(engine.generate(QUESTION, &kept, &mut Quiet)).unwrap();
+    let kept = GenerateOptions { keep_logits: true, ..options(8) };
+    let answer = block_on(engine.generate(QUESTION, &kept, &mut SilentObserver)).unwrap();
     assert_eq!(answer.ids, plain.ids);
     assert_eq!(answer.logits.len(), 9);
     for (logits, id) in answer.logits.iter().zip(&answer.ids) {
         assert!(logits.iter().all(|l| *l <= logits[*id as usize]), "greedy takes the largest");
     }
-    // The extra step for the last row must not disturb what follows.
+    // The extra step for the last row must not change later answers.
     assert_eq!(ask(&mut engine, SECOND).ids, {
         let mut other = open(directory.path());
         encode(&mut other, "wide.png");
@@ -392,15 +392,15 @@ fn sampling_is_reproducible_and_bounded_by_its_options() {
     let mut engine = open(directory.path());
     let mut sample = |temperature: f32, top_k: u32, seed: u32| {
         engine.reset();
-        let options = Options { temperature, top_k, seed, ..options(12) };
-        block_on(engine.generate(QUESTION, &options, &mut Quiet)).unwrap().ids
+        let options = GenerateOptions { temperature, top_k, seed, ..options(12) };
+        block_on(engine.generate(QUESTION, &options, &mut SilentObserver)).unwrap().ids
     };
     let greedy = sample(0.0, 0, 1);
     assert_eq!(sample(2.0, 1, 5), greedy, "top_k 1 is greedy");
     assert_eq!(sample(1.5, 0, 7), sample(1.5, 0, 7));
     assert!((0..8).any(|seed| sample(3.0, 0, seed) != greedy), "a high temperature strays");
-    let wrong = Options { top_p: 0.0, ..Options::default() };
-    assert_eq!(block_on(engine.generate("?", &wrong, &mut Quiet)).unwrap_err().kind, Kind::Argument);
+    let wrong = GenerateOptions { top_p: 0.0, ..GenerateOptions::default() };
+    assert_eq!(block_on(engine.generate("?", &wrong, &mut SilentObserver)).unwrap_err().kind, Kind::Argument);
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
     let folder = Folder::new(directory.path(), None);
     block_on(async {
         let device = Device::open(BackendChoice::Cpu).await.unwrap();
-        let mut loader = Loader::open(device, &folder, &["manifest.json".into()]).await.unwrap();
+        let mut loader = Loader::open(device, &folder, &["manifest.json".into()], &now).await.unwrap();
         let parts = loader.plan(None).await.unwrap().parts;
         for (index, part) in parts.iter().enumerate() {
             let bytes = read(&part.file);
@@ -427,7 +427,7 @@ fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
         assert_eq!(loader.push(1000, &[]).await.unwrap_err().kind, Kind::Argument);
         assert_eq!(loader.finish(None).await.map(|_| ()).unwrap_err().kind, Kind::State);
     });
-    // The small files, too, are what the manifest says or nothing.
+    // The small files are verified, too.
     let path = directory.path().join("config.json");
     let spaced = [b" ".to_vec(), read("config.json")].concat();
     std::fs::write(&path, spaced).unwrap();
@@ -435,43 +435,44 @@ fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
     assert!(error.kind == Kind::Shard && error.place == "config.json", "{error}");
 }
 
-/// The same conversation on a new device: pictures, turns, and the answer that was cut off.
+/// The same conversation on a new device: pictures, turns, and the interrupted answer.
 #[test]
-fn a_conversation_goes_on_where_another_engine_was_cut_off() {
+fn a_conversation_continues_on_another_engine() {
     let directory = convert("mha", "f32");
     let picture = golden_file("wide.png");
     let long = options(10);
     let mut first = open(directory.path());
-    block_on(first.encode(&picture, &mut Quiet)).unwrap();
-    let said = block_on(first.generate(QUESTION, &options(6), &mut Quiet)).unwrap();
-    let whole = block_on(first.generate("how many?", &long, &mut Quiet)).unwrap();
+    block_on(first.encode(&picture, &mut SilentObserver)).unwrap();
+    let said = block_on(first.generate(QUESTION, &options(6), &mut SilentObserver)).unwrap();
+    let whole = block_on(first.generate("how many?", &long, &mut SilentObserver)).unwrap();
     assert_eq!(whole.ids.len(), 10);
     for cut in [0, 1, 4, 9] {
         let mut second = open(directory.path());
-        let turns = [Restored { question: QUESTION.into(), ids: said.ids.clone(), images: 1 }];
+        let turns = [RestoredTurn { question: QUESTION.into(), ids: said.ids.clone(), images: 1 }];
         assert_eq!(second.restore(&turns).unwrap_err().kind, Kind::Argument, "the picture is missing");
-        block_on(second.encode(&picture, &mut Quiet)).unwrap();
+        block_on(second.encode(&picture, &mut SilentObserver)).unwrap();
         second.restore(&turns).unwrap();
-        let begun = Options { begin: whole.ids[..cut].to_vec(), ..long.clone() };
-        let rest = block_on(second.generate("how many?", &begun, &mut Quiet)).unwrap();
+        let continued = GenerateOptions { answer_prefix: whole.ids[..cut].to_vec(), ..long.clone() };
+        let rest = block_on(second.generate("how many?", &continued, &mut SilentObserver)).unwrap();
         assert_eq!((&rest.ids, &rest.text, &rest.prompt_ids), (&whole.ids, &whole.text, &whole.prompt_ids), "{cut}");
         assert_eq!(second.report().turns, 2);
     }
     let mut strange = open(directory.path());
-    let unknown = [Restored { question: "?".into(), ids: vec![1 << 20], images: 0 }];
+    let unknown = [RestoredTurn { question: "?".into(), ids: vec![1 << 20], images: 0 }];
     assert_eq!(strange.restore(&unknown).unwrap_err().kind, Kind::Argument);
-    let begun = Options { begin: vec![1 << 20], ..options(3) };
-    assert_eq!(block_on(strange.generate("?", &begun, &mut Quiet)).unwrap_err().kind, Kind::Argument);
+    let continued = GenerateOptions { answer_prefix: vec![1 << 20], ..options(3) };
+    assert_eq!(block_on(strange.generate("?", &continued, &mut SilentObserver)).unwrap_err().kind, Kind::Argument);
 }
 
-/// Pipelines: those there before the first part is, told one by one, and those there after an answer. `left_out` of those
-/// that the plan names are not made before.
+/// Returns the numbers of pipelines: those compiled before the first part, those that the plan names, and those that
+/// exist after an answer. The last `left_out` of the plan are not compiled in advance.
 async fn pipelines(directory: &Path, tuning: Tuning, left_out: usize) -> [usize; 3] {
     let mut device = Device::open(BackendChoice::Gpu).await.unwrap();
     device.set_tuning(tuning);
-    let mut loader = Loader::open(device, &Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
+    let mut loader =
+        Loader::open(device, &Folder::new(directory, None), &["manifest.json".into()], &now).await.unwrap();
     let total = loop {
-        let compiled = loader.compile(&|| 0.0).await.unwrap();
+        let compiled = loader.compile().await.unwrap();
         if compiled.done + left_out == compiled.total {
             break compiled.total;
         }
@@ -481,14 +482,14 @@ async fn pipelines(directory: &Path, tuning: Tuning, left_out: usize) -> [usize;
         loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();
     }
     let mut engine = loader.finish(None).await.unwrap();
-    engine.encode(&golden_file("wide.png"), &mut Quiet).await.unwrap();
-    engine.prefill(QUESTION, &mut Quiet).await.unwrap();
-    engine.generate(QUESTION, &options(4), &mut Quiet).await.unwrap();
+    engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
+    engine.prefill(QUESTION, &mut SilentObserver).await.unwrap();
+    engine.generate(QUESTION, &options(4), &mut SilentObserver).await.unwrap();
     [before, total, engine.model().device.pipelines()]
 }
 
 #[test]
-fn pipelines_that_follow_from_the_plan_are_all_that_an_answer_needs() {
+fn an_answer_needs_no_pipeline_beyond_those_of_the_plan() {
     if !gpu_or_skip() {
         return;
     }
@@ -499,7 +500,7 @@ fn pipelines_that_follow_from_the_plan_are_all_that_an_answer_needs() {
             assert!(total > 10 && before == total && after == total, "{model} {quant}: {before}, {total}, {after}");
         }
         let [before, total, after] = block_on(pipelines(directory.path(), Tuning::SOFTWARE, 1));
-        assert_eq!((before, after), (total - 1, total), "one that is missing is made when it is needed");
+        assert_eq!((before, after), (total - 1, total), "a missing one is compiled when it is needed");
     }
 }
 
@@ -508,7 +509,41 @@ fn a_cpu_compiles_nothing() {
     let directory = convert("mha", "q4");
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let folder = Folder::new(directory.path(), None);
-    let mut loader = block_on(Loader::open(device, &folder, &["manifest.json".into()])).unwrap();
-    let compiled = block_on(loader.compile(&|| 0.0)).unwrap();
+    let mut loader = block_on(Loader::open(device, &folder, &["manifest.json".into()], &now)).unwrap();
+    let compiled = block_on(loader.compile()).unwrap();
     assert_eq!((compiled.done, compiled.total), (0, 0));
+}
+
+/// A clock for loaders that must not measure.
+fn unread() -> f64 {
+    panic!("the clock was read")
+}
+
+#[test]
+fn the_first_part_tunes_a_gpu_unless_its_tuning_is_set() {
+    let directory = convert("mha", "q4");
+    let folder = Folder::new(directory.path(), None);
+    let entry = ["manifest.json".to_string()];
+    let push = async |loader: &mut Loader| {
+        let part = loader.plan(None).await.unwrap().parts.remove(0);
+        loader.push(0, &read_file(&directory.path().join(&part.file)).unwrap()).await.unwrap();
+    };
+    block_on(async {
+        let cpu = Device::open(BackendChoice::Cpu).await.unwrap();
+        push(&mut Loader::open(cpu, &folder, &entry, &unread).await.unwrap()).await;
+        if !gpu_or_skip() {
+            return;
+        }
+        let gpu = async || Device::open(BackendChoice::Gpu).await.unwrap();
+        let mut known = Loader::open(gpu().await, &folder, &entry, &unread).await.unwrap();
+        known.set_tuning(&serde_json::to_string(&Tuning::HARDWARE).unwrap());
+        push(&mut known).await;
+        assert_eq!(known.device().tuning(), Some(Tuning::HARDWARE));
+        let mut unknown = Loader::open(gpu().await, &folder, &entry, &now).await.unwrap();
+        let before = unknown.device().tuning();
+        unknown.set_tuning("{}");
+        assert_eq!(unknown.device().tuning(), before, "text that is no tuning is ignored");
+        push(&mut unknown).await;
+        assert!(!unknown.device().wants_tuning());
+    });
 }

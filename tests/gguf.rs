@@ -10,7 +10,7 @@ use checkpoint::Checkpoint;
 use common::{Scratch, golden_file};
 use llava_web::config::{Activation, Config, ConnectorKind, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Options, Quiet};
+use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::error::Error;
 use llava_web::format::gguf::{Described, Strings, Value, describe};
 use llava_web::format::names::expected;
@@ -565,15 +565,16 @@ fn answers_as_pytorch(name: &str, backend: BackendChoice) {
         engine.reset();
         for image in expected["images"].as_array().unwrap() {
             let picture = golden_file(&format!("{}.png", image.as_str().unwrap()));
-            block_on(engine.encode(&picture, &mut Quiet)).unwrap();
+            block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
         }
         let greedy: Vec<u32> = serde_json::from_value(expected["greedy"].clone()).unwrap();
         let margins: Vec<f32> = serde_json::from_value(expected["margin"].clone()).unwrap();
         let top: Vec<(usize, f32)> = serde_json::from_value(expected["top"].clone()).unwrap();
         let prompt = format!("{}{}", if begins { "" } else { "<s>" }, expected["prompt"].as_str().unwrap());
         let max_new_tokens = greedy.len() as u32;
-        let options = Options { max_new_tokens, ignore_eos: true, keep_logits: true, ..Options::default() };
-        let answer = block_on(engine.generate_raw(&prompt, &options, &mut Quiet)).unwrap();
+        let options =
+            GenerateOptions { max_new_tokens, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
+        let answer = block_on(engine.generate_raw(&prompt, &options, &mut SilentObserver)).unwrap();
         let logits = &answer.logits[0];
         for (id, wanted) in top {
             // Logits are up to 20 here; f32 sums of two blocks differ in the sixth digit.

@@ -24,14 +24,14 @@ use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse
 const STAGE_NMSE: f64 = 1e-8;
 /// Logits come after the decoder, too.
 const LOGITS_NMSE: f64 = 1e-7;
-/// With activations of 8 bits: 2e-5 for every product (see `kernels::matmul`), and what random blocks with large scores
-/// make of it. Found: up to 3.4e-3 for a stage, 2e-3 for prompts, 2e-2 for single steps.
+/// With activations of 8 bits: 2e-5 for each product (see `kernels::matmul`), amplified by random blocks with large
+/// scores. Found: up to 3.4e-3 for a stage, 2e-3 for prompts, 2e-2 for single steps.
 const INTEGER_NMSE: f64 = 5e-2;
 
 /// With products of f16, 2e-6 each. Found: up to 3.2e-5 for a stage, from 3.4e-4 to below 1e-3 for the worst step.
 const F16_NMSE: f64 = 1e-3;
 
-/// The bounds of stages and logits.
+/// Returns the bounds of stages and logits.
 fn bounds(quant: &str, backend: BackendChoice, tuning: Tuning) -> (f64, f64) {
     let operands = match backend {
         BackendChoice::Cpu => Operands::Int8,
@@ -67,7 +67,7 @@ impl Golden {
     }
 }
 
-/// Fails unless `got` is close, and prints how close for the table of figures.
+/// Fails unless `got` is close, and prints its error for the table of figures.
 fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
     let error = nmse(got, wanted);
     println!("NMSE {what:50} {error:.1e}");
@@ -79,7 +79,7 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
     let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
     let mut device = Device::open(backend).await.unwrap();
     device.set_tuning(tuning);
-    // More threads than heads, and operations of all sizes. (GPU and twins take no notice.)
+    // More threads than heads, and operations of all sizes. GPU and twins ignore the pool.
     device.set_thread_pool(Box::new(Threads::new(3)));
     let mut loader = WeightLoader::new(device, blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
@@ -89,17 +89,17 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
     loader.finish(context).await.unwrap().0
 }
 
-/// Token ids → words of the engine: the n-th image token is the n-th row of the pictures in their slots.
-fn words(model: &Model, config: &Config, ids: &[u32]) -> Vec<u32> {
+/// Replaces the n-th image token by the image embed id of the n-th row of the pictures in their slots.
+fn input_ids(model: &Model, config: &Config, ids: &[u32]) -> Vec<u32> {
     let mut rows = 0;
-    let mut word = |id: &u32| {
+    let mut input_id = |id: &u32| {
         if *id != config.image_token_index {
             return *id;
         }
         rows += 1;
-        model.image_row((rows - 1) / config.image_rows(), (rows - 1) % config.image_rows())
+        model.image_embed_id((rows - 1) / config.image_rows(), (rows - 1) % config.image_rows())
     };
-    ids.iter().map(&mut word).collect()
+    ids.iter().map(&mut input_id).collect()
 }
 
 async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden, case: &str, pictures: &[&str]) {
@@ -108,11 +108,11 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
     for (slot, picture) in pictures.iter().enumerate() {
         model.encode(golden.floats(&format!("{picture}.pixel_values")), slot as u32).unwrap();
     }
-    let words = words(model, &config, golden.words(&format!("{case}.ids")));
-    // In two chunks, so that the second reads over a cache; the head reads every row in turn.
-    let (mut got, cut) = (Vec::new(), words.len() / 3);
-    for row in 0..words.len() {
-        let (chunk, pos, row) = if row < cut { (&words[..cut], 0, row) } else { (&words[cut..], cut, row - cut) };
+    let ids = input_ids(model, &config, golden.words(&format!("{case}.ids")));
+    // In two chunks, so that the second attends to a cache; the head computes the logits of each row in turn.
+    let (mut got, cut) = (Vec::new(), ids.len() / 3);
+    for row in 0..ids.len() {
+        let (chunk, pos, row) = if row < cut { (&ids[..cut], 0, row) } else { (&ids[cut..], cut, row - cut) };
         model.prefill(chunk, pos as u32, Some(row as u32)).unwrap();
         got.extend(model.logits().await.unwrap());
     }
@@ -126,7 +126,7 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
         let logits = model.logits().await.unwrap();
         let wanted = &steps[step * vocab..][..vocab];
         assert!(nmse(&logits, wanted) <= bound, "{label} {case} step {step}: NMSE {:e}", nmse(&logits, wanted));
-        let pending = model.start_reading_token(step as u32);
+        let pending = model.start_token_read_back(step as u32);
         let chosen = model.device.finish_read_back(pending).await.unwrap()[0];
         if chosen != *token {
             let gap = wanted[*token as usize] - wanted[chosen as usize];
@@ -139,7 +139,7 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
             );
             return; // a tie in the reference: from here on the texts differ
         }
-        call.pos = (words.len() + step) as u32;
+        call.pos = (ids.len() + step) as u32;
         call.step = step as u32 + 1;
         model.step(&call).unwrap();
     }
@@ -156,7 +156,7 @@ fn check_gpu(name: &str, quant: &str) {
     }
 }
 
-/// With what real adapters may multiply faster; one that does not is named.
+/// With the operand types that real adapters may multiply faster; reports those that the adapter lacks.
 fn check_gpu_tiers(name: &str, quant: &str) {
     let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
     for operands in [Operands::F16, Operands::Int8] {
@@ -178,7 +178,7 @@ fn check_tuned(name: &str, quant: &str, backend: BackendChoice, tuning: Tuning) 
         let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
         for picture in ["wide", "tall"] {
             let pixel_values = golden.floats(&format!("{picture}.pixel_values"));
-            let (features, embeds) = model.stages(pixel_values).await.unwrap();
+            let (features, embeds) = model.vision_outputs(pixel_values).await.unwrap();
             let wanted = |stage: &str| golden.floats(&format!("{picture}.{stage}"));
             close(&format!("{label} {picture} image_features"), &features, wanted("image_features"), stage);
             close(&format!("{label} {picture} image_embeds"), &embeds, wanted("image_embeds"), stage);
@@ -261,7 +261,7 @@ fn every_layer_and_strategy_of_the_tower_can_be_selected() {
                 config["vision_feature_select_strategy"] = strategy.into();
             });
             let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
-            let (features, _) = block_on(model.stages(pixel_values)).unwrap();
+            let (features, _) = block_on(model.vision_outputs(pixel_values)).unwrap();
             let wanted = golden.floats(&format!("hidden.{state}"));
             let class_row = if strategy == "full" { 0 } else { model.config.vision.hidden_size as usize };
             close(&format!("layer {layer} {strategy}"), &features, &wanted[class_row..], STAGE_NMSE);
@@ -273,11 +273,11 @@ fn every_layer_and_strategy_of_the_tower_can_be_selected() {
 fn the_linear_connector_is_one_matrix() {
     let checkpoint = golden_file("mha/model.safetensors");
     let checkpoint = SafeTensors::deserialize(&checkpoint).unwrap();
-    let half = |name: &str| -> Vec<f32> {
+    let f16 = |name: &str| -> Vec<f32> {
         let bytes = checkpoint.tensor(&format!("multi_modal_projector.linear_1.{name}")).unwrap().data();
         bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
     };
-    let (weight, bias) = (half("weight"), half("bias"));
+    let (weight, bias) = (f16("weight"), f16("bias"));
     let source = Scratch::new("linear");
     std::fs::create_dir_all(source.path()).unwrap();
     let kept: Vec<_> = checkpoint.tensors().into_iter().filter(|(name, _)| !name.contains("linear_2")).collect();
@@ -289,7 +289,7 @@ fn the_linear_connector_is_one_matrix() {
     let directory = convert_directory(source.path(), "f32");
     let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
     let golden = Golden::read("mha");
-    let (features, embeds) = block_on(model.stages(golden.floats("wide.pixel_values"))).unwrap();
+    let (features, embeds) = block_on(model.vision_outputs(golden.floats("wide.pixel_values"))).unwrap();
     let c = model.config.vision.hidden_size as usize;
     let row = |x: &[f32]| -> Vec<f32> {
         let output = |(w, b): (&[f32], &f32)| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + b;

@@ -2,7 +2,7 @@
 //! engine, in f64, up to the logits, which are then compared with the engine's.
 
 use llava_web::device::BackendChoice;
-use llava_web::engine::{GenerateOptions, Silent};
+use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::native::load_model;
 use pollster::block_on;
 use serde_json::Value;
@@ -35,8 +35,10 @@ impl Checkpoint {
 
     /// Its type, shape and bytes. Names are without the prefix of the decoder.
     fn find(&self, name: &str) -> (&str, Vec<usize>, &[u8]) {
-        let full = if name == "lm_head" { "language_model.lm_head".into() } else { format!("language_model.model.{name}") };
-        let tensor = self.tensors.iter().find(|t| t["name"] == format!("{full}.weight")).unwrap_or_else(|| panic!("{full}"));
+        let full =
+            if name == "lm_head" { "language_model.lm_head".into() } else { format!("language_model.model.{name}") };
+        let tensor =
+            self.tensors.iter().find(|t| t["name"] == format!("{full}.weight")).unwrap_or_else(|| panic!("{full}"));
         let shape = tensor["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
         let [offset, bytes] = ["offset", "bytes"].map(|key| tensor["tiles"][0][key].as_u64().unwrap() as usize);
         (tensor["type"].as_str().unwrap(), shape, &self.shard[offset..offset + bytes])
@@ -108,7 +110,8 @@ fn attention(q: &Matrix, k: &Matrix, v: &Matrix) -> (Matrix, Vec<f64>, Vec<f64>)
     for head in (0..HEADS).rev() {
         let of = |x: &Matrix, row: usize| x[row][head * HEAD_SIZE..][..HEAD_SIZE].to_vec();
         for row in 0..q.len() {
-            let score = |s: usize| of(q, row).iter().zip(of(k, s)).map(|(q, k)| q * k).sum::<f64>() / (HEAD_SIZE as f64).sqrt();
+            let score =
+                |s: usize| of(q, row).iter().zip(of(k, s)).map(|(q, k)| q * k).sum::<f64>() / (HEAD_SIZE as f64).sqrt();
             let scores: Vec<f64> = (0..=row).map(score).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
@@ -182,11 +185,11 @@ fn the_page_shows_the_numbers_that_the_weights_give() {
     let checkpoint = Checkpoint::open(&folder);
     let image = std::fs::read(root().join("www/examples/shapes.png")).unwrap();
     let mut engine = block_on(load_model(&folder, None, BackendChoice::Reference, None)).unwrap();
-    let stages = block_on(engine.stages(&image)).unwrap();
+    let stages = block_on(engine.vision_outputs(&image)).unwrap();
     let [pixels, features, embeds] = [0, 1, 2].map(|i| &stages[i].2);
-    block_on(engine.encode(&image, &mut Silent)).unwrap();
+    block_on(engine.encode(&image, &mut SilentObserver)).unwrap();
     let options = GenerateOptions { keep_logits: true, ..GenerateOptions::default() };
-    let answer = block_on(engine.generate("What color is the star?", &options, &mut Silent)).unwrap();
+    let answer = block_on(engine.generate("What color is the star?", &options, &mut SilentObserver)).unwrap();
     assert_eq!(answer.text, "The star is green.");
     assert_eq!(answer.prompt_ids[STAR], 358);
 

@@ -14,13 +14,13 @@ mod torch;
 use checkpoint::{Checkpoint, Written};
 use common::{Scratch, golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Engine, Loader, Options, Quiet};
+use llava_web::engine::{Engine, GenerateOptions, Loader, SilentObserver};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::{Blueprint, PART_BYTES};
 use llava_web::format::convert::{self, convert};
 use llava_web::format::files::MANIFEST_FILE;
 use llava_web::format::source::{Memory, Source, exactly};
-use llava_web::native::{Folder, load, load_as};
+use llava_web::native::{Folder, load, load_quantized, now};
 use llava_web::quant::{WeightType, stored_bytes};
 use pair::Pair;
 use pollster::block_on;
@@ -37,9 +37,10 @@ const CHOICES: [WeightType; 2] = [WeightType::Q8, WeightType::Q4];
 
 /// Returns prompt, tokens and logits of an answer about a picture.
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
-    let options = Options { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..Options::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut Quiet)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut Quiet)).unwrap();
+    let options =
+        GenerateOptions { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
+    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
     (answer.prompt_ids, answer.ids, answer.logits)
 }
 
@@ -69,7 +70,8 @@ fn agree(source: &impl Source, quant: WeightType, what: &str) {
     for backend in backends.into_iter().flatten() {
         let device = || block_on(Device::open(backend)).unwrap();
         let mut from_shards = block_on(load(&shards, &[MANIFEST_FILE.into()], device(), Some(192))).unwrap();
-        let mut on_the_way = block_on(load_as(source, &[ENTRY.into()], device(), Some(192), Some(quant))).unwrap();
+        let mut on_the_way =
+            block_on(load_quantized(source, &[ENTRY.into()], device(), Some(192), Some(quant))).unwrap();
         assert!(answer(&mut on_the_way) == answer(&mut from_shards), "{what} as {quant} on {backend:?}");
     }
 }
@@ -101,7 +103,7 @@ fn rows_that_are_no_whole_groups_stay_halves() {
         let odd = || Checkpoint::random(|c| c["text_config"]["intermediate_size"] = json!(40)).into_16_bits(dtype);
         for quant in CHOICES {
             let mut loader = open(&odd());
-            loader.hold_as(Some(quant)).unwrap();
+            loader.set_weight_type(Some(quant)).unwrap();
             let shards = converted(&odd(), quant);
             let manifest: Value = serde_json::from_slice(&shards.0[MANIFEST_FILE]).unwrap();
             let down =
@@ -114,7 +116,7 @@ fn rows_that_are_no_whole_groups_stay_halves() {
 
 fn open(source: &impl Source) -> Loader {
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
-    block_on(Loader::open(device, source, &[ENTRY.into()])).unwrap()
+    block_on(Loader::open(device, source, &[ENTRY.into()], &now)).unwrap()
 }
 
 #[test]
@@ -126,14 +128,14 @@ fn the_plan_says_what_each_choice_needs() {
     let quants: Vec<_> = plan.choices.iter().map(|choice| choice.quant).collect();
     assert_eq!(quants, [None, Some(WeightType::Q8), Some(WeightType::Q4)]);
     for choice in &plan.choices {
-        loader.hold_as(choice.quant).unwrap();
+        loader.set_weight_type(choice.quant).unwrap();
         let chosen = block_on(loader.plan(None)).unwrap();
         assert_eq!((chosen.quant, chosen.memory.total), (choice.quant, choice.memory));
         assert_eq!(chosen.bytes_per_token, choice.bytes_per_token);
         assert_eq!((&chosen.parts, &chosen.choices), (&plan.parts, &plan.choices), "the same is fetched");
         // The predicted memory is the memory in use.
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
-        let engine = block_on(load_as(&source, &[ENTRY.into()], device, None, choice.quant)).unwrap();
+        let engine = block_on(load_quantized(&source, &[ENTRY.into()], device, None, choice.quant)).unwrap();
         let unused = chosen.memory.cache_per_token * u64::from(chosen.context.saturating_sub(1024));
         assert_eq!(engine.report().device_bytes, choice.memory - unused + 8);
     }
@@ -150,16 +152,16 @@ fn what_has_its_own_types_offers_no_choice() {
         let entry: Vec<String> = entry.iter().map(|name| name.to_string()).collect();
         let mut loader = source(&entry);
         assert_eq!(block_on(loader.plan(None)).unwrap().choices, []);
-        let error = loader.hold_as(Some(WeightType::Q4)).unwrap_err();
+        let error = loader.set_weight_type(Some(WeightType::Q4)).unwrap_err();
         assert!(error.kind == Kind::Argument && error.message.contains("types of their own"), "{error}");
-        loader.hold_as(None).unwrap();
+        loader.set_weight_type(None).unwrap();
     };
     let device = || block_on(Device::open(BackendChoice::Cpu)).unwrap();
-    refused(&[MANIFEST_FILE], &|entry| block_on(Loader::open(device(), &shards, entry)).unwrap());
-    refused(&["k.gguf", "k-mmproj.gguf"], &|entry| block_on(Loader::open(device(), &k, entry)).unwrap());
+    refused(&[MANIFEST_FILE], &|entry| block_on(Loader::open(device(), &shards, entry, &now)).unwrap());
+    refused(&["k.gguf", "k-mmproj.gguf"], &|entry| block_on(Loader::open(device(), &k, entry, &now)).unwrap());
     // A pair in f16 is a float checkpoint, too.
     let entry = ["m.gguf".to_string(), "mmproj.gguf".to_string()];
-    let loader = block_on(Loader::open(device(), &files, &entry)).unwrap();
+    let loader = block_on(Loader::open(device(), &files, &entry, &now)).unwrap();
     assert_eq!(block_on(loader.plan(None)).unwrap().choices.len(), 3);
 }
 
@@ -167,10 +169,10 @@ fn what_has_its_own_types_offers_no_choice() {
 fn a_choice_comes_before_the_parts() {
     let source = Checkpoint::random(|_| ()).into_memory();
     let mut loader = open(&source);
-    assert_eq!(loader.hold_as(Some(WeightType::Q4K)).unwrap_err().kind, Kind::Argument);
+    assert_eq!(loader.set_weight_type(Some(WeightType::Q4K)).unwrap_err().kind, Kind::Argument);
     let part = block_on(loader.plan(None)).unwrap().parts.remove(0);
     block_on(loader.push(0, &block_on(exactly(&source, &part.file, part.offset, part.bytes)).unwrap())).unwrap();
-    assert_eq!(loader.hold_as(Some(WeightType::Q8)).unwrap_err().kind, Kind::State);
+    assert_eq!(loader.set_weight_type(Some(WeightType::Q8)).unwrap_err().kind, Kind::State);
 }
 
 /// A value that the narrower type cannot hold is refused by name, with a hint.
@@ -183,7 +185,7 @@ fn what_does_not_fit_is_refused_with_the_way_out() {
     let source = checkpoint.into_16_bits(Dtype::BF16);
     let loaded = |quant| {
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
-        block_on(load_as(&source, &[ENTRY.into()], device, None, quant)).map(|_| ())
+        block_on(load_quantized(&source, &[ENTRY.into()], device, None, quant)).map(|_| ())
     };
     let error = loaded(Some(WeightType::Q8)).unwrap_err();
     assert!(error.kind == Kind::Tensor && error.place.contains(&name), "{error}");
@@ -204,7 +206,7 @@ fn only_the_part_in_flight_is_in_memory() {
         let source = Checkpoint::random(large).into_16_bits(dtype);
         for quant in [None, Some(WeightType::Q8), Some(WeightType::Q4)] {
             let mut loader = open(&source);
-            loader.hold_as(quant).unwrap();
+            loader.set_weight_type(quant).unwrap();
             let (parts, mut peak) = (block_on(loader.plan(None)).unwrap().parts, 0);
             let largest = parts.iter().map(|part| part.bytes).max().unwrap();
             assert!(largest > 4 << 20 && largest <= PART_BYTES, "{largest}");

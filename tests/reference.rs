@@ -1,7 +1,7 @@
 //! Comparison with PyTorch's transformers, PIL and Python's tokenizers, where their data are present.
 //!
-//! `LLAVA_REFERENCE` names the folder that the reference generators wrote (`preproc/`, `tok/`, `tiny/`).
-//! Without it these tests say that they were skipped, and check nothing.
+//! `LLAVA_REFERENCE` names the folder that the reference generators wrote (`preproc/`, `tok/`, `tiny/`). Without it these
+//! tests report that they are skipped.
 
 use llava_web::config::{Config, SquarePolicy};
 use llava_web::preprocess::{PreprocessConfig, preprocess};
@@ -11,12 +11,12 @@ use safetensors::SafeTensors;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Says on the terminal that a test did not run: past the harness, which shows `println!` of failing tests only.
+/// Reports on the terminal that a test is skipped, past the harness, which shows the output of failing tests only.
 fn skipped(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
-/// The reference folder, or a visible note that there is none.
+/// Returns the reference folder; reports the test as skipped where there is none.
 fn reference(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LLAVA_REFERENCE").map(PathBuf::from).filter(|path| path.is_dir());
     if folder.is_none() {
@@ -30,7 +30,7 @@ fn vision_of(image_size: u32) -> llava_web::config::VisionConfig {
     Config::parse(json.as_bytes(), None).unwrap().vision
 }
 
-/// Every picture by both policies: at most 1/255 from PIL in any value. (Measured: equal.)
+/// Each picture by both policies: at most 1/255 from PIL in any value. (Measured: equal.)
 #[test]
 fn pixels_are_those_of_pil() {
     let Some(folder) = reference("pixels_are_those_of_pil") else { return };
@@ -74,7 +74,7 @@ fn tokenizer(folder: &Path) -> Tokenizer {
     Tokenizer::parse(&std::fs::read(folder.join("tok/llava/tokenizer.json")).unwrap(), &config).unwrap()
 }
 
-/// The ids that the original code makes of its own prompt, as vLLM's and others' tests record them.
+/// The ids that the original code encodes its own prompt to, as recorded in the tests of vLLM and others.
 #[test]
 fn the_vicuna_prompt_has_its_published_ids() {
     let Some(folder) = reference("the_vicuna_prompt_has_its_published_ids") else { return };
@@ -112,8 +112,8 @@ fn raw_prompts_have_the_ids_of_transformers() {
     assert!(cases.as_object().unwrap().len() >= 8);
 }
 
-/// What Python's `tokenizers` makes of a list of strings: ids with special tokens recognised and a beginning,
-/// ids with neither, and the text of the first.
+/// Encodes a list of strings with Python's `tokenizers`: ids with special tokens and a beginning, ids with neither, and
+/// the decoded text of the first.
 const PYTHON: &str = "
 import json, sys
 from tokenizers import Tokenizer
@@ -127,7 +127,7 @@ for s in json.load(open(sys.argv[2])):
 json.dump(out, sys.stdout)
 ";
 
-/// Strings of everything that tokenizers stumble over, made from a seed.
+/// Returns strings of pieces that are hard for tokenizers, from a fixed seed.
 fn strings() -> Vec<String> {
     let pieces = [
         " ",

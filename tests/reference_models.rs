@@ -1,11 +1,11 @@
-//! The whole path, picture file to greedy tokens, against the reference data of `shared/reference` (PyTorch
-//! transformers, real LLaMA tokenizer). Skipped, visibly, where `LLAVA_REFERENCE` does not point at it.
+//! The whole path, from picture file to greedy tokens, against the reference data of `shared/reference` (PyTorch
+//! transformers, real LLaMA tokenizer). Reported as skipped where `LLAVA_REFERENCE` does not name that folder.
 
 mod common;
 
 use common::{Scratch, gpu_or_skip, nmse};
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Options, Quiet};
+use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::native::{load_model, read_file};
 use pollster::block_on;
 use safetensors::SafeTensors;
@@ -42,8 +42,8 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
         engine.reset();
         for (index, image) in case["images"].as_array().unwrap().iter().enumerate() {
             let bytes = read_file(&root.join(format!("preproc/{}.png", image.as_str().unwrap()))).unwrap();
-            block_on(engine.encode(&bytes, &mut Quiet)).unwrap();
-            for (stage, _, values) in block_on(engine.stages(&bytes)).unwrap() {
+            block_on(engine.encode(&bytes, &mut SilentObserver)).unwrap();
+            for (stage, _, values) in block_on(engine.vision_outputs(&bytes)).unwrap() {
                 let key = match stage {
                     "pixel_values" => "pixel_values",
                     "image_features" => "vision.selected",
@@ -56,9 +56,10 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
                 assert!(error <= 1e-8, "{model} {quant} {name} {stage}: NMSE {error:e}");
             }
         }
-        let options = Options { max_new_tokens: 32, ignore_eos: true, keep_logits: true, ..Options::default() };
+        let options =
+            GenerateOptions { max_new_tokens: 32, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
         let prompt = case["prompt"].as_str().unwrap();
-        let answer = block_on(engine.generate_raw(prompt, &options, &mut Quiet)).unwrap();
+        let answer = block_on(engine.generate_raw(prompt, &options, &mut SilentObserver)).unwrap();
         assert_eq!(answer.prompt_ids, tensor::<u32>(&golden, "input_ids"), "{model} {name}: prompt ids");
         let error = nmse(&answer.logits[0], &tensor::<f32>(&golden, "logits_last"));
         println!("NMSE {model} {quant} {} {name}: {error:.1e}", engine.report().backend);

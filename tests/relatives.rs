@@ -10,7 +10,7 @@ mod pair;
 use checkpoint::{Checkpoint, Written};
 use common::golden_file;
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Options, Quiet, Stop};
+use llava_web::engine::{GenerateOptions, SilentObserver, Stop};
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::convert::{self, convert};
 use llava_web::format::gguf::{Strings, Value};
@@ -42,9 +42,9 @@ fn plan(files: &Memory, names: &[&str]) -> Blueprint {
 fn answer(files: &Memory, names: &[&str]) -> (Vec<u32>, String, Stop) {
     let device = block_on(Device::open(BackendChoice::Reference)).unwrap();
     let mut engine = block_on(load(files, &entry(names), device, None)).unwrap_or_else(|e| panic!("{e}"));
-    let options = Options { max_new_tokens: 8, ..Options::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut Quiet)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut Quiet)).unwrap();
+    let options = GenerateOptions { max_new_tokens: 8, ..GenerateOptions::default() };
+    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
     (answer.ids, answer.text, answer.stop)
 }
 

@@ -1,7 +1,7 @@
-//! The model that the page ships still sees: scenes that it was not trained on, asked through the engine.
+//! The shipped model's accuracy on scenes outside its training data, through the engine.
 //!
-//! The card (`src/docs/model-card.md`) has the accuracy on many scenes; this is a guard against a broken file
-//! or engine, with margins that the few scenes here need.
+//! The model card (`src/docs/model-card.md`) has the accuracy on many scenes; this test detects a broken file or engine,
+//! with the margins of a small number of scenes.
 
 use llava_web::device::BackendChoice;
 use llava_web::preprocess::Rendering;

@@ -11,7 +11,7 @@ mod torch;
 use checkpoint::Checkpoint;
 use common::{golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Engine, Loader, Options, Quiet};
+use llava_web::engine::{Engine, GenerateOptions, Loader, SilentObserver};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::checkpoint::Checkpoint as Saved;
@@ -19,7 +19,7 @@ use llava_web::format::convert::convert;
 use llava_web::format::source::Memory;
 use llava_web::model::Model;
 use llava_web::model::load::WeightLoader;
-use llava_web::native::{Folder, load};
+use llava_web::native::{Folder, load, now};
 use llava_web::pass::Call;
 use llava_web::quant::Encoding;
 use pair::Pair;
@@ -35,9 +35,10 @@ fn open(source: &Memory) -> Engine {
 
 /// Returns prompt, tokens and logits of an answer about a picture.
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
-    let options = Options { max_new_tokens: 6, ignore_eos: true, keep_logits: true, ..Options::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut Quiet)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut Quiet)).unwrap();
+    let options =
+        GenerateOptions { max_new_tokens: 6, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
+    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
     (answer.prompt_ids, answer.ids, answer.logits)
 }
 
@@ -255,7 +256,7 @@ fn the_plan_tells_what_will_be_needed_exactly() {
         let folder = Folder::new(&golden("mha"), None);
         for context in [64, 128] {
             let device = Device::open(BackendChoice::Cpu).await.unwrap();
-            let mut loader = Loader::open(device, &folder, &[ENTRY.into()]).await.unwrap();
+            let mut loader = Loader::open(device, &folder, &[ENTRY.into()], &now).await.unwrap();
             let plan = loader.plan(Some(context)).await.unwrap();
             assert_eq!(plan.total_bytes, plan.parts.iter().map(|part| part.bytes).sum::<u64>());
             assert_eq!(plan.total_bytes, plan.file_bytes.iter().map(|file| file.bytes).sum::<u64>());
@@ -271,7 +272,7 @@ fn the_plan_tells_what_will_be_needed_exactly() {
             assert_eq!(plan.memory.total, plan.memory.weights + plan.memory.scratch + cache);
         }
         let device = Device::open(BackendChoice::Cpu).await.unwrap();
-        let loader = Loader::open(device, &folder, &[ENTRY.into()]).await.unwrap();
+        let loader = Loader::open(device, &folder, &[ENTRY.into()], &now).await.unwrap();
         assert_eq!(loader.plan(Some(1 << 20)).await.unwrap_err().kind, Kind::Argument);
     });
 }
@@ -356,13 +357,14 @@ fn a_long_conversation_outgrows_the_first_cache() {
         let files = Checkpoint::random(|c| c["text_config"]["max_position_embeddings"] = json!(4096)).into_memory();
         let device = block_on(Device::open(backend)).unwrap();
         let mut engine = block_on(load(&files, &[ENTRY.into()], device, Some(2048))).unwrap();
-        let options = Options { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..Options::default() };
+        let options =
+            GenerateOptions { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
         let before = engine.report().device_bytes;
-        block_on(engine.generate("short", &options, &mut Quiet)).unwrap();
+        block_on(engine.generate("short", &options, &mut SilentObserver)).unwrap();
         assert_eq!(engine.report().device_bytes, before, "there was room");
         engine.reset();
         let long: String = (0..420).map(|i| format!("{i} ")).collect();
-        let answer = block_on(engine.generate(&long, &options, &mut Quiet)).unwrap();
+        let answer = block_on(engine.generate(&long, &options, &mut SilentObserver)).unwrap();
         let report = engine.report();
         assert!(report.cached > 1024 && report.device_bytes > before, "{} rows", report.cached);
         logits.push(answer.logits);

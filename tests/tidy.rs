@@ -363,7 +363,8 @@ fn check_citations(path: &str, source: &str) -> Vec<String> {
         }
         let words = comment.split(|c: char| !(c.is_alphanumeric() || "./_-".contains(c)));
         let path_like = |word: &&str| {
-            let roots = ["src/", "www/", "tests/", "docs/", "page/", "worker/", "shared/", "kernels/", "model/", "engine/"];
+            let roots =
+                ["src/", "www/", "tests/", "docs/", "page/", "worker/", "shared/", "kernels/", "model/", "engine/"];
             roots.iter().any(|root| word.starts_with(root)) && ENDINGS.iter().any(|end| word.ends_with(end))
         };
         words.map(|word| word.trim_end_matches('.')).filter(path_like).map(str::to_owned).collect()

@@ -1,68 +1,67 @@
-//! `bench`: how long everything takes, as a share of what this machine could do, on every backend of it, in one run.
+//! `bench`: times a model's stages and operations on each backend of this machine, as shares of its calibrated rates.
 //!
-//! Correctness before time: every kind of operation must compute what its twin does, or nothing is timed. Read ratios
-//! within one run; absolute times on a shared machine are noise.
+//! A backend is timed only after one operation of each kind has equalled its twin. Compare ratios within one run;
+//! absolute times on a shared machine are noise.
 
 use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::kernels::Tuning;
-use llava_web::measure::{Fit, Growth, Line, Options, growth, is_candidate};
+use llava_web::measure::{BenchOptions, Fit, Growth, Line, growth, is_candidate};
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
-use llava_web::native::{Folder, load, open_device};
+use llava_web::native::{Folder, load, now, open_device};
 use pollster::block_on;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
 
-/// Calibrates each backend, then times every operation and every stage of a model against what that allows.
+/// Calibrates each backend, then times the stages and operations of a model against the floor of its rates.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     /// A model: a directory, or a GGUF file with its mmproj beside it.
     #[arg(long, value_name = "PATH", default_value = "www/models/scenes")]
     model: PathBuf,
-    /// Random weights of a model of this size instead: no file is needed.
+    /// Random weights of a model of this size, in place of a file.
     #[arg(long, value_enum, value_name = "SIZE", conflicts_with = "model")]
     shape: Option<ModelSize>,
-    /// How those weights are stored.
+    /// File format of the random weights.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "gguf-q4_0", requires = "shape")]
     format: Format,
-    /// Only this backend.
+    /// The only backend to measure.
     #[arg(long, value_enum)]
-    backend: Option<Only>,
-    /// How a GPU's passes are recorded, instead of what the tuner would find: one of its candidates as JSON, in the form
-    /// of the line that begins with `# tuning`.
+    backend: Option<Backend>,
+    /// A GPU's tuning, in place of the tuner's choice: one of its candidates as JSON, in the form of the line that
+    /// begins with `# tuning`.
     #[arg(long, value_name = "JSON", value_parser = |text: &str| serde_json::from_str::<Tuning>(text))]
     tuning: Option<Tuning>,
-    /// Threads of the CPU; as many as it has, unless given.
+    /// Threads of the CPU backend; by default all of the machine.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Rows that are prefilled.
+    /// Rows of the prefill.
     #[arg(long, value_name = "N", default_value_t = 256)]
     rows: u32,
-    /// Tokens that are decoded.
+    /// Tokens of the answer.
     #[arg(long, value_name = "N", default_value_t = 32)]
     tokens: u32,
-    /// Every stage is the best of so many.
+    /// Runs of each stage; the fastest counts.
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeat: u32,
-    /// Also every kind of operation on its own.
+    /// Time each kind of operation on its own, too.
     #[arg(long)]
     operations: bool,
-    /// Instead, how the time of a token grows with what is cached, and that of a prompt with its rows, up to so many: a
-    /// multiple of the rows that a pass reads (256 on the CPU).
+    /// Measure only how the times of a token and of a prompt grow with the context, up to ROWS rows: a multiple of the
+    /// rows per chunk (256 on the CPU).
     #[arg(long, value_name = "ROWS")]
     growth: Option<u32>,
-    /// And draw both in that folder (SVG).
+    /// Draw both as SVG in this folder.
     #[cfg(feature = "plot")]
     #[arg(long, value_name = "DIR", requires = "growth")]
     plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Only {
+enum Backend {
     Cpu,
     Gpu,
 }
@@ -79,16 +78,16 @@ fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { rows, tokens, repeat, operations, .. } = *arguments;
-    let options = Options { rows, tokens, repeat, operations };
+    let options = BenchOptions { rows, tokens, repeat, operations };
     println!("# commit {}, machine {}", output("git", &["describe", "--always", "--dirty"]), machine());
     println!("# command {}", std::env::args().collect::<Vec<_>>().join(" "));
     println!("{}", Line::HEADER);
     let mut growths = Vec::new();
-    for (only, choice) in [(Only::Cpu, BackendChoice::Cpu), (Only::Gpu, BackendChoice::Gpu)] {
-        if arguments.backend.is_some_and(|wanted| wanted != only) {
+    for (backend, choice) in [(Backend::Cpu, BackendChoice::Cpu), (Backend::Gpu, BackendChoice::Gpu)] {
+        if arguments.backend.is_some_and(|only| only != backend) {
             continue;
         }
-        // One after the other: two would not fit where the model is large.
+        // One backend at a time: two copies of a large model might not fit.
         let mut engine = match open(arguments, choice).await {
             Err(e) if e.kind == Kind::NoGpu && arguments.backend.is_none() => {
                 println!("# no GPU: {e}");
@@ -102,12 +101,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
         if let Some(tuning) = engine.model().device.tuning() {
             println!("# tuning {}", serde_json::json!(tuning));
         }
-        let begun = Instant::now();
-        let now = || begun.elapsed().as_secs_f64() * 1e3;
-        let mut tell = |line| println!("{line}");
+        let mut print = |line| println!("{line}");
         match arguments.growth {
-            None => engine.bench(&options, &now, &mut tell).await?,
-            Some(most) => growths.push(growth(engine.model(), most, repeat, &now, &mut tell).await?),
+            None => engine.bench(&options, &now, &mut print).await?,
+            Some(max_rows) => growths.push(growth(engine.model(), max_rows, repeat, &now, &mut print).await?),
         }
     }
     growths.iter().for_each(describe);
@@ -121,12 +118,13 @@ async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The lines through what was measured.
+/// Prints the lines fitted to the measurements.
 fn describe(growth: &Growth) {
     let Growth { backend, cache_bytes, rates, .. } = growth;
     let (decode, prefill) = (Fit::of(&growth.decode), Fit::of(&growth.prefill));
     println!(
-        "# {backend}, a token: {:.3} ms + {:.3} µs per cached token, R² {:.4}; copying its {cache_bytes} bytes at {:.2} GB/s: {:.3} µs",
+        "# {backend}, a token: {:.3} ms + {:.3} µs per cached token, R² {:.4}; \
+         copying its {cache_bytes} bytes at {:.2} GB/s: {:.3} µs",
         decode.start,
         decode.slope * 1e3,
         decode.r2,
@@ -134,12 +132,12 @@ fn describe(growth: &Growth) {
         growth.cache_us(),
     );
     println!("# {backend}, a prompt: {:.2} ms + {:.4} ms per row, R² {:.4}", prefill.start, prefill.slope, prefill.r2);
-    let parts = growth.parts();
-    if parts.len() > 2 {
-        let fit = Fit::of(&parts);
+    let chunks = growth.chunks();
+    if chunks.len() > 2 {
+        let fit = Fit::of(&chunks);
         println!(
             "# {backend}, {} rows of it: {:.2} ms + {:.3} µs per row before them, R² {:.4}",
-            parts[1].0,
+            chunks[1].0,
             fit.start,
             fit.slope * 1e3,
             fit.r2,
@@ -150,14 +148,14 @@ fn describe(growth: &Growth) {
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
     let mut device = open_device(choice, arguments.threads).await?;
     if let Some(tuning) = arguments.tuning.filter(|_| device.tuning().is_some()) {
-        // Others might divide by nothing, or ask for more than a device has; no test has seen them.
+        // Other values might divide by zero or exceed the device's limits; only candidates are tested.
         if !is_candidate(&tuning, device.features()) {
-            let what = "not one of the tuner's candidates for this GPU, which src/measure/tune lists";
+            let what = "not one of the tuner's candidates for this GPU, which src/measure/tune.rs lists";
             return Err(Error::new(Kind::Argument, "--tuning", what));
         }
         device.set_tuning(tuning);
     }
-    let context = arguments.growth.map(|most| most + 1);
+    let context = arguments.growth.map(|max_rows| max_rows + 1);
     match arguments.shape {
         None => {
             let (folder, entry) = Folder::locate(&arguments.model, None, None)?;
@@ -170,7 +168,7 @@ async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
     }
 }
 
-/// What a program prints, or `unknown`.
+/// Returns a program's output, or `unknown`.
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok().filter(|o| o.status.success());
     output.map_or("unknown".into(), |o| String::from_utf8_lossy(&o.stdout).trim().to_string())

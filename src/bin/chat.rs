@@ -1,8 +1,8 @@
-//! `chat`: asks a model about pictures from the command line. A contract that checks from outside rely on.
+//! `chat`: asks a model about pictures from the command line. External checks depend on its options and JSON.
 
 use clap::Parser;
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Answer, Encoded, Engine, Event, Observer, Options, Quiet};
+use llava_web::engine::{Answer, Encoded, Engine, Event, GenerateOptions, Observer, SilentObserver};
 use llava_web::error::{Error, Result};
 use llava_web::native::{self, Folder, io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
@@ -20,7 +20,7 @@ struct Arguments {
     /// A directory with manifest.json, a Hugging Face checkpoint or a GGUF pair; or the pair's language model.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
-    /// The pair's other file, where it is not beside the model.
+    /// The GGUF pair's projector file, if it is not beside the model.
     #[arg(long, value_name = "FILE")]
     mmproj: Option<PathBuf>,
     /// A picture (JPEG, PNG, WebP, GIF, BMP; at most 400 million pixels); may be given several times.
@@ -29,13 +29,13 @@ struct Arguments {
     /// shown: as people see it, upright and on white. reference: as transformers 4 read it, without alpha and EXIF.
     #[arg(long, value_name = "RENDERING", default_value = "shown")]
     rendering: Rendering,
-    /// The question; goes through the model's prompt template. Special tokens in it are plain text.
+    /// The question, for the model's prompt template. Special tokens in it are plain text.
     #[arg(long, value_name = "TEXT", required_unless_present = "raw_prompt", conflicts_with = "raw_prompt")]
     prompt: Option<String>,
-    /// The whole prompt as it stands, with an `<image>` mark for every picture, special tokens included.
+    /// The whole prompt, verbatim: with an `<image>` mark for each picture, and special tokens.
     #[arg(long, value_name = "TEXT")]
     raw_prompt: Option<String>,
-    /// Where to run.
+    /// The backend.
     #[arg(long, value_enum, default_value = "auto")]
     backend: Backend,
     /// Threads of the CPU backend; by default as many as the machine has.
@@ -44,26 +44,26 @@ struct Arguments {
     /// 0 takes the most likely token.
     #[arg(long, value_name = "F", default_value_t = 0.0)]
     temperature: f32,
-    /// Keep only the so many most likely tokens; 0 keeps all.
+    /// Number of most likely tokens to sample from; 0 for all.
     #[arg(long, value_name = "N", default_value_t = 0)]
     top_k: u32,
-    /// Keep only the fewest tokens that together reach this probability.
+    /// Cumulative probability of the most likely tokens to sample from.
     #[arg(long, value_name = "F", default_value_t = 1.0)]
     top_p: f32,
     /// Seed of the sampler.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u32,
-    /// Longest answer.
+    /// Longest answer, tokens.
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: u32,
-    /// Rows of the cache; by default what the model allows, at most 2048.
+    /// Rows that the cache may grow to; by default the model's maximum or 2048, whichever is smaller.
     #[arg(long, value_name = "N")]
     context: Option<u32>,
     /// Quantise the weights of an f32, f16 or bf16 checkpoint while they are loaded, as `convert --quant` does: q8 or
     /// q4 [default: as they are].
     #[arg(long, value_name = "TYPE")]
     quant: Option<WeightType>,
-    /// Go on after the end-of-answer token.
+    /// Continue after the end-of-answer token.
     #[arg(long)]
     ignore_eos: bool,
     /// Print one JSON object instead of the answer.
@@ -72,7 +72,7 @@ struct Arguments {
     /// Write the logits of the last prompt position and of every generated one: f32 little-endian, [n, V].
     #[arg(long, value_name = "FILE")]
     logits: Option<PathBuf>,
-    /// Write every stage of every picture: pixel values, tower features, image embeds, as safetensors.
+    /// Write the intermediate results of each picture (pixel values, image features, image embeds) as safetensors.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ enum Backend {
     Gpu,
     /// The CPU.
     Cpu,
-    /// The CPU, slowly: what everything else is compared with.
+    /// The CPU with the reference kernels, which the others are compared with: slow.
     Reference,
 }
 
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let mut engine = load(arguments).await?;
-    engine.render(arguments.rendering);
+    engine.set_rendering(arguments.rendering);
     let load_ms = milliseconds(start);
     for note in engine.report().notes {
         eprintln!("note: {note}");
@@ -113,7 +113,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
     let encode_ms = milliseconds(start);
     let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now() };
-    let options = Options {
+    let options = GenerateOptions {
         max_new_tokens: arguments.max_new_tokens,
         temperature: arguments.temperature,
         top_k: arguments.top_k,
@@ -121,7 +121,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         ignore_eos: arguments.ignore_eos,
         keep_logits: arguments.logits.is_some(),
-        begin: Vec::new(),
+        answer_prefix: Vec::new(),
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
         (Some(question), _) => engine.generate(question, &options, &mut screen).await?,
@@ -151,24 +151,26 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
     };
     let (folder, entry) = Folder::locate(&arguments.model, arguments.mmproj.as_deref(), None)?;
     let device = open_device(choice, arguments.threads).await?;
-    native::load_as(&folder, &entry, device, arguments.context, arguments.quant).await
+    native::load_quantized(&folder, &entry, device, arguments.context, arguments.quant).await
 }
 
-/// Encodes a picture; with `dump`, writes its stages to `image{index}.safetensors` there.
+/// Encodes a picture; with `dump`, writes its intermediate results to `image{index}.safetensors` in that directory.
 async fn encode(engine: &mut Engine, path: &Path, index: usize, dump: Option<&Path>) -> Result<Encoded> {
     let bytes = read_file(path)?;
-    let encoded =
-        engine.encode(&bytes, &mut Quiet).await.map_err(|e| Error { place: path.display().to_string(), ..e })?;
+    let encoded = engine
+        .encode(&bytes, &mut SilentObserver)
+        .await
+        .map_err(|e| Error { place: path.display().to_string(), ..e })?;
     let Some(directory) = dump else { return Ok(encoded) };
     std::fs::create_dir_all(directory).map_err(|e| io_error(directory, &e))?;
     let file = directory.join(format!("image{index}.safetensors"));
-    let stages = engine.stages(&bytes).await?;
-    let views: Vec<_> = stages.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
+    let outputs = engine.vision_outputs(&bytes).await?;
+    let views: Vec<_> = outputs.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
     std::fs::write(&file, llava_web::format::safetensors::write(&views)?).map_err(|e| io_error(&file, &e))?;
     Ok(encoded)
 }
 
-/// Prints text as it comes and notes when the prompt had been read.
+/// Prints text as it arrives and records the end of the prefill.
 struct Screen {
     visible: bool,
     prefill: Option<Instant>,

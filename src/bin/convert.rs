@@ -12,7 +12,7 @@ use llava_web::format::blueprint::Blueprint;
 use llava_web::format::convert::{ConvertOptions, SHARD_BYTES, Sink, convert};
 use llava_web::format::files::MANIFEST_FILE;
 use llava_web::format::manifest::Manifest;
-use llava_web::native::{Folder, io_error, read_file};
+use llava_web::native::{Folder, io_error, now, read_file};
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
 use pollster::block_on;
@@ -137,7 +137,7 @@ async fn inspect(folder: &Folder, entry: &[String]) -> Result<()> {
     for note in blueprint.notes() {
         println!("note: {note}");
     }
-    let loader = Loader::open(Device::open(BackendChoice::Cpu).await?, folder, entry).await?;
+    let loader = Loader::open(Device::open(BackendChoice::Cpu).await?, folder, entry, &now).await?;
     let longest = loader.plan(None).await?.longest_context;
     println!(
         "{:>8} {:>12} {:>12} {:>12} {:>12}  (MB on the device)",

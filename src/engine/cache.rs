@@ -1,8 +1,8 @@
-//! What the rows of the KV cache stand for, so that nothing that is there is read again.
+//! The prefix cache: the tokens and image rows that the rows of the KV cache stand for.
 //!
-//! A conversation is a path through a tree of prefixes (system text, image, turn after turn); the cache holds one
-//! path. A new prompt keeps the longest prefix it shares with that path and reads only the rest: a second
-//! question, a regenerated answer or an edited turn costs what changed.
+//! A conversation is a path through a tree of prefixes (system text, image, turn after turn); the cache holds one path.
+//! A new prompt keeps the longest prefix that it shares with that path, and only the rest is prefilled: a second
+//! question, a regenerated answer or an edited turn costs the rows that changed.
 
 use super::ImageId;
 
@@ -11,7 +11,7 @@ use super::ImageId;
 pub enum Row {
     /// A token.
     Token(u32),
-    /// Row `1` of the embeds of picture `0`.
+    /// A picture, and the row of its embeds.
     Image(ImageId, u32),
 }
 
@@ -19,43 +19,43 @@ pub enum Row {
 #[derive(Debug, Default)]
 pub struct PrefixCache {
     rows: Vec<Row>,
-    /// Whether the device has the logits of the last of them.
+    /// Whether the device has the logits of the last row.
     ends_in_logits: bool,
 }
 
 impl PrefixCache {
-    /// Rows held.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether nothing is held.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// How many leading rows of `prompt` are held already.
+    /// Returns the number of leading rows of `prompt` that are cached.
     pub fn shared(&self, prompt: &[Row]) -> usize {
         self.rows.iter().zip(prompt).take_while(|(a, b)| a == b).count()
     }
 
-    /// Whether the device has the logits after `prompt`: the next token can be chosen at once.
+    /// Returns whether the device has the logits after `prompt`, so that the next token can be sampled immediately.
     pub fn ends_in_logits_of(&self, prompt: &[Row]) -> bool {
         self.ends_in_logits && self.rows == prompt
     }
 
-    /// Forgets all rows from `len` on, and the logits: to be called before anything is computed that may overwrite them.
+    /// Removes all rows from `len` on, and the logits. Must come before any computation that overwrites these rows.
     pub fn truncate(&mut self, len: usize) {
         self.rows.truncate(len);
         self.forget_logits();
     }
 
-    /// Forgets the logits: somebody else may overwrite them.
+    /// Records that the logits on the device may be overwritten.
     pub fn forget_logits(&mut self) {
         self.ends_in_logits = false;
     }
 
-    /// Notes rows that were read after those held, and whether the logits of the last were computed.
+    /// Appends rows that were computed, and whether the logits of the last are on the device.
     pub fn extend(&mut self, rows: impl IntoIterator<Item = Row>, logits: bool) {
         self.rows.extend(rows);
         self.ends_in_logits = logits;
@@ -92,6 +92,6 @@ mod tests {
         assert!(cache.ends_in_logits_of(&rows));
         assert!(!cache.ends_in_logits_of(&rows[..2]) && !cache.ends_in_logits_of(&[&rows[..], &rows[..1]].concat()));
         cache.truncate(3);
-        assert_eq!((cache.ends_in_logits_of(&rows), cache.len()), (false, 3), "about to be overwritten");
+        assert_eq!((cache.ends_in_logits_of(&rows), cache.len()), (false, 3), "the logits are gone, the rows stay");
     }
 }

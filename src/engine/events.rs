@@ -1,4 +1,4 @@
-//! What goes into the engine beside bytes, and what comes out.
+//! The engine's options, events and results.
 
 use crate::ensure;
 use crate::error::Result;
@@ -6,27 +6,27 @@ use crate::kernels::Tuning;
 use crate::model::CacheType;
 use serde::{Deserialize, Serialize};
 
-/// What the engine tells while it works.
+/// Progress of a call.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Event {
     /// Tower and connector.
     Encode {
-        /// Steps done.
+        /// Pictures encoded.
         done: u32,
-        /// Of so many.
+        /// Pictures to encode.
         total: u32,
     },
-    /// Rows read into the cache.
+    /// Rows prefilled into the cache.
     Prefill {
-        /// Rows done.
+        /// Rows cached.
         done: u32,
-        /// Of so many.
+        /// Rows of the prompt.
         total: u32,
     },
-    /// A token was chosen.
+    /// A token was sampled.
     Token {
-        /// What it adds to the text: whole characters, perhaps none.
+        /// Text that the token adds: whole characters, perhaps none.
         text: String,
         /// Tokens so far.
         count: u32,
@@ -35,48 +35,50 @@ pub enum Event {
     },
 }
 
-/// Listens, and gives the host a turn between two pieces of work.
+/// Receives events, and can pause or cancel the engine between two pieces of work.
 #[allow(async_fn_in_trait)] // one thread: no Send is promised
 pub trait Observer {
-    /// Something happened.
+    /// Receives an event.
     fn event(&mut self, event: Event);
-    /// Called between chunks and tokens; `true` cancels.
+    /// Waits as long as the caller needs, between chunks and tokens. Returns whether to cancel.
     async fn pause(&mut self) -> bool;
 }
 
-/// An observer that neither listens nor cancels.
-pub struct Quiet;
+/// An observer that ignores events and never cancels.
+pub struct SilentObserver;
 
-impl Observer for Quiet {
+impl Observer for SilentObserver {
     fn event(&mut self, _: Event) {}
     async fn pause(&mut self) -> bool {
         false
     }
 }
 
-/// How an answer is generated. Greedy by default.
+/// Options of generation. Greedy by default.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub struct GenerateOptions {
     /// Longest answer, tokens.
     pub max_new_tokens: u32,
-    /// 0 takes the most likely token; LLaVA's demo uses 0.2.
+    /// Sampling temperature. 0 takes the most likely token; LLaVA's demo uses 0.2.
     pub temperature: f32,
-    /// Only the so many most likely tokens; 0 for all.
+    /// Number of most likely tokens to sample from; 0 for all.
     pub top_k: u32,
-    /// Only the fewest tokens that reach this probability; LLaVA's demo uses 0.7.
+    /// Cumulative probability of the most likely tokens to sample from; LLaVA's demo uses 0.7.
     pub top_p: f32,
-    /// The same seed gives the same answer on the same device.
+    /// Seed of the sampler. The same seed gives the same answer on the same device.
     pub seed: u32,
-    /// Goes on after the end-of-answer token, for measurements.
+    /// Continues after the end-of-answer token, for measurements.
     pub ignore_eos: bool,
     /// Keeps the logits of the last prompt row and of every generated one.
     pub keep_logits: bool,
-    /// An answer that was cut off: generation goes on after these tokens, which the answer then includes.
-    pub begin: Vec<u32>,
+    /// First tokens of an answer that was interrupted (`begin` in JSON). Generation continues after them, and the
+    /// answer includes them.
+    #[serde(rename = "begin")]
+    pub answer_prefix: Vec<u32>,
 }
 
-impl Default for Options {
+impl Default for GenerateOptions {
     fn default() -> Self {
         let (max_new_tokens, temperature, top_p) = (512, 0.0, 1.0);
         Self {
@@ -87,33 +89,36 @@ impl Default for Options {
             seed: 0,
             ignore_eos: false,
             keep_logits: false,
-            begin: Vec::new(),
+            answer_prefix: Vec::new(),
         }
     }
 }
 
-impl Options {
-    pub(super) fn check(&self) -> Result<()> {
+impl GenerateOptions {
+    /// Checks the ranges of the options, for a vocabulary of `vocab_size` tokens.
+    pub(super) fn check(&self, vocab_size: u32) -> Result<()> {
         let t = self.temperature;
         ensure!((0.0..=100.0).contains(&t), Argument, "temperature", "{t} is not between 0 and 100");
         let p = self.top_p;
         ensure!(p > 0.0 && p <= 1.0, Argument, "top_p", "{p} is not above 0 and at most 1");
+        let unknown = self.answer_prefix.iter().find(|id| **id >= vocab_size);
+        ensure!(unknown.is_none(), Argument, "begin", "{} is no token of {vocab_size}", unknown.unwrap());
         Ok(())
     }
 }
 
-/// A turn of a conversation that was held before.
+/// A turn of an earlier conversation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Restored {
-    /// What was asked.
+pub struct RestoredTurn {
+    /// The question.
     pub question: String,
-    /// The answer.
+    /// The answer's tokens.
     pub ids: Vec<u32>,
-    /// Pictures before the question.
+    /// Number of pictures before the question.
     pub images: usize,
 }
 
-/// Why an answer ended.
+/// Reason for the end of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stop {
@@ -132,42 +137,42 @@ pub enum Stop {
 pub struct Answer {
     /// The text, without surrounding space.
     pub text: String,
-    /// Tokens generated, the ending one included.
+    /// Generated tokens, including the ending one.
     pub ids: Vec<u32>,
     /// The prompt, with one image token per image row.
     pub prompt_ids: Vec<u32>,
-    /// Leading rows of the prompt that were in the cache already.
+    /// Number of leading rows of the prompt that were cached before.
     pub reused_rows: u32,
-    /// Why it ended.
+    /// Reason for its end.
     pub stop: Stop,
     /// With `keep_logits`: `[1 + ids, V]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logits: Vec<Vec<f32>>,
 }
 
-/// A picture was taken in.
+/// Result of encoding a picture.
 #[derive(Debug, Clone, Serialize)]
 pub struct Encoded {
-    /// Size of the picture, pixels, upright.
+    /// Width of the upright picture, pixels.
     pub width: u32,
-    /// Size of the picture, pixels, upright.
+    /// Height of the upright picture, pixels.
     pub height: u32,
-    /// Rows it takes in the context.
+    /// Rows of the picture in the context.
     pub rows: u32,
-    /// It had been encoded before.
+    /// Whether the device had its embeds already.
     pub reused: bool,
-    /// The observer cancelled before the prefix was read.
+    /// Whether the observer cancelled before the prefix was prefilled.
     pub cancelled: bool,
 }
 
-/// What runs, and how full it is.
+/// Model, device, memory and conversation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Name of the model.
     pub model: String,
-    /// Its parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// What should be known of how its weights are held.
+    /// Notes for people on how the weights are stored.
     pub notes: Vec<String>,
     /// `cpu`, `webgpu`, `vulkan`, ...
     pub backend: String,
@@ -175,14 +180,14 @@ pub struct Report {
     pub adapter: String,
     /// Bytes in device buffers: weights, cache, activations.
     pub device_bytes: u64,
-    /// How keys and values are held.
+    /// How keys and values are stored.
     pub cache_type: CacheType,
-    /// Rows the cache can grow to.
+    /// Rows that the cache can grow to.
     pub context: u32,
-    /// Rows it holds.
+    /// Rows that it holds.
     pub cached: u32,
-    /// Turns of the conversation so far.
+    /// Turns of the conversation.
     pub turns: u32,
-    /// How a GPU computes: may be given to the next one of its kind ([`Loader::remember`](super::Loader::remember)).
+    /// A GPU's tuning, for later visits to the same GPU ([`Loader::set_tuning`](super::Loader::set_tuning)).
     pub tuning: Option<Tuning>,
 }

@@ -1,13 +1,16 @@
-//! From a source to an engine: what will be fetched and what it will need, the parts, the engine.
+//! Loading: from a source to a plan, from the plan's parts to an engine.
 
-use super::weights::{Choice, weight_bytes};
-use super::{About, Engine, PrefixCache};
+use super::conversation::{Conversation, PromptFormat};
+use super::weights::{WeightChoice, weight_bytes};
+use super::{Engine, ModelInfo, PrefixCache};
 use crate::device::Device;
 use crate::ensure;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::format::blueprint::{Blueprint, Part};
+use crate::format::names::{Component, Role};
+use crate::format::piece::DeviceTensor;
 use crate::format::source::Source;
-use crate::measure::{Clock, is_candidate, tune};
+use crate::measure::{Clock, SpeedEstimate, estimate_speed, is_candidate, tune};
 use crate::model::load::WeightLoader;
 use crate::model::{CacheType, Model, USUAL_CONTEXT};
 use crate::pass::Op;
@@ -17,106 +20,109 @@ use crate::quant::WeightType;
 use crate::tokenizer::Tokenizer;
 use serde::Serialize;
 
-/// What will be fetched and what it will need, before anything is.
+/// Downloads and memory of a model, known before any weights are fetched.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     /// Name of the model.
     pub name: String,
     /// Byte ranges to fetch; push them by `index`.
     pub parts: Vec<Part>,
-    /// Bytes of all of them.
+    /// Bytes of all parts.
     pub total_bytes: u64,
-    /// Of each file.
+    /// Bytes of each file.
     pub file_bytes: Vec<FileBytes>,
     /// Number of parameters.
     pub parameters: u64,
-    /// How it will be asked.
+    /// The prompt template.
     pub prompt_template: Template,
     /// Other addresses of the same files.
     pub mirrors: Vec<String>,
-    /// What a person should know of how the weights will be held.
+    /// Notes for people on how the weights will be stored.
     pub notes: Vec<String>,
     /// Bytes on the device with the whole context in use.
-    pub memory: Memory,
+    pub memory: MemoryPlan,
     /// Rows that the cache may grow to.
     pub context: u32,
-    /// Most rows that could be asked for.
+    /// Largest possible context, rows.
     pub longest_context: u32,
     /// Bytes of weights that every generated token reads.
     pub bytes_per_token: u64,
-    /// The type that the weights are quantised to while they are loaded; `None`: held as they are.
+    /// The type that the weights are quantised to while they are loaded; `None` leaves them as they are.
     pub quant: Option<WeightType>,
-    /// The types that may be chosen, the widest first; empty where the weights have types of their own.
-    pub choices: Vec<Choice>,
+    /// The offered types, the widest first; empty where the weights are not floats.
+    pub choices: Vec<WeightChoice>,
 }
 
-/// What is fetched of a file.
+/// Bytes to fetch of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileBytes {
-    /// The file.
+    /// The file's name.
     pub file: String,
-    /// Bytes of it.
+    /// Bytes of all its parts.
     pub bytes: u64,
 }
 
 /// Bytes on the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// Weights, as they are held.
+pub struct MemoryPlan {
+    /// Weights, in their types on the device.
     pub weights: u64,
     /// Keys and values of one row.
     pub cache_per_token: u64,
-    /// How those are held.
+    /// How keys and values are stored.
     pub cache_type: CacheType,
     /// Activations, tables, picture embeds.
     pub scratch: u64,
-    /// All together, with the context full.
+    /// Total with the context full.
     pub total: u64,
 }
 
-/// How many of a model's pipelines are there.
+/// Progress of compiling a model's pipelines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Compiled {
-    /// So many.
+    /// Pipelines compiled.
     pub done: usize,
-    /// Of so many; 0 where nothing is compiled.
+    /// Pipelines of the model; 0 on the CPU.
     pub total: usize,
 }
 
 /// Builds an [`Engine`] from parts pushed in any order.
 pub struct Loader {
     pub(super) inner: WeightLoader,
-    /// What [`Loader::hold_as`] was told.
+    /// See [`Loader::set_weight_type`].
     pub(super) quant: Option<WeightType>,
-    /// An operation for each pipeline that the model needs, once that is known; those that are made.
+    /// An operation for each pipeline of the model, and the number of compiled ones; `None` until the first
+    /// [`Loader::compile`].
     pub(super) pipelines: Option<(Vec<Op>, usize)>,
     tokenizer: Tokenizer,
     preprocess: PreprocessConfig,
+    /// Times the tuner's candidates.
+    clock: Clock<'static>,
 }
 
 impl Loader {
-    /// Reads headers and small files of what `entry` names (see [`Blueprint::open`]) and checks all that can be
-    /// checked before the weights are there.
+    /// Reads headers and small files of the model that `entry` names (see [`Blueprint::open`]) and checks everything
+    /// except the weights. `clock` serves the tuner of a GPU and the speed estimate.
     ///
     /// # Errors
-    /// What is wrong with any of them, by name.
-    pub async fn open<S: Source>(device: Device, source: &S, entry: &[String]) -> Result<Self> {
+    /// What [`Blueprint::open`], [`Tokenizer::parse`] and [`PreprocessConfig::parse`] report.
+    pub async fn open<S: Source>(device: Device, source: &S, entry: &[String], clock: Clock<'static>) -> Result<Self> {
         let blueprint = Blueprint::open(source, entry).await?;
         let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
         let preprocess =
             PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
         let inner = WeightLoader::new(device, blueprint).await?;
-        Ok(Self { inner, quant: None, pipelines: None, tokenizer, preprocess })
+        Ok(Self { inner, quant: None, pipelines: None, tokenizer, preprocess, clock })
     }
 
-    /// The plan for a context of so many rows, or of the usual number.
+    /// Plans for a context of `context` rows, or of the usual number.
     ///
     /// # Errors
-    /// [`Kind::Argument`](crate::error::Kind::Argument) for a context that the model does not have.
+    /// [`Kind::Argument`] for a context beyond the model's.
     pub async fn plan(&self, context: Option<u32>) -> Result<Plan> {
         let b = self.inner.blueprint();
         let context = self.context(context)?;
-        let needs = Model::needs(&b.config, context).await?;
+        let runtime = Model::runtime_memory(&b.config, context).await?;
         let mut file_bytes: Vec<FileBytes> = Vec::new();
         for part in &b.parts {
             match file_bytes.iter_mut().find(|f| f.file == part.file) {
@@ -125,7 +131,7 @@ impl Loader {
             }
         }
         let (weights, bytes_per_token) = weight_bytes(&b.config, &b.tensors);
-        let beside = needs.scratch + needs.cache_per_token * u64::from(context);
+        let beside = runtime.scratch + runtime.cache_per_token * u64::from(context);
         Ok(Plan {
             name: b.name.clone(),
             parts: b.parts.clone(),
@@ -135,11 +141,11 @@ impl Loader {
             prompt_template: b.template,
             mirrors: b.mirrors.clone(),
             notes: b.notes(),
-            memory: Memory {
+            memory: MemoryPlan {
                 weights,
-                cache_per_token: needs.cache_per_token,
-                cache_type: needs.cache_type,
-                scratch: needs.scratch,
+                cache_per_token: runtime.cache_per_token,
+                cache_type: runtime.cache_type,
+                scratch: runtime.scratch,
                 total: weights + beside,
             },
             context,
@@ -150,13 +156,13 @@ impl Loader {
         })
     }
 
-    /// Where the model will run.
+    /// Returns the device that the model will run on.
     pub fn device(&mut self) -> &mut Device {
         self.inner.device()
     }
 
-    /// Overrides how the model is asked.
-    pub fn ask_as(&mut self, template: Template) {
+    /// Overrides the model's prompt template.
+    pub fn set_template(&mut self, template: Template) {
         self.inner.blueprint_mut().template = template;
     }
 
@@ -172,9 +178,9 @@ impl Loader {
         Ok(context)
     }
 
-    /// Uses what [`Report::tuning`](super::Report::tuning) said on an earlier visit to the same GPU with the same engine,
-    /// as JSON; text that is no tuning that could have been found is ignored.
-    pub fn remember(&mut self, tuning: &str) {
+    /// Sets the tuning that an earlier visit to the same GPU reported ([`Report::tuning`](super::Report::tuning)), as
+    /// JSON. Text that is no candidate of this GPU is ignored.
+    pub fn set_tuning(&mut self, tuning: &str) {
         let device = self.inner.device();
         let features = device.features();
         if let Some(tuning) = serde_json::from_str(tuning).ok().filter(|tuning| is_candidate(tuning, features)) {
@@ -183,22 +189,34 @@ impl Loader {
         }
     }
 
-    /// Finds out how to compute on this GPU, unless that is known: before the parts are pushed, by the clock `now`,
-    /// milliseconds.
-    ///
-    /// # Errors
-    /// What [`tune`] reports.
-    pub async fn tune(&mut self, now: Clock<'_>) -> Result<()> {
-        tune(self.inner.device(), now).await
+    /// Tunes a GPU, unless its tuning is set.
+    async fn tune(&mut self) -> Result<()> {
+        tune(self.inner.device(), self.clock).await
     }
 
-    /// Makes the next of the pipelines that the model needs, so that its first passes find them: to be called until all
-    /// are there, while the parts are on their way. Does first what [`tune`](Self::tune) does.
+    /// Estimates the speed of the planned model before it is downloaded, by timing one matrix of its size and weight
+    /// type, and whether it fits. All memory is freed again.
+    ///
+    /// # Errors
+    /// [`Kind::Gpu`] and [`Kind::GpuLost`]; a lack of memory is part of the result.
+    pub async fn estimate_speed(&mut self) -> Result<SpeedEstimate> {
+        let plan = self.plan(None).await?;
+        let matrix = |t: &&DeviceTensor| t.expected.component == Component::Decoder && t.expected.role == Role::Matrix;
+        let largest = self.inner.blueprint().tensors.iter().filter(matrix).max_by_key(|t| t.bytes());
+        let Some(largest) = largest.cloned() else {
+            return Err(Error::new(Kind::State, "probe", "the model has no decoder"));
+        };
+        self.tune().await?;
+        estimate_speed(self.inner.device(), &largest, plan.bytes_per_token, plan.memory.total, self.clock).await
+    }
+
+    /// Compiles the next of the model's pipelines, so that its first passes find them. Call it until all are compiled,
+    /// while the parts are being fetched. Tunes the GPU first.
     ///
     /// # Errors
     /// What [`tune`], [`WeightLoader::pipelines`] and [`Device::compile`] report.
-    pub async fn compile(&mut self, now: Clock<'_>) -> Result<Compiled> {
-        self.tune(now).await?;
+    pub async fn compile(&mut self) -> Result<Compiled> {
+        self.tune().await?;
         let (ops, done) = match self.pipelines.take() {
             Some(known) => known,
             None if self.device().tuning().is_none() => (Vec::new(), 0),
@@ -212,34 +230,37 @@ impl Loader {
         compiled
     }
 
-    /// Takes a part. One that fails its check can be pushed again.
+    /// Verifies a part and uploads it. A part that is refused can be pushed again. Tunes the GPU before the first part.
     ///
     /// # Errors
-    /// See [`WeightLoader::push`].
+    /// What [`tune`] and [`WeightLoader::push`] report.
     pub async fn push(&mut self, index: usize, bytes: &[u8]) -> Result<()> {
+        self.tune().await?;
         self.inner.push(index, bytes).await
     }
 
-    /// The engine, once every part is there; its cache may grow to `context` rows, or the usual number.
+    /// Builds the engine once all parts are pushed; its cache may grow to `context` rows, or the usual number.
     ///
     /// # Errors
     /// See [`WeightLoader::finish`].
     pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
         let context = self.context(context)?;
         let (model, b) = self.inner.finish(context).await?;
-        let about = About { notes: b.notes(), name: b.name, template: b.template, parameters: b.parameters };
-        let mut ends = model.config.text.eos_token_ids.clone();
-        ends.extend(about.template.end_of_turn(&self.tokenizer));
-        Ok(Engine {
-            model,
-            ends,
+        let mut end_ids = model.config.text.eos_token_ids.clone();
+        end_ids.extend(b.template.end_of_turn(&self.tokenizer));
+        let format = PromptFormat {
+            template: b.template,
             tokenizer: self.tokenizer,
+            image_rows: model.config.image_rows(),
+            end_ids,
+            vocab_size: model.config.text.vocab_size,
+        };
+        Ok(Engine {
+            info: ModelInfo { notes: b.notes(), name: b.name, parameters: b.parameters },
+            model,
             preprocess: self.preprocess,
-            about,
-            known: Vec::new(),
-            next_id: 0,
-            turns: Vec::new(),
-            pending: Vec::new(),
+            format,
+            conversation: Conversation::default(),
             cache: PrefixCache::default(),
         })
     }

@@ -1,4 +1,4 @@
-//! What the device can do at most.
+//! Calibration: the device's rates and fixed costs.
 
 use super::{Clock, Timing, time_pass};
 use crate::device::Device;
@@ -8,51 +8,52 @@ use crate::kernels::cost::Cost;
 use crate::pass::{Buf, Call, Kernel, Pass};
 use serde::Serialize;
 
-/// Words that are copied: 32 MiB, more than caches hold, and less than 65535 workgroups.
+/// Words per copy: 32 MiB, more than caches hold, and fewer than 65535 workgroups.
 const COPIED: u64 = 8 << 20;
-/// Invocations that multiply and add.
+/// Invocations of the multiply-add kernels.
 const FMA_INVOCATIONS: u32 = 1 << 14;
-/// What these two do.
+/// Cost of a copy.
 const COPYING: Cost = Cost { bytes: 2 * 4 * COPIED, flops: 0 };
+/// Cost of the multiply-adds.
 const ADDING: Cost = Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * FMA_INVOCATIONS as u64 };
-/// Dispatches in one pass, to see what one costs.
+/// Dispatches in the pass that measures a dispatch.
 const DISPATCHES: usize = 128;
-/// Each figure is measured for about so long, milliseconds.
-const ENOUGH: f64 = 100.0;
+/// Time spent on each figure, milliseconds.
+const TARGET_MS: f64 = 100.0;
 
-/// The device's rates and fixed costs, as measured.
+/// The device's measured rates and fixed costs.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Calibration {
     /// Bytes read and written per second when copying 32 MiB.
     pub copy_bytes_per_second: f64,
     /// f32 multiply-adds per second in registers, counted as two operations each.
     pub flops_per_second: f64,
-    /// The same of 16-bit floats, where the device has them.
+    /// The same for 16-bit floats, where the device has them.
     pub f16_flops_per_second: Option<f64>,
-    /// Milliseconds of a dispatch among many in one pass, each waiting for the one before.
+    /// Milliseconds of a dispatch in a pass of dependent dispatches.
     pub dispatch_ms: f64,
-    /// Milliseconds of a submission of one dispatch among many.
+    /// Milliseconds of a submission with one dispatch, among many submissions.
     pub submit_ms: f64,
-    /// Milliseconds from asking for four bytes to having them.
+    /// Milliseconds of reading four bytes back.
     pub read_back_ms: f64,
-    /// By the GPU's own clock, where it was asked: copying 32 MiB, the multiply-adds of either kind, a dispatch, a
+    /// Milliseconds by the GPU's own clock, where it is recorded: copy, multiply-adds in f32 and f16, dispatch,
     /// submission.
     gpu_ms: [Option<f64>; 5],
 }
 
 impl Calibration {
-    /// The time below which this kernel cannot do `cost` on this device, milliseconds: by the rate of the floats that it
-    /// multiplies. (Of bytes, no rate was measured: f32's.)
+    /// Returns the milliseconds that `cost` takes at least in this kernel on this device, by the rate of the floats
+    /// that it multiplies. Kernels that multiply 8-bit integers, whose rate is not measured, take that of f32.
     pub fn floor_ms(&self, kernel: &Kernel, cost: Cost) -> f64 {
-        let halves = matches!(kernel.name, "matmul_f16" | "fma_f16");
-        let rate = self.f16_flops_per_second.filter(|_| halves).unwrap_or(self.flops_per_second);
+        let multiplies_f16 = matches!(kernel.name, "matmul_f16" | "fma_f16");
+        let rate = self.f16_flops_per_second.filter(|_| multiplies_f16).unwrap_or(self.flops_per_second);
         let bytes = cost.bytes as f64 / self.copy_bytes_per_second;
         bytes.max(cost.flops as f64 / rate) * 1e3
     }
 
-    /// What was measured: name, how long it took, and what was moved and computed meanwhile.
+    /// Returns name, time and cost of each measurement.
     pub(super) fn lines(&self) -> Vec<(&'static str, Timing, Cost)> {
-        let [copying, adding, halves, dispatch, submit] = self.gpu_ms;
+        let [copying, adding, adding_f16, dispatch, submit] = self.gpu_ms;
         let none = Cost::default();
         let line = |name, ms, gpu_ms, cost| (name, Timing { ms, gpu_ms }, cost);
         let mut lines = vec![
@@ -63,7 +64,7 @@ impl Calibration {
             line("read back", self.read_back_ms, None, none),
         ];
         if self.f16_flops_per_second.is_some() {
-            lines.insert(2, line("multiply-add f16", self.floor_ms(&FMA_F16, ADDING), halves, ADDING));
+            lines.insert(2, line("multiply-add f16", self.floor_ms(&FMA_F16, ADDING), adding_f16, ADDING));
         }
         lines
     }
@@ -90,51 +91,51 @@ async fn measure(device: &mut Device, x: Buf, out: Buf, now: Clock<'_>) -> Resul
         pass
     };
     device.upload(x, COPIED as usize - 4, bytemuck::cast_slice(&[1u32, 2, 3, 4]));
-    let copying = time_pass(device, one(&|p| copy(p, x, out, (COPIED / 4) as u32)), &call, ENOUGH, now).await?;
+    let copying = time_pass(device, one(&|p| copy(p, x, out, (COPIED / 4) as u32)), &call, TARGET_MS, now).await?;
     let copied = device.read_back(out, COPIED as usize - 4, 4).await?;
-    crate::ensure!(copied == [1, 2, 3, 4], Gpu, "calibration", "the device copies wrongly: {copied:?}");
+    crate::ensure!(copied == [1, 2, 3, 4], Gpu, "calibration", "a copy has wrong results: {copied:?}");
     let adding = add(device, &FMA, out, now).await?;
-    let halves = match device.features().f16 {
+    let adding_f16 = match device.features().f16 {
         true => Some(add(device, &FMA_F16, out, now).await?),
         false => None,
     };
-    let submit = time_pass(device, one(&|p| copy(p, x, out, 0)), &call, ENOUGH, now).await?;
+    let submit = time_pass(device, one(&|p| copy(p, x, out, 0)), &call, TARGET_MS, now).await?;
     let many = one(&|p| (0..DISPATCHES).for_each(|_| copy(p, x, out, 0)));
-    let many = time_pass(device, many, &call, ENOUGH, now).await?;
+    let many = time_pass(device, many, &call, TARGET_MS, now).await?;
     let dispatch = |many: f64, one: f64| (many - one) / (DISPATCHES - 1) as f64;
     let on_gpu = many.gpu_ms.zip(submit.gpu_ms).map(|(many, one)| dispatch(many, one));
     let begun = now();
     let mut readings = 0;
-    while readings < 2 || now() - begun < ENOUGH && readings < 1 << 12 {
+    while readings < 2 || now() - begun < TARGET_MS && readings < 1 << 12 {
         device.read_back(out, 0, 1).await?;
         readings += 1;
     }
     Ok(Calibration {
         copy_bytes_per_second: COPYING.bytes as f64 / (copying.ms / 1e3),
         flops_per_second: ADDING.flops as f64 / (adding.ms / 1e3),
-        f16_flops_per_second: halves.map(|halves| ADDING.flops as f64 / (halves.ms / 1e3)),
+        f16_flops_per_second: adding_f16.map(|timing| ADDING.flops as f64 / (timing.ms / 1e3)),
         dispatch_ms: dispatch(many.ms, submit.ms).max(0.0),
         submit_ms: submit.ms,
         read_back_ms: (now() - begun) / f64::from(readings),
         gpu_ms: [
             copying.gpu_ms,
             adding.gpu_ms,
-            halves.and_then(|halves| halves.gpu_ms),
+            adding_f16.and_then(|timing| timing.gpu_ms),
             on_gpu.filter(|ms| *ms > 0.0),
             submit.gpu_ms,
         ],
     })
 }
 
-/// How long the multiply-adds of `kernel` take, once their results have proved right.
+/// Times the multiply-adds of `kernel` and checks their results.
 async fn add(device: &mut Device, kernel: &'static Kernel, out: Buf, now: Clock<'_>) -> Result<Timing> {
     let mut pass = Pass::new("calibrate");
     fma(&mut pass, kernel, out, FMA_INVOCATIONS);
-    let timing = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await?;
+    let timing = time_pass(device, pass, &Call::new(1, 0), TARGET_MS, now).await?;
     let sums = device.read_back_f32(out, 0, 4).await?;
-    // y ← y · a + b ends at b / (1 − a): 8 chains of 8 · lane, and what is left of where they began.
+    // y ← y · a + b converges to b / (1 − a): 8 chains of 8 · lane each.
     let right = sums.iter().enumerate().all(|(lane, y)| (y - 64.0 * lane as f32).abs() < 0.1);
-    crate::ensure!(right, Gpu, "calibration", "the device adds wrongly ({}): {sums:?}", kernel.name);
+    crate::ensure!(right, Gpu, "calibration", "{} has wrong results: {sums:?}", kernel.name);
     Ok(timing)
 }
 
@@ -144,7 +145,7 @@ mod tests {
     use crate::kernels::matmul_tiled::{MATMUL_F16, MATMUL_INT8};
 
     #[test]
-    fn a_floor_is_that_of_the_scarcer_means() {
+    fn a_floor_is_the_larger_of_both_times() {
         let gpu_ms = [None; 5];
         let (copy_bytes_per_second, flops_per_second, f16_flops_per_second) = (1e9, 1e12, Some(4e12));
         let (dispatch_ms, submit_ms, read_back_ms) = (0.0, 0.0, 0.0);
@@ -160,7 +161,7 @@ mod tests {
         let cost = |bytes| Cost { bytes, flops: 8_000_000_000 };
         assert_eq!(rates.floor_ms(&FMA, cost(0)), 8.0);
         assert_eq!(rates.floor_ms(&MATMUL_INT8, cost(0)), 8.0);
-        assert_eq!(rates.floor_ms(&MATMUL_F16, cost(0)), 2.0, "by the rate of what it multiplies");
+        assert_eq!(rates.floor_ms(&MATMUL_F16, cost(0)), 2.0, "by the rate of f16");
         assert_eq!(rates.floor_ms(&MATMUL_F16, cost(3_000_000)), 3.0, "by bytes");
         let unmeasured = Calibration { f16_flops_per_second: None, ..rates };
         assert_eq!(unmeasured.floor_ms(&MATMUL_F16, cost(0)), 8.0);

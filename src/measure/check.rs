@@ -1,31 +1,32 @@
-//! A loaded model checked on its own device, before anything is timed: every kind of operation that its passes hold,
-//! on what its buffers hold, against the twin.
+//! The check before a measurement: a loaded model's operations on its own device against their twins, one of each
+//! kind, on the contents of its buffers.
 
 use super::normalised_error;
-use super::operations::describe;
+use super::operations::{describe, pass_calls};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::model::{CacheType, Model};
 use crate::pass::{Access, Buf, Call, Op, Pass, Words};
 use std::collections::HashSet;
 
-/// Tokens and rows of the picture that are read: more than one tile of eight rows.
+/// Tokens of the prompt. With the image rows they exceed a tile of eight rows.
 const TOKENS: u32 = 5;
+/// Image rows of the prompt.
 const IMAGE_ROWS: u32 = 4;
-/// Largest normalised mean square error of f32 sums.
+/// Largest normalised mean square error (NMSE) of f32 sums.
 const F32: f64 = 1e-8;
-/// Of keys and values that were rounded to f16: a 2048th of a value at most.
+/// Largest NMSE of keys and values in f16: they are rounded by at most a 2048th.
 const F16: f64 = 1e-6;
-/// Of products in f16 (see `kernels::matmul_tiled`; tests hold it to 2e-6 on uniform values).
+/// Largest NMSE of products in f16 (see `kernels::matmul_tiled`; tests hold it to 2e-6 on uniform values).
 const F16_PRODUCTS: f64 = 1e-5;
-/// Of products whose activations were rounded to bytes (see `cpu::matmul`; tests hold it to 4e-5 on uniform values).
+/// Largest NMSE of products with activations in 8 bits (see `cpu::matmul`; tests hold it to 4e-5 on uniform values).
 const BYTES: f64 = 1e-3;
 
-/// Runs a picture, a prompt and a step, then compares each kind of operation. What the model's buffers hold is
-/// overwritten.
+/// Runs a picture, a prompt and a step, then compares one operation of each kind. Overwrites the contents of the
+/// model's buffers.
 ///
 /// # Errors
-/// [`Kind::Gpu`], naming the operation whose results are wrong; [`Kind::Argument`] when the context is too short for the
+/// [`Kind::Gpu`], naming the operation with wrong results; [`Kind::Argument`] when the context is too short for the
 /// prompt; what the device reports.
 pub async fn check(model: &mut Model) -> Result<()> {
     let side = model.config.vision.image_size;
@@ -34,32 +35,30 @@ pub async fn check(model: &mut Model) -> Result<()> {
     let image_rows = IMAGE_ROWS.min(model.config.image_rows());
     let vocabulary = model.config.text.vocab_size;
     let mut ids: Vec<u32> = (0..TOKENS).map(|i| (7 + 31 * i) % vocabulary).collect();
-    ids.extend((0..image_rows).map(|row| model.image_row(0, row)));
+    ids.extend((0..image_rows).map(|row| model.image_embed_id(0, row)));
     let rows = ids.len() as u32;
     ensure!(model.context > rows, Argument, "context", "{} rows; measuring takes {}", model.context, rows + 1);
     model.encode(&pixels, 0)?;
-    let read = Call::new(rows, 0);
-    let step = Call::new(1, rows);
+    let calls = pass_calls(rows);
     model.prefill(&ids, 0, Some(rows - 1))?;
-    model.sample(&read)?;
-    model.step(&Call { step: 1, ..step })?;
+    model.sample(&calls.prefill)?;
+    model.step(&Call { step: 1, ..calls.step })?;
     model.device.wait_idle().await?;
-    let halves = model.half_buffers();
+    let f16_buffers = model.f16_buffers();
     let mut seen = HashSet::new();
-    for pass in model.recorded() {
-        let call = if pass.name == "prefill" { read } else { step };
+    for (pass, call) in model.recorded().zip(calls) {
         for op in pass.ops {
             let name = describe(&op);
             if seen.insert(name.clone()) {
-                compare(model, &op, &call, &halves, &format!("{}: {name}", pass.name)).await?;
+                compare(model, &op, &call, &f16_buffers, &format!("{}: {name}", pass.name)).await?;
             }
         }
     }
     Ok(())
 }
 
-/// Runs `op` once here and once through its twin, on the same contents.
-async fn compare(model: &mut Model, op: &Op, call: &Call, halves: &[Buf], place: &str) -> Result<()> {
+/// Runs `op` on the device and its twin on copies of the same buffers, and compares the results.
+async fn compare(model: &mut Model, op: &Op, call: &Call, f16_buffers: &[Buf], place: &str) -> Result<()> {
     let device = &mut model.device;
     let mut twin = Vec::with_capacity(op.buffers.len());
     for buffer in &op.buffers {
@@ -73,38 +72,38 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, halves: &[Buf], place:
     (op.kernel.reference)(op, call, &mut twin);
     for (index, before) in &before {
         let buffer = op.buffers[*index];
-        let here = device.read_back(buffer, 0, buffer.words as usize).await?;
-        let stored = if halves.iter().any(|b| b.id == buffer.id) { CacheType::F16 } else { CacheType::F32 };
+        let found = device.read_back(buffer, 0, buffer.words as usize).await?;
+        let stored = if f16_buffers.iter().any(|b| b.id == buffer.id) { CacheType::F16 } else { CacheType::F32 };
         let bound = match stored {
             _ if on_cpu || op.kernel.name == "matmul_int8" => BYTES,
             _ if op.kernel.name == "matmul_f16" => F16_PRODUCTS,
             CacheType::F16 => F16,
             CacheType::F32 => F32,
         };
-        let error = error(&here, &twin[*index].0, before, stored);
+        let error = error(&found, &twin[*index].0, before, stored);
         if error > bound {
             let message =
-                format!("computes wrongly: a mean square error of {error:e} of the mean square, {bound:e} at most");
-            return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; the other backend may work"));
+                format!("computes wrong results: normalised mean square error {error:e}, at most {bound:e} is allowed");
+            return Err(Error::new(Kind::Gpu, place, message).hint("nothing was timed; try the other backend"));
         }
     }
     device.release(pass);
     Ok(())
 }
 
-/// Normalised mean square error of what either of two runs has changed.
-fn error(here: &[u32], wanted: &[u32], before: &[u32], stored: CacheType) -> f64 {
+/// Returns the normalised mean square error over the words that either of two runs has changed.
+fn error(found: &[u32], wanted: &[u32], before: &[u32], stored: CacheType) -> f64 {
     let values = |word: u32| match stored {
         CacheType::F32 => [f64::from(f32::from_bits(word)), 0.0],
-        CacheType::F16 => [word as u16, (word >> 16) as u16].map(|half| half::f16::from_bits(half).to_f64()),
+        CacheType::F16 => [word as u16, (word >> 16) as u16].map(|bits| half::f16::from_bits(bits).to_f64()),
     };
-    let words = here.iter().zip(wanted).zip(before);
-    let changed = words.filter(|((here, wanted), before)| here != before || wanted != before);
-    normalised_error(changed.flat_map(|((here, wanted), _)| {
-        let [[h0, h1], [w0, w1]] = [values(*here), values(*wanted)];
-        // Equal words say nothing wrong, whatever they stand for: ids are not floats.
-        let same = here == wanted;
-        [[h0, w0], [h1, w1]].into_iter().filter(move |[_, w]| !same || w.is_finite())
+    let words = found.iter().zip(wanted).zip(before);
+    let changed = words.filter(|((found, wanted), before)| found != before || wanted != before);
+    normalised_error(changed.flat_map(|((found, wanted), _)| {
+        let [[f0, f1], [w0, w1]] = [values(*found), values(*wanted)];
+        // Equal words are right even where they are not finite floats: some buffers hold ids.
+        let same = found == wanted;
+        [[f0, w0], [f1, w1]].into_iter().filter(move |[_, w]| !same || w.is_finite())
     }))
 }
 
@@ -116,21 +115,21 @@ mod tests {
     fn wrong_words_are_noticed() {
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let (before, wanted) = (bits(&[9e9, 0.0, 0.0]), bits(&[9e9, 1.0, 2.0]));
-        let of = |here: &[f32]| error(&bits(here), &wanted, &before, CacheType::F32);
+        let of = |found: &[f32]| error(&bits(found), &wanted, &before, CacheType::F32);
         assert_eq!(of(&[9e9, 1.0, 2.0]), 0.0);
         assert!(of(&[9e9, 1.0, 2.000001]) < F32);
         assert!(of(&[9e9, 1.0, 2.001]) > F32, "a value that stays would hide it");
         assert!(of(&[9e9, 1.0, 0.0]) > F32, "not written");
-        assert!(of(&[0.0, 1.0, 2.0]) > F32, "written where nothing was to be");
+        assert!(of(&[0.0, 1.0, 2.0]) > F32, "written outside the output");
         assert_eq!(of(&[9e9, 1.0, f32::NAN]), f64::INFINITY);
         let none = bits(&[f32::NAN]);
-        assert_eq!(error(&none, &none, &[0], CacheType::F32), 0.0, "here as there");
+        assert_eq!(error(&none, &none, &[0], CacheType::F32), 0.0, "equal words");
         assert!(error(&[5], &[6], &[0], CacheType::F32) > BYTES, "another token");
         let pair = |low: f32, high: f32| {
-            let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
-            [half(low) | half(high) << 16]
+            let f16 = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+            [f16(low) | f16(high) << 16]
         };
-        let of = |here: [u32; 1]| error(&here, &pair(0.5, -3.0), &[0], CacheType::F16);
+        let of = |found: [u32; 1]| error(&found, &pair(0.5, -3.0), &[0], CacheType::F16);
         assert!(of(pair(0.5, -3.001)) < F16);
         assert!(of(pair(0.51, -3.0)) > F16);
     }

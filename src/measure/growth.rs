@@ -1,43 +1,43 @@
-//! How the time of a token grows with what is cached, and that of a prompt with its length.
+//! Growth: the time of a token by the length of the cache, and the time of a prompt by its length.
 
-use super::stages::floor;
+use super::stages::{AnswerStage, floor};
 use super::{Calibration, Clock, Line, Timing, calibrate, check};
 use crate::ensure;
 use crate::error::Result;
 use crate::model::Model;
 use crate::pass::Call;
 
-/// Lengths of the cache at which tokens are decoded.
+/// Number of cache lengths at which tokens are decoded.
 const LENGTHS: u32 = 16;
-/// Tokens that are decoded at each.
+/// Tokens decoded at each length.
 const STEPS: u32 = 8;
-/// Quarters of a prompt's first part where that is shorter than a whole one.
-const SHORT: [u32; 3] = [1, 2, 3];
+/// Quarters of a chunk that the prompts shorter than a chunk have.
+const SHORT_PROMPTS: [u32; 3] = [1, 2, 3];
 
-/// What was measured, and the rates of the device that it was measured on.
+/// Measured times, and the rates of the device.
 pub struct Growth {
     /// `cpu`, `vulkan`, …
     pub backend: &'static str,
-    /// Tokens cached, and milliseconds of the next one.
+    /// Cached tokens, and milliseconds of the next one.
     pub decode: Vec<(f64, f64)>,
-    /// Rows of a prompt, and milliseconds of reading it.
+    /// Rows of a prompt, and milliseconds of its prefill.
     pub prefill: Vec<(f64, f64)>,
     /// Bytes of keys and values of a cached token, in all layers.
     pub cache_bytes: u64,
-    /// The device's.
+    /// The device's rates.
     pub rates: Calibration,
 }
 
 impl Growth {
-    /// Microseconds that reading a cached token's keys and values takes at the rate at which the device copies.
+    /// Returns the microseconds that a cached token's keys and values take at the device's copy rate.
     pub fn cache_us(&self) -> f64 {
         self.cache_bytes as f64 / self.rates.copy_bytes_per_second * 1e6
     }
 
-    /// Rows read before, and milliseconds of the next part: what a prompt's length adds to each of its rows
-    /// is attention.
-    pub fn parts(&self) -> Vec<(f64, f64)> {
-        let long = &self.prefill[SHORT.len()..];
+    /// Returns, for each chunk of a prompt, the rows before it and its milliseconds. The growth from chunk to chunk is
+    /// attention.
+    pub fn chunks(&self) -> Vec<(f64, f64)> {
+        let long = &self.prefill[SHORT_PROMPTS.len()..];
         let before = std::iter::once((0.0, 0.0)).chain(long.iter().copied());
         before.zip(long).map(|((rows, before), (_, after))| (rows, after - before)).collect()
     }
@@ -50,12 +50,12 @@ pub struct Fit {
     pub slope: f64,
     /// `y` at 0.
     pub start: f64,
-    /// R²: the part of the variance of `y` that the line explains.
+    /// R²: the share of the variance of `y` that the line explains.
     pub r2: f64,
 }
 
 impl Fit {
-    /// The line through at least two points of different `x`.
+    /// Fits a line to at least two points of different `x`.
     pub fn of(points: &[(f64, f64)]) -> Self {
         let n = points.len() as f64;
         let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
@@ -68,57 +68,57 @@ impl Fit {
     }
 }
 
-/// Checks the model, calibrates its device, then reads prompts of up to `most` rows and decodes after as many, each the
-/// best of `repeat` runs. What the model's buffers hold is overwritten.
+/// Checks the model, calibrates its device, then times prompts of up to `max_rows` rows and steps after them, each the
+/// fastest of `repeat` runs. Overwrites the contents of the model's buffers.
 ///
 /// # Errors
-/// Those of [`check()`] and [`calibrate()`]; [`Kind::Argument`](crate::error::Kind::Argument) when `most` is no multiple
-/// of [`Model::chunk`], or the context has no room for as many rows and a token.
+/// Those of [`check()`] and [`calibrate()`]; [`Kind::Argument`](crate::error::Kind::Argument) when `max_rows` is no
+/// multiple of [`Model::chunk`], or the context is shorter than these rows and a token.
 pub async fn growth(
     model: &mut Model,
-    most: u32,
+    max_rows: u32,
     repeat: u32,
     now: Clock<'_>,
-    tell: &mut dyn FnMut(Line),
+    on_line: &mut dyn FnMut(Line),
 ) -> Result<Growth> {
     let chunk = model.chunk();
-    let possible = most > 0 && most < model.context && most.is_multiple_of(chunk);
-    ensure!(possible, Argument, "growth", "{most} rows: a multiple of {chunk} below {}", model.context);
+    let possible = max_rows > 0 && max_rows < model.context && max_rows.is_multiple_of(chunk);
+    ensure!(possible, Argument, "growth", "{max_rows} rows: a multiple of {chunk} below {}", model.context);
     check(model).await?;
     let rates = calibrate(&mut model.device, now).await?;
-    model.make_room(most + 1).await?;
-    let short = SHORT.map(|quarters| Call::new(chunk * quarters / 4, 0));
-    let parts: Vec<Call> = (0..most).step_by(chunk as usize).map(|pos| Call::new(chunk, pos)).collect();
-    let steps: Vec<Call> = (1..=LENGTHS).map(|i| Call::new(1, most * i / LENGTHS)).collect();
-    let calls = [&short[..], &parts, &steps].concat();
+    model.reserve_rows(max_rows + 1).await?;
+    let short = SHORT_PROMPTS.map(|quarters| Call::new(chunk * quarters / 4, 0));
+    let chunks: Vec<Call> = (0..max_rows).step_by(chunk as usize).map(|pos| Call::new(chunk, pos)).collect();
+    let steps: Vec<Call> = (1..=LENGTHS).map(|i| Call::new(1, max_rows * i / LENGTHS)).collect();
+    let calls = [&short[..], &chunks, &steps].concat();
     let ms = times(model, &calls, repeat, now).await?;
     let backend = model.device.backend();
-    let mut point = |what: &str, count: u32, passes: &[&str], calls: &[Call], ms: &[f64]| {
-        let (cost, floor_ms) = floor(model, &rates, passes, calls);
+    let mut point = |stage: AnswerStage, count: u32, calls: &[Call], ms: &[f64]| {
+        let (cost, floor_ms) = floor(model, &rates, stage, calls);
         let timing = Timing { ms: ms.iter().sum(), gpu_ms: None };
-        tell(Line { backend, part: "growth", what: what.into(), count, timing, cost, floor_ms });
+        on_line(Line { backend, part: "growth", what: stage.name().into(), count, timing, cost, floor_ms });
         (f64::from(count), timing.ms)
     };
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
     for (i, call) in calls.iter().enumerate() {
-        // A long prompt is read part by part, and takes as long as these together.
-        let from = i.min(SHORT.len());
+        // The time of a long prompt is the sum of its chunks' times.
+        let from = i.min(SHORT_PROMPTS.len());
         match call.rows {
-            1 => decode.push(point("decode", call.pos, &["step", "head", "sample"], &[*call], &ms[i..=i])),
+            1 => decode.push(point(AnswerStage::Decode, call.pos, &[*call], &ms[i..=i])),
             rows => {
                 let (calls, ms) = (&calls[from..=i], &ms[from..=i]);
-                prefill.push(point("prefill", call.pos + rows, &["prefill", "head"], calls, ms));
+                prefill.push(point(AnswerStage::Prefill, call.pos + rows, calls, ms));
             }
         }
     }
     Ok(Growth { backend, decode, prefill, cache_bytes: model.cache_row_bytes(), rates })
 }
 
-/// Milliseconds of each of these calls: of a step where there is one row, else of a part of a prompt with its head.
+/// Returns the milliseconds of each call: of a step where it has one row, else of a chunk of a prompt with its head.
 async fn times(model: &mut Model, calls: &[Call], repeat: u32, now: Clock<'_>) -> Result<Vec<f64>> {
     let ids = vec![0; model.chunk() as usize];
     let mut best = vec![f64::INFINITY; calls.len()];
-    // All of them again and again: what disturbs the machine for a while disturbs none in particular.
+    // The outer loop is the repetition, so that a disturbance of the machine does not hit one call alone.
     for _ in 0..repeat.max(1) {
         for (call, best) in calls.iter().zip(&mut best) {
             let many = if call.rows == 1 { STEPS } else { 1 };

@@ -1,8 +1,9 @@
-//! How long things take, and how long they would take at least: the adapter calibrated, every operation of a model
-//! timed against its floor. Who calls brings the clock: `now`, milliseconds.
+//! Measurements: the device's calibrated rates, a model's operations and stages timed against the floor that these
+//! rates set, the tuning of a GPU, and the estimate of a speed before a download. The caller passes the clock, `now`.
 
 mod calibrate;
 mod check;
+mod estimate;
 mod growth;
 mod operations;
 mod stages;
@@ -10,9 +11,10 @@ mod tune;
 
 pub use calibrate::{Calibration, calibrate};
 pub use check::check;
+pub use estimate::{SpeedEstimate, estimate_speed};
 pub use growth::{Fit, Growth, growth};
 pub use operations::operations;
-pub use stages::{Line, Options, bench};
+pub use stages::{BenchOptions, Line, bench};
 pub use tune::{is_candidate, tune};
 
 use crate::device::{Device, PassId};
@@ -20,26 +22,32 @@ use crate::error::Result;
 use crate::pass::{Call, Pass};
 use serde::Serialize;
 
-/// How long something took.
+/// Duration of a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Timing {
-    /// Milliseconds by the clock of who calls.
+    /// Milliseconds by the caller's clock.
     pub ms: f64,
-    /// Of these, milliseconds that passed in it by the GPU's own clock, where there is one and it was asked
+    /// Milliseconds between its GPU timestamps; `None` without a GPU clock or where it is not recorded
     /// ([`Device::record_timestamps`]).
     pub gpu_ms: Option<f64>,
 }
 
-/// A clock, milliseconds from anywhere on.
+/// A monotonic clock: milliseconds since an arbitrary moment.
 pub type Clock<'a> = &'a dyn Fn() -> f64;
 
-/// How long one replay of `passes` takes: of many in a row that take `enough` milliseconds together, where one is
-/// short; of the first where that alone took so long (ten times `enough`) that what else it did (compiling, first
-/// touching its memory) is small beside it.
+/// Times one replay of `passes`. The first replay counts where it alone takes ten times `target_ms`: compiling and
+/// touching memory for the first time are small beside that. Else the result is the mean of consecutive replays that
+/// take `target_ms` milliseconds together.
 ///
 /// # Errors
 /// What [`Device::replay`] reports.
-pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f64, now: Clock<'_>) -> Result<Timing> {
+pub async fn time(
+    device: &mut Device,
+    passes: &[PassId],
+    call: &Call,
+    target_ms: f64,
+    now: Clock<'_>,
+) -> Result<Timing> {
     let (mut count, mut warm) = (1u32, false);
     loop {
         let begun = now();
@@ -49,7 +57,7 @@ pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f
         device.wait_idle().await?;
         let elapsed = now() - begun;
         let gpu_ms = device.gpu_ms().await?;
-        if elapsed >= if warm { enough } else { 10.0 * enough } || count >= 1 << 12 {
+        if elapsed >= if warm { target_ms } else { 10.0 * target_ms } || count >= 1 << 12 {
             return Ok(Timing { ms: elapsed / f64::from(count), gpu_ms });
         }
         count = if warm { count * 4 } else { count };
@@ -57,7 +65,8 @@ pub async fn time(device: &mut Device, passes: &[PassId], call: &Call, enough: f
     }
 }
 
-/// Normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs of those; infinite where it is not a number.
+/// Returns the normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs `[found, wanted]`; infinity
+/// where it is not a number.
 fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
     let (mut difference, mut power) = (0.0, 0.0);
     for [found, wanted] in pairs {
@@ -71,13 +80,13 @@ fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
     }
 }
 
-/// [`time`] of a pass that is made for it.
+/// Prepares a pass, [times](time()) it, and releases it.
 ///
 /// # Errors
 /// What [`Device::prepare`] and [`Device::replay`] report.
-pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, enough: f64, now: Clock<'_>) -> Result<Timing> {
+pub async fn time_pass(device: &mut Device, pass: Pass, call: &Call, target_ms: f64, now: Clock<'_>) -> Result<Timing> {
     let id = device.prepare(pass).await?;
-    let timing = time(device, &[id], call, enough, now).await;
+    let timing = time(device, &[id], call, target_ms, now).await;
     device.release(id);
     timing
 }

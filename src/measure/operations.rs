@@ -1,14 +1,14 @@
-//! Every operation of a model's passes, timed against its floor.
+//! The operations of a model's passes, timed against their floors.
 
 use super::{Calibration, Clock, Line, time_pass};
 use crate::error::Result;
 use crate::kernels::cost::{Cost, cost};
-use crate::model::Model;
+use crate::model::{Model, Passes};
 use crate::pass::{Call, Op, Pass};
 
-/// Times the operations of every pass of `model`, those of a kind together; each kind for about `enough` milliseconds. A
-/// line is told as soon as it is known.
-/// Prefill takes `rows` rows at position 0, a step is one row after them. What the model's buffers hold is overwritten.
+/// Times the operations of every pass of `model`, those of a kind together, each kind for about `target_ms`
+/// milliseconds, and reports each line as soon as it is known. Prefill takes `rows` rows at position 0; a step is one
+/// row after them. Overwrites the contents of the model's buffers.
 ///
 /// # Errors
 /// What the device reports.
@@ -16,13 +16,12 @@ pub async fn operations(
     model: &mut Model,
     floors: &Calibration,
     rows: u32,
-    enough: f64,
+    target_ms: f64,
     now: Clock<'_>,
-    tell: &mut dyn FnMut(Line),
+    on_line: &mut dyn FnMut(Line),
 ) -> Result<()> {
     let backend = model.device.backend();
-    for pass in model.recorded() {
-        let call = if pass.name == "prefill" { Call::new(rows, 0) } else { Call::new(1, rows) };
+    for (pass, call) in model.recorded().zip(pass_calls(rows)) {
         let mut kinds: Vec<(String, Vec<Op>)> = Vec::new();
         for op in pass.ops {
             let name = describe(&op);
@@ -35,16 +34,22 @@ pub async fn operations(
             let cost: Cost = ops.iter().map(|op| cost(op, &call)).sum();
             let (count, kernel) = (ops.len() as u32, ops[0].kernel);
             let timing =
-                time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, enough, now)
+                time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, target_ms, now)
                     .await?;
             let floor_ms = floors.floor_ms(kernel, cost) + f64::from(count) * floors.dispatch_ms;
-            tell(Line { backend, part: pass.name, what: operation, count, timing, cost, floor_ms });
+            on_line(Line { backend, part: pass.name, what: operation, count, timing, cost, floor_ms });
         }
     }
     Ok(())
 }
 
-/// Operations of the same description do the same to other buffers.
+/// Returns the calls that operations are run with: `rows` rows at position 0 in prefill, one row after them elsewhere.
+pub(super) fn pass_calls(rows: u32) -> Passes<Call> {
+    let step = Call::new(1, rows);
+    Passes { encode: step, prefill: Call::new(rows, 0), step, head: step, sample: step }
+}
+
+/// Describes an operation; operations with the same description differ only in their buffers.
 pub(super) fn describe(op: &Op) -> String {
     let consts: Vec<String> = op.consts.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let sizes = op.params.map(|p| p.to_string()).join(" ");

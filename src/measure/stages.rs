@@ -1,54 +1,54 @@
-//! Stages of an answer timed against their floors, and the table of everything that is measured: one format for the
-//! command line and for the page.
+//! The stages of an answer (encode, prefill, decode) timed against their floors, and the table of all measurements: one
+//! format for the command line and for the page.
 
 use super::{Calibration, Clock, Timing, calibrate, check, operations};
 use crate::error::Result;
 use crate::kernels::cost::{Cost, cost};
-use crate::model::Model;
-use crate::pass::Call;
+use crate::model::{Model, Passes};
+use crate::pass::{Call, Pass};
 use serde::Deserialize;
 use std::fmt;
 
-/// How long each kind of operation is timed, milliseconds.
-const ENOUGH: f64 = 50.0;
+/// Time spent on each kind of operation, milliseconds.
+const TARGET_MS: f64 = 50.0;
 
-/// What is measured.
+/// Sizes of a measurement.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub struct BenchOptions {
     /// Rows that are prefilled.
     pub rows: u32,
     /// Tokens that are decoded.
     pub tokens: u32,
-    /// Every stage is the best of so many runs.
+    /// Runs of each stage; the fastest counts.
     pub repeat: u32,
-    /// Also every kind of operation on its own.
+    /// Whether each kind of operation is timed on its own, too.
     pub operations: bool,
 }
 
-impl Default for Options {
+impl Default for BenchOptions {
     fn default() -> Self {
         Self { rows: 256, tokens: 32, repeat: 5, operations: false }
     }
 }
 
-/// A line of the table; its `Display` is CSV, as [`Line::HEADER`] says. What took no time has no share of a floor, what no
-/// GPU has timed has no `gpu_ms`.
+/// A line of the table; its `Display` is CSV with the columns of [`Line::HEADER`]. The share of the floor is empty
+/// where the time is 0, `gpu_ms` where no GPU clock was read.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// `cpu`, `webgpu`, `vulkan`, …
     pub backend: &'static str,
-    /// `calibration`, `stage`, or the pass that an operation is of.
+    /// `calibration`, `stage`, `growth`, or the pass that an operation belongs to.
     pub part: &'static str,
-    /// What was timed.
+    /// The measured rate, stage or operation.
     pub what: String,
-    /// How many operations, rows or tokens.
+    /// Number of operations, rows or tokens.
     pub count: u32,
-    /// Of all operations of a kind, of a stage, of one decoded token.
+    /// Time of all operations of a kind, of a stage, or of one decoded token.
     pub timing: Timing,
-    /// What that costs at least.
+    /// Bytes and operations that it takes at least.
     pub cost: Cost,
-    /// The least time for it by this device's own rates.
+    /// Milliseconds that `cost` takes at the device's calibrated rates.
     pub floor_ms: f64,
 }
 
@@ -68,78 +68,134 @@ impl fmt::Display for Line {
     }
 }
 
-/// Checks the model, calibrates its device and times its stages by the clock `now`; every line is told as soon as it is
-/// known. What the model's buffers hold is overwritten.
+/// Checks the model, calibrates its device, times its stages, and reports each line as soon as it is known. Overwrites
+/// the contents of the model's buffers.
 ///
 /// # Errors
-/// Those of [`check()`], [`calibrate()`] and [`operations()`]: nothing is timed on a device that computes wrongly.
-pub async fn bench(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
+/// Those of [`check()`], [`calibrate()`] and [`operations()`]; a model that fails its check is not timed.
+pub async fn bench(
+    model: &mut Model,
+    options: &BenchOptions,
+    now: Clock<'_>,
+    on_line: &mut dyn FnMut(Line),
+) -> Result<()> {
     check(model).await?;
     model.device.record_timestamps(true);
-    let measured = measure(model, options, now, tell).await;
+    let measured = measure(model, options, now, on_line).await;
     model.device.record_timestamps(false);
     measured
 }
 
-async fn measure(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mut dyn FnMut(Line)) -> Result<()> {
+async fn measure(
+    model: &mut Model,
+    options: &BenchOptions,
+    now: Clock<'_>,
+    on_line: &mut dyn FnMut(Line),
+) -> Result<()> {
     let rates = calibrate(&mut model.device, now).await?;
     let backend = model.device.backend();
     for (what, timing, cost) in rates.lines() {
-        tell(Line { backend, part: "calibration", what: what.into(), count: 1, timing, cost, floor_ms: timing.ms });
+        on_line(Line { backend, part: "calibration", what: what.into(), count: 1, timing, cost, floor_ms: timing.ms });
     }
     let rows = options.rows.clamp(1, model.chunk().min(model.context - 1));
     if options.operations {
-        operations(model, &rates, rows, ENOUGH, now, tell).await?;
+        operations(model, &rates, rows, TARGET_MS, now, on_line).await?;
     }
     let tokens = options.tokens.clamp(1, model.context - rows);
-    model.make_room(rows + tokens).await?;
+    model.reserve_rows(rows + tokens).await?;
+    let sizes = Sizes { image_rows: model.config.image_rows(), rows, tokens };
     let pixels = vec![0.5; (3 * model.config.vision.image_size.pow(2)) as usize];
-    let image_rows = model.config.image_rows();
-    for (stage, count, per) in [("encode", image_rows, 1), ("prefill", rows, 1), ("decode", tokens, tokens)] {
+    for stage in [AnswerStage::Encode, AnswerStage::Prefill, AnswerStage::Decode] {
         let mut timing = Timing { ms: f64::INFINITY, gpu_ms: None };
         for _ in 0..options.repeat.max(1) {
             let start = now();
-            run(model, stage, count, rows, &pixels).await?;
-            let ms = (now() - start) / f64::from(per);
+            stage.run(model, sizes, &pixels).await?;
+            let ms = (now() - start) / f64::from(stage.tokens(sizes));
             let gpu_ms = model.device.gpu_ms().await?;
             if ms < timing.ms {
                 timing = Timing { ms, gpu_ms };
             }
         }
-        // A token's is that of the middle of the answer.
-        let (passes, call): (&[&str], Call) = match stage {
-            "encode" => (&["encode"], Call::new(1, 0)),
-            "prefill" => (&["prefill", "head"], Call::new(rows, 0)),
-            _ => (&["step", "head", "sample"], Call::new(1, rows + tokens / 2)),
+        let (count, call) = match stage {
+            AnswerStage::Encode => (sizes.image_rows, Call::new(1, 0)),
+            AnswerStage::Prefill => (rows, Call::new(rows, 0)),
+            // The token in the middle of the answer.
+            AnswerStage::Decode => (tokens, Call::new(1, rows + tokens / 2)),
         };
-        let (cost, floor_ms) = floor(model, &rates, passes, &[call]);
-        tell(Line { backend, part: "stage", what: stage.into(), count, timing, cost, floor_ms });
+        let (cost, floor_ms) = floor(model, &rates, stage, &[call]);
+        on_line(Line { backend, part: "stage", what: stage.name().into(), count, timing, cost, floor_ms });
     }
     Ok(())
 }
 
-/// What these passes cost at least, in all of these calls, and the milliseconds that takes.
-pub(super) fn floor(model: &Model, rates: &Calibration, passes: &[&str], calls: &[Call]) -> (Cost, f64) {
-    let recorded = model.recorded();
-    let ops: Vec<_> = recorded.iter().filter(|p| passes.contains(&p.name)).flat_map(|p| &p.ops).collect();
+/// Rows of a picture, rows of a prompt, tokens of an answer.
+#[derive(Clone, Copy)]
+struct Sizes {
+    image_rows: u32,
+    rows: u32,
+    tokens: u32,
+}
+
+/// A stage of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerStage {
+    /// Pixel values → image embeds.
+    Encode,
+    /// A prompt, up to the logits of its last row.
+    Prefill,
+    /// Tokens, one step each.
+    Decode,
+}
+
+impl AnswerStage {
+    /// Returns the label in reports.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Encode => "encode",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+        }
+    }
+
+    /// Returns the passes of one replay.
+    fn passes(self, p: Passes<Pass>) -> Vec<Pass> {
+        match self {
+            Self::Encode => vec![p.encode],
+            Self::Prefill => vec![p.prefill, p.head],
+            Self::Decode => vec![p.step, p.head, p.sample],
+        }
+    }
+
+    /// Returns the number of replays that the time of a run is divided by.
+    fn tokens(self, sizes: Sizes) -> u32 {
+        if self == Self::Decode { sizes.tokens } else { 1 }
+    }
+
+    /// Runs the stage once and waits for the device.
+    async fn run(self, model: &mut Model, sizes: Sizes, pixels: &[f32]) -> Result<()> {
+        let Sizes { rows, tokens, .. } = sizes;
+        match self {
+            Self::Encode => model.encode(pixels, 0)?,
+            Self::Prefill => model.prefill(&vec![0; rows as usize], 0, Some(rows - 1))?,
+            Self::Decode => {
+                for step in 0..tokens {
+                    model.step(&Call { step, ..Call::new(1, rows + step) })?;
+                }
+            }
+        }
+        model.device.wait_idle().await
+    }
+}
+
+/// Returns the least cost of a stage's passes in all of `calls`, and the milliseconds that it takes at the device's
+/// rates.
+pub(super) fn floor(model: &Model, rates: &Calibration, stage: AnswerStage, calls: &[Call]) -> (Cost, f64) {
+    let passes = stage.passes(model.recorded());
+    let ops: Vec<_> = passes.iter().flat_map(|pass| &pass.ops).collect();
     let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, cost(op, call)))).collect();
     let total = costs.iter().map(|(_, cost)| *cost).sum();
     let ms = costs.iter().map(|(kernel, cost)| rates.floor_ms(kernel, *cost) + rates.dispatch_ms).sum();
     (total, ms)
-}
-
-/// One run of a stage, waited for.
-async fn run(model: &mut Model, stage: &str, count: u32, prefilled: u32, pixels: &[f32]) -> Result<()> {
-    match stage {
-        "encode" => model.encode(pixels, 0)?,
-        "prefill" => model.prefill(&vec![0; count as usize], 0, Some(count - 1))?,
-        _ => {
-            for step in 0..count {
-                model.step(&Call { step, ..Call::new(1, prefilled + step) })?;
-            }
-        }
-    }
-    model.device.wait_idle().await
 }
 
 #[cfg(test)]
@@ -147,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_took_no_time_has_no_share() {
+    fn a_time_of_zero_has_no_share() {
         let mut line = Line {
             backend: "cpu",
             part: "calibration",

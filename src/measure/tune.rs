@@ -1,4 +1,4 @@
-//! Which way of computing suits a GPU: measured, and believed only after its results have been compared.
+//! The tuner: picks a GPU's fastest tuning by measurement, among candidates whose results equal the twin's.
 
 use super::{Clock, normalised_error, time_pass};
 use crate::device::{BackendChoice, Device};
@@ -10,21 +10,21 @@ use crate::kernels::{Rows, Tuning, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
 
-mod many;
 mod noise;
+mod prefill;
 
-/// Sides of the matrix that is tried: large enough to keep a real GPU busy for a moment, small enough for a CPU.
+/// Rows and columns of a trial's matrix: large enough to keep a real GPU busy for a moment, small enough for a CPU.
 const SIDE: u32 = 1024;
-/// Mat-vecs of a trial, one after another, as in a decoding step.
+/// Consecutive mat-vecs of a trial, as in a decoding step.
 const CHAIN: usize = 4;
-/// Each candidate is timed for about so long, milliseconds.
-const ENOUGH: f64 = 10.0;
+/// Time spent on each candidate, milliseconds.
+const TARGET_MS: f64 = 10.0;
 /// Largest normalised mean square error against the twin: f32 sums of 1024 products.
 const TOLERANCE: f64 = 1e-9;
 
-/// The two kinds of adapters, and for each what else may suit it: whether mat-vecs normalise, how many invocations share
-/// a column and how many lie beside each other. The second list is tried only where its kind was the faster: compiling
-/// a candidate takes a software adapter longer than running it.
+/// The two kinds of adapters, each with its other candidates: they differ in whether mat-vecs normalise, in the
+/// invocations that share a column quad, and in the column quads of a workgroup. Only the candidates of the faster kind
+/// are tried, since a software adapter compiles a candidate longer than it runs it.
 const KINDS: [(Tuning, &[Tuning]); 2] = [
     (Tuning::SOFTWARE, &[Tuning { fuse_norm: true, ..Tuning::SOFTWARE }]),
     (
@@ -37,22 +37,22 @@ const KINDS: [(Tuning, &[Tuning]); 2] = [
     ),
 ];
 
-/// Whether this is one of the candidates for a device with such features: what was remembered somewhere comes from
-/// outside.
+/// Returns whether this is one of the candidates for a device with these features. A remembered tuning comes from
+/// outside and needs the check.
 pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     KINDS.iter().any(|(kind, more)| {
         let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, chunk: kind.chunk, ..*tuning };
-        let many = row == *tuning || kind.tile.is_some() && many::is_candidate(tuning, features);
-        many && (row == *kind || more.contains(&row))
+        let known_prefill = row == *tuning || kind.tile.is_some() && prefill::is_candidate(tuning, features);
+        known_prefill && (row == *kind || more.contains(&row))
     })
 }
 
-/// Sets a GPU's tuning to the candidate that runs a decoding step's mat-vecs fastest, unless it is known; on a CPU there
-/// is none. Where those are quickest with barriers, products and attention of many rows are tried with and without,
-/// too; elsewhere that would take long and gain nothing. Takes a second or two.
+/// Sets a GPU's tuning, unless it is set, to the candidate that runs a decoding step's mat-vecs fastest. Where that
+/// candidate uses barriers, the tiles, attention and chunk of prefill are tuned, too; on adapters without fast barriers
+/// that would take long and gain nothing. Takes a second or two; does nothing on a CPU.
 ///
 /// # Errors
-/// [`Kind::Gpu`] when the device computes wrongly whatever is tried; what it reports.
+/// [`Kind::Gpu`] when the results of every candidate are wrong; what the device reports.
 pub async fn tune(device: &mut Device, now: Clock<'_>) -> Result<()> {
     if device.wants_tuning() {
         let tuning = choose(device, now).await?;
@@ -79,22 +79,22 @@ async fn choose(device: &mut Device, now: Clock<'_>) -> Result<Tuning> {
         }
     }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
-    let many = match best.1 {
-        Some(tuning) if tuning.tile.is_some() => many::choose(device, &mut twin, tuning, now).await?,
+    let tuning = match best.1 {
+        Some(tuning) if tuning.tile.is_some() => prefill::choose(device, &mut twin, tuning, now).await?,
         other => other,
     };
-    many.ok_or_else(|| {
-        let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrongly");
-        error.hint("the CPU backend works without it")
+    tuning.ok_or_else(|| {
+        let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrong results");
+        error.hint("use the CPU backend")
     })
 }
 
-/// [`normalised_error`] of rows.
+/// Returns the [`normalised_error`] of `found`.
 fn error(found: &[f32], wanted: &[f32]) -> f64 {
     normalised_error(found.iter().zip(wanted).map(|(a, b)| [f64::from(*a), f64::from(*b)]))
 }
 
-/// What `pass` writes to the beginning of `out`, which holds no number before.
+/// Runs `pass` and returns the first `words` words of `out`, which are NaN before.
 async fn results(device: &mut Device, pass: Pass, out: Buf, words: usize) -> Result<Vec<f32>> {
     device.upload(out, 0, &vec![0xff; words * 4]);
     let pass = device.prepare(pass).await?;
@@ -103,7 +103,7 @@ async fn results(device: &mut Device, pass: Pass, out: Buf, words: usize) -> Res
     device.read_back_f32(out, 0, words).await
 }
 
-/// A matrix of pseudo-random nibbles, a row, and room for the results.
+/// A matrix of pseudo-random nibbles, a row, and buffers for the results.
 struct Trial {
     w: Weight,
     x: Buf,
@@ -158,12 +158,12 @@ impl Trial {
         pass
     }
 
-    /// Milliseconds; without end where the results are not the twin's: a driver's mistake is never chosen.
+    /// Returns the milliseconds of a candidate; infinity where its results differ from the twin's.
     async fn time(&self, device: &mut Device, tuning: Tuning, wanted: &[f32], now: Clock<'_>) -> Result<f64> {
         if error(&self.run(device, tuning).await?, wanted) > TOLERANCE {
             return Ok(f64::INFINITY);
         }
-        Ok(time_pass(device, self.pass(tuning), &Call::new(1, 0), ENOUGH, now).await?.ms)
+        Ok(time_pass(device, self.pass(tuning), &Call::new(1, 0), TARGET_MS, now).await?.ms)
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning) -> Result<Vec<f32>> {
@@ -178,7 +178,7 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn a_right_candidate_is_chosen_and_everything_is_given_back() {
+    fn a_right_candidate_is_chosen_and_all_memory_is_freed() {
         if !gpu_or_skip() {
             return;
         }

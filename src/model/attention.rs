@@ -1,6 +1,7 @@
-//! Self-attention with its four projections, as the tower and the decoder share it.
+//! Self-attention with its four projections, shared by the vision tower and the decoder.
 
 use super::linear::{Linear, stacked};
+use super::norm::RmsNorm;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
@@ -35,7 +36,10 @@ pub struct AttentionBuffers {
 }
 
 impl AttentionBuffers {
-    /// For `rows` rows, `q_width = N·D`, `kv_width = N_kv·D`.
+    /// Allocates them for `rows` rows, `q_width = N·D`, `kv_width = N_kv·D`.
+    ///
+    /// # Errors
+    /// What [`Device::buffer`] reports.
     pub async fn new(device: &mut Device, rows: u64, q_width: u64, kv_width: u64) -> Result<Self> {
         Ok(Self {
             q: device.buffer("q", rows * q_width).await?,
@@ -46,14 +50,32 @@ impl AttentionBuffers {
     }
 }
 
-impl Attention {
-    fn record_qkv(&self, pass: &mut Pass, m: Rows, x: Buf, b: &AttentionBuffers) {
-        self.q_proj.record(pass, m, x, b.q);
-        self.k_proj.record(pass, m, x, b.k);
-        self.v_proj.record(pass, m, x, b.v);
-    }
+/// Buffers of a step's mat-vecs and of its attention in splits.
+#[derive(Debug, Clone, Copy)]
+pub struct StepBuffers {
+    /// Sums of each head's splits, `attention_step::part_words` words.
+    pub key_parts: Buf,
+    /// Bound to the operands that a mat-vec does not use.
+    pub spare: Spare,
+}
 
-    /// Appends `hidden += o_proj(attention(x))`, every row seeing every row (CLIP).
+/// Operands of a decoder block's attention, beside its projections.
+#[derive(Debug, Clone, Copy)]
+pub struct CausalOperands {
+    /// The norm ahead of the projections.
+    pub norm: RmsNorm,
+    /// `[T, H]`, the residual stream.
+    pub hidden: Buf,
+    /// Number and size of the heads.
+    pub heads: Heads,
+    /// Cosines and sines by position.
+    pub rope_table: Buf,
+    /// Keys and values of this block.
+    pub cache: Kv,
+}
+
+impl Attention {
+    /// Appends `hidden += o_proj(attention(x))`; every row sees every row (CLIP).
     pub fn record_bidirectional(&self, pass: &mut Pass, m: Rows, x: Buf, hidden: Buf, b: &AttentionBuffers, h: Heads) {
         self.record_qkv(pass, m, x, b);
         let kv = Kv { k: b.k, v: b.v, stored: CacheType::F32 };
@@ -61,61 +83,65 @@ impl Attention {
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
     }
 
-    /// Appends `hidden += o_proj(attention(x))` over the cache, which takes in this pass's keys and values (LLaMA).
-    #[allow(clippy::too_many_arguments)] // the operands of one layer
-    pub fn record_cached(
+    /// Appends `hidden += o_proj(attention(norm(hidden)))` over the cache, to which this pass's keys and values are
+    /// appended (LLaMA).
+    ///
+    /// With `step`, the pass is one row on a GPU: mat-vecs rotate queries and keys and write the cache, and attention
+    /// runs in splits. Projections that are cut into tiles may end within a head and are computed as in prefill.
+    pub fn record_causal(
         &self,
         pass: &mut Pass,
         m: Rows,
-        x: Buf,
-        hidden: Buf,
+        operands: CausalOperands,
         b: &AttentionBuffers,
-        h: Heads,
-        table: Buf,
-        cache: Kv,
+        step: Option<StepBuffers>,
     ) {
-        self.record_qkv(pass, m, x, b);
-        let rotation = Rotation { q: b.q, k: b.k, v: b.v, table, cache };
-        rope(pass, m, rotation, h.heads, h.kv_heads, h.size);
-        attention(pass, m, b.q, cache, b.mixed, h);
-        self.o_proj.record_residual(pass, m, b.mixed, hidden);
+        let CausalOperands { norm, hidden, heads, rope_table, cache } = operands;
+        match step.filter(|_| self.heads_are_whole()) {
+            Some(StepBuffers { key_parts, spare }) => {
+                let x = norm.record_row(pass);
+                self.record_heads(pass, x, b.q, &operands, spare);
+                attention_step(pass, b.q, cache, key_parts, b.mixed, heads);
+                self.o_proj.record_row(pass, Input::Plain(b.mixed), Output::Add(hidden), spare);
+            }
+            None => {
+                let x = norm.record(pass, m);
+                self.record_qkv(pass, m, x, b);
+                let rotation = Rotation { q: b.q, k: b.k, v: b.v, table: rope_table, cache };
+                rope(pass, m, rotation, heads.heads, heads.kv_heads, heads.size);
+                attention(pass, m, b.q, cache, b.mixed, heads);
+                self.o_proj.record_residual(pass, m, b.mixed, hidden);
+            }
+        }
     }
 
-    /// Whether each of `q`, `k`, `v` is one tile: others may end within a head.
-    pub fn heads_are_whole(&self) -> bool {
-        [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(|linear| linear.tiles.len() == 1)
+    fn record_qkv(&self, pass: &mut Pass, m: Rows, x: Buf, b: &AttentionBuffers) {
+        self.q_proj.record(pass, m, x, b.q);
+        self.k_proj.record(pass, m, x, b.k);
+        self.v_proj.record(pass, m, x, b.v);
     }
 
-    /// [`record_cached`](Self::record_cached) of one row on a GPU: projections, rotation and cache in one dispatch where
-    /// `q`, `k` and `v` are stacked, then attention in splits (by way of `parts`). Needs [whole
-    /// heads](Self::heads_are_whole).
-    #[allow(clippy::too_many_arguments)] // the operands of one layer
-    pub fn record_step(
-        &self,
-        pass: &mut Pass,
-        x: Input,
-        hidden: Buf,
-        b: &AttentionBuffers,
-        h: Heads,
-        table: Buf,
-        cache: Kv,
-        parts: Buf,
-        spare: Spare,
-    ) {
-        let heads = |counts| Output::Heads { q: b.q, cache, table, counts, size: h.size };
-        let all = [h.heads, h.kv_heads, h.kv_heads];
+    /// Appends the projections of one row, rotated, queries to `q` and the rest to the cache: one dispatch where the
+    /// three matrices are stacked, else one for each.
+    fn record_heads(&self, pass: &mut Pass, x: Input, q: Buf, operands: &CausalOperands, spare: Spare) {
+        let CausalOperands { heads: h, rope_table: table, cache, .. } = *operands;
+        let output = |counts| Output::Heads { q, cache, table, counts, size: h.size };
+        let counts = [h.heads, h.kv_heads, h.kv_heads];
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
         match stacked(&projections) {
-            Some(qkv) => matvec(pass, x, qkv, heads(all), spare),
+            Some(qkv) => matvec(pass, x, qkv, output(counts), spare),
             None => {
                 for (i, linear) in projections.into_iter().enumerate() {
                     let mut own = [0; 3];
-                    own[i] = all[i];
-                    matvec(pass, x, linear.tiles[0], heads(own), spare);
+                    own[i] = counts[i];
+                    matvec(pass, x, linear.tiles[0], output(own), spare);
                 }
             }
         }
-        attention_step(pass, b.q, cache, parts, b.mixed, h);
-        self.o_proj.record_row(pass, Input::Plain(b.mixed), Output::Add(hidden), spare);
+    }
+
+    /// Whether each of `q`, `k`, `v` is one tile.
+    fn heads_are_whole(&self) -> bool {
+        [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(|linear| linear.tiles.len() == 1)
     }
 }

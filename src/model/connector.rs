@@ -1,7 +1,7 @@
-//! The connector: `image_features [P, C]` → `image_embeds [P, H]`, the tower's space to the decoder's.
+//! The connector: `image_features [P, C]` → `image_embeds [P, H]`, from the tower's space to the decoder's.
 //!
-//! `mlp2x_gelu` (LLaVA-1.5) is linear, exact GELU, linear; `linear` (LLaVA) is one matrix. Source: arXiv
-//! 2310.03744, section 3.2; `LlavaMultiModalProjector` of transformers.
+//! `mlp2x_gelu` (LLaVA-1.5) is linear, exact GELU, linear; `linear` (LLaVA) is one matrix. Source: arXiv 2310.03744,
+//! section 3.2; `LlavaMultiModalProjector` of transformers.
 
 use super::linear::Linear;
 use super::vision_tower::VisionBuffers;

@@ -1,11 +1,13 @@
-//! The LLaMA decoder: rows of `ids` → logits, over a cache of everything read before.
+//! The LLaMA decoder: rows of `ids` → logits, over a cache of all earlier rows.
 //!
-//! Pre-norm blocks: RMSNorm, attention with rotary positions over the cache, RMSNorm, SiLU-gated MLP.
-//! Source: arXiv 2302.13971; `LlamaForCausalLM` of transformers.
+//! Pre-norm blocks: RMSNorm, attention with rotary positions over the cache, RMSNorm, SiLU-gated MLP. Prefill and a
+//! decoding step are recorded by the same functions; attention, MLP and head fuse operations where the pass is one row
+//! on a GPU. Source: arXiv 2302.13971; `LlamaForCausalLM` of transformers.
 
-use super::attention::{Attention, AttentionBuffers};
+use super::attention::{Attention, AttentionBuffers, CausalOperands, StepBuffers};
 use super::kv_cache::{CacheType, KvCache};
 use super::linear::{Linear, stacked};
+use super::norm::RmsNorm;
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
@@ -13,14 +15,13 @@ use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::attention_step::part_words;
 use crate::kernels::matvec::{Input, Output, Spare, matvec};
-use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
 use crate::kernels::{Rows, Tuning};
 use crate::pass::{Buf, Pass};
 
-/// Most splits of a step's attention that a tuning may ask for.
-const MOST_SPLITS: u32 = Tuning::HARDWARE.key_splits;
+/// Largest number of splits of a step's attention among the tuner's candidates.
+const MAX_KEY_SPLITS: u32 = Tuning::HARDWARE.key_splits;
 
 /// One decoder block.
 pub struct DecoderBlock {
@@ -46,20 +47,21 @@ pub struct Decoder {
     pub blocks: Vec<DecoderBlock>,
     /// `[H]`, before the head.
     pub norm: Buf,
-    /// `[V, H]`; the embedding table itself where they are tied.
+    /// `[V, H]`; the embedding table itself where the two are tied.
     pub lm_head: Linear,
 }
 
-/// Activations, cache and the small buffers through which host and sampler talk to the decoder.
+/// Activations, cache, and the small buffers that host, sampler and decoder exchange ids and logits through.
 pub struct DecoderBuffers {
-    /// `[chunk]`: what the next pass reads.
+    /// `[chunk]`: token ids and image embed ids of the next pass's rows.
     pub ids: Buf,
     /// `[slots · P, H]`.
     pub image_embeds: Buf,
     /// `[V]`.
     pub logits: Buf,
-    /// `[context]`: tokens chosen, by step.
+    /// `[context]`: sampled tokens, by step.
     pub history: Buf,
+    /// `[chunk, H]`, the residual stream.
     hidden: Buf,
     normed: Buf,
     attention: AttentionBuffers,
@@ -68,15 +70,15 @@ pub struct DecoderBuffers {
     head_row: Buf,
     head_normed: Buf,
     rope_table: Buf,
-    /// Splits of a step's attention.
-    key_parts: Buf,
-    spare: Spare,
-    /// Keys and values: as many rows as were needed so far, at most the context.
+    step: StepBuffers,
+    /// Whether the passes run on a GPU.
+    on_gpu: bool,
+    /// Keys and values; grows up to the context.
     pub cache: KvCache,
 }
 
 impl DecoderBuffers {
-    /// Allocates them for a context of at most `context` rows, of which the cache has room for `rows` at first
+    /// Allocates them for a context of at most `context` rows; the cache begins with room for `rows` of them
     /// ([`KvCache::grow`]).
     ///
     /// # Errors
@@ -87,7 +89,7 @@ impl DecoderBuffers {
         let chunk = u64::from(device.tuning().map_or(Tuning::CHUNK, |tuning| tuning.chunk));
         let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
         let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
-        // As many pictures as the context could hold, at least one.
+        // The number of pictures that fit the context, at least one.
         let image_rows = u64::from((context / config.image_rows()).max(1) * config.image_rows());
         let table = rope::table(context, t.head_dim, t.rope_theta);
         let buffers = Self {
@@ -103,98 +105,85 @@ impl DecoderBuffers {
             head_row: device.buffer("head row", h).await?,
             head_normed: device.buffer("head normed", h).await?,
             rope_table: device.buffer("rope table", table.len() as u64).await?,
-            key_parts: device
-                .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS))
-                .await?,
-            spare: Spare::new(device).await?,
+            step: StepBuffers {
+                key_parts: device
+                    .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MAX_KEY_SPLITS))
+                    .await?,
+                spare: Spare::new(device).await?,
+            },
+            on_gpu: device.tuning().is_some(),
             cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
         Ok(buffers)
     }
 
-    /// The normalised hidden row as a mat-vec takes it: by doing it itself, or from a dispatch before it.
-    fn input(&self, pass: &mut Pass, gamma: Buf, eps: f32, head_row: bool) -> Input {
-        let width = gamma.words as u32;
-        if pass.tuning.fuse_norm {
-            return Input::Norm { x: self.hidden, gamma, eps, head_row };
-        }
-        let (x, out) = if head_row { (self.head_row, self.head_normed) } else { (self.hidden, self.normed) };
-        if head_row {
-            select_rows(pass, self.hidden, Take::HeadRow, x, width);
-        }
-        rms_norm(pass, Rows::Fixed(1), x, gamma, out, width, eps);
-        Input::Plain(out)
+    /// The buffers of a fused step; `None` unless the pass is one row on a GPU.
+    fn step(&self, m: Rows) -> Option<StepBuffers> {
+        (self.on_gpu && m == Rows::Fixed(1)).then_some(self.step)
+    }
+
+    /// The norm of the residual stream with the weights `gamma`.
+    fn norm(&self, gamma: Buf, eps: f32) -> RmsNorm {
+        RmsNorm { x: self.hidden, gamma, eps, out: self.normed }
     }
 }
 
 impl Decoder {
-    /// Appends the reading of `m` rows of `b.ids`: through all blocks, into the cache.
+    /// Appends `m` rows of `b.ids` through all blocks, their keys and values into the cache.
     pub fn record(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers, m: Rows) {
-        let (h, f, eps) = (t.hidden_size, t.intermediate_size, t.rms_norm_eps);
         let heads =
             Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
         self.embed_tokens.record_rows(pass, m, b.image_embeds, b.ids, b.hidden);
         for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
-            rms_norm(pass, m, b.hidden, block.input_layernorm, b.normed, h, eps);
-            block.self_attn.record_cached(pass, m, b.normed, b.hidden, &b.attention, heads, b.rope_table, *cache);
-            rms_norm(pass, m, b.hidden, block.post_attention_layernorm, b.normed, h, eps);
-            block.gate_proj.record(pass, m, b.normed, b.gate);
-            block.up_proj.record(pass, m, b.normed, b.up);
-            silu_mul(pass, m, b.gate, b.up, f);
-            block.down_proj.record_residual(pass, m, b.gate, b.hidden);
+            let norm = b.norm(block.input_layernorm, t.rms_norm_eps);
+            let operands = CausalOperands { norm, hidden: b.hidden, heads, rope_table: b.rope_table, cache: *cache };
+            block.self_attn.record_causal(pass, m, operands, &b.attention, b.step(m));
+            block.record_mlp(pass, m, t, b);
         }
     }
 
     /// Appends the logits of row `call.head_row`.
     pub fn record_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
-        let one = Rows::Fixed(1);
+        let (one, gamma, eps) = (Rows::Fixed(1), self.norm, t.rms_norm_eps);
+        let step = b.step(one);
+        if let Some(StepBuffers { spare, .. }) = step.filter(|_| pass.tuning.fuse_norm) {
+            let row = Input::Norm { x: b.hidden, gamma, eps, head_row: true };
+            return self.lm_head.record_row(pass, row, Output::Store(b.logits), spare);
+        }
         select_rows(pass, b.hidden, Take::HeadRow, b.head_row, t.hidden_size);
-        rms_norm(pass, one, b.head_row, self.norm, b.head_normed, t.hidden_size, t.rms_norm_eps);
-        self.lm_head.record(pass, one, b.head_normed, b.logits);
-    }
-
-    /// Appends the reading of one row on a GPU: as [`record`](Self::record), in six dispatches per block.
-    pub fn record_step(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
-        let eps = t.rms_norm_eps;
-        let h = Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
-        self.embed_tokens.record_rows(pass, Rows::Fixed(1), b.image_embeds, b.ids, b.hidden);
-        for (block, cache) in self.blocks.iter().zip(&b.cache.layers) {
-            let attention = &block.self_attn;
-            if attention.heads_are_whole() {
-                let input = b.input(pass, block.input_layernorm, eps, false);
-                attention.record_step(
-                    pass,
-                    input,
-                    b.hidden,
-                    &b.attention,
-                    h,
-                    b.rope_table,
-                    *cache,
-                    b.key_parts,
-                    b.spare,
-                );
-            } else {
-                rms_norm(pass, Rows::Fixed(1), b.hidden, block.input_layernorm, b.normed, t.hidden_size, eps);
-                let (one, x, table) = (Rows::Fixed(1), b.normed, b.rope_table);
-                attention.record_cached(pass, one, x, b.hidden, &b.attention, h, table, *cache);
+        let x = RmsNorm { x: b.head_row, gamma, eps, out: b.head_normed }.record(pass, one);
+        match step {
+            Some(StepBuffers { spare, .. }) => {
+                self.lm_head.record_row(pass, Input::Plain(x), Output::Store(b.logits), spare);
             }
-            let input = b.input(pass, block.post_attention_layernorm, eps, false);
-            match stacked(&[&block.gate_proj, &block.up_proj]) {
-                Some(both) => matvec(pass, input, both, Output::Gate(b.gate), b.spare),
-                None => {
-                    block.gate_proj.record_row(pass, input, Output::Store(b.gate), b.spare);
-                    block.up_proj.record_row(pass, input, Output::Store(b.up), b.spare);
-                    silu_mul(pass, Rows::Fixed(1), b.gate, b.up, t.intermediate_size);
-                }
-            }
-            block.down_proj.record_row(pass, Input::Plain(b.gate), Output::Add(b.hidden), b.spare);
+            None => self.lm_head.record(pass, one, x, b.logits),
         }
     }
+}
 
-    /// Appends the logits of row `call.head_row`, on a GPU.
-    pub fn record_step_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
-        let input = b.input(pass, self.norm, t.rms_norm_eps, true);
-        self.lm_head.record_row(pass, input, Output::Store(b.logits), b.spare);
+impl DecoderBlock {
+    /// Appends `hidden += down_proj(silu(gate_proj(x)) · up_proj(x))` with `x = norm(hidden)`.
+    ///
+    /// One row on a GPU takes mat-vecs, and a single one for both projections where they are stacked.
+    fn record_mlp(&self, pass: &mut Pass, m: Rows, t: &TextConfig, b: &DecoderBuffers) {
+        let norm = b.norm(self.post_attention_layernorm, t.rms_norm_eps);
+        let Some(StepBuffers { spare, .. }) = b.step(m) else {
+            let x = norm.record(pass, m);
+            self.gate_proj.record(pass, m, x, b.gate);
+            self.up_proj.record(pass, m, x, b.up);
+            silu_mul(pass, m, b.gate, b.up, t.intermediate_size);
+            return self.down_proj.record_residual(pass, m, b.gate, b.hidden);
+        };
+        let x = norm.record_row(pass);
+        match stacked(&[&self.gate_proj, &self.up_proj]) {
+            Some(both) => matvec(pass, x, both, Output::Gate(b.gate), spare),
+            None => {
+                self.gate_proj.record_row(pass, x, Output::Store(b.gate), spare);
+                self.up_proj.record_row(pass, x, Output::Store(b.up), spare);
+                silu_mul(pass, m, b.gate, b.up, t.intermediate_size);
+            }
+        }
+        self.down_proj.record_row(pass, Input::Plain(b.gate), Output::Add(b.hidden), spare);
     }
 }

@@ -1,8 +1,8 @@
-//! The keys and values of everything read so far, one pair of buffers per layer.
+//! Keys and values of the rows prefilled and decoded so far, one pair of buffers per layer.
 //!
-//! What the rows stand for, and how many are valid, is the engine's knowledge (`engine/cache`): on the device a
-//! row is overwritten when its position is read again, so forgetting costs nothing. The cache begins small and
-//! grows when a conversation does; rows keep their place and their contents.
+//! The engine knows which tokens the rows stand for and how many are valid (`engine/cache.rs`). A row is overwritten
+//! when its position is computed again, so truncating costs nothing on the device. The cache begins small and grows
+//! with the conversation; rows keep their place and their contents.
 
 use crate::config::TextConfig;
 use crate::device::Device;
@@ -13,7 +13,7 @@ pub use crate::kernels::{CacheType, Kv};
 pub struct KvCache {
     /// In order.
     pub layers: Vec<Kv>,
-    /// `S`, rows that fit.
+    /// `S`, its capacity.
     rows: u32,
     /// Values of a row: `N_kv · D`.
     width: u64,
@@ -42,27 +42,27 @@ impl KvCache {
         Ok(Self { layers, rows, width, stored })
     }
 
-    /// `S`, rows that fit at present.
+    /// Returns `S`, the number of rows that fit at present.
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// How keys and values are stored.
+    /// Returns how keys and values are stored.
     pub fn stored(&self) -> CacheType {
         self.stored
     }
 
-    /// Bytes of one row in all layers.
+    /// Returns the bytes of one row in all layers.
     pub fn row_bytes(&self) -> u64 {
         let bytes = if self.stored == CacheType::F16 { 2 } else { 4 };
         2 * self.layers.len() as u64 * self.width * bytes
     }
 
-    /// Makes room for `rows` rows, if there is less. One buffer at a time, so that at the worst moment there is one
-    /// buffer more than afterwards. Passes that were prepared keep working, on the new memory.
+    /// Grows the capacity to `rows` rows, if it is smaller. Buffers are resized one by one, so that the peak is one
+    /// buffer above the final memory. Prepared passes keep working, on the new memory.
     ///
     /// # Errors
-    /// What [`Device::resize`] reports. Then there are as many rows as before, with their contents.
+    /// What [`Device::resize`] reports. The capacity and the contents are then as before.
     pub async fn grow(&mut self, device: &mut Device, rows: u32) -> Result<()> {
         if rows <= self.rows {
             return Ok(());
@@ -83,7 +83,7 @@ impl KvCache {
             self.rows = rows;
             return Ok(());
         };
-        // Gives back what the layers before the failing one got. Where even that fails, they stay longer than needed.
+        // Shrinks the layers before the failing one again. A buffer that cannot shrink stays longer than needed.
         for buffer in buffers.into_iter().rev().filter(|buffer| buffer.words > before) {
             if let Ok(shrunk) = device.resize(*buffer, before).await {
                 *buffer = shrunk;

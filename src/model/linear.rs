@@ -1,4 +1,4 @@
-//! A matrix of the model: the only place that knows how weights are stored.
+//! A matrix of the model. No other module depends on how weights are stored.
 
 use crate::config::Activation;
 use crate::kernels::embed_rows::embed_rows;
@@ -10,7 +10,7 @@ use crate::pass::{Buf, Pass};
 /// `[N, K]`, in tiles whose planes each fit a binding, with an optional bias `[N]`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// Row tiles in order; one, unless the matrix is larger than a binding.
+    /// Row tiles in order: one, or several where the matrix is larger than a binding.
     pub tiles: Vec<Weight>,
     /// `[N]`.
     pub bias: Option<Buf>,
@@ -49,7 +49,8 @@ impl Linear {
         }
     }
 
-    /// Appends the product of one row, on a GPU; outputs that combine columns take a matrix of one tile.
+    /// Appends the product of one row as mat-vecs, on a GPU. An output that combines columns needs a matrix of one
+    /// tile.
     pub fn record_row(&self, pass: &mut Pass, input: Input, output: Output, spare: Spare) {
         for tile in &self.tiles {
             matvec(pass, input, *tile, output, spare);
@@ -57,7 +58,7 @@ impl Linear {
     }
 }
 
-/// Matrices that lie below one another in the same planes, as one; none where they do not.
+/// Returns matrices that lie below one another in the same planes as one tile; `None` where they do not.
 pub fn stacked(matrices: &[&Linear]) -> Option<Weight> {
     let mut whole = matrices.first()?.tiles[0];
     for matrix in &matrices[1..] {

@@ -1,7 +1,8 @@
-//! The model: what is computed, as recorded passes over named buffers.
+//! The model: its computation as recorded passes over named buffers.
 //!
-//! Read in this order: [`vision_tower`], [`connector`], [`decoder`] (with [`attention`], [`kv_cache`] and
-//! [`linear`] below them), then [`load`], which builds all of it from the parts of a blueprint.
+//! Read in this order: [`vision_tower`], [`connector`], [`decoder`] (with [`attention`], [`norm`], [`kv_cache`] and
+//! [`linear`] below them), then [`load`], which builds all of it from the parts of a blueprint. [`Passes`] holds one
+//! value for each pass of a model.
 
 pub mod attention;
 pub mod connector;
@@ -9,22 +10,34 @@ pub mod decoder;
 pub mod kv_cache;
 pub mod linear;
 pub mod load;
+pub mod norm;
+pub mod passes;
 pub mod vision_tower;
+
+#[cfg(test)]
+mod tests;
 
 use crate::config::Config;
 use crate::device::{Device, PassId, Readback};
 use crate::error::{Error, Kind, Result};
-use crate::pass::{Call, Op, Pass};
+use crate::kernels::Rows;
+use crate::kernels::sample::sample;
+use crate::pass::{Buf, Call, Op, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
 use vision_tower::{VisionBuffers, VisionTower};
 
 pub use kv_cache::CacheType;
+pub use passes::Passes;
 
-/// Rows that the cache holds at first: a picture of LLaVA-1.5's, a question and an answer.
+/// Initial capacity of the cache, rows: a picture of LLaVA-1.5's, a question and an answer.
 const FIRST_ROWS: u32 = 1024;
-/// Above so many bytes for the usual context, keys and values are stored as f16: 1 GiB for LLaVA-1.5 7B, not 2.
+/// Bytes of an f32 cache for the usual context above which keys and values are stored as f16: 1 GiB for LLaVA-1.5 7B,
+/// not 2.
 const LARGE_CACHE: u64 = 256 << 20;
+/// Labels of the passes in reports.
+const PASS_NAMES: Passes<&str> =
+    Passes { encode: "encode", prefill: "prefill", step: "step", head: "head", sample: "sample" };
 /// The usual context, rows: what LLaVA-1.5 was trained at.
 pub const USUAL_CONTEXT: u32 = 2048;
 
@@ -32,53 +45,36 @@ pub const USUAL_CONTEXT: u32 = 2048;
 pub struct Model {
     /// Sizes.
     pub config: Config,
-    /// Where it lives.
+    /// The device that holds the weights and runs the passes.
     pub device: Device,
-    /// Rows the cache may grow to.
+    /// Rows that the cache may grow to.
     pub context: u32,
     vision: VisionBuffers,
     decoder: DecoderBuffers,
-    passes: Passes,
+    passes: Passes<PassId>,
 }
 
-struct Passes {
-    encode: PassId,
-    prefill: PassId,
-    step: PassId,
-    head: PassId,
-    sample: PassId,
-}
-
-/// A model's buffers and its passes, before a device has prepared them.
+/// A model's buffers and its recorded passes, before a device has prepared them.
 struct Recorded {
     vision: VisionBuffers,
     decoder: DecoderBuffers,
-    /// `encode`, `prefill`, `step`, `head`, `sample`.
-    passes: [Pass; 5],
+    passes: Passes<Pass>,
 }
 
 impl Recorded {
-    async fn new(config: &Config, device: &mut Device, parts: &Parts, context: u32) -> Result<Self> {
+    async fn new(config: &Config, device: &mut Device, components: &Components, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(device, config).await?;
-        let decoder = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
-        let mut encode = device.pass("encode");
-        parts.vision_tower.record(&mut encode, config, &vision);
-        parts.connector.record(&mut encode, config, &vision);
-        let mut prefill = device.pass("prefill");
-        parts.decoder.record(&mut prefill, &config.text, &decoder, crate::kernels::Rows::Call);
-        let mut step = device.pass("step");
-        let mut head = device.pass("head");
-        if device.tuning().is_some() {
-            parts.decoder.record_step(&mut step, &config.text, &decoder);
-            parts.decoder.record_step_head(&mut head, &config.text, &decoder);
-        } else {
-            parts.decoder.record(&mut step, &config.text, &decoder, crate::kernels::Rows::Fixed(1));
-            parts.decoder.record_head(&mut head, &config.text, &decoder);
-        }
-        let mut sample = device.pass("sample");
-        let (logits, ids, history) = (decoder.logits, decoder.ids, decoder.history);
-        crate::kernels::sample::sample(&mut sample, logits, ids, history, config.text.vocab_size);
-        Ok(Self { vision, decoder, passes: [encode, prefill, step, head, sample] })
+        let b = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
+        let Components { vision_tower, connector, decoder } = components;
+        let text = &config.text;
+        let mut passes = PASS_NAMES.map(|name| device.pass(name));
+        vision_tower.record(&mut passes.encode, config, &vision);
+        connector.record(&mut passes.encode, config, &vision);
+        decoder.record(&mut passes.prefill, text, &b, Rows::Call);
+        decoder.record(&mut passes.step, text, &b, Rows::Fixed(1));
+        decoder.record_head(&mut passes.head, text, &b);
+        sample(&mut passes.sample, b.logits, b.ids, b.history, text.vocab_size);
+        Ok(Self { vision, decoder: b, passes })
     }
 }
 
@@ -86,44 +82,48 @@ impl Model {
     /// Allocates activations and cache, records and prepares the passes.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a
-    /// driver refuses a kernel.
-    pub async fn new(config: Config, mut device: Device, parts: Parts, context: u32) -> Result<Self> {
-        let Recorded { vision, decoder, passes } = Recorded::new(&config, &mut device, &parts, context).await?;
-        let [encode, prefill, step, head, sample] = passes;
+    /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a driver refuses a kernel.
+    pub async fn new(config: Config, mut device: Device, components: Components, context: u32) -> Result<Self> {
+        let Recorded { vision, decoder, passes } = Recorded::new(&config, &mut device, &components, context).await?;
         let passes = Passes {
-            encode: device.prepare(encode).await?,
-            prefill: device.prepare(prefill).await?,
-            step: device.prepare(step).await?,
-            head: device.prepare(head).await?,
-            sample: device.prepare(sample).await?,
+            encode: device.prepare(passes.encode).await?,
+            prefill: device.prepare(passes.prefill).await?,
+            step: device.prepare(passes.step).await?,
+            head: device.prepare(passes.head).await?,
+            sample: device.prepare(passes.sample).await?,
         };
         Ok(Self { config, device, context, vision, decoder, passes })
     }
 
-    /// Operations of every pass of such a model, in order, as they would be recorded on `device`, which is without memory.
+    /// Returns the operations of all passes of such a model, in order, as recorded on `device`, which is a ledger.
     ///
     /// # Errors
-    /// [`Kind::Tensor`] when something would not fit a binding.
-    pub async fn operations(config: &Config, device: &mut Device, parts: &Parts, context: u32) -> Result<Vec<Op>> {
-        let recorded = Recorded::new(config, device, parts, context).await?;
+    /// [`Kind::Tensor`] when a buffer would exceed a binding.
+    pub async fn operations(
+        config: &Config,
+        device: &mut Device,
+        components: &Components,
+        context: u32,
+    ) -> Result<Vec<Op>> {
+        let recorded = Recorded::new(config, device, components, context).await?;
         Ok(recorded.passes.into_iter().flat_map(|pass| pass.ops).collect())
     }
 
-    /// What a model of this configuration needs beside its weights.
+    /// Returns the memory that a model of this configuration takes beside its weights.
     ///
     /// # Errors
-    /// [`Kind::Tensor`] when something would not fit a binding.
-    pub async fn needs(config: &Config, context: u32) -> Result<Needs> {
+    /// [`Kind::Tensor`] when a buffer would exceed a binding.
+    pub async fn runtime_memory(config: &Config, context: u32) -> Result<RuntimeMemory> {
         let mut ledger = Device::ledger();
         VisionBuffers::new(&mut ledger, config).await?;
         let (rows, cache_type) = (FIRST_ROWS.min(context), Self::cache_type(config));
         let decoder = DecoderBuffers::new(&mut ledger, config, context, rows, cache_type).await?;
         let cache_per_token = decoder.cache.row_bytes();
-        Ok(Needs { scratch: ledger.allocated() - cache_per_token * u64::from(rows), cache_per_token, cache_type })
+        let scratch = ledger.allocated() - cache_per_token * u64::from(rows);
+        Ok(RuntimeMemory { scratch, cache_per_token, cache_type })
     }
 
-    /// f32 where that costs little, f16 where it counts.
+    /// Returns f16 for a cache above [`LARGE_CACHE`], else f32.
     fn cache_type(config: &Config) -> CacheType {
         let t = &config.text;
         let row = 2 * 4 * u64::from(t.num_hidden_layers) * u64::from(t.num_key_value_heads) * u64::from(t.head_dim);
@@ -131,28 +131,27 @@ impl Model {
         if large { CacheType::F16 } else { CacheType::F32 }
     }
 
-    /// The buffers that hold f16 pairs, not f32.
-    pub(crate) fn half_buffers(&self) -> Vec<crate::pass::Buf> {
+    /// Returns the buffers that hold pairs of f16 in each word.
+    pub(crate) fn f16_buffers(&self) -> Vec<Buf> {
         let layers = self.decoder.cache.layers.iter();
         layers.filter(|kv| kv.stored == CacheType::F16).flat_map(|kv| [kv.k, kv.v]).collect()
     }
 
-    /// How keys and values are stored.
+    /// Returns how keys and values are stored.
     pub fn cache_stored(&self) -> CacheType {
         self.decoder.cache.stored()
     }
 
-    /// Bytes of keys and values of a row, in all layers.
+    /// Returns the bytes of keys and values of a row, in all layers.
     pub fn cache_row_bytes(&self) -> u64 {
         self.decoder.cache.row_bytes()
     }
 
-    /// Sees to it that the cache can take `rows` rows, twice as many as now if it has to grow, so that growing is
-    /// rare; or as many as are wanted where the device has no more.
+    /// Grows the cache to at least `rows` rows. It doubles where memory allows, so that it rarely grows.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`]: the cache is as it was, and what it holds is valid.
-    pub async fn make_room(&mut self, rows: u32) -> Result<()> {
+    /// [`Kind::OutOfMemory`]; the cache and its contents are then unchanged.
+    pub async fn reserve_rows(&mut self, rows: u32) -> Result<()> {
         let now = self.decoder.cache.rows();
         if rows <= now {
             return Ok(());
@@ -166,7 +165,7 @@ impl Model {
         .map_err(|e| Error { hint: "start a new conversation: this one has no more room on the device".into(), ..e })
     }
 
-    /// Most rows that a cache of this configuration can hold: a layer's keys are one binding.
+    /// Returns the largest context, rows, that a cache of this configuration can hold: a layer's keys are one binding.
     pub fn longest_context(config: &Config) -> u32 {
         let t = &config.text;
         let value = if Self::cache_type(config) == CacheType::F16 { 2 } else { 4 };
@@ -174,95 +173,108 @@ impl Model {
         t.max_position_embeddings.min((crate::quant::MAX_BINDING / row.max(1)) as u32)
     }
 
-    /// Pictures whose embeds fit at once.
+    /// Returns the number of pictures whose embeds the device holds together.
     pub fn image_slots(&self) -> u32 {
         (self.decoder.image_embeds.words / self.slot_words() as u64) as u32
     }
 
-    /// What a forward pass consists of: `encode`, `prefill`, `step`, `head`, `sample`.
-    pub fn recorded(&self) -> Vec<Pass> {
-        let p = &self.passes;
-        let all =
-            [("encode", p.encode), ("prefill", p.prefill), ("step", p.step), ("head", p.head), ("sample", p.sample)];
-        all.map(|(name, id)| Pass { ops: self.device.ops(id), ..self.device.pass(name) }).into()
+    /// Returns copies of the recorded passes.
+    pub fn recorded(&self) -> Passes<Pass> {
+        let pass = |(name, id)| Pass { ops: self.device.ops(id), ..self.device.pass(name) };
+        PASS_NAMES.zip(self.passes).map(pass)
     }
 
     fn slot_words(&self) -> usize {
         self.config.image_rows() as usize * self.config.text.hidden_size as usize
     }
 
-    /// Runs tower and connector on `pixel_values [3, S, S]`; the embeds go to `slot`.
+    /// Runs tower and connector on `pixel_values [3, S, S]` and keeps the image embeds in `slot`.
     ///
     /// # Errors
-    /// [`Kind::Gpu`] when the device is in trouble.
+    /// What [`Device::replay`] reports.
     pub fn encode(&mut self, pixel_values: &[f32], slot: u32) -> Result<()> {
-        self.see(pixel_values)?;
+        self.run_vision(pixel_values)?;
         let words = self.slot_words();
         self.device.copy(self.vision.image_embeds, self.decoder.image_embeds, slot as usize * words, words);
         Ok(())
     }
 
-    fn see(&mut self, pixel_values: &[f32]) -> Result<()> {
+    fn run_vision(&mut self, pixel_values: &[f32]) -> Result<()> {
         self.device.upload(self.vision.pixel_values, 0, bytemuck::cast_slice(pixel_values));
         self.device.replay(&[self.passes.encode], &Call::new(1, 0))
     }
 
-    /// Rows that one pass reads at most: a longer prompt goes through in chunks.
+    /// Returns the rows per chunk: the largest number of rows of one prefill. Longer prompts go through in chunks.
     pub fn chunk(&self) -> u32 {
         self.decoder.ids.words as u32
     }
 
-    /// Reads rows `ids` into the cache at `pos`: token ids, or [`image_row`](Self::image_row)s. At most
-    /// [`chunk`](Self::chunk). With `head`, the logits of that row of the chunk are computed, too.
+    /// Prefills the rows `ids` (token ids, or [image embed ids](Self::image_embed_id)) at position `pos`: at most one
+    /// [`chunk`](Self::chunk). With `head`, also computes the logits of that row of the chunk.
+    ///
+    /// # Errors
+    /// What [`Device::replay`] reports.
     pub fn prefill(&mut self, ids: &[u32], pos: u32, head: Option<u32>) -> Result<()> {
         self.device.upload(self.decoder.ids, 0, bytemuck::cast_slice(ids));
         let mut call = Call::new(ids.len() as u32, pos);
-        // A step reads one row, and does it faster.
-        let read = if ids.len() == 1 { self.passes.step } else { self.passes.prefill };
+        // A step computes the same for one row, and faster.
+        let rows = if ids.len() == 1 { self.passes.step } else { self.passes.prefill };
         match head {
-            None => self.device.replay(&[read], &call),
+            None => self.device.replay(&[rows], &call),
             Some(row) => {
                 call.head_row = row;
-                self.device.replay(&[read, self.passes.head], &call)
+                self.device.replay(&[rows, self.passes.head], &call)
             }
         }
     }
 
-    /// The word that stands for row `row` of the picture in `slot`.
-    pub fn image_row(&self, slot: u32, row: u32) -> u32 {
+    /// Returns the input id that selects row `row` of the image embeds in `slot`, in place of a token id.
+    pub fn image_embed_id(&self, slot: u32, row: u32) -> u32 {
         crate::kernels::embed_rows::IMAGE_ROW + slot * self.config.image_rows() + row
     }
 
-    /// Chooses a token from the logits: it becomes the next step's input and entry `call.step` of the history.
+    /// Samples a token from the logits: it becomes the next step's input and entry `call.step` of the history.
+    ///
+    /// # Errors
+    /// What [`Device::replay`] reports.
     pub fn sample(&mut self, call: &Call) -> Result<()> {
         self.device.replay(&[self.passes.sample], call)
     }
 
-    /// Reads the last chosen token into the cache at `call.pos` and chooses the next: one submission, nothing
-    /// read back.
+    /// Runs the last sampled token through the decoder at `call.pos` and samples the next, in one submission and
+    /// without a read-back.
+    ///
+    /// # Errors
+    /// What [`Device::replay`] reports.
     pub fn step(&mut self, call: &Call) -> Result<()> {
         self.device.replay(&[self.passes.step, self.passes.head, self.passes.sample], call)
     }
 
-    /// Most tokens one answer can have.
+    /// Returns the largest number of tokens of one answer.
     pub fn history_limit(&self) -> u32 {
         self.decoder.history.words as u32
     }
 
-    /// Starts reading back the token that was chosen in `step`.
-    pub fn start_reading_token(&mut self, step: u32) -> Readback {
+    /// Starts reading back the token that was sampled in `step`.
+    pub fn start_token_read_back(&mut self, step: u32) -> Readback {
         self.device.start_read_back(self.decoder.history, step as usize, 1)
     }
 
     /// Reads the logits `[V]` of the last head back.
+    ///
+    /// # Errors
+    /// What [`Device::finish_read_back`] reports.
     pub async fn logits(&mut self) -> Result<Vec<f32>> {
         let vocab = self.config.text.vocab_size as usize;
         self.device.read_back_f32(self.decoder.logits, 0, vocab).await
     }
 
-    /// Runs tower and connector and reads the selected features `[P, C]` and the image embeds `[P, H]` back.
-    pub async fn stages(&mut self, pixel_values: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
-        self.see(pixel_values)?;
+    /// Runs tower and connector; reads the selected features `[P, C]` and the image embeds `[P, H]` back.
+    ///
+    /// # Errors
+    /// What [`Device::replay`] and [`Device::finish_read_back`] report.
+    pub async fn vision_outputs(&mut self, pixel_values: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        self.run_vision(pixel_values)?;
         let features = self.config.image_rows() as usize * self.config.vision.hidden_size as usize;
         let words = self.slot_words();
         let features = self.device.read_back_f32(self.vision.image_features, 0, features).await?;
@@ -270,21 +282,21 @@ impl Model {
     }
 }
 
-/// What a model needs beside its weights, bytes.
-pub struct Needs {
-    /// Activations, tables, picture embeds.
+/// Memory that a model takes beside its weights.
+pub struct RuntimeMemory {
+    /// Bytes of activations, tables and image embeds.
     pub scratch: u64,
-    /// Keys and values of one row.
+    /// Bytes of keys and values of one row.
     pub cache_per_token: u64,
-    /// How those are held.
+    /// How keys and values are stored.
     pub cache_type: CacheType,
 }
 
-/// The three parts of LLaVA, as loaded.
-pub struct Parts {
+/// The loaded weights of LLaVA's three components.
+pub struct Components {
     /// CLIP.
     pub vision_tower: VisionTower,
-    /// The bridge.
+    /// From the tower's space to the decoder's.
     pub connector: Connector,
     /// LLaMA.
     pub decoder: Decoder,

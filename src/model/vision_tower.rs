@@ -1,7 +1,7 @@
 //! The CLIP vision tower: `pixel_values [3, S, S]` → `image_features [P, C]`.
 //!
-//! Patch embedding, class row, positions, pre-norm blocks with full attention; what comes out of the selected
-//! block goes on without a final norm, and without the class row unless the strategy is `full`.
+//! Patch embedding, class row, positions, pre-norm blocks with full attention. The features are the output of the
+//! selected block without a final norm, and without the class row unless the strategy is `full`.
 //! Source: `CLIPVisionTransformer` of transformers; Radford et al., arXiv 2103.00020.
 
 use super::attention::{Attention, AttentionBuffers};
@@ -40,7 +40,7 @@ pub struct VisionBlock {
     pub fc2: Linear,
 }
 
-/// The weights that are run; blocks after the selected one are never loaded.
+/// The tower's weights, up to the selected block; later blocks are not loaded.
 pub struct VisionTower {
     /// `[C, 3·p·p]`, padded along the columns.
     pub patch_embedding: Linear,
@@ -48,7 +48,7 @@ pub struct VisionTower {
     pub class_embedding: Buf,
     /// `[P + 1, C]`.
     pub position_embedding: Buf,
-    /// Misspelt like this in every checkpoint.
+    /// Every checkpoint has this spelling.
     pub pre_layrnorm: LayerNorm,
     /// In order.
     pub blocks: Vec<VisionBlock>,
@@ -79,6 +79,9 @@ pub struct VisionBuffers {
 
 impl VisionBuffers {
     /// Allocates them.
+    ///
+    /// # Errors
+    /// What [`Device::buffer`] reports.
     pub async fn new(device: &mut Device, config: &Config) -> Result<Self> {
         let v = &config.vision;
         let [side, p, c, f] = [v.image_size, v.patches(), v.hidden_size, v.intermediate_size].map(u64::from);

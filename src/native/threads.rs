@@ -14,8 +14,7 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Starts `size - 1` worker threads, so that the pool has `size` with the caller; fewer where the system gives
-    /// no more.
+    /// Starts `size - 1` worker threads, or as many as the system allows. The caller is the pool's other thread.
     pub fn new(size: usize) -> Self {
         let queue = JobQueue::new(SPINS);
         let work = |index: usize| {
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_dies_in_its_part_is_not_waited_for() {
+    fn a_thread_that_dies_in_its_part_does_not_block_the_caller() {
         let queue = JobQueue::new(0);
         let (others, caller) = (queue.clone(), std::thread::current().id());
         std::thread::spawn(move || others.run_worker(|| ()));
@@ -98,7 +97,7 @@ mod tests {
                     std::thread::yield_now();
                 }
                 if std::thread::current().id() != caller {
-                    // As a worker's script does where its program has trapped.
+                    // A worker's script does this after its program has trapped.
                     queue.fail_worker();
                     loop {
                         std::thread::park();

@@ -2,7 +2,7 @@
 
 use super::eval::VqaModel;
 use crate::device::BackendChoice;
-use crate::engine::{Engine, Options, Quiet};
+use crate::engine::{Engine, GenerateOptions, SilentObserver};
 use crate::error::Result;
 use crate::native::load_model;
 use crate::preprocess::Rendering;
@@ -24,21 +24,22 @@ impl EngineVqa {
     /// Errors of the loader.
     pub fn load(directory: &Path, backend: BackendChoice, rendering: Rendering) -> Result<Self> {
         let mut engine = block_on(load_model(directory, None, backend, None))?;
-        engine.render(rendering);
+        engine.set_rendering(rendering);
         Ok(Self { engine })
     }
 }
 
 impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        let options = Options { max_new_tokens: MAX_NEW_TOKENS, temperature: 0.0, ..Options::default() };
+        let options =
+            GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, temperature: 0.0, ..GenerateOptions::default() };
         self.engine.reset();
         block_on(async {
-            self.engine.encode(image, &mut Quiet).await?;
+            self.engine.encode(image, &mut SilentObserver).await?;
             for question in earlier {
-                self.engine.generate(question, &options, &mut Quiet).await?;
+                self.engine.generate(question, &options, &mut SilentObserver).await?;
             }
-            Ok(self.engine.generate(question, &options, &mut Quiet).await?.text)
+            Ok(self.engine.generate(question, &options, &mut SilentObserver).await?.text)
         })
     }
 }

@@ -1,9 +1,9 @@
-//! A static server for the page: the headers a careful host would send, and nothing else.
+//! A static server for the page, with the headers that a careful host would send.
 //!
-//! The page works from any static host. What this one adds is in the headers: the security policy that
-//! proves "only its own files", isolation from other tabs, and caching that lets a visitor come back
-//! without downloading weights twice. The page's own files are compressed: as they lie there (`x.gz`, `x.br`
-//! beside `x`), or on the way. Models never are: they are read by ranges, of which a compressed answer has none.
+//! The page works from any static host. This one adds headers: a security policy that restricts the page to its own
+//! files, isolation from other tabs, and caching that saves a returning visitor a second download of the weights. The
+//! page's own files are compressed, in advance (`x.gz`, `x.br` beside `x`) or while they are served. Models are not
+//! compressed, since they are read by ranges and a compressed answer has none.
 
 use axum::Router;
 use axum::extract::Request;
@@ -32,27 +32,28 @@ struct Args {
     /// Port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Another origin that `?model=` may load weights from, such as `https://example.org`; the hub's may be asked anyway (repeatable).
+    /// Another origin that `?model=` may load weights from, such as `https://example.org`; repeatable. The Hugging Face
+    /// hub is always allowed.
     #[arg(long, value_name = "ORIGIN")]
     model_host: Vec<String>,
-    /// A folder of models of your own (GGUF pairs, shards, checkpoints), served under /models-local/.
+    /// A folder of your own models (GGUF pairs, shards, checkpoints), served under /models-local/.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
 
-/// Weights: shards are named by their hash, so a name never changes its content.
+/// Cache control of shards: they are named by their hash, so the content of a name never changes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// Everything else: ask whether it changed, every time.
+/// Cache control of all other files: revalidated at every visit.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Where the weights of most models lie: the hub, and the hosts that its addresses redirect to. Allowed by default
-/// because pasting such an address is what most people will do, and because the page only ever *reads* there: it
-/// sends no cookies, no referrer and no body, so that nothing of the person can leave by this door. Without a scheme
-/// a page that was served securely may ask them securely only.
+/// Hosts of most models' weights: the hub, and the hosts that its addresses redirect to. They are allowed by default
+/// because most people will paste such an address, and because the page only *reads* there: it sends no cookies, no
+/// referrer and no body, so that no data of the person leaves the page. A host without a scheme restricts a page that
+/// was served securely to secure requests.
 const HUB_HOSTS: [&str; 3] = ["huggingface.co", "*.huggingface.co", "*.hf.co"];
 
-/// The policy of the page and of its worker (a worker obeys the header of its own script, not the page's).
-/// `index.html` repeats it for hosts that send no headers; only this header knows other model hosts.
+/// Returns the policy of the page and of its worker, which obeys the header of its own script. `index.html` repeats it
+/// for hosts that send no headers; only this header names other model hosts.
 fn content_security_policy(model_hosts: &[String]) -> String {
     let mut connect = "connect-src 'self'".to_owned();
     for host in HUB_HOSTS.into_iter().chain(model_hosts.iter().map(String::as_str)) {
@@ -66,8 +67,8 @@ fn content_security_policy(model_hosts: &[String]) -> String {
     )
 }
 
-/// Headers by which any page may read these weights, by ranges, and see what it needs to resume and to verify:
-/// where a range lies in its file, and which version of the file it is of.
+/// Headers with which any page may read these weights by ranges, and learn the place of a range and the version of its
+/// file, to resume and to verify.
 const SHARED: [(&str, &str); 5] = [
     ("access-control-allow-origin", "*"),
     ("access-control-allow-methods", "GET, HEAD"),
@@ -75,28 +76,29 @@ const SHARED: [(&str, &str); 5] = [
     ("access-control-expose-headers", "Accept-Ranges, Content-Length, Content-Range, ETag"),
     ("cross-origin-resource-policy", "cross-origin"),
 ];
-/// Where the person's own models are served.
+/// Path of the person's own models.
 const LOCAL: &str = "/models-local";
 
-/// Files of models: shards, manifests, checkpoints, GGUF.
+/// Returns whether `path` is a file of a model: shard, manifest, checkpoint, GGUF.
 fn is_model(path: &str) -> bool {
     path.starts_with("/models/") || path.starts_with("/models-local/")
 }
 
-/// A shard, named by its content. `model-00001.bin` of a checkpoint is not.
+/// Returns whether `path` is a shard, named by its hash; `model-00001.bin` of a checkpoint is not.
 fn is_content_addressed(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     is_model(path)
         && name.strip_suffix(".bin").is_some_and(|stem| stem.len() >= 16 && stem.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// A file of one version of the page: the folder is named by the hash of all that it holds (`build.sh site`).
+/// Returns whether `path` is a file of one version of the page, whose folder is named by the hash of its contents
+/// (`build.sh site`).
 fn is_versioned(path: &str) -> bool {
     let version = path.strip_prefix("/v/").and_then(|rest| rest.split_once('/'));
     version.is_some_and(|(version, _)| version.len() == 16 && version.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Adds the headers that depend on the path and those that do not.
+/// Adds the headers of every response and those that depend on the path.
 async fn add_headers(
     axum::extract::State(policy): axum::extract::State<Arc<HeaderValue>>,
     request: Request,
@@ -104,9 +106,9 @@ async fn add_headers(
 ) -> Response {
     let path = request.uri().path();
     let (model, immutable) = (is_model(path), is_content_addressed(path) || is_versioned(path));
-    let asks_first = model && request.method() == Method::OPTIONS;
-    let mut response = if asks_first {
-        // Another site's page asks whether it may ask for a range.
+    let preflight = model && request.method() == Method::OPTIONS;
+    let mut response = if preflight {
+        // Another site's page asks for permission to request a range.
         let mut answer = Response::default();
         *answer.status_mut() = StatusCode::NO_CONTENT;
         answer
@@ -115,13 +117,13 @@ async fn add_headers(
     };
     let found = response.status().is_success();
     let headers = response.headers_mut();
-    // An error page must not be remembered as the content of a shard.
+    // An error page must not be cached as the content of a shard.
     headers.insert(header::CACHE_CONTROL, if immutable && found { IMMUTABLE } else { REVALIDATE });
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.as_ref().clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if !model {
-        // Whether or not this answer is compressed: another visitor's may be, of the same address.
+        // Also where this answer is not compressed: another visitor's answer from the same address may be.
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     for (name, value) in [
@@ -137,15 +139,14 @@ async fn add_headers(
     response
 }
 
-/// Whether an answer of this type shrinks.
+/// Returns whether an answer of this type is worth compressing.
 fn shrinks(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
     const TYPES: [&str; 4] = ["text/", "application/json", "application/wasm", "image/svg+xml"];
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     TYPES.iter().any(|start| kind.starts_with(start))
 }
 
-/// All that is served: the page, compressed where the visitor's browser takes it; the shipped models and the
-/// person's own as they lie there.
+/// Routes the page, compressed where the browser accepts it, and the shipped and local models, uncompressed.
 fn router(root: &Path, models: Option<&Path>, policy: HeaderValue) -> Router {
     let page = ServeDir::new(root).precompressed_br().precompressed_gzip();
     let page = Router::new().fallback_service(page).layer(CompressionLayer::new().compress_when(shrinks));
@@ -156,7 +157,7 @@ fn router(root: &Path, models: Option<&Path>, policy: HeaderValue) -> Router {
     app.layer(from_fn_with_state(Arc::new(policy), add_headers))
 }
 
-/// For every model that lies in `folder`, or one folder deeper, the query that opens it.
+/// Returns the query that opens each model in `folder` or one folder deeper.
 fn links(folder: &Path) -> Vec<String> {
     let entries = |folder: &Path| -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> =
@@ -178,7 +179,7 @@ fn links(folder: &Path) -> Vec<String> {
             continue;
         }
         let ggufs = files.iter().filter(|path| path.extension().is_some_and(|e| e == "gguf"));
-        // Of a file in several pieces the first stands for all.
+        // A file in several pieces is opened by its first.
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let whole = ggufs.filter(|path| !name(path).contains("-of-") || name(path).contains("-00001-of-"));
         let (mmproj, models): (Vec<_>, Vec<_>) = whole.partition(|path| name(path).contains("mmproj"));
@@ -190,7 +191,7 @@ fn links(folder: &Path) -> Vec<String> {
     links
 }
 
-/// `path` as it may stand in a query.
+/// Percent-encodes `path` for a query.
 fn escaped(path: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
@@ -206,7 +207,7 @@ async fn serve(args: Args) -> Result<(), String> {
     for host in &args.model_host {
         let rest = host.strip_prefix("https://").or_else(|| host.strip_prefix("http://"));
         if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', ';', ',', '/', '\''])) {
-            return Err(format!("--model-host {host}: an origin is wanted, such as https://example.org"));
+            return Err(format!("--model-host {host}: give an origin such as https://example.org"));
         }
     }
     let policy = HeaderValue::from_str(&content_security_policy(&args.model_host))
@@ -225,7 +226,7 @@ async fn serve(args: Args) -> Result<(), String> {
         _ => format!("cannot listen on {}:{}: {error}", args.host, args.port),
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    // `localhost` counts as a secure context, which WebGPU wants; a bare LAN address does not.
+    // `localhost` is a secure context, which WebGPU requires; a bare LAN address is not.
     let shown = if args.host.is_loopback() { format!("localhost:{}", address.port()) } else { address.to_string() };
     println!("LLaVA in your browser: http://{shown}/   (Ctrl-C stops)");
     for query in args.models.iter().flat_map(|folder| links(folder)) {
@@ -275,7 +276,7 @@ mod tests {
         assert!(!is_versioned("/models/v/fa5b2757aec19a5b/page/main.js"));
     }
 
-    /// A folder of its own for a test, with these files.
+    /// Makes a folder with these files for one test.
     fn folder(name: &str, files: &[(&str, &[u8])]) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("llava-serve-{name}-{}", std::process::id()));
         for (file, bytes) in files {
@@ -286,7 +287,7 @@ mod tests {
         folder
     }
 
-    /// Status, headers and first bytes of the answer to a GET.
+    /// Returns status, headers and body of the answer to a GET.
     fn get(app: &Router, path: &str, headers: &[(HeaderName, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
         let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(name, *value));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -307,8 +308,8 @@ mod tests {
                 ("page/main.js", text.as_bytes()),
                 ("icon.png", text.as_bytes()),
                 ("pkg/x.wasm", text.as_bytes()),
-                ("pkg/x.wasm.gz", b"\x1f\x8bmade before"),
-                ("pkg/x.wasm.br", b"brotli, made before"),
+                ("pkg/x.wasm.gz", b"\x1f\x8bin advance"),
+                ("pkg/x.wasm.br", b"brotli, in advance"),
                 ("models/scenes/manifest.json", text.as_bytes()),
                 ("own/config.json", text.as_bytes()),
             ],
@@ -323,7 +324,7 @@ mod tests {
             assert_eq!(headers.contains_key(header::VARY), !is_model(path), "{path}");
             (headers, body)
         };
-        // On the way: text is, pictures are not, and not where nobody asked for it.
+        // While served: text is compressed on request, pictures are not.
         for path in ["/", "/page/main.js"] {
             let (headers, body) = seen(path, &any);
             assert_eq!(encoding(&headers), gzip, "{path}");
@@ -332,16 +333,13 @@ mod tests {
         }
         assert_eq!(encoding(&seen("/icon.png", &any).0), None);
         assert_eq!(seen("/page/main.js", &[]).1, text.as_bytes());
-        // As it lies there, in the best encoding that was asked for, under the file's own type.
+        // In advance: the best accepted encoding, under the file's own type.
         let (headers, body) = seen("/pkg/x.wasm", &any);
-        assert_eq!(
-            (encoding(&headers), &body[..]),
-            (Some(HeaderValue::from_static("br")), &b"brotli, made before"[..])
-        );
+        assert_eq!((encoding(&headers), &body[..]), (Some(HeaderValue::from_static("br")), &b"brotli, in advance"[..]));
         assert_eq!(headers[header::CONTENT_TYPE], "application/wasm");
-        assert_eq!(seen("/pkg/x.wasm", &[(header::ACCEPT_ENCODING, "gzip")]).1, b"\x1f\x8bmade before");
+        assert_eq!(seen("/pkg/x.wasm", &[(header::ACCEPT_ENCODING, "gzip")]).1, b"\x1f\x8bin advance");
         assert_eq!(seen("/pkg/x.wasm", &[]).1, text.as_bytes());
-        // Models as they are: whole, and by ranges.
+        // Models are uncompressed: whole, and by ranges.
         for path in ["/models/scenes/manifest.json", "/models-local/config.json"] {
             let (headers, body) = seen(path, &any);
             assert_eq!((encoding(&headers), body.len()), (None, text.len()), "{path}");

@@ -11,10 +11,10 @@ use wasm_bindgen::prelude::*;
 /// Polls for a new job before a thread goes to sleep: under a millisecond. (WebAssembly has no instruction to pause.)
 const SPINS: u32 = 100_000;
 
-/// Makes a job queue, for a device and, as an address, for the threads that join.
+/// Makes a job queue: for the device, and as an address for the threads that join.
 pub fn create_queue() -> (Arc<JobQueue>, usize) {
     let queue = JobQueue::new(SPINS);
-    // It is never freed: a thread may look at it at any time.
+    // It is never freed, since a thread may use it at any time.
     let address = Arc::into_raw(queue.clone()) as usize;
     (queue, address)
 }
@@ -27,7 +27,7 @@ unsafe fn at(address: usize) -> &'static JobQueue {
 }
 
 /// Runs jobs of the engine from now on, and never returns. `queue` is the result of
-/// [`Llava::job_queue`](super::Llava::job_queue); `started` is called when this thread can run jobs.
+/// [`Llava::job_queue`](super::Llava::job_queue); `started` is called once this thread runs jobs.
 #[wasm_bindgen]
 pub fn run_worker(queue: usize, started: &Function) {
     #[allow(unsafe_code)] // as `at` asks
@@ -35,7 +35,7 @@ pub fn run_worker(queue: usize, started: &Function) {
     queue.run_worker(|| drop(started.call0(&JsValue::NULL)));
 }
 
-/// Reports that [`run_worker`] has thrown: the engine then panics instead of waiting for ever.
+/// Reports that [`run_worker`] has thrown, so that the engine panics instead of waiting forever.
 #[wasm_bindgen]
 pub fn fail_worker(queue: usize) {
     #[allow(unsafe_code)] // as `at` asks

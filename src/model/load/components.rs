@@ -5,7 +5,7 @@ use crate::config::{Config, ConnectorKind};
 use crate::error::{Error, Kind, Result};
 use crate::fail;
 use crate::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, llava};
-use crate::model::Parts;
+use crate::model::Components;
 use crate::model::attention::Attention;
 use crate::model::connector::Connector;
 use crate::model::decoder::{Decoder, DecoderBlock};
@@ -18,8 +18,8 @@ impl WeightBuffers {
     ///
     /// # Errors
     /// [`Kind::Tensor`], naming a tensor that has not been loaded.
-    pub fn components(&self, config: &Config) -> Result<Parts> {
-        Ok(Parts {
+    pub fn components(&self, config: &Config) -> Result<Components> {
+        Ok(Components {
             vision_tower: self.vision_tower(config)?,
             connector: self.connector(config)?,
             decoder: self.decoder(config)?,

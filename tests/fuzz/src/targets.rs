@@ -4,7 +4,7 @@
 use crate::counting::bounded;
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Loader, Options, Quiet};
+use llava_web::engine::{GenerateOptions, Loader, SilentObserver};
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::gguf::{Gguf, Parsed, describe, parse};
 use llava_web::format::manifest::Manifest;
@@ -392,7 +392,7 @@ fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
     let mut source = Files { list, tail: HEADER_READ };
     let entry: Vec<String> = entry.iter().map(|name| name.to_string()).collect();
     let device = block_on(Device::open(BackendChoice::Cpu)).expect("the CPU");
-    let opened = bounded(TOKENIZER * data.len() + LARGE, || block_on(Loader::open(device, &source, &entry)));
+    let opened = bounded(TOKENIZER * data.len() + LARGE, || block_on(Loader::open(device, &source, &entry, &|| 0.0)));
     let Ok(mut loader) = opened else { return };
     let Ok(plan) = block_on(loader.plan(None)) else { return };
     let context = plan.longest_context.min(CONTEXT);
@@ -409,9 +409,9 @@ fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
             block_on(loader.push(index, &bytes))?;
         }
         let mut engine = block_on(loader.finish(Some(context)))?;
-        block_on(engine.encode(golden!("wide.png"), &mut Quiet))?;
-        let options = Options { max_new_tokens: 2, ignore_eos: true, ..Options::default() };
-        let answer = block_on(engine.generate("what is it?", &options, &mut Quiet))?;
+        block_on(engine.encode(golden!("wide.png"), &mut SilentObserver))?;
+        let options = GenerateOptions { max_new_tokens: 2, ignore_eos: true, ..GenerateOptions::default() };
+        let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver))?;
         assert!(answer.ids.len() <= 2);
         ANSWERS.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -1,7 +1,7 @@
-//! Products and attention of many rows: in tiles or not, multiplied as what, how many rows at once.
+//! The tuning of prefill: the tile and operands of matrix products, shared keys in attention, rows per chunk.
 
 use super::super::{Clock, time_pass};
-use super::{ENOUGH, error, noise, results};
+use super::{TARGET_MS, error, noise, results};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::gpu::Features;
@@ -12,8 +12,8 @@ use crate::kernels::{CacheType, Kv, Rows, Tuning, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
 
-/// Tiles that are tried. Small ones keep many cores busy with few rows, large ones read less; 16-bit floats in large ones
-/// would take more workgroup memory than WebGPU promises.
+/// Candidate tiles. Small ones keep many cores busy with few rows; large ones read less. Large ones of 16-bit floats
+/// would exceed WebGPU's default workgroup memory.
 const TILES: [Option<Tile>; 8] = [
     None,
     tile(64, 64, Operands::F32),
@@ -29,46 +29,52 @@ const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<Tile> {
     Some(Tile { rows, cols, operands })
 }
 
-/// What products of many rows are multiplied as.
+/// Returns the operand type of a tuning's matrix products.
 fn operands(tuning: &Tuning) -> Operands {
     tuning.tile.map_or(Operands::F32, |tile| tile.operands)
 }
 
-/// Rows of a prompt that one pass may read. More keep more cores busy, and an interruption waits longer.
+/// Candidate rows per chunk. More rows keep more cores busy and delay an interruption.
 const CHUNKS: [u32; 3] = [Tuning::CHUNK, 2 * Tuning::CHUNK, 4 * Tuning::CHUNK];
 
-/// Whether a device with such features can compute what may be chosen here.
+/// Returns whether the tile and chunk are candidates for a device with these features.
 pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     tiles(features).any(|tile| tile == tuning.tile) && CHUNKS.contains(&tuning.chunk)
 }
 
-/// Those that a device can compute.
+/// Iterates over the tiles that a device with these features supports.
 fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
     TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.supported(features)))
 }
 
-/// What rounds more, or is interrupted later, must take at most so much of the time.
-const WORTH: f64 = 0.9;
-/// The larger of what is tried: rows, and a matrix of so many rows and columns, or so many heads.
+/// Largest share of the best time at which a candidate with larger rounding errors or a larger chunk is chosen.
+const MAX_SHARE: f64 = 0.9;
+/// Rows of the timed trials.
 const ROWS: u32 = Tuning::CHUNK;
+/// Rows of the matrix.
 const OUTPUTS: u32 = 4096;
+/// Heads of the timed attention.
 const HEADS: u32 = 8;
+/// Columns of the matrix.
 const COLS: u32 = 256;
-/// Elements of a head: CLIP's.
+/// Elements of a head, as in CLIP.
 const HEAD_SIZE: u32 = 64;
 
-/// What is computed: a product with a matrix of so many rows, or an attention of so many heads.
+/// Work of a trial.
 #[derive(Debug, Clone, Copy)]
 enum Work {
+    /// A product with a matrix of `outputs` rows.
     Product { rows: u32, outputs: u32 },
+    /// Attention of `heads` heads.
     Attention { rows: u32, heads: u32 },
 }
 
 impl Work {
-    /// Small and in no way a multiple of a tile, for the twin; then what is timed: a chunk of a prompt, as many tiles as
-    /// a layer of a large model has, at an eighth of its depth.
+    /// The product that is compared with the twin's, small and no multiple of a tile, and the timed one: a chunk of a
+    /// prompt with the tiles of a large model's layer at an eighth of its depth.
     const PRODUCT: [Self; 2] =
         [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: ROWS, outputs: OUTPUTS }];
+    /// The attention that is compared, and the timed one.
     const ATTENTION: [Self; 2] = [Self::Attention { rows: 72, heads: 2 }, Self::Attention { rows: ROWS, heads: HEADS }];
 
     fn words(self) -> usize {
@@ -79,7 +85,7 @@ impl Work {
     }
 }
 
-/// The faster of `tuning` with other ways for many rows; none where all compute wrongly.
+/// Returns `tuning` with the fastest tile, attention and chunk; `None` where the results of all candidates are wrong.
 pub(super) async fn choose(
     device: &mut Device,
     twin: &mut Device,
@@ -92,7 +98,7 @@ pub(super) async fn choose(
     let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
     let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
     if let Some(tiled) = best {
-        // Attention is f32, whatever products are.
+        // Attention is f32 with every operand type of the products.
         let keys = [false, true].map(|share_keys| Tuning { share_keys, ..tuning });
         let wanted = on_twin.run(twin, tuning, Work::ATTENTION[0]).await?;
         let shared = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
@@ -105,7 +111,7 @@ pub(super) async fn choose(
     Ok(best)
 }
 
-/// A matrix of pseudo-random nibbles, rows, keys and values, and room for the results.
+/// A matrix of pseudo-random nibbles, rows, keys and values, and a buffer for the results.
 struct Trial {
     w: Weight,
     x: Buf,
@@ -117,18 +123,18 @@ struct Trial {
 
 impl Trial {
     async fn new(device: &mut Device) -> Result<Self> {
-        let name = "tuning of many rows";
+        let name = "tuning of prefill";
         let values = u64::from(OUTPUTS * COLS);
         let blocks = device.buffer(name, values / 8).await?;
         let scales = device.buffer(name, values / 64).await?;
-        let (row, most) = (u64::from((HEADS * HEAD_SIZE).max(COLS)), u64::from(CHUNKS[CHUNKS.len() - 1]));
+        let (row, max_rows) = (u64::from((HEADS * HEAD_SIZE).max(COLS)), u64::from(CHUNKS[CHUNKS.len() - 1]));
         let [x, k, v] = [
-            device.buffer(name, most * row).await?,
+            device.buffer(name, max_rows * row).await?,
             device.buffer(name, u64::from(ROWS) * row).await?,
             device.buffer(name, u64::from(ROWS) * row).await?,
         ];
         let unused = device.buffer(name, 4).await?;
-        let out = device.buffer(name, most * u64::from(OUTPUTS)).await?;
+        let out = device.buffer(name, max_rows * u64::from(OUTPUTS)).await?;
         noise::words(device, blocks);
         noise::scales(device, scales);
         [x, k, v].into_iter().for_each(|buffer| noise::floats(device, buffer));
@@ -167,7 +173,8 @@ impl Trial {
         pass
     }
 
-    /// The quickest of these whose results are the twin's; those that round more come later.
+    /// Returns the fastest candidate whose results equal the twin's. One with larger rounding errors must take at
+    /// most [`MAX_SHARE`] of the best time.
     async fn fastest(
         &self,
         device: &mut Device,
@@ -180,27 +187,28 @@ impl Trial {
         for tuning in candidates {
             let ms = self.time(device, *tuning, works, wanted, now).await?;
             let as_exact = best.1.is_none_or(|best| operands(best) == operands(tuning));
-            if ms < best.0 * if as_exact { 1.0 } else { WORTH } {
+            if ms < best.0 * if as_exact { 1.0 } else { MAX_SHARE } {
                 best = (ms, Some(tuning));
             }
         }
         Ok(best.1.copied())
     }
 
-    /// The rows that a product of them takes the least time for each; results were compared before.
+    /// Returns the rows per chunk with the least time per row.
     async fn chunk(&self, device: &mut Device, tuning: Tuning, now: Clock<'_>) -> Result<u32> {
         let mut best = (f64::INFINITY, Tuning::CHUNK);
         for chunk in CHUNKS {
             let pass = self.pass(tuning, Work::Product { rows: chunk, outputs: OUTPUTS });
-            let ms = time_pass(device, pass, &Call::new(1, 0), ENOUGH, now).await?.ms / f64::from(chunk);
-            if ms < WORTH * best.0 {
+            let ms = time_pass(device, pass, &Call::new(1, 0), TARGET_MS, now).await?.ms / f64::from(chunk);
+            if ms < MAX_SHARE * best.0 {
                 best = (ms, chunk);
             }
         }
         Ok(best.1)
     }
 
-    /// Milliseconds; without end where the results are not the twin's, or the driver refuses the shader.
+    /// Returns the milliseconds of a candidate; infinity where its results differ from the twin's or the driver refuses
+    /// the shader.
     async fn time(
         &self,
         device: &mut Device,
@@ -211,7 +219,7 @@ impl Trial {
     ) -> Result<f64> {
         match self.run(device, tuning, small).await {
             Ok(found) if error(&found, wanted) <= operands(&tuning).tolerance() => {
-                Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await?.ms)
+                Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), TARGET_MS, now).await?.ms)
             }
             Err(e) if e.kind != Kind::Gpu => Err(e),
             _ => Ok(f64::INFINITY),
@@ -232,7 +240,7 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn a_right_candidate_is_chosen_and_everything_is_given_back() {
+    fn a_right_candidate_is_chosen_and_all_memory_is_freed() {
         if !gpu_or_skip() {
             return;
         }
@@ -248,14 +256,14 @@ mod tests {
             assert!(!is_candidate(&Tuning { chunk: 0, ..chosen }, features));
             assert!(!is_candidate(&Tuning { chunk: 1024, ..Tuning::SOFTWARE }, features));
             let barriers = Tuning { share_keys: true, ..Tuning::SOFTWARE };
-            assert!(!is_candidate(&barriers, features), "where they are dear");
+            assert!(!is_candidate(&barriers, features), "barriers are slow there");
             for (operands, lacking) in [
                 (Operands::F16, Features { f16: false, ..features }),
                 (Operands::Int8, Features { integer_dot: false, ..features }),
             ] {
                 let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
                 assert_eq!(is_candidate(&tuning, features), operands.supported(features));
-                assert!(!is_candidate(&tuning, lacking), "remembered from elsewhere");
+                assert!(!is_candidate(&tuning, lacking), "a tuning of another device");
             }
             assert_eq!(device.allocated(), 0);
         });

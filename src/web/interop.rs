@@ -1,4 +1,4 @@
-//! What the engine sees of JavaScript during a call, and how values cross.
+//! JavaScript for the engine: an observer, a source, a clock, and the conversion of values.
 
 use crate::engine::{Event, Observer};
 use crate::error::{self, Error, Kind};
@@ -11,27 +11,31 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{MessageChannel, WorkerGlobalScope};
 
-/// Longest stretch of work between two turns of the worker's message queue, milliseconds: half a frame.
+/// Longest work between two turns of the worker's message queue, milliseconds: half a frame.
 const TURN_MS: f64 = 8.0;
 
-/// An [`Observer`] that calls a JavaScript function and lets the worker read its messages.
-pub struct Host {
+/// An [`Observer`] that calls a JavaScript function and lets the worker handle its messages.
+pub struct JsObserver {
     on_event: Function,
     cancelled: Rc<Cell<bool>>,
     turn_began: f64,
 }
 
-impl Host {
-    /// Events go to `on_event`; `cancelled` may be set by another call while this one runs.
+impl JsObserver {
+    /// Sends events to `on_event`; another call may set `cancelled` while this one runs.
     pub fn new(on_event: Function, cancelled: Rc<Cell<bool>>) -> Self {
         Self { on_event, cancelled, turn_began: now() }
     }
+
+    /// Calls the function with `value`. An exception that it throws is ignored, since it must not corrupt an answer.
+    pub fn send(&self, value: &JsValue) {
+        let _ = self.on_event.call1(&JsValue::NULL, value);
+    }
 }
 
-impl Observer for Host {
+impl Observer for JsObserver {
     fn event(&mut self, event: Event) {
-        // A listener that throws must not corrupt an answer.
-        let _ = self.on_event.call1(&JsValue::NULL, &to_js(&event));
+        self.send(&to_js(&event));
     }
 
     async fn pause(&mut self) -> bool {
@@ -43,10 +47,10 @@ impl Observer for Host {
     }
 }
 
-/// A [`Source`] that asks JavaScript: an object with `size(file)` and `read(file, offset, bytes)`.
+/// A [`Source`] in JavaScript: an object with `size(file)` and `read(file, offset, bytes)`.
 pub struct JsSource {
     source: JsValue,
-    /// What it threw, to be thrown again unchanged.
+    /// The exception that it threw last, to be thrown again unchanged.
     thrown: RefCell<Option<JsValue>>,
 }
 
@@ -56,12 +60,12 @@ impl JsSource {
         Self { source, thrown: RefCell::default() }
     }
 
-    /// What JavaScript threw, if it did.
+    /// Takes the exception that JavaScript threw, if it did.
     pub fn thrown(&self) -> Option<JsValue> {
         self.thrown.take()
     }
 
-    /// Calls a method and waits for what it promises.
+    /// Calls a method and awaits its result.
     async fn call(&self, method: &str, file: &str, arguments: &[u64]) -> error::Result<JsValue> {
         let call = || -> Result<Promise, JsValue> {
             let function: Function = Reflect::get(&self.source, &method.into())?.dyn_into()?;
@@ -98,8 +102,8 @@ impl Source for JsSource {
     }
 }
 
-/// Lets the worker read its messages (`cancel`, above all): a resolved promise would not, as microtasks run
-/// before them; a message of our own queues behind them.
+/// Lets the worker handle its messages, above all `cancel`. A message of our own queues behind them; a resolved promise
+/// would not do, since microtasks run before messages.
 async fn next_turn() {
     let Ok(channel) = MessageChannel::new() else { return };
     let turn = Promise::new(&mut |resolve, _| {
@@ -110,22 +114,22 @@ async fn next_turn() {
     channel.port1().close();
 }
 
-/// Milliseconds on the worker's monotonic clock.
+/// Returns the milliseconds of the worker's monotonic clock.
 pub fn now() -> f64 {
     js_sys::global().unchecked_into::<WorkerGlobalScope>().performance().map_or(0.0, |clock| clock.now())
 }
 
-/// A plain object with the fields of `value`.
+/// Converts a value to a plain object.
 pub fn to_js(value: &impl Serialize) -> JsValue {
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).unwrap_or(JsValue::NULL)
 }
 
-/// The fields of a plain object; `place` is for the error.
+/// Converts a plain object to a value; `place` names it in the error.
 pub fn from_js<T: for<'a> Deserialize<'a>>(value: JsValue, place: &str) -> Result<T, JsValue> {
     serde_wasm_bindgen::from_value(value).map_err(|error| thrown(Error::new(Kind::Argument, place, error.to_string())))
 }
 
-/// An error as JavaScript gets it: every field of it.
+/// Converts an error, with all its fields, to the object that JavaScript catches.
 pub fn thrown(error: Error) -> JsValue {
     to_js(&error)
 }

@@ -1,0 +1,94 @@
+//! The engine beside the story of an answer: editing the conversation, reports, measurements.
+
+use super::{Engine, Report, RestoredTurn};
+use crate::error::Result;
+use crate::measure::{self, BenchOptions, Clock, Line};
+use crate::model::Model;
+use crate::preprocess::{Rendering, preprocess};
+
+impl Engine {
+    /// Keeps the first `turns` turns. The pictures of the first removed turn are attached to the next question, so that
+    /// `truncate(turns − 1)` and the same question regenerate an answer.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`](crate::error::Kind::Argument) when there are fewer turns.
+    pub fn truncate(&mut self, turns: usize) -> Result<()> {
+        self.conversation.truncate(turns)
+    }
+
+    /// Restores a conversation on a new device that has encoded its pictures in order. Its rows are prefilled with the
+    /// next question.
+    ///
+    /// # Errors
+    /// [`Kind::State`](crate::error::Kind::State) when there is a conversation; [`Kind::Argument`] when pictures are
+    /// missing or a token is outside the vocabulary. Nothing has changed then.
+    ///
+    /// [`Kind::Argument`]: crate::error::Kind::Argument
+    pub fn restore(&mut self, turns: &[RestoredTurn]) -> Result<()> {
+        self.conversation.restore(&self.format, turns)
+    }
+
+    /// Begins a new conversation. A prompt that begins like the cached rows still reuses them.
+    pub fn reset(&mut self) {
+        self.conversation.reset();
+    }
+
+    /// Changes how pictures are rendered. Removes pictures and conversation.
+    pub fn set_rendering(&mut self, rendering: Rendering) {
+        self.conversation.clear();
+        self.preprocess.rendering = rendering;
+    }
+
+    /// Reports model, device, memory and conversation.
+    pub fn report(&self) -> Report {
+        Report {
+            model: self.info.name.clone(),
+            parameters: self.info.parameters,
+            notes: self.info.notes.clone(),
+            backend: self.model.device.backend().into(),
+            adapter: self.model.device.adapter(),
+            device_bytes: self.model.device.allocated(),
+            cache_type: self.model.cache_stored(),
+            context: self.model.context,
+            cached: self.cache.len() as u32,
+            turns: self.conversation.turns() as u32,
+            tuning: self.model.device.tuning(),
+        }
+    }
+
+    /// Measures the model on its device ([`measure::bench`]). Removes pictures and conversation.
+    ///
+    /// # Errors
+    /// Those of [`measure::bench`].
+    pub async fn bench(&mut self, options: &BenchOptions, now: Clock<'_>, on_line: &mut dyn FnMut(Line)) -> Result<()> {
+        self.conversation.clear();
+        self.cache.truncate(0);
+        measure::bench(&mut self.model, options, now, on_line).await
+    }
+
+    /// Returns the model, for measurements and comparisons.
+    pub fn model(&mut self) -> &mut Model {
+        self.cache.forget_logits();
+        &mut self.model
+    }
+
+    /// Computes the intermediate results of a picture: (name, shape, values). The conversation does not change.
+    ///
+    /// # Shapes
+    /// `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.
+    ///
+    /// # Errors
+    /// [`Kind::Image`](crate::error::Kind::Image); [`Kind::Gpu`](crate::error::Kind::Gpu).
+    pub async fn vision_outputs(&mut self, image: &[u8]) -> Result<Vec<(&'static str, Vec<u32>, Vec<f32>)>> {
+        let pixels = preprocess(image, &self.preprocess)?;
+        let (features, embeds) = self.model.vision_outputs(&pixels.data).await?;
+        let config = &self.model.config;
+        let (side, rows, c, h) =
+            (config.vision.image_size, config.image_rows(), config.vision.hidden_size, config.text.hidden_size);
+        Ok(vec![
+            ("pixel_values", vec![3, side, side], pixels.data),
+            ("image_features", vec![rows, c], features),
+            ("image_embeds", vec![rows, h], embeds),
+        ])
+    }
+}
