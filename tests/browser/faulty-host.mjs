@@ -1,11 +1,11 @@
-// A host of model files that fails on purpose, and remembers every byte it was asked for.
+// A host of model files that fails on purpose, and records every range it was asked for.
 
 import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 
 /**
- * What goes wrong with one answer. `cut` ends the connection after so many bytes, `short` ends the body there
- * as if it were whole, `stall` falls silent there with the connection open, `flip` changes the byte there.
+ * The fault of one answer. `cut` closes the connection after this number of bytes, `short` ends the body there as if it
+ * were complete, `stall` sends nothing more with the connection open, `flip` changes the byte there.
  * @typedef {{ status?: number, retryAfter?: number, cut?: number, short?: number, stall?: number, flip?: number, hang?: boolean, type?: string }} Fault
  */
 /** @typedef {{ file: string, first: number, end: number, whole: boolean }} Asked  a range of a file; one byte is a question for its size */
@@ -64,7 +64,7 @@ export class FaultyHost {
     this.cutAll();
   }
 
-  /** Resolves when so many more bytes of bodies were sent. @param {number} bytes */
+  /** Resolves when `bytes` more bytes of bodies were sent. @param {number} bytes */
   async afterSending(bytes) {
     const goal = this.sent + bytes;
     for (let waited = 0; this.sent < goal && waited < 10_000; waited += 5) await new Promise((resolve) => setTimeout(resolve, 5));

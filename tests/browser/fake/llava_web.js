@@ -1,6 +1,6 @@
-// A stand-in for the wasm module, for what a real engine cannot be made to do on demand: be slow, crash,
-// lose its GPU, run out of context. Same class, same events; it "answers" by repeating the question.
-// Only tests serve it (see `rootWith` in harness.mjs); it is no part of the page.
+// A stand-in for the wasm module that does on demand what a real engine cannot: be slow, crash, lose its GPU, run out
+// of context. It has the same class and events, and "answers" by repeating the question. Only tests serve it (see
+// `rootWith` in harness.mjs).
 
 export default async function init() {
   return { memory: new WebAssembly.Memory({ initial: 1 }) };
@@ -20,7 +20,7 @@ export class Llava {
   #restored = [];
   #cancelled = false;
   #turns = 0;
-  /** What was read ahead. @type {string[]} */
+  /** Questions that were prefilled. @type {string[]} */
   #drafts = [];
   #images = 0;
   #used = 0;
@@ -73,7 +73,7 @@ export class Llava {
   }
 
   /** What is called while another call runs is refused, as by the engine. @template T @param {() => Promise<T>} work */
-  async #alone(work) {
+  async #exclusive(work) {
     if (this.#busy) throw { kind: "state", place: "engine", message: "busy: another call is running" };
     this.#busy = true;
     try {
@@ -84,7 +84,7 @@ export class Llava {
   }
 
   compile() {
-    return this.#alone(async () => {
+    return this.#exclusive(async () => {
       const total = this.#plan.shaders ?? 0;
       await sleep(this.#plan.compile_ms ?? 0);
       if (this.#compiled === this.#plan.bad_shader) throw { kind: "gpu", place: "shader", message: "the driver refuses it", hint: "" };
@@ -95,7 +95,7 @@ export class Llava {
 
   /** @param {number} index @param {Uint8Array} bytes */
   push(index, bytes) {
-    return this.#alone(() => this.#push(index, bytes));
+    return this.#exclusive(() => this.#push(index, bytes));
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
@@ -154,11 +154,12 @@ export class Llava {
     ["backend,part,what", "webgpu,stage,decode"].forEach(onLine);
   }
 
-  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options @param {(event: any) => void} onEvent */
+  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options
+   * @param {(event: any) => void} onEvent */
   async generate(question, options, onEvent) {
     this.#cancelled = false;
     if (question === "panic") {
-      /** @type {any} */ (globalThis).llavaPanic = "panicked at src/engine.rs:1: no";
+      /** @type {any} */ (globalThis).llavaPanic = "panicked at src/engine/mod.rs:1: no";
       queueMicrotask(() => {
         throw new WebAssembly.RuntimeError("unreachable");
       });
