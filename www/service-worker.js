@@ -18,7 +18,7 @@ const origins = new Map();
 
 /** Returns the address of the document without its query. @returns {string} */
 const documentKey = () => scope.registration.scope;
-/** @param {URL} url */
+/** Returns the cache's key of an address: the document's is its scope, and others lose their query. @param {URL} url */
 const keyOf = (url) => (url.href.startsWith(documentKey()) && /^(index\.html)?$/.test(url.pathname.slice(new URL(documentKey()).pathname.length)) ? documentKey() : url.origin + url.pathname);
 /** Returns the version in an address; empty where it has none. @param {string} key */
 const versionIn = (key) => /\/v\/([0-9a-f]{16})\//.exec(key.slice(documentKey().length - 1))?.[1] ?? "";
@@ -40,7 +40,7 @@ function isGenuine(key, response) {
   return response.ok && !response.redirected && html === (key === documentKey());
 }
 
-/** @param {string} key @param {Cache} cache @param {string} version */
+/** Fetches a file into the cache of a version. @param {string} key @param {Cache} cache @param {string} version */
 async function fetchInto(key, cache, version) {
   if (version && (await cache.match(key))) return;
   const response = await fetch(key, { cache: key === documentKey() ? "no-cache" : "default" });
@@ -78,17 +78,18 @@ async function cacheVersion(version, addresses) {
 /** Returns the network's answer if it is the requested file and arrives in time.
  * @param {Request} request @param {string} key @returns {Promise<Response | null>} */
 async function fromNetwork(request, key) {
-  const late = new Promise((resolve) => setTimeout(() => resolve(null), NETWORK_TIMEOUT));
-  const asked = fetch(request).then(async (response) => {
+  const timeout = new Promise((resolve) => setTimeout(() => resolve(null), NETWORK_TIMEOUT));
+  const answered = fetch(request).then(async (response) => {
     // A page that its host has removed (404, 410) is a valid answer; another page at the same address is not.
     if ([404, 410].includes(response.status)) return response;
     if (!isGenuine(key, response)) return null;
     return key !== documentKey() || versionOf(await response.clone().text()) !== null ? response : null;
   });
-  return Promise.race([asked.catch(() => null), late]);
+  return Promise.race([answered.catch(() => null), timeout]);
 }
 
-/** @param {FetchEvent} event @param {string} key @returns {Promise<Response>} */
+/** Answers a request from the cache or from the network.
+ * @param {FetchEvent} event @param {string} key @returns {Promise<Response>} */
 async function answer({ request, clientId, resultingClientId }, key) {
   const version = versionIn(key);
   const record = await complete();

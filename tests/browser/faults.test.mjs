@@ -38,7 +38,8 @@ async function withFake(prelude, body, more = []) {
   }
 }
 
-/** @param {string} url @param {() => void} prelude @param {import("playwright-core").BrowserContextOptions} [options] */
+/** @param {string} url @param {() => void} prelude
+ * @param {import("playwright-core").BrowserContextOptions} [options] */
 async function openWith(url, prelude, options = PLAIN) {
   const visit = await open(browser, "about:blank", options);
   await visit.context.addInitScript(prelude);

@@ -197,7 +197,7 @@ describe("choosing a model", () => {
     await card.getByLabel("Save it in this browser").uncheck();
     await card.getByRole("button", { name: "Download and load" }).click();
     await visit.reaches("ready");
-    await machineSays(page, "of 1024 rows");
+    await machineSays(page, "of 1024 tokens");
     await machineSays(page, "nothing, as you chose");
     await page.reload();
     await card.getByRole("button", { name: "Cancel" }).click();

@@ -41,8 +41,8 @@ export class DetailsPanel {
       ["Runs on", report && `${backend === "cpu" ? "CPU" : backend} (${report.adapter})`],
       ["Threads", report?.threads],
       ["Why this backend", report && why],
-      ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} rows used` : undefined],
-      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} rows, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
+      ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} tokens used` : undefined],
+      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} tokens, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
       ["Offline use", offline && storage && plan && storage.bytes >= plan.total_bytes && "everything is saved: the next visit needs no network"],
       ["Data sent to others", "none"],
     ];

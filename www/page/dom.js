@@ -17,7 +17,8 @@ export function byId(id, type) {
  * Creates an element. Text is set as text only: nothing here parses HTML.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
- * @param {{ class?: string, role?: string, text?: string, [attribute: `data-${string}` | `aria-${string}`]: string }} [attributes]
+ * @param {{ class?: string, role?: string, text?: string,
+ *   [attribute: `data-${string}` | `aria-${string}`]: string }} [attributes]
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[K]}
  */

@@ -61,15 +61,15 @@ export class Loading {
   }
 
   /** Replaces the model. @param {ModelRef} model
-   * @param {boolean} [asked] whether the person is asked again for a choice that an earlier visit has stored */
-  async choose(model, asked) {
+   * @param {boolean} [askAgain] whether the person is asked again for a choice that an earlier visit has stored */
+  async choose(model, askAgain) {
     this.model = model;
     Object.assign(this, { plan: null, report: null, storage: null });
-    await this.open(asked);
+    await this.open(askAgain);
   }
 
-  /** Opens the model in a new worker. @param {boolean} [asked] see `choose` */
-  async open(asked = false) {
+  /** Opens the model in a new worker. @param {boolean} [askAgain] see `choose` */
+  async open(askAgain = false) {
     this.activity.loaded = false;
     this.hooks.onReset("The model was restarted and does not remember the conversation above.");
     Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
@@ -82,7 +82,7 @@ export class Loading {
       return;
     }
     const { total_bytes = 0, choices = [] } = this.plan ?? {};
-    const undecided = choices.length > 0 && (asked || !this.weights.chosen);
+    const undecided = choices.length > 0 && (askAgain || !this.weights.chosen);
     if ((undecided ? total_bytes : total_bytes - (this.storage?.bytes ?? 0)) > ASK_ABOVE) await this.#ask();
     else await this.load();
   }

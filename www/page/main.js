@@ -60,8 +60,8 @@ new Camera(showPicture);
 new Examples(showPicture, (thrown, retry) => session.activity.showError(thrown, "example", retry));
 
 /** Opens another model, and writes its address into the page's, for sharing.
- * @param {ModelRef} model @param {boolean} [asked] */
-async function choose(model, asked = true) {
+ * @param {ModelRef} model @param {boolean} [askAgain] */
+async function choose(model, askAgain = true) {
   const unnamed = model === shipped || !("addresses" in model);
   try {
     history.replaceState(null, "", deepLink(unnamed ? [] : model.addresses, location.href));
@@ -71,7 +71,7 @@ async function choose(model, asked = true) {
   }
   // The limits in the introduction are those of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
-  await session.loading.choose(model, asked);
+  await session.loading.choose(model, askAgain);
 }
 
 /** @param {() => Promise<void> | void} work */

@@ -12,7 +12,7 @@ import { WeightsChoice } from "./weights-choice.js";
 
 /** Tokens per second below which the card advises against the model. */
 const TOO_SLOW = 0.5;
-/** Rows of one picture in LLaVA-1.5: 24 × 24 patches. */
+/** Rows (tokens) of one picture in LLaVA-1.5: 24 × 24 patches. */
 const PICTURE_ROWS = 576;
 /** Shortest context that is offered, rows: a picture and a short conversation. */
 const MIN_CONTEXT = 1024;
@@ -79,8 +79,8 @@ export class ModelCard {
     ];
     const known = rows.filter(([, value]) => value);
     this.#facts.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: String(value) })]));
-    const words = this.#advice(plan, offer.probe, offer.room, missing, local).join(" ");
-    if (this.#verdict.textContent !== words) this.#verdict.textContent = words;
+    const sentences = this.#advice(plan, offer.probe, offer.room, missing, local).join(" ");
+    if (this.#verdict.textContent !== sentences) this.#verdict.textContent = sentences;
     this.#verdict.dataset.fits = String(offer.probe?.fits ?? "");
   }
 
@@ -89,7 +89,7 @@ export class ModelCard {
     const choices = new Set(context ? [context] : []);
     for (let rows = MIN_CONTEXT; context && longest && rows <= longest; rows *= 2) choices.add(rows);
     const options = [...choices].sort((a, b) => a - b).map((rows) => {
-      const option = make("option", { text: `${rows.toLocaleString("en")} rows${rows === context ? " (proposed)" : ""}` });
+      const option = make("option", { text: `${rows.toLocaleString("en")} tokens${rows === context ? " (proposed)" : ""}` });
       option.value = String(rows);
       option.selected = rows === context;
       return option;
@@ -116,18 +116,18 @@ export class ModelCard {
   /** @param {Plan} plan @param {Probe | null} probe @param {number | null} room @param {number} missing
    * @param {boolean} local */
   #advice({ memory, context, parameters, total_bytes, quant, choices }, probe, room, missing, local) {
-    const words = [];
-    if (probe?.message) words.push(probe.message);
+    const sentences = [];
+    if (probe?.message) sentences.push(probe.message);
     if (probe && !probe.fits) {
       const cache = memory && context ? memory.cache_per_token * context : 0;
-      if (memory && cache > memory.total / 4) words.push("A shorter context needs less.");
+      if (memory && cache > memory.total / 4) sentences.push("A shorter context needs less.");
       const bits = parameters ? (total_bytes * 8) / parameters : 0;
-      if (choices?.length && quant !== "q4") words.push("A smaller type for its weights needs less.");
-      else if (parameters && bits > MANY_BITS_PER_WEIGHT) words.push(`This file has ${bits.toFixed(1)} bits per weight; one with 4 (Q4_0, Q4_K_M) has about ${formatBytes(parameters * 0.57)}.`);
-      else words.push("A model with fewer parameters may fit.");
+      if (choices?.length && quant !== "q4") sentences.push("A smaller type for its weights needs less.");
+      else if (parameters && bits > MANY_BITS_PER_WEIGHT) sentences.push(`This file has ${bits.toFixed(1)} bits per weight; one with 4 (Q4_0, Q4_K_M) has about ${formatBytes(parameters * 0.57)}.`);
+      else sentences.push("A model with fewer parameters may fit.");
     }
-    if (probe?.fits && probe.decode_tokens_per_second < TOO_SLOW) words.push("That is too slow for a conversation: the page has no GPU on this machine, or a small one.");
-    if (this.#keep.checked && !local && room !== null && room < missing) words.push(`There is space to save only ${formatBytes(room)}: the rest would be downloaded again on the next visit.`);
-    return words;
+    if (probe?.fits && probe.decode_tokens_per_second < TOO_SLOW) sentences.push("That is too slow for a conversation: the page has no GPU on this machine, or a small one.");
+    if (this.#keep.checked && !local && room !== null && room < missing) sentences.push(`There is space to save only ${formatBytes(room)}: the rest would be downloaded again on the next visit.`);
+    return sentences;
   }
 }

@@ -92,7 +92,7 @@ export class Transcript {
       `${answer.ids.length} ${answer.ids.length === 1 ? "token" : "tokens"}`,
       timing.tokens_per_second ? `${formatRate(timing.tokens_per_second)} tokens/s` : "",
       `first after ${formatDuration(timing.first_token_ms)}`,
-      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt rows already computed` : "",
+      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt tokens already computed` : "",
       { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "" }[answer.stop],
     ];
     return facts.filter(Boolean).join(" · ");

@@ -21,7 +21,8 @@
 /**
  * A model as the person named it: by addresses, by files (under the names that the engine knows), or by the key of a
  * model in this browser's storage that came from files.
- * @typedef {{ addresses: string[], prompt_template?: string } | { files: Record<string, File>, entry: string[], prompt_template?: string }
+ * @typedef {{ addresses: string[], prompt_template?: string }
+ *   | { files: Record<string, File>, entry: string[], prompt_template?: string }
  *   | { stored: string, prompt_template?: string }} ModelRef
  */
 
@@ -29,12 +30,14 @@
  * The source through which the engine reads file headers.
  * @typedef {object} Source
  * @property {(file: string) => Promise<number | null>} size  `null` where the file does not exist
- * @property {(file: string, offset: number, bytes: number) => Promise<Uint8Array>} read  shorter only at the end of the file
+ * @property {(file: string, offset: number, bytes: number) => Promise<Uint8Array>} read
+ *   shorter only at the end of the file
  */
 
 /** `prompt_template` replaces the model's own. `tuning` is an earlier report's tuning of this GPU, as JSON. `quant` is
  * one of the plan's choices.
- * @typedef {{ context?: number, prompt_template?: string, tuning?: string, quant?: "exact" | "q8" | "q4" }} PlanOptions */
+ * @typedef {{ context?: number, prompt_template?: string, tuning?: string,
+ *   quant?: "exact" | "q8" | "q4" }} PlanOptions */
 
 /** Type that the weights of a float checkpoint are quantised to during loading; `null` keeps their own.
  * @typedef {"q8" | "q4" | null} Quant */
@@ -180,8 +183,9 @@
 /**
  * Every call of the page: name → [arguments, result].
  * @typedef {object} Calls
- * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads, code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
- *   `code` is the engine's compiled module; for `tuning` see PlanOptions; `ports` are those of workers for further threads
+ * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads,
+ *   code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
+ *   `code` is the engine's compiled module; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load

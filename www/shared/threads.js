@@ -13,7 +13,8 @@ const INITIAL_PAGES = 64;
 /** Limit on the threads; more were never tested. */
 const MAX_THREADS = 8;
 /** The smallest module with a relaxed SIMD instruction:
- * `(func (param v128 v128 v128) (result v128) local.get 0 local.get 1 local.get 2 i32x4.relaxed_dot_i8x16_i7x16_add_s)`. */
+ * `(func (param v128 v128 v128) (result v128)
+ *   local.get 0 local.get 1 local.get 2 i32x4.relaxed_dot_i8x16_i7x16_add_s)`. */
 const RELAXED = new Uint8Array([
   ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // "\0asm", version
   ...[1, 8, 1, 0x60, 3, 0x7b, 0x7b, 0x7b, 1, 0x7b], // types: one

@@ -26,8 +26,8 @@ import { MAX_ATTEMPTS, RetryableError, retry, throwIfCancelled } from "./retry.j
  * @property {"network" | "files"} kind
  * @property {string[]} entry  names of the files that the person gave
  * @property {(file: string, options: FetchOptions) => Promise<FileInfo | null>} info  null where there is no such file
- * @property {(file: string, ranges: Range[], info: FileInfo | null, options: FetchOptions) => AsyncGenerator<Uint8Array>}
- *   fetchRanges  in the order of their offsets; `info` is null where hashes are checked instead
+ * @property {(file: string, ranges: Range[], info: FileInfo | null,
+ *   options: FetchOptions) => AsyncGenerator<Uint8Array>} fetchRanges  in the order of their offsets; `info` is null where hashes are checked instead
  */
 
 /** Attempts of the first request to a host: the address may be wrong. */
@@ -85,12 +85,13 @@ export class HttpSource {
     return retry(() => countBytes(this.#urlOf(file), signal), { signal, attempts: INFO_ATTEMPTS });
   }
 
-  /** @param {string} file @param {Range[]} ranges @param {FileInfo | null} info @param {FetchOptions} options */
+  /** Fetches ranges, with retries, from the model's address or a mirror, and checks their hashes.
+   * @param {string} file @param {Range[]} ranges @param {FileInfo | null} info @param {FetchOptions} options */
   async *fetchRanges(file, ranges, info, { signal, onBytes = () => {}, onWait, attempts = MAX_ATTEMPTS }) {
     const hashed = ranges.every((range) => range.sha256);
     const bases = hashed ? [this.#urlOf(file), ...this.mirrors.map((base) => new URL(file, base))] : [this.#urlOf(file)];
     const base = bases[this.#best] ? this.#best : 0;
-    const asked = hashed && info ? { ...info, etag: "", modified: "" } : info;
+    const expected = hashed && info ? { ...info, etag: "", modified: "" } : info;
     let next = 0;
     let received = 0;
     let damaged = 0;
@@ -109,7 +110,7 @@ export class HttpSource {
     /** Fills the buffer of the current range. @param {Range} range @param {URL} url */
     const fill = async (range, url) => {
       const end = /** @type {Range} */ (ranges.at(-1));
-      body ??= await openBody(url, { first: range.offset + filled, end: end.offset + end.bytes, info: asked, signal, again: damaged > 0 });
+      body ??= await openBody(url, { first: range.offset + filled, end: end.offset + end.bytes, info: expected, signal, again: damaged > 0 });
       while (filled < range.bytes) {
         if (!chunk.length) {
           const more = await body.read();
@@ -127,7 +128,7 @@ export class HttpSource {
         chunk = chunk.subarray(skip + piece.length);
       }
     };
-    /** @param {number} round */
+    /** Fetches the current range from one base address. @param {number} round */
     const attempt = async (round) => {
       const range = /** @type {Range} */ (ranges[next]);
       const at = (base + round) % bases.length;

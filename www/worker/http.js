@@ -9,7 +9,8 @@ import { RetryableError, cancelled, parseRetryAfter } from "./retry.js";
  * A file as its host describes it. `etag` or `modified` changes with the content; `ranges`: parts of it can be
  * requested; `vague`: its ETags differ between answers although the file is the same; `unsure`: `size` may be that of a
  * compressed body.
- * @typedef {{ size: number, etag: string, modified: string, ranges: boolean, vague?: boolean, unsure?: boolean }} FileInfo
+ * @typedef {{ size: number, etag: string, modified: string, ranges: boolean,
+ *   vague?: boolean, unsure?: boolean }} FileInfo
  */
 
 /** Statuses after which a repeated request may succeed. */
@@ -99,7 +100,7 @@ export const validators = (response) => ({ etag: response.headers.get("etag")?.r
  * @param {AbortSignal} signal
  */
 async function hasUnstableEtags(url, info, etag, signal) {
-  for (let asked = 0; asked < ETAG_PROBES; asked++) {
+  for (let probe = 0; probe < ETAG_PROBES; probe++) {
     const response = await request(url, { range: [0, 0], signal });
     await response.body?.cancel();
     const size = contentRange(response)?.size ?? info.size;

@@ -19,7 +19,8 @@ import { dismiss, gather } from "./team.js";
 /**
  * The exports that all builds of the engine have.
  * @typedef {object} Build
- * @property {(code: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
+ * @property {(code: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) =>
+ *   Promise<{ memory: WebAssembly.Memory }>} default
  * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
  */
 
@@ -70,12 +71,12 @@ export class Loader {
     // The engine does not wait for them.
     this.threads = this.#gather(engine, threads, wasm, ports);
     const { prompt_template } = model;
-    const asked = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
-    const plan = await asked()
+    const makePlan = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
+    const plan = await makePlan()
       .catch(async (thrown) => {
         // A host may have given a wrong length.
         if (source.lastError || !(await source.recountSizes())) throw thrown;
-        return asked();
+        return makePlan();
       })
       .catch((thrown) => {
         // The source's failure is more precise than the engine's error about it.
@@ -89,7 +90,8 @@ export class Loader {
     return plan;
   }
 
-  /** @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory
+  /** Instantiates the engine's code.
+   * @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory
    * @param {WebAssembly.Module | null} [code] */
   async #start(build, memory, code) {
     const address = codeAddress(build);
@@ -144,7 +146,8 @@ export class Loader {
     return { kind: cache.kind, key: cache.key, bytes, full: cache.full };
   }
 
-  /** @param {boolean} keep @param {number | null} context @param {(event: Event) => void} emit */
+  /** Fetches and pushes the missing parts, and finishes the engine.
+   * @param {boolean} keep @param {number | null} context @param {(event: Event) => void} emit */
   async load(keep, context, emit) {
     const [engine, source, plan] = [this.engine, this.#source, this.#plan];
     if (!source || !plan) throw noModelOpen("load");

@@ -1,6 +1,7 @@
 // Writes files of the origin's private file system (OPFS), in every form that browsers have for it.
 
-/** @typedef {FileSystemFileHandle & { move?: (...to: [string] | [FileSystemDirectoryHandle, string]) => Promise<void> }} Handle */
+/** @typedef {(...to: [string] | [FileSystemDirectoryHandle, string]) => Promise<void>} Move */
+/** @typedef {FileSystemFileHandle & { move?: Move }} Handle */
 
 /** Throws where a write was incomplete. @param {number} written @param {number} bytes */
 function checkWritten(written, bytes) {

@@ -38,7 +38,8 @@ export class Llava {
 
   /** The manifest is the plan, but for what follows from it. A manifest may name further files to be read.
    * @param {string[]} entry
-   * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
+   * @param {{ size: (file: string) => Promise<number | null>,
+   *   read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
    * @param {{ tuning?: string, quant?: string }} options */
   async plan(entry, { size, read }, { tuning, quant }) {
     if (quant) return this.#choose(quant);
