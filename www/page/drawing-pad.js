@@ -4,7 +4,8 @@
 import { byId, make } from "./dom.js";
 import { outline } from "./shapes.js";
 
-/** Central colours of those scenes (src/train/scenes.rs). @type {[string, string][]} */
+/** Central values of src/scenes/scene.rs.
+ * @type {[string, string][]} */
 const COLOURS = [
   ["red", "#dc2626"], ["orange", "#f58c19"], ["yellow", "#f5dc28"], ["green", "#2da03c"],
   ["blue", "#285adc"], ["purple", "#8c37af"], ["black", "#16161a"], ["white", "#f8f8f8"],
