@@ -1,6 +1,6 @@
 //! A device is where buffers live and passes run: a GPU through wgpu, or the CPU.
 
-use crate::cpu::{Cpu, Level, Team};
+use crate::cpu::{Cpu, Level, ThreadPool};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Features, Gpu, Reading};
@@ -80,10 +80,10 @@ impl Device {
         Ok(Self { executor, allocated: 0 })
     }
 
-    /// Has the CPU's work done by a team. (A GPU and the reference have no use for one.)
-    pub fn employ(&mut self, team: Box<dyn Team>) {
+    /// Runs the CPU's operations on `pool`. The GPU and the reference kernels ignore it.
+    pub fn set_thread_pool(&mut self, pool: Box<dyn ThreadPool>) {
         if let Executor::Cpu(cpu) = &mut self.executor {
-            cpu.employ(team);
+            cpu.set_thread_pool(pool);
         }
     }
 

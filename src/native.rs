@@ -145,7 +145,7 @@ pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Resul
     let mut device = Device::open(choice).await?;
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     if device.backend() == "cpu" && threads > 1 {
-        device.employ(Box::new(Threads::new(threads)));
+        device.set_thread_pool(Box::new(Threads::new(threads)));
     }
     Ok(device)
 }

@@ -6,7 +6,7 @@
 // budget: a method per word of the sentence, a few lines each.
 
 mod host;
-mod team;
+mod threads;
 
 use crate::device::{BackendChoice, Device};
 use crate::engine::{Engine, Loader, Options, Restored};
@@ -107,15 +107,16 @@ impl Llava {
         Ok(Llava { stage: RefCell::new(Stage::Opened(device)), report, cancelled: Rc::default() })
     }
 
-    /// Lets other threads work for the CPU: gives what they call [`work`](team::work) with, or 0 where the GPU computes.
-    pub fn employ(&self) -> Result<usize> {
+    /// Makes the job queue through which further threads work for the CPU backend. Returns its address, for
+    /// [`run_worker`](threads::run_worker), or 0 where the GPU computes.
+    pub fn job_queue(&self) -> Result<usize> {
         let stage = self.stage.replace(BUSY);
-        let Stage::Opened(mut device) = stage else { return Err(self.refuse(stage, "employ")) };
+        let Stage::Opened(mut device) = stage else { return Err(self.refuse(stage, "job_queue")) };
         let mut address = 0;
         if device.backend() == "cpu" {
-            let (board, posted) = team::post();
-            device.employ(Box::new(board));
-            address = posted;
+            let (queue, shared) = threads::create_queue();
+            device.set_thread_pool(Box::new(queue));
+            address = shared;
         }
         self.stage.replace(Stage::Opened(device));
         Ok(address)

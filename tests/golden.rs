@@ -80,7 +80,7 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
     let mut device = Device::open(backend).await.unwrap();
     device.set_tuning(tuning);
     // More threads than heads, and operations of all sizes. (GPU and twins take no notice.)
-    device.employ(Box::new(Threads::new(3)));
+    device.set_thread_pool(Box::new(Threads::new(3)));
     let mut loader = ModelLoader::new(device, blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
     for (index, part) in parts.iter().enumerate().rev() {

@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop)] // see `matmul`
 
 use super::simd::{Job, Simd, exp, load_part, store_part};
-use super::team::Shared;
+use super::thread_pool::Shared;
 use super::{LANE, Tools};
 use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
 use crate::kernels::rows;
@@ -33,7 +33,7 @@ pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut
     assert!(out.0.len() >= q.len(), "out of attention");
     let (out, level) = (Shared::new(out.f32_mut()), tools.level);
     let parts = tools.parts(2 * values * t * heads / kv_heads).min(kv_heads);
-    tools.team.run(parts, &|part| {
+    tools.pool.run(parts, &|part| {
         LANE.with(|memory| {
             for kv_head in (part..kv_heads).step_by(parts) {
                 let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };

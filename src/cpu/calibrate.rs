@@ -5,7 +5,7 @@
 
 use super::Tools;
 use super::simd::{Job, MAX_LANES, Simd, store_part};
-use super::team::Shared;
+use super::thread_pool::Shared;
 use crate::pass::{Call, Op, Words};
 
 /// Floats that one part copies, or computes, at a time.
@@ -16,7 +16,7 @@ pub(crate) fn copy(op: &Op, _: &Call, buffers: &mut [Words], tools: &mut Tools) 
     let [x, out] = buffers else { unreachable!("checked by Pass::push") };
     let words = op.params[0] as usize * 4;
     let (x, out) = (&x.f32()[..words], Shared::new(&mut out.f32_mut()[..words]));
-    tools.team.run(words.div_ceil(PIECE), &|part| {
+    tools.pool.run(words.div_ceil(PIECE), &|part| {
         let from = &x[part * PIECE..words.min((part + 1) * PIECE)];
         // SAFETY: parts are disjoint pieces of `out`.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), out.pointer().add(part * PIECE), from.len()) };
@@ -28,7 +28,7 @@ pub(crate) fn fma(op: &Op, _: &Call, buffers: &mut [Words], tools: &mut Tools) {
     let [out] = buffers else { unreachable!("checked by Pass::push") };
     let (floats, rounds, level) = (op.params[0] as usize * 4, op.constant("ROUNDS"), tools.level);
     let out = Shared::new(&mut out.f32_mut()[..floats]);
-    tools.team.run(floats.div_ceil(PIECE), &|part| {
+    tools.pool.run(floats.div_ceil(PIECE), &|part| {
         let first = part * PIECE;
         // SAFETY: parts are disjoint pieces of `out`.
         let out = unsafe { std::slice::from_raw_parts_mut(out.pointer().add(first), PIECE.min(floats - first)) };

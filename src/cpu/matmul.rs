@@ -11,7 +11,7 @@ use super::activation::activate;
 use super::activations::{Activations, FLOATS, words_of_group};
 use super::panel::{self, Planes, as_bytes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
-use super::team::Shared;
+use super::thread_pool::Shared;
 use super::{LANE, Tools};
 use crate::config::Activation;
 use crate::quant::{Tile, WeightType};
@@ -60,7 +60,7 @@ pub(crate) fn product(
     // Whole tiles for everyone, as equally as that allows.
     let parts = tools.parts(m * n * k).min(n.div_ceil(64));
     let cut = |part: usize| (n.div_ceil(64) * part / parts * 64).min(n);
-    tools.team.run(parts, &|part| {
+    tools.pool.run(parts, &|part| {
         let columns = cut(part)..cut(part + 1);
         LANE.with(|lane| {
             let product = Product { w, x, k, n, shape: &shape, bias, out, columns, lane };
@@ -302,12 +302,12 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::team::{Alone, Team};
+    use crate::cpu::thread_pool::{SingleThread, ThreadPool};
     use crate::quant::plane_bytes;
 
     /// Three threads, started for every job.
     struct Three;
-    impl Team for Three {
+    impl ThreadPool for Three {
         fn size(&self) -> usize {
             3
         }
@@ -324,13 +324,13 @@ mod tests {
             let planes = crate::quant::quantize(kind, n as u32, k as u32, &floats).unwrap();
             let (blocks, scales) = planes.split_at(plane_bytes(kind, n as u32, k as u32).unwrap().0 as usize);
             let tile = Tile { weight_type: kind, n, k, blocks, scales };
-            let compute = |team: Box<dyn Team>| {
-                let (mut tools, mut out) = (Tools::new(Level::best(), team), vec![f32::NAN; m * n]);
+            let compute = |pool: Box<dyn ThreadPool>| {
+                let (mut tools, mut out) = (Tools::new(Level::best(), pool), vec![f32::NAN; m * n]);
                 let shape = Shape { m, stride: n, first: 0, accumulate: false, activation: None };
                 assert!(product(tile, shape, &floats, None, &mut out, &mut tools));
                 out
             };
-            assert_eq!(compute(Box::new(Three)), compute(Box::new(Alone)), "{kind} {m} {n}");
+            assert_eq!(compute(Box::new(Three)), compute(Box::new(SingleThread)), "{kind} {m} {n}");
         }
     }
 }

@@ -8,16 +8,16 @@ pub(crate) mod matmul;
 pub(crate) mod norm;
 mod panel;
 mod simd;
-mod team;
+mod thread_pool;
 
 pub(crate) use simd::Level;
-pub use team::{Board, Team};
+pub use thread_pool::{JobQueue, ThreadPool};
 
 use crate::pass::{Buf, Call, Op, Pass, Words};
 use activations::Activations;
 use std::cell::RefCell;
 use std::collections::TryReserveError;
-use team::Alone;
+use thread_pool::SingleThread;
 
 /// An operation of fewer multiply-adds is not divided: some 10 µs in a browser, and handing it over takes one or two.
 const DIVISIBLE: usize = 1 << 16;
@@ -36,7 +36,7 @@ pub struct Cpu {
 /// What fast kernels share: instructions, threads, and memory that is used again by every operation.
 pub struct Tools {
     level: Level,
-    team: Box<dyn Team>,
+    pool: Box<dyn ThreadPool>,
     /// What a mat-mul multiplies.
     activations: Activations,
 }
@@ -49,18 +49,18 @@ thread_local! {
 impl Tools {
     /// How many parts to cut an operation of so many multiply-adds into.
     fn parts(&self, multiply_adds: usize) -> usize {
-        let threads = self.team.size();
+        let threads = self.pool.size();
         if threads == 1 || multiply_adds < DIVISIBLE { 1 } else { (multiply_adds / PART).clamp(threads, 4 * threads) }
     }
 
-    fn new(level: Level, team: Box<dyn Team>) -> Self {
-        Self { level, team, activations: Activations::default() }
+    fn new(level: Level, pool: Box<dyn ThreadPool>) -> Self {
+        Self { level, pool, activations: Activations::default() }
     }
 }
 
 impl std::fmt::Debug for Tools {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let threads = self.team.size();
+        let threads = self.pool.size();
         write!(f, "{}, {threads} thread{}", self.level.name(), if threads == 1 { "" } else { "s" })
     }
 }
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Tools {
 impl Cpu {
     /// Runs the kernels' fast versions where there are some.
     pub(crate) fn fast(level: Level) -> Self {
-        Self { tools: Some(Tools::new(level, Box::new(Alone))), ..Self::default() }
+        Self { tools: Some(Tools::new(level, Box::new(SingleThread))), ..Self::default() }
     }
 
     /// Runs nothing but the twins.
@@ -76,9 +76,9 @@ impl Cpu {
         Self::default()
     }
 
-    pub(crate) fn employ(&mut self, team: Box<dyn Team>) {
+    pub(crate) fn set_thread_pool(&mut self, pool: Box<dyn ThreadPool>) {
         if let Some(tools) = &mut self.tools {
-            *tools = Tools::new(tools.level, team);
+            *tools = Tools::new(tools.level, pool);
         }
     }
 

@@ -43,7 +43,7 @@ async function devtools(page) {
   let target = "";
   session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => {
     // The engine's threads wait for work and answer no request.
-    if (targetInfo.type === "worker" && !targetInfo.url.endsWith("team-thread.js")) target = sessionId;
+    if (targetInfo.type === "worker" && !targetInfo.url.endsWith("pool-thread.js")) target = sessionId;
   });
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const answer = JSON.parse(message);

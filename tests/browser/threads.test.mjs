@@ -136,7 +136,7 @@ describe("threads", { skip }, () => {
     const { root, remove } = await rootWith(async (root) => {
       await rm(path.join(root, "worker"));
       await cp(path.join(www, "worker"), path.join(root, "worker"), { recursive: true });
-      await rm(path.join(root, "worker/team-thread.js"));
+      await rm(path.join(root, "worker/pool-thread.js"));
     });
     const lacking = await serve(root);
     try {

@@ -4,7 +4,7 @@
 /** Returns the address of a script of this page; throws for every other name.
  * @type {{ createScriptURL: (name: string) => any }} */
 export const ownScripts = (() => {
-  const names = ["worker/worker.js", "worker/worker-threads.js", "worker/team-thread.js", "worker/storage.js", "service-worker.js"];
+  const names = ["worker/worker.js", "worker/worker-threads.js", "worker/pool-thread.js", "worker/storage.js", "service-worker.js"];
   const rules = {
     /** @param {string} name */
     createScriptURL(name) {

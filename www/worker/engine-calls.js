@@ -108,7 +108,7 @@ export function startEngineWorker(build) {
       const names = performance.getEntriesByType("resource").map((entry) => entry.name);
       const used = names.filter((name) => folders.some((folder) => name.startsWith(folder)));
       // Files that threads have loaded are not in this list; most of them are the same.
-      return Number.parseInt(await loader.threads) > 1 ? [...used, `${root}worker/team-thread.js`] : used;
+      return Number.parseInt(await loader.threads) > 1 ? [...used, `${root}worker/pool-thread.js`] : used;
     },
   });
 }

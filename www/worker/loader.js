@@ -7,7 +7,7 @@ import { CachedSource } from "./cached-source.js";
 import { fetchParts, inFlightBytes } from "./fetch-parts.js";
 import { Progress } from "./progress.js";
 import { throwIfCancelled } from "./retry.js";
-import { dismiss, gather } from "./team.js";
+import { endThreads, startThreads } from "./thread-pool.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -69,7 +69,7 @@ export class Loader {
     const [source, wasm] = await Promise.all([CachedSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
-    this.threads = this.#gather(engine, threads, wasm, ports);
+    this.threads = this.#startThreads(engine, threads, wasm, ports);
     const { prompt_template } = model;
     const makePlan = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
     const plan = await makePlan()
@@ -106,14 +106,14 @@ export class Loader {
 
   /** @param {Llava} engine @param {Threads} wanted @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory }} share
    * @param {MessagePort[]} ports */
-  async #gather(engine, wanted, { module, memory }, ports) {
+  async #startThreads(engine, wanted, { module, memory }, ports) {
     if (wanted.threads < 2) return `1: ${wanted.why}`;
-    const board = engine.employ();
-    if (!board) {
-      dismiss(ports);
+    const queue = engine.job_queue();
+    if (!queue) {
+      endThreads(ports);
       return "";
     }
-    const missing = await gather(ports, { code: module, memory, board });
+    const missing = await startThreads(ports, { code: module, memory, queue });
     return `${ports.length + 1 - missing.length}${missing.length ? `; more did not come: ${missing[0]}` : ""}`;
   }
 
