@@ -1,4 +1,4 @@
-// "Whatever is fastest here": both backends are tried out, the faster one runs, and the page says why.
+// "The faster of the two": both backends are measured, the faster one runs, and the page says why.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -28,7 +28,7 @@ async function withFake(manifest, body) {
 /** @param {import("./harness.mjs").Visit} visit */
 async function runsOn(visit) {
   await visit.reaches("ready");
-  const why = await visit.page.locator("#machine dt:text-is('Why there') + dd").textContent();
+  const why = await visit.page.locator("#machine dt:text-is('Why this backend') + dd").textContent();
   return { backend: await visit.at("backend").getAttribute("data-backend"), why };
 }
 

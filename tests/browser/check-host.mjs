@@ -1,5 +1,6 @@
-// Whether a host sends what the page, or the file of a model, needs: ./build.sh check-host URL. Every line is "ok", "to set" (it
-// will not work, or may break) or "could be better"; the exit status is 1 where something is to be set. Reasons: src/docs/hosting.md.
+// Whether a host sends what the page, or the file of a model, needs: ./build.sh check-host URL. Every line is "ok", "to
+// set" (it will not work, or may break) or "could be better"; the exit status is 1 where something is to be set.
+// Reasons: src/docs/hosting.md.
 
 import { createHash } from "node:crypto";
 
@@ -39,7 +40,7 @@ async function checkPage(url, html, document) {
   say(version !== "", `its addresses carry the version (${version || "none"})`, "Serve the folder site/ that ./build.sh build writes, not www/: caches may mix two builds otherwise.", false);
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
   say(url.protocol === "https:" || local, "a secure origin", "Serve it over HTTPS: browsers give WebGPU, threads, storage and offline use to nothing else.");
-  say(isChecked(document.header("cache-control")), `the document is asked for anew: Cache-Control: ${document.header("cache-control") || "(none)"}`, "Send Cache-Control: no-cache for the document, service-worker.js and manifests, so that a new version is seen at once.");
+  say(isChecked(document.header("cache-control")), `the document is asked for anew: Cache-Control: ${document.header("cache-control") || "(none)"}`, "Send Cache-Control: no-cache for the document, service-worker.js and manifests, so that a new version is seen immediately.");
   isolation("the document", document);
   const policy = document.header("content-security-policy");
   say(policy !== "", "Content-Security-Policy", "Optional: without the header the policy in index.html holds for the page, not for its worker.", false);

@@ -86,7 +86,7 @@ describe("check-host", () => {
     }
   });
 
-  test("says what it takes, and when nobody answers", async () => {
+  test("says what it takes, and when no host answers", async () => {
     assert.match((await check("")).said, /check-host URL: the address/);
     const { code, said } = await check("http://127.0.0.1:9/");
     assert.equal(code, 1);

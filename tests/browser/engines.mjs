@@ -16,7 +16,8 @@ import { WebKit } from "./driver/webkit.mjs";
  * @property {(profile?: string) => Promise<Driver>} start
  */
 
-/** @param {string} name @param {{ start: (start?: Start) => Promise<Driver> }} browser @param {boolean} gpu @param {boolean} [profiles] @returns {Engine} */
+/** @param {string} name @param {{ start: (start?: Start) => Promise<Driver> }} browser @param {boolean} gpu
+ * @param {boolean} [profiles] @returns {Engine} */
 const engine = (name, browser, gpu, profiles = true) => ({
   name,
   profiles,

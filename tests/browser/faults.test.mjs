@@ -1,5 +1,5 @@
-// What browsers other than the newest Chromium lack, refuse or do in another way, imitated in Chromium; and hosts that change
-// under a page that is kept.
+// What browsers other than the newest Chromium lack, refuse or do in another way, imitated in Chromium; and hosts that
+// change under a page that is kept.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileAddress } from "../../www/shared/address.js";
-import { inRate } from "../../www/page/dom.js";
+import { formatRate } from "../../www/page/format.js";
 import { FaultyHost, fakeModel } from "./faulty-host.mjs";
 import { fakeRoot, launch, open, serve, writeSite, www } from "./harness.mjs";
 
@@ -23,7 +23,8 @@ before(async () => {
 after(() => browser?.close());
 
 /** A stand-in page whose workers first run `prelude`, and the page, too.
- * @param {() => void} prelude @param {(it: { url: string, root: string }) => Promise<void>} body @param {string[]} [more] for the server */
+ * @param {() => void} prelude @param {(it: { url: string, root: string }) => Promise<void>} body
+ * @param {string[]} [more] for the server */
 async function withFake(prelude, body, more = []) {
   const { root, remove } = await fakeRoot();
   const engine = path.join(root, "pkg/llava_web.js");
@@ -37,7 +38,8 @@ async function withFake(prelude, body, more = []) {
   }
 }
 
-/** @param {string} url @param {() => void} prelude @param {import("playwright-core").BrowserContextOptions} [options] */
+/** @param {string} url @param {() => void} prelude
+ * @param {import("playwright-core").BrowserContextOptions} [options] */
 async function openWith(url, prelude, options = PLAIN) {
   const visit = await open(browser, "about:blank", options);
   await visit.context.addInitScript(prelude);
@@ -52,7 +54,7 @@ describe("a browser of another make", () => {
       async ({ url }) => {
         const visit = await open(browser, url);
         await visit.reaches("ready");
-        await visit.kept();
+        await visit.savedForOffline();
         assert.equal(await visit.page.evaluate(() => navigator.serviceWorker.controller), null, "it would make requests wait while it becomes active");
         let asked = 0;
         // The first is never answered.
@@ -60,8 +62,8 @@ describe("a browser of another make", () => {
         await visit.page.locator("[data-example='shapes.png']").click();
         await visit.at("error").waitFor();
         assert.equal(asked, 2, "asked for once more");
-        assert.match(await visit.troubles(), /This picture could not be fetched.*shapes\.png/s);
-        assert.doesNotMatch(await visit.troubles(), /engine stopped/);
+        assert.match(await visit.errorText(), /This picture could not be downloaded.*shapes\.png/s);
+        assert.doesNotMatch(await visit.errorText(), /program that runs the model stopped/);
         await visit.context.unroute("**/examples/shapes.png");
         await visit.page.locator("#error-retry").click();
         await visit.page.locator("#frame[data-state=read]").waitFor();
@@ -101,7 +103,7 @@ describe("a browser of another make", () => {
       withFake(prelude, async ({ url }) => {
         const visit = await openWith(url, prelude);
         await visit.reaches("ready");
-        assert.match((await visit.page.locator("#machine").textContent()) ?? "", /Kept hereall of it/);
+        assert.match((await visit.page.locator("#machine").textContent()) ?? "", /Saved in this browserall of it/);
         const there = await visit.page.evaluate(async () => (await caches.keys()).some((name) => name.startsWith("llava-web-models ")));
         assert.equal(there, kind === "cache");
         visit.requests.length = 0;
@@ -134,7 +136,8 @@ describe("a browser of another make", () => {
       async ({ url }) => {
         const visit = await open(browser, url, PLAIN);
         await visit.reaches("ready");
-        /** @param {string} selector @param {boolean} text @returns {Promise<boolean>} whether the page took it from the browser */
+        /** @param {string} selector @param {boolean} text
+         * @returns {Promise<boolean>} whether the page took it from the browser */
         const paste = (selector, text) =>
           visit.page.evaluate(
             async ({ selector, text }) => {
@@ -176,9 +179,9 @@ describe("a browser of another make", () => {
       await visit.show(EXAMPLE);
       await visit.reaches("ready");
       assert.match(await visit.ask("well"), /well/);
-      assert.match((await visit.page.locator("#machine").textContent()) ?? "", /Kept herenothing: this browser gives the page no storage/);
+      assert.match((await visit.page.locator("#machine").textContent()) ?? "", /Saved in this browsernothing: this browser gives the page no storage/);
       await visit.page.locator("#open-models").click();
-      await visit.page.locator("#stored-note", { hasText: /Nothing is kept|no storage/ }).waitFor();
+      await visit.page.locator("#stored-note", { hasText: /Nothing is saved|no storage/ }).waitFor();
       await visit.close();
     }));
 
@@ -225,7 +228,7 @@ describe("a browser of another make", () => {
       () => {},
       async ({ url }) => {
         const visit = await openWith(url, () => (WebAssembly.validate = () => false));
-        await visit.page.locator("#start-trouble", { hasText: /too old.*lacks WebAssembly SIMD.*Firefox \d+ and Safari/s }).waitFor();
+        await visit.page.locator("#start-error", { hasText: /too old.*lacks WebAssembly SIMD.*Firefox \d+, Safari/s }).waitFor();
         await visit.close();
       },
     ));
@@ -260,7 +263,7 @@ describe("a browser of another make", () => {
         await visit.context.route("**/*.wasm", () => {});
         await visit.page.goto(url);
         await visit.at("error").waitFor();
-        assert.match(await visit.troubles(), /llava_web_bg\.wasm.*no answer within 30 s.*Check the connection, then retry/s);
+        assert.match(await visit.errorText(), /llava_web_bg\.wasm.*no answer within 30 s.*Check the connection, then retry/s);
         await visit.context.unroute("**/*.wasm");
         await visit.page.locator("#error-retry").click();
         await visit.reaches("ready");
@@ -269,7 +272,7 @@ describe("a browser of another make", () => {
     ));
 
   test("rates are numbers that people read, and addresses of the hub lose what its pages add", () => {
-    assert.deepEqual([3490, 104.6, 31.25, 7.25, 0.042, 1e-5].map(inRate), ["3,490", "105", "31.3", "7.3", "0.042", "less than 0.01"]);
+    assert.deepEqual([3490, 104.6, 31.25, 7.25, 0.042, 1e-5].map(formatRate), ["3,490", "105", "31.3", "7.3", "0.042", "less than 0.01"]);
     const file = "https://huggingface.co/org/name/resolve/main/model.gguf";
     for (const text of [`${file}?download=true`, "huggingface.co/org/name/blob/main/model.gguf?not-for-all-audiences=true"]) assert.equal(fileAddress(text, "http://localhost/"), file);
     assert.equal(fileAddress("https://example.org/model.gguf?key=1", "http://localhost/"), "https://example.org/model.gguf?key=1");
@@ -283,8 +286,8 @@ describe("a browser of another make", () => {
         await visit.context.route("https://huggingface.co/**", (route) => route.abort());
         await visit.page.goto(`${url}?model=https://huggingface.co/org/name/resolve/main/model.gguf`);
         await visit.at("error").waitFor();
-        assert.match(await visit.troubles(), /could not be fetched.*CORS/s);
-        assert.doesNotMatch(await visit.troubles(), /--model-host/);
+        assert.match(await visit.errorText(), /could not be downloaded.*CORS/s);
+        assert.doesNotMatch(await visit.errorText(), /--model-host/);
         await visit.close();
       },
     ));
@@ -326,7 +329,7 @@ describe("a page with versions in its addresses", () => {
       const server = await serve(root);
       const visit = await open(browser, server.url);
       await visit.reaches("ready");
-      await visit.kept();
+      await visit.savedForOffline();
       const own = visit.requests.filter((request) => request.startsWith(server.url) && !/\/models\/|service-worker\.js$/.test(request) && new URL(request).pathname !== "/");
       assert.deepEqual(own.filter((request) => !/\/v\/[0-9a-f]{16}\//.test(request)), [], "all addresses carry the version");
       assert(["worker/worker", "start.js", "style.css", ".wasm", "examples/"].every((part) => own.some((request) => request.includes(part))), own.join("\n"));
@@ -337,7 +340,7 @@ describe("a page with versions in its addresses", () => {
       assert((await readdir(path.join(root, "v"))).length === 1);
       await visit.page.goto("about:blank");
       await visit.page.goto(server.url);
-      await visit.page.locator("#start-trouble", { hasText: "could not start" }).waitFor();
+      await visit.page.locator("#start-error", { hasText: "could not start" }).waitFor();
       assert.deepEqual(await visit.page.evaluate(marks), undefined, "no module of either has run");
       assert(visit.requests.some((request) => lacking.test(request)));
       await server.stop();
@@ -352,7 +355,7 @@ describe("a page with versions in its addresses", () => {
       const server = await serve(root);
       const visit = await open(browser, server.url);
       await visit.reaches("ready");
-      await visit.kept();
+      await visit.savedForOffline();
       // A stale document: what it names is no longer on its host.
       const stale = await readFile(path.join(one, "index.html"), "utf8");
       await deploy(two, root);
@@ -360,15 +363,15 @@ describe("a page with versions in its addresses", () => {
       await other.context.route(server.url, (route) => route.fulfill({ body: stale, contentType: "text/html" }));
       await other.page.goto(server.url);
       // Neither start.js nor the style is there: the document's own words, and a link.
-      await other.page.locator("#start-trouble", { hasText: "The page has not started yet" }).waitFor();
+      await other.page.locator("#start-error", { hasText: "The page has not started yet" }).waitFor();
       await other.page.locator("#start-again").click();
       await other.reaches("ready");
       assert.deepEqual([...new Set(await other.page.evaluate(marks))], ["two"]);
-      assert.equal(await other.page.locator("#start-trouble").count(), 0);
+      assert.equal(await other.page.locator("#start-error").count(), 0);
       await other.close();
       await visit.page.reload();
       await visit.reaches("ready");
-      await visit.kept();
+      await visit.savedForOffline();
       assert.deepEqual([...new Set(await visit.page.evaluate(marks))], ["two"]);
       await server.stop();
       await visit.page.reload();
@@ -382,7 +385,7 @@ describe("a page with versions in its addresses", () => {
       const server = await serve(root);
       const visit = await open(browser, server.url);
       await visit.reaches("ready");
-      await visit.kept();
+      await visit.savedForOffline();
       await server.stop();
       const port = Number(new URL(server.url).port);
       /** @type {Set<import("node:net").Socket>} */

@@ -1,14 +1,16 @@
-// A host of model files that fails on purpose, and remembers every byte it was asked for.
+// A host of model files that fails on purpose, and records every range it was asked for.
 
 import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 
 /**
- * What goes wrong with one answer. `cut` ends the connection after so many bytes, `short` ends the body there
- * as if it were whole, `stall` falls silent there with the connection open, `flip` changes the byte there.
- * @typedef {{ status?: number, retryAfter?: number, cut?: number, short?: number, stall?: number, flip?: number, hang?: boolean, type?: string }} Fault
+ * The fault of one answer. `cut` closes the connection after this number of bytes, `short` ends the body there as if it
+ * were complete, `stall` sends nothing more with the connection open, `flip` changes the byte there.
+ * @typedef {{ status?: number, retryAfter?: number, cut?: number, short?: number, stall?: number, flip?: number,
+ *   hang?: boolean, type?: string }} Fault
  */
-/** @typedef {{ file: string, first: number, end: number, whole: boolean }} Asked  a range of a file; one byte is a question for its size */
+/** A requested range of a file; one byte is a request for the file's size.
+ * @typedef {{ file: string, first: number, end: number, whole: boolean }} Asked */
 
 /** Bytes per write, so that a cut falls inside a body. */
 const CHUNK = 16_384;
@@ -34,9 +36,10 @@ export class FaultyHost {
   ranges = true;
   cors = true;
   etag = '"one"';
-  /** What hosts do beside: `weak` compresses what is asked for whole, with a weak ETag then, and with "-gzip" in it; `etags`
-   * has another ETag every time; `gzip` knows no ranges, and compresses all; `nohead` hides Content-Range, and refuses HEAD;
-   * `chunked` knows no ranges, and says no length; `cap` gives at most 64 KiB of a range. @type {"" | "weak" | "etags" | "gzip" | "chunked" | "nohead" | "cap" | "nohead cap"} */
+  /** Behaviour of real hosts: `weak` compresses whole files, with a weak ETag that ends in "-gzip"; `etags` changes the
+   * ETag with every answer; `gzip` serves no ranges, and compresses everything; `nohead` hides Content-Range, and refuses
+   * HEAD; `chunked` serves no ranges, and sends no length; `cap` sends at most 64 KiB of a range.
+   * @type {"" | "weak" | "etags" | "gzip" | "chunked" | "nohead" | "cap" | "nohead cap"} */
   habit = "";
   #answers = 0;
   /** Pause between two writes, ms. */
@@ -64,7 +67,7 @@ export class FaultyHost {
     this.cutAll();
   }
 
-  /** Resolves when so many more bytes of bodies were sent. @param {number} bytes */
+  /** Resolves when `bytes` more bytes of bodies were sent. @param {number} bytes */
   async afterSending(bytes) {
     const goal = this.sent + bytes;
     for (let waited = 0; this.sent < goal && waited < 10_000; waited += 5) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,4 +1,4 @@
-// Prints the figures of the page with the shipped model, in headless Chromium: sizes, load, reading, answering.
+// Prints the figures of the page with the shipped model, in headless Chromium: sizes, loading, encoding, answering.
 // `./build.sh figures`. On a shared machine only ratios within one run count.
 
 import { existsSync, readFileSync } from "node:fs";
@@ -34,12 +34,12 @@ function measure(visit, backend) {
       const { encode_ms } = await link.call("encode", { bytes });
       const options = { max_new_tokens: 64, temperature: 0, top_p: 1, seed: 0 };
       const { answer, timing } = await link.call("generate", { question, options });
-      // The same picture and a short question: once with the picture read, as when a person has typed meanwhile; and
-      // with a new one, as when it is dropped and asked about at once.
+      // The same picture and a short question: once with the picture encoded, as after a pause; and once with a new
+      // picture, as when it is dropped and asked about immediately.
       await link.call("reset", null);
       await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run])]).arrayBuffer() });
       const warm = await link.call("generate", { question: short, options });
-      // Once more, as when there was a pause before Send: what is written has been read ahead.
+      // Once more with the question prefilled, as after a pause before Send.
       await link.call("reset", null);
       await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run])]).arrayBuffer() });
       await link.call("prefill", { question: short });
@@ -67,7 +67,7 @@ for (const build of ["", "threads/", "relaxed/"]) {
   const wasm = readFileSync(file);
   console.log(`pkg/${build}: ${wasm.length} bytes of wasm, ${gzipSync(wasm, { level: 9 }).length} after gzip -9`);
 }
-console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s | Send → first token, picture and question read, ms | picture read, ms | picture and Send at once, ms | shares");
+console.log("backend | adapter | page → ready, ms | encode, ms | prefill, rows/s | decode, tokens/s | Send → first token, picture encoded and question prefilled, ms | picture encoded, ms | picture and Send together, ms | shares");
 const server = await serve();
 for (const backend of ["webgpu", "cpu"]) {
   const browser = await launch({ gpu: backend === "webgpu" });
@@ -94,7 +94,7 @@ for (const [backend, rate, line] of /** @type {const} */ ([["cpu", Infinity, ""]
   const starts = [];
   for (let run = 0; run < RUNS; run++) starts.push(await startup(browser, server.url, backend, rate));
   const ms = (/** @type {"paint" | "interactive" | "ready" | "word"} */ what) => median(starts.map((start) => start[what])).toFixed(0);
-  console.log(`first visit, ${backend}, 60 ms a request${line}: first paint ${ms("paint")} ms, interactive ${ms("interactive")} ms, model ready ${ms("ready")} ms, first word of an answer about a picture shown at once ${ms("word")} ms`);
+  console.log(`first visit, ${backend}, 60 ms a request${line}: first paint ${ms("paint")} ms, interactive ${ms("interactive")} ms, model ready ${ms("ready")} ms, first word of an answer about a picture shown immediately ${ms("word")} ms`);
   await browser.close();
 }
 await server.stop();

@@ -3,7 +3,8 @@
 import { createServer, request } from "node:http";
 import { once } from "node:events";
 
-/** A request that came, and the bytes of body that were answered so far. @typedef {{ path: string, bytes: number }} Passed */
+/** A request that came, and the bytes of body that were answered so far.
+ * @typedef {{ path: string, bytes: number }} Passed */
 
 export class Gate {
   /** @type {Passed[]} */

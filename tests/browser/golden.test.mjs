@@ -67,9 +67,10 @@ function nmse(found, wanted) {
 }
 
 /**
- * Holds an answer to the reference's: ids, and logits row by row. Where the bound allows errors that are larger than f32's,
- * two logits that are as close as the error may change places; from there on the texts differ.
- * @param {{ ids: number[], logits: number[] }} seen @param {{ ids: number[], logits: Float32Array }} wanted @param {number} bound @param {string} what
+ * Holds an answer to the reference's: ids, and logits row by row. Where the bound allows errors that are larger than
+ * f32's, two logits that are as close as the error may change places; from there on the texts differ.
+ * @param {{ ids: number[], logits: number[] }} seen @param {{ ids: number[], logits: Float32Array }} wanted
+ * @param {number} bound @param {string} what
  */
 function compare(seen, wanted, bound, what) {
   const rows = wanted.ids.length + 1;

@@ -19,7 +19,7 @@ export const www = path.join(repository, "www");
 export const BIN = process.env.LLAVA_BIN ?? path.resolve(repository, process.env.CARGO_TARGET_DIR ?? "target", "debug");
 export const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
-/** Quiet: a test's browser asks nobody for anything. */
+/** Flags that stop a browser's own background requests. */
 const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-default-browser-check"];
 /** WebGPU on a software adapter: the only flags a visitor would not have. */
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
@@ -41,7 +41,8 @@ export function launch({ gpu }) {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: chromiumFlags(gpu) });
 }
 
-/** Writes what a host serves, with the version in its addresses. @param {string} from a page like www/ @param {string} to */
+/** Writes what a host serves, with the version in its addresses.
+ * @param {string} from a page like www/ @param {string} to */
 export const writeSite = (from, to) => void execFileSync(path.join(repository, "build.sh"), ["site", from, to], { stdio: "pipe" });
 
 /**
@@ -147,10 +148,10 @@ export class Visit {
   async reaches(...states) {
     const wanted = [...states, "error"].map((state) => `[data-testid=status][data-state=${state}]`).join(",");
     await this.page.locator(wanted).first().waitFor();
-    if (!states.includes("error")) assert(await this.at("error").isHidden(), await this.troubles());
+    if (!states.includes("error")) assert(await this.at("error").isHidden(), await this.errorText());
   }
 
-  async troubles() {
+  async errorText() {
     return (await this.at("error").isVisible()) ? this.at("error").innerText() : "(no error shown)";
   }
 
@@ -171,13 +172,13 @@ export class Visit {
     const last = this.at("answer").last();
     await this.page.locator("[data-testid=answer][data-state=streaming]").waitFor({ state: "detached" });
     const ended = await last.getAttribute("data-state");
-    assert.equal(ended, state, `the answer ended as ${ended}: ${await this.troubles()}`);
+    assert.equal(ended, state, `the answer ended as ${ended}: ${await this.errorText()}`);
     return (await last.innerText()).trim();
   }
 
-  /** Waits until the service worker has kept the page and its model. */
-  async kept() {
-    await this.page.locator("#machine", { hasText: "everything is kept" }).waitFor({ state: "attached" });
+  /** Waits until the service worker has cached the page, and its model is stored. */
+  async savedForOffline() {
+    await this.page.locator("#machine", { hasText: "everything is saved" }).waitFor({ state: "attached" });
   }
 
   async close() {

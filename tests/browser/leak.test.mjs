@@ -12,8 +12,8 @@ const SLACK = 300_000;
 /** The last few buffers of four bytes that tokens were read back through may be among them, bytes. */
 const STAGING = 256;
 
-/** Runs in the worker, after the engine's modules: counts GPU buffers and their bytes, those that nobody can reach any
- * more left out. */
+/** Runs in the worker, after the engine's modules: counts live GPU buffers and their bytes, without those that were
+ * collected. */
 const COUNT_BUFFERS = `
 if (globalThis.GPUDevice) {
   const live = (globalThis.gpuBuffers = { count: 0, bytes: 0, made: 0, destroyed: 0 });
@@ -42,7 +42,7 @@ async function devtools(page) {
   const waiting = new Map();
   let target = "";
   session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => {
-    // Threads that help the engine wait for work and answer nobody.
+    // The engine's threads wait for work and answer no request.
     if (targetInfo.type === "worker" && !targetInfo.url.endsWith("pool-thread.js")) target = sessionId;
   });
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
@@ -93,7 +93,8 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
             const { link } = /** @type {any} */ (window);
             const file = await (await fetch("examples/shapes.png")).blob();
             for (let i = from; i < to; i++) {
-              // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing else.
+              // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing
+              // else.
               const bytes = await new Blob([file, new Uint8Array([i, i >> 8])]).arrayBuffer();
               await link.call("reset", null);
               await link.call("encode", { bytes }, { transfer: [bytes] });

@@ -13,7 +13,7 @@ const NAME = "model.gguf";
 const MODEL = fakeModel();
 /** The same in files of their own: what is asked for whole. */
 const SHARDS = shards();
-/** The page asks nobody else, and a service worker's requests are not the page's. */
+/** Without a service worker, whose requests are not the page's. */
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
 
 /** @type {import("playwright-core").Browser} */ let browser;
@@ -101,8 +101,9 @@ async function inspector(context) {
         }
         return ranges;
       }),
-    /** Changes a byte of, or removes, the kept parts that begin at these offsets. @param {number[]} offsets @param {"flip" | "remove"} how */
-    harm: (offsets, how) =>
+    /** Changes a byte of, or removes, the kept parts that begin at these offsets.
+     * @param {number[]} offsets @param {"flip" | "remove"} how */
+    damage: (offsets, how) =>
       page.evaluate(
         async ({ offsets, how }) => {
           const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models", { create: true });
@@ -157,7 +158,7 @@ describe("loading from a host", () => {
     assert.equal(await ends(page), "ready", await words(page));
     assert.equal(host.asked.filter((asked) => asked.whole).length, 0, "only ranges were asked for");
     assert(host.sent < MODEL.file.length * 1.1, `${host.sent} bytes were sent for ${MODEL.file.length}`);
-    await page.locator("#machine", { hasText: "everything is kept" }).waitFor({ state: "attached" });
+    await page.locator("#machine", { hasText: "everything is saved" }).waitFor({ state: "attached" });
     await context.setOffline(true);
     await page.reload();
     assert.equal(await ends(page), "ready", await words(page));
@@ -191,7 +192,7 @@ describe("loading from a host", () => {
     const look = await inspector(context);
     assert.equal(await ends(await visit(context, url)), "ready");
     const { offset, bytes } = /** @type {typeof MODEL.plan.parts[0]} */ (MODEL.plan.parts[7]);
-    await look.harm([offset], "flip");
+    await look.damage([offset], "flip");
     host.asked.length = 0;
     assert.equal(await ends(await visit(context, url)), "ready");
     assert.deepEqual(host.asked.filter(({ first, end }) => end - first > 1), [{ file: NAME, first: offset, end: offset + bytes, whole: false }]);
@@ -262,7 +263,7 @@ describe("loading from a host", () => {
     host.fault = (range) => (range.first === first?.offset && asked++ === 0 ? { stall: 20_000 } : null);
     const context = await browser.newContext(PLAIN);
     const page = await visit(context, url);
-    await page.locator("#status-text", { hasText: /the connection broke after \d+ of \d+ bytes \(.*nothing came for 30 s/ }).waitFor({ timeout: 90_000 });
+    await page.locator("#status-text", { hasText: /the connection broke after \d+ of \d+ bytes \(.*no data for 30 s/ }).waitFor({ timeout: 90_000 });
     assert.equal(await ends(page), "ready", await words(page));
     const again = host.asked.filter(({ first: at, end }) => first && at > first.offset && end === first.offset + first.bytes);
     assert.equal(again.length, 1, "it went on where it was");
@@ -285,7 +286,7 @@ describe("loading from a host", () => {
     await context.close();
   });
 
-  test("what cannot work is said at once: missing, a web page, no permission", async () => {
+  test("what cannot work is reported immediately: missing, a web page, no permission", async () => {
     const url = healthy();
     const { page } = await open(browser, url.replace(NAME, "nothing.gguf"), PLAIN);
     assert.equal(await ends(page), "error");
@@ -302,7 +303,7 @@ describe("loading from a host", () => {
     host.files.set("other.gguf", MODEL.file);
     await page.goto(url.replace(NAME, "other.gguf"));
     assert.equal(await ends(page), "error");
-    assert.match(await words(page), /could not be fetched.*\(CORS\)/s);
+    assert.match(await words(page), /could not be downloaded.*\(CORS\)/s);
     await page.context().close();
   });
 
@@ -314,7 +315,7 @@ describe("loading from a host", () => {
     await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(server.url).origin, quotaSize: 700_000 });
     const page = await visit(context, url);
     assert.equal(await ends(page), "ready", await words(page));
-    assert.match(await page.locator(".note").innerText(), /not kept for the next visit: the browser gives this page no more room/);
+    assert.match(await page.locator(".note").innerText(), /not saved for the next visit: the browser gives this page no more space/);
     assert.equal(await page.locator(".note").count(), 1);
     const kept = await look.stored();
     assert(kept.length > 0 && kept.length < MODEL.plan.parts.length);
@@ -326,7 +327,7 @@ describe("loading from a host", () => {
     await context.close();
   });
 
-  test("two tabs at once share what either fetches", async () => {
+  test("two tabs share what either fetches", async () => {
     const url = healthy();
     host.pace = 4;
     const context = await browser.newContext(PLAIN);
@@ -372,11 +373,11 @@ describe("loading from a host", () => {
     for (let round = 0; round < 20; round++) {
       // What is complete is made incomplete: an eviction, and bytes that turn.
       const offsets = (await look.stored()).map(({ first }) => first).filter((first) => first > 0);
-      if (offsets.length === MODEL.plan.parts.length) await look.harm(offsets.filter(() => next() < 0.7), "remove");
+      if (offsets.length === MODEL.plan.parts.length) await look.damage(offsets.filter(() => next() < 0.7), "remove");
       const whole = await look.stored();
       // A page that is closed early does not notice all that is turned; `stored` does.
       const turned = below(3) === 0 ? whole.filter(({ first }) => first > 0 && next() < 0.3).map(({ first }) => first) : [];
-      await look.harm(turned, "flip");
+      await look.damage(turned, "flip");
       const safe = whole.filter(({ first }) => !turned.includes(first));
       host.asked.length = 0;
       host.pace = 3;

@@ -39,7 +39,8 @@ after(async () => {
 /** @param {Page} page @param {string} text */
 const machineSays = (page, text) => page.locator("#machine", { hasText: text }).waitFor({ state: "attached" });
 
-/** Writes a model as a .gguf, or as a folder of a manifest and its parts. @param {string} name @param {boolean} folder */
+/** Writes a model as a .gguf, or as a folder of a manifest and its parts.
+ * @param {string} name @param {boolean} folder */
 async function onDisk(name, folder) {
   const model = fakeModel({ parts: 4, seed: 7 });
   if (!folder) {
@@ -71,7 +72,7 @@ describe("choosing a model", () => {
     await page.getByRole("button", { name: "Another model" }).click();
     await page.getByLabel("Address of a manifest.json").fill("ftp://example.org/model.gguf");
     await page.keyboard.press("Enter");
-    await page.locator("#models-trouble", { hasText: /not the scheme of a web address/ }).waitFor();
+    await page.locator("#models-error", { hasText: /not the scheme of a web address/ }).waitFor();
     await page.getByLabel("Address of a manifest.json").fill(`${host.origin}/model.gguf`);
     await page.keyboard.press("Enter");
     await machineSays(page, "Model 1");
@@ -172,7 +173,7 @@ describe("choosing a model", () => {
     await page.locator("#frame:not([data-state=empty])").waitFor();
     await drop(["a", "b", "c"].map((name) => ({ name: `${name}.gguf`, type: "", text: "" })));
     await visit.at("error").waitFor();
-    assert.match(await visit.troubles(), /3 models in \.gguf.*together/s);
+    assert.match(await visit.errorText(), /3 models in \.gguf.*together/s);
     await visit.close();
   });
 
@@ -185,18 +186,18 @@ describe("choosing a model", () => {
     const card = page.locator("#offer");
     await card.getByText("about 7.3 tokens/s").waitFor();
     const text = await card.innerText();
-    for (const words of ["Model 3", "4.0 GB", "5.0 GB of graphics memory", "a picture read in 2.0 s", "Q6_K is stored as q8", "The GPU gave 3.0 GB", "Room to keep it"]) assert(text.includes(words), `${words} in ${text}`);
-    assert.equal(await card.getByLabel("Keep it in this browser").isChecked(), true);
+    for (const words of ["Model 3", "4.0 GB", "5.0 GB of graphics memory", "a picture encoded in 2.0 s", "Q6_K is stored as q8", "The GPU gave 3.0 GB", "Space to save it"]) assert(text.includes(words), `${words} in ${text}`);
+    assert.equal(await card.getByLabel("Save it in this browser").isChecked(), true);
     await card.getByLabel("Longest conversation").selectOption("1024");
     await card.getByText("4.5 GB of graphics memory").waitFor();
     assert.equal(host.asked.filter(({ first }) => first >= model.header).length, 0, "no weights before the person agrees");
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert(overflow <= 0, `the page is ${overflow} px wider than a phone`);
     if (process.env.LLAVA_SHOTS) await page.screenshot({ path: path.join(process.env.LLAVA_SHOTS, "card.png"), fullPage: true });
-    await card.getByLabel("Keep it in this browser").uncheck();
+    await card.getByLabel("Save it in this browser").uncheck();
     await card.getByRole("button", { name: "Download and load" }).click();
     await visit.reaches("ready");
-    await machineSays(page, "of 1024 rows");
+    await machineSays(page, "of 1024 tokens");
     await machineSays(page, "nothing, as you chose");
     await page.reload();
     await card.getByRole("button", { name: "Cancel" }).click();
@@ -225,7 +226,7 @@ describe("browsers that lack something", () => {
         await visit.reaches("ready");
         assert.equal(visit.requests.filter((request) => request.endsWith(".bin")).length, again);
         await visit.page.getByRole("button", { name: "Another model" }).click();
-        await visit.page.locator("#stored-note", { hasText: again ? "last as long as the tab" : /kept/ }).waitFor();
+        await visit.page.locator("#stored-note", { hasText: again ? "last as long as the tab" : /saved/ }).waitFor();
         await visit.close();
       } finally {
         await lacking.stop();
@@ -258,7 +259,7 @@ describe("a GPU that is lost", () => {
     await visit.at("question").fill("lose 2 always");
     await visit.at("send").click();
     await visit.at("error").waitFor();
-    assert.match(await visit.troubles(), /lost, again/);
+    assert.match(await visit.errorText(), /lost, again/);
     assert.equal(visit.requests.filter((request) => request.endsWith("worker/worker.js")).length, 3, "two recoveries");
     await visit.answered("error");
     await visit.page.getByRole("button", { name: "Retry" }).click();

@@ -15,7 +15,8 @@ const known = new Map();
 /**
  * Greedy. Shaders compute what the reference does; the CPU rounds activations to 8 bits, natively as in a browser.
  * @param {string} model a folder @param {string} picture a file
- * @param {{ prompt: string } | { raw: string }} question @param {"webgpu" | "gpu" | "cpu"} backend  `webgpu` is compared with the reference, `gpu` with
+ * @param {{ prompt: string } | { raw: string }} question
+ * @param {"webgpu" | "gpu" | "cpu"} backend  `webgpu` is compared with the reference, `gpu` with
  *   the same shaders outside of a browser, for models that would take the reference minutes @param {number} [tokens]
  * @returns {NativeAnswer}
  */

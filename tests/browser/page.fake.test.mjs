@@ -1,5 +1,5 @@
-// The page against a stand-in engine: everything between a person and the engine, and every failure that a
-// real engine cannot be asked for.
+// The page against a stand-in engine: everything between a person and the engine, and failures that a real engine
+// cannot produce on demand.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -13,7 +13,8 @@ const EXAMPLE = path.join(www, "examples/shapes.png");
 /** A manifest that says it is large; its parts are not. */
 const BIG = { total_bytes: 4e9 };
 
-/** @param {object} manifest @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
+/** @param {object} manifest
+ * @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
 async function withFake(manifest, body) {
   const { root, remove } = await fakeRoot(manifest);
   const server = await serve(root);
@@ -35,7 +36,7 @@ describe("the page with a stand-in engine", () => {
       assert(await visit.at("send").isDisabled(), "nothing can be asked before there is a picture");
       await visit.show(EXAMPLE);
       await visit.reaches("encoding");
-      // Asked while the picture is still being read: the question waits for it.
+      // Asked while the picture is being encoded: the question waits.
       assert.match(await visit.ask("one two three"), /^You asked: one two three \(1 image, turn 1\)/);
       await visit.at("question").fill("a b c d e f g h i j k l m n o p q r s t u v w x y z");
       await visit.page.keyboard.press("Enter");
@@ -94,7 +95,7 @@ describe("the page with a stand-in engine", () => {
     withFake({ shaders: 5, compile_ms: 20, push_ms: 20, bad_shader: 2 }, async ({ browser, url }) => {
       const visit = await open(browser, url);
       await visit.at("error").waitFor();
-      assert.match(await visit.troubles(), /the driver refuses it/);
+      assert.match(await visit.errorText(), /the driver refuses it/);
     }));
 
   test("the GPU is left alone where the CPU is wanted", () =>
@@ -128,7 +129,7 @@ describe("the page with a stand-in engine", () => {
       await writeFile(bad, Buffer.alloc(1000, 0xff));
       const visit = await open(browser, url);
       await visit.at("error").waitFor();
-      assert.match(await visit.troubles(), /3\.bin/);
+      assert.match(await visit.errorText(), /3\.bin/);
       assert.equal(await visit.at("status").getAttribute("data-state"), "error");
       await writeFile(bad, Buffer.alloc(1000, 3));
       visit.requests.length = 0;
@@ -147,7 +148,7 @@ describe("the page with a stand-in engine", () => {
         await visit.at("question").fill(String(question));
         await visit.at("send").click();
         await visit.at("error").waitFor();
-        assert.match(await visit.troubles(), /** @type {RegExp} */ (words));
+        assert.match(await visit.errorText(), /** @type {RegExp} */ (words));
         await visit.answered("error");
         await visit.page.getByRole("button", { name: "Use the CPU instead" }).click();
         await visit.page.locator("[data-testid=backend][data-backend=cpu]").waitFor();
@@ -182,7 +183,7 @@ describe("the page with a stand-in engine", () => {
       await visit.at("question").fill("full");
       await visit.at("send").click();
       await visit.at("error").waitFor();
-      assert.match(await visit.troubles(), /600 tokens do not fit in 512/);
+      assert.match(await visit.errorText(), /600 tokens do not fit in 512/);
       assert.match(await visit.ask("shorter"), /shorter/);
       assert(await visit.at("error").isHidden());
     }));
@@ -213,7 +214,7 @@ describe("the page with a stand-in engine", () => {
       try {
         const refused = await open(browser, `${url}?model=${origin}/manifest.json`);
         await refused.at("error").waitFor();
-        assert.match(await refused.troubles(), new RegExp(`--model-host ${origin}`));
+        assert.match(await refused.errorText(), new RegExp(`--model-host ${origin}`));
         assert.deepEqual(asked, []);
         const allowed = await open(browser, `${allowing.url}?model=${origin}/manifest.json`);
         await allowed.reaches("ready");
@@ -230,7 +231,7 @@ describe("the page with a stand-in engine", () => {
       await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
       await visit.show({ name: "notes.txt", mimeType: "image/png", buffer: Buffer.from("hello") });
       await visit.at("error").waitFor();
-      assert.match(await visit.troubles(), /not a PNG/);
+      assert.match(await visit.errorText(), /not a PNG/);
       await visit.show(EXAMPLE);
       await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
       assert(await visit.at("error").isHidden());
@@ -264,18 +265,18 @@ describe("the page with a stand-in engine", () => {
       assert.match(await visit.answered(), /by keyboard/);
     }));
 
-  test("a question is read while it is being written", () =>
+  test("a question is prefilled while it is being typed", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);
       await visit.reaches("ready");
-      // Before there is a picture there is nothing to read ahead, and nothing that would keep it from being read later.
+      // Without a picture no question is prefilled, and this must not prevent a later prefill.
       await visit.at("question").pressSequentially("early", { delay: 5 });
       await visit.page.waitForTimeout(400);
       await visit.at("question").fill("");
       await visit.page.waitForTimeout(400);
       await visit.show(EXAMPLE);
       await visit.reaches("ready");
-      // At once, not key by key: on a busy machine a gap between two keys may be as long as a pause.
+      // In one step, not key by key: on a busy machine the time between two keys may be as long as a pause.
       await visit.at("question").fill("one two ");
       await visit.page.waitForTimeout(400);
       await visit.at("question").fill("one two three");
@@ -288,7 +289,7 @@ describe("the page with a stand-in engine", () => {
       await visit.close();
     }));
 
-  test("a question that was written before the model and the picture were there is read as soon as they are", () =>
+  test("a question typed before the model and the picture are ready is prefilled as soon as they are", () =>
     withFake({ shaders: 6, compile_ms: 150, slow: 60 }, async ({ browser, url }) => {
       const visit = await open(browser, url);
       await visit.at("question").fill("early bird");
@@ -329,7 +330,7 @@ describe("the page with a stand-in engine", () => {
       await visit.close();
     }));
 
-  test("every module of the page is asked for at once", () =>
+  test("all modules of the page are requested together", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url, { serviceWorkers: "block" });
       await visit.reaches("ready");

@@ -110,7 +110,7 @@ describe("damage and distance", () => {
       const visit = await open(browser, server.url);
       await visit.at("error").waitFor();
       assert.equal(await visit.at("status").getAttribute("data-state"), "error");
-      assert.match(await visit.troubles(), new RegExp(shard), "the error names the file");
+      assert.match(await visit.errorText(), new RegExp(shard), "the error names the file");
       await writeFile(bad, whole);
       await visit.page.getByRole("button", { name: "Retry" }).click();
       await visit.page.locator("[data-testid=status][data-state=ready]").waitFor();
@@ -129,7 +129,7 @@ describe("damage and distance", () => {
     try {
       const visit = await open(browser, server.url);
       await visit.reaches("ready");
-      await visit.kept();
+      await visit.savedForOffline();
       await server.stop();
       await visit.page.reload();
       await visit.reaches("ready");

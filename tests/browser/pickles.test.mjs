@@ -18,7 +18,8 @@ const TOWER = ["config.json", "preprocessor_config.json", "pytorch_model.bin"];
 /** @typedef {{ prompt_ids: number[], ids: number[] }} Ids */
 
 /** What the worker answers, asked by the page's own link to it. `chosen`: paths of files that a person picks.
- * @param {import("./harness.mjs").Visit} visit @param {{ addresses?: string[], chosen?: string[] }} model @returns {Promise<Ids>} */
+ * @param {import("./harness.mjs").Visit} visit @param {{ addresses?: string[], chosen?: string[] }} model
+ * @returns {Promise<Ids>} */
 function inBrowser(visit, model) {
   return visit.page.evaluate(async ({ addresses, chosen, question, max_new_tokens }) => {
     /** @param {string} name */
@@ -30,11 +31,11 @@ function inBrowser(visit, model) {
     /** @type {typeof import("../../www/page/engine-link.js")} */
     const { EngineLink } = await ours("page/engine-link.js");
     /** @type {typeof import("../../www/shared/address.js")} */
-    const { fromFiles, looksLikeModel } = await ours("shared/address.js");
+    const { modelFromFiles, looksLikeModel } = await ours("shared/address.js");
     const list = await Promise.all((chosen ?? []).map(async (path) => ({ path, file: new File([await fetched(path)], path.split("/").pop() ?? "") })));
     if (chosen && !looksLikeModel(list.filter(({ path }) => path.endsWith(".bin")))) throw new Error("files of PyTorch are taken for pictures");
     const link = new EngineLink((failure) => console.error(failure));
-    await link.open(chosen ? fromFiles(list) : { addresses: (addresses ?? []).map(address) }, "cpu");
+    await link.open(chosen ? modelFromFiles(list) : { addresses: (addresses ?? []).map(address) }, "cpu");
     await link.call("load", { keep: false, context: null });
     await link.call("encode", { bytes: await fetched("wide.png") });
     const { answer } = await link.call("generate", { question, options: { max_new_tokens, temperature: 0, top_p: 1, seed: 0 } });

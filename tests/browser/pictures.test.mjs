@@ -53,7 +53,8 @@ describe("pictures that the engine does not read", () => {
 
   /**
    * What the page draws of a file: its size, and its colours at shares of width and height.
-   * @param {import("./harness.mjs").Visit} visit @param {Buffer} file @param {string} type @param {[number, number][]} places
+   * @param {import("./harness.mjs").Visit} visit @param {Buffer} file @param {string} type
+   * @param {[number, number][]} places
    */
   const drawn = (visit, file, type, places) =>
     visit.page.evaluate(
@@ -126,7 +127,7 @@ describe("pictures that the engine does not read", () => {
     }
     await visit.show({ name: "large.png", mimeType: "image/png", buffer: png(17_000, 3000, () => false, 1) });
     await visit.page.locator("#frame[data-state=read]").waitFor();
-    assert(await visit.at("error").isHidden(), await visit.troubles());
+    assert(await visit.at("error").isHidden(), await visit.errorText());
     // Beside the picture, which is 17 : 3, the frame keeps its own colour.
     const ground = await visit.page.locator("#picture").evaluate((image) => ({ colour: getComputedStyle(image).backgroundColor, ratio: image.clientWidth / image.clientHeight }));
     assert(ground.colour === "rgb(255, 255, 255)" && Math.abs(ground.ratio - 17 / 3) < 0.2, `transparent ones are shown on white: ${JSON.stringify(ground)}`);
@@ -140,8 +141,8 @@ describe("pictures that the engine does not read", () => {
     await visit.reaches("ready");
     await visit.show({ name: "scan.tiff", mimeType: "image/tiff", buffer: Buffer.from("II*\0\x08\0\0\0\0\0\0\0\0\0", "latin1") });
     await visit.at("error").waitFor();
-    const said = await visit.troubles();
-    for (const words of [/TIFF/, /JPEG, PNG, WebP, GIF and BMP/, /browser cannot show it, either/]) assert.match(said, words);
+    const said = await visit.errorText();
+    for (const words of [/TIFF/, /JPEG, PNG, WebP, GIF and BMP/, /browser cannot show it either/]) assert.match(said, words);
     await visit.close();
   });
 });

@@ -11,7 +11,8 @@ import { BIN, www } from "./harness.mjs";
 /** Surrounded by no template: with the mark of the beginning, a handful of tokens. */
 export const QUESTION = "what is this?";
 export const TOKENS = 4;
-/** Rows that the cache may grow to: a picture takes 576, and the native program reads a template's words before it. @param {unknown} picture */
+/** Rows that the cache may grow to: a picture takes 576, and the native program reads a template's words before it.
+ * @param {unknown} picture */
 const contextFor = (picture) => (picture ? 1024 : 512);
 
 /** @typedef {{ ids: number[], prompt: number[] }} Seen */

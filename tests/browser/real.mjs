@@ -1,6 +1,6 @@
 // A model of real size in the tab: its time, and the memory of every kind that it takes on the way.
 //
-//     node tests/browser/real.mjs MODEL_DIR [adapter arguments of Chromium…]      (./build.sh real makes the model first)
+//     node tests/browser/real.mjs MODEL_DIR [adapter arguments of Chromium…]   (./build.sh real makes the model first)
 //
 // MODEL_DIR holds a GGUF pair. A few tokens are read and four are generated, on WebGPU; the reference kernels of the
 // native program must choose the same ones, or others where it hardly matters (`agree`). Absolute times on a software

@@ -1,5 +1,5 @@
-// When the page appears, when it answers to the mouse, when its model is ready, and when a question that waits for that has
-// its first word: with every answer of the server delayed, as a network would. `./build.sh figures` prints it.
+// When the page appears, when it answers to the mouse, when its model is ready, and when a question that waits for that
+// has its first word: with every answer of the server delayed, as a network would. `./build.sh figures` prints it.
 
 import { createServer, request } from "node:http";
 import path from "node:path";
@@ -10,7 +10,8 @@ import { open, www } from "./harness.mjs";
 /** What a request waits for, ms: a quick connection to a server on the same continent. */
 const DELAY = 60;
 
-/** A server before `url` that lets everything wait, and sends `rate` bytes per ms altogether. @param {string} url @param {number} rate */
+/** A server before `url` that lets everything wait, and sends `rate` bytes per ms altogether.
+ * @param {string} url @param {number} rate */
 async function slowly(url, rate) {
   /** When all that was sent so far has arrived, ms. */
   let line = 0;
@@ -38,7 +39,7 @@ async function slowly(url, rate) {
 }
 
 /**
- * Milliseconds from the navigation on, of a first visit on which a picture is shown and a question sent at once.
+ * Times in ms from the navigation on, of a first visit on which a picture is shown and a question sent immediately.
  * @param {import("playwright-core").Browser} browser @param {string} url @param {"cpu" | "webgpu"} backend
  * @param {number} [rate] bytes per ms that arrive
  */

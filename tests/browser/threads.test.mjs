@@ -1,4 +1,5 @@
-// Threads of the CPU backend: they change nothing but the time, and where they cannot be had the page says so and works.
+// Threads of the CPU backend: they change nothing but the time, and where they cannot be had the page says so and
+// works.
 
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";

@@ -1,5 +1,5 @@
-// What a visitor does, in every browser engine: written once, run in each, on what `./build.sh build` gives a host. Answers
-// are those of the command line.
+// What a visitor does, in every browser engine: written once, run in each, on what `./build.sh build` gives a host.
+// Answers are those of the command line.
 //
 // WebKitGTK under automation keeps a profile only as long as it runs, and has no private file system: there the second
 // visit is a reload in the same browser, and models are kept by the Cache API.
@@ -24,7 +24,7 @@ const HEART = "Is there a heart in the image?";
 const DESCRIBE = "Describe the image.";
 
 /** Longest wait for an example picture, ms: a fetch that a service worker holds up takes a minute and fails. */
-const AT_ONCE = 45_000;
+const EXAMPLE_WAIT = 45_000;
 /** Longest answer of the larger model, tokens: its weights mean nothing. */
 const FEW = 8;
 /** Its files, and its bytes at least. */
@@ -43,7 +43,8 @@ after(() => {
   for (const [name, row] of seconds) console.log(`| ${name} | ${names.map((engine) => row[engine] ?? "–").join(" | ")} |`);
 });
 
-/** Waits until there are so many answers and the last one has ended; gives its words. @param {Driver} tab @param {number} count */
+/** Waits until there are `count` answers and the last one has ended; returns its text.
+ * @param {Driver} tab @param {number} count */
 async function answered(tab, count) {
   const state = await tab.until(`answer ${count} has ended`, (count) => {
     const answers = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-testid=answer]")]);
@@ -62,7 +63,8 @@ async function ask(tab, question) {
   return answered(tab, before + 1);
 }
 
-/** Waits until the model has read the picture of that name. @param {Driver} tab @param {string} name @param {number} [patience] */
+/** Waits until the model has encoded the picture of that name.
+ * @param {Driver} tab @param {string} name @param {number} [patience] */
 async function read(tab, name, patience) {
   await tab.until(`${name} is read`, (name) => {
     const picture = document.querySelector("#frame[data-state=read] img");
@@ -76,7 +78,8 @@ async function show(tab, file) {
   await read(tab, path.basename(file));
 }
 
-/** In the page: clicks an example when the service worker begins to activate, as a quick visitor may. @param {string} file */
+/** In the page: clicks an example when the service worker begins to activate, as a quick visitor may.
+ * @param {string} file */
 async function clickWhileActivating(file) {
   const click = () => /** @type {HTMLElement | null} */ (document.querySelector(`[data-example='${file}']`))?.click();
   for (let waited = 0; waited < 20_000; waited += 5) {
@@ -167,11 +170,11 @@ for (const engine of ENGINES) {
       });
     }
 
-    step("first visit: an example is clicked at once, another while the service worker starts", async () => {
+    step("first visit: an example is clicked immediately, another while the service worker starts", async () => {
       await tab.goto(url);
       await tab.click("[data-example='outlines.png']");
       assert.notEqual(await tab.evaluate(clickWhileActivating, "shapes.png"), "never registered");
-      await read(tab, "A green star", AT_ONCE);
+      await read(tab, "A green star", EXAMPLE_WAIT);
       assert.equal(await ask(tab, COLOUR), expected("shapes.png", { prompt: COLOUR }));
       assert.equal(await tab.evaluate(() => document.getElementById("backend")?.dataset.backend), backend);
       assert(gate.weights > 4e6, "the weights came from the server");
@@ -246,8 +249,8 @@ for (const engine of ENGINES) {
       assert.equal(await ask(tab, COLOUR), expected("shapes.png", { prompt: COLOUR }));
     });
 
-    step("reload: everything is kept, no weights are fetched", async () => {
-      await tab.says("#machine", "everything is kept");
+    step("reload: everything is saved, no weights are fetched", async () => {
+      await tab.says("#machine", "everything is saved");
       gate.passed = [];
       await tab.reload();
       await tab.shown(READY);
@@ -258,7 +261,7 @@ for (const engine of ENGINES) {
     });
 
     step("a second visit without a network", async () => {
-      await tab.says("#machine", "everything is kept");
+      await tab.says("#machine", "everything is saved");
       if (engine.profiles) {
         await tab.close();
         tab = await engine.start(profile());

@@ -1,5 +1,5 @@
-// The weights of a float checkpoint: held as they are, as q8 or as q4, as the person chooses on the card. First the page with
-// the stand-in engine, then the engine itself.
+// The weights of a float checkpoint: held as they are, as q8 or as q4, as the person chooses on the card. First the
+// page with the stand-in engine, then the engine itself.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -86,14 +86,14 @@ describe("a float checkpoint, and the stand-in engine", () => {
     assert.match(await card.innerText(), /Needs\s+9\.1 GB of graphics memory/);
     assert.match(await card.innerText(), /q8: as you chose/);
     await card.getByLabel("as they are").check();
-    await card.getByText("The GPU gave 9.0 GB. A narrower type for its weights needs less.").waitFor();
+    await card.getByText("The GPU gave 9.0 GB. A smaller type for its weights needs less.").waitFor();
     await card.getByLabel("q8").check();
     await card.getByText("about 0.9 tokens/s").waitFor();
     assert.equal(host.asked.filter(({ first }) => first >= 4096 * 2).length, 0, "no weights before the person agrees");
     await card.getByRole("button", { name: "Download and load" }).click();
     await visit.reaches("ready");
     await machineSays(page, "loaded as q8");
-    await machineSays(page, "quantised to q8 while they are loaded, as you chose");
+    await machineSays(page, "quantised to q8 during loading, as you chose");
     await page.reload();
     await machineSays(page, "13.5 GB");
     assert(await card.getByLabel("q8").isChecked(), "remembered, though the stand-in's total asks again");
@@ -138,7 +138,7 @@ describe("a float checkpoint, and the engine", () => {
     const { root, remove } = await rootWith(async (root) => {
       await rm(path.join(root, "page"));
       await cp(path.join(www, "page"), path.join(root, "page"), { recursive: true });
-      for (const [name, constant] of [["loading.js", "ASK_ABOVE"], ["weights.js", "SMALL"]]) {
+      for (const [name, constant] of [["loading.js", "ASK_ABOVE"], ["weights.js", "SMALL_MODEL"]]) {
         const file = path.join(root, "page", String(name));
         const source = await readFile(file, "utf8");
         assert(source.includes(`${constant} = 100e6`));

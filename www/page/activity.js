@@ -1,69 +1,72 @@
-// What the page is doing right now, and what went wrong: the part of a session that every component shows.
+// What the page is doing now, and the error that it shows.
 
+import { serialQueue } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
-/** In "waiting" there is no engine, and nothing happens before the person decides.
+/** In "waiting" no engine runs, and the page waits for a decision of the person.
  * @typedef {"loading" | "waiting" | "ready" | "encoding" | "generating" | "measuring" | "error"} Phase */
-/** @typedef {{ failure: Failure, retry: () => void }} Trouble */
+/** @typedef {{ failure: Failure, retry: () => void }} ShownError */
 
-/** Says "change" when a field changed and "progress" when only `progress` did. */
+/** Dispatches "change" when the session changed, and "progress" when only `progress` did. */
 export class Activity extends EventTarget {
   /** @type {Phase} */
   phase = "loading";
   /** @type {EngineEvent | null} */
   progress = null;
-  /** @type {Trouble | null} */
-  trouble = null;
-  /** The engine is there and takes pictures and questions. */
+  /** @type {ShownError | null} */
+  error = null;
+  /** Whether the model is loaded, so that the engine accepts pictures and questions. */
   loaded = false;
-  /** Settles when nothing runs any more.
+  /** Settles when the last job of `exclusive` has ended.
    * @type {Promise<unknown>} */
   idle = Promise.resolve();
+  #runSerially = serialQueue();
 
-  dismiss() {
-    this.trouble = null;
+  dismissError() {
+    this.error = null;
     if (this.phase === "error" && this.loaded) this.phase = "ready";
     this.changed();
   }
 
-  /** Runs after everything that was asked before, whatever became of it.
+  /** Runs `work` after all earlier jobs, whether they succeeded or failed.
    * @param {() => Promise<void>} work
    * @returns {Promise<void>} */
   exclusive(work) {
-    const run = this.idle.then(work).catch((thrown) => this.fail(thrown, "page", () => this.dismiss()));
+    const run = this.#runSerially(work).catch((thrown) => this.fail(thrown, "page", () => this.dismissError()));
     this.idle = run;
     return run;
   }
 
   /** @param {Phase} phase */
   begin(phase) {
-    Object.assign(this, { phase, progress: null, trouble: null });
+    Object.assign(this, { phase, progress: null, error: null });
     this.changed();
   }
 
   end() {
-    // A model that is being restarted has taken over the display.
+    // While a model is being restarted, its loading is what the page shows.
     if (this.loaded) Object.assign(this, { phase: "ready", progress: null });
     this.changed();
   }
 
-  /** @param {unknown} thrown @param {string} place @param {() => void} retry */
+  /** Shows a failure of the model or of the engine.
+   * @param {unknown} thrown @param {string} place @param {() => void} retry */
   fail(thrown, place, retry) {
     const failure = Failure.from(thrown, place);
-    // What the person cancelled is no trouble.
+    // A cancellation by the person is not an error.
     if (failure.kind === "cancelled") return this.end();
-    Object.assign(this, { phase: "error", progress: null, trouble: { failure, retry } });
+    Object.assign(this, { phase: "error", progress: null, error: { failure, retry } });
     this.changed();
   }
 
-  /** Something beside the model failed: whatever the engine does goes on.
+  /** Shows a failure outside the model; the engine's work continues.
    * @param {unknown} thrown @param {string} place @param {() => void} retry */
-  miss(thrown, place, retry) {
-    this.trouble = {
+  showError(thrown, place, retry) {
+    this.error = {
       failure: Failure.from(thrown, place),
       retry: () => {
-        this.dismiss();
+        this.dismissError();
         retry();
       },
     };

@@ -1,9 +1,9 @@
-// A photo from a camera, where there is one. The stream ends with the dialog.
+// Takes a photo, where the machine has a camera. The stream ends with the dialog.
 
 import { byId } from "./dom.js";
 
-/** Longer side of a photo, px: the model looks at far fewer. */
-const LONGER_SIDE = 1280;
+/** Requested width of a photo, px; the model uses far fewer pixels. */
+const IDEAL_WIDTH = 1280;
 
 export class Camera {
   #dialog = byId("camera", HTMLDialogElement);
@@ -17,7 +17,7 @@ export class Camera {
     open.hidden = !navigator.mediaDevices?.getUserMedia;
     open.addEventListener("click", () => this.#open());
     byId("camera-cancel", HTMLButtonElement).addEventListener("click", () => this.#dialog.close());
-    this.#dialog.addEventListener("close", () => this.#end());
+    this.#dialog.addEventListener("close", () => this.#stopStream());
     this.#take.addEventListener("click", () => {
       const canvas = document.createElement("canvas");
       canvas.width = this.#view.videoWidth;
@@ -30,10 +30,10 @@ export class Camera {
 
   async #open() {
     this.#take.disabled = true;
-    this.#note.textContent = "The photo stays in this tab.";
+    this.#note.textContent = "The photo stays on this machine.";
     this.#dialog.showModal();
     try {
-      const video = { facingMode: "environment", width: { ideal: LONGER_SIDE } };
+      const video = { facingMode: "environment", width: { ideal: IDEAL_WIDTH } };
       const stream = await navigator.mediaDevices.getUserMedia({ video });
       if (!this.#dialog.open) return stream.getTracks().forEach((track) => track.stop());
       this.#view.srcObject = stream;
@@ -47,7 +47,7 @@ export class Camera {
     }
   }
 
-  #end() {
+  #stopStream() {
     const stream = this.#view.srcObject;
     if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
     this.#view.srcObject = null;

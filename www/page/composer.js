@@ -1,13 +1,13 @@
-// Where questions are written, and the buttons that act on the conversation.
+// The form for questions, and the buttons that act on the conversation.
 
 import { byId, make } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
-/** A pause in writing that is long enough to read what is there, ms: a fast typist's distance between two keys. */
-const PAUSE = 100;
-/** `keyCode` of a key that an input method has taken (UI Events, "Legacy key attributes"). */
-const TAKEN_BY_INPUT_METHOD = 229;
+/** Pause in typing after which the question is prefilled, ms: the time between two keys of a fast typist. */
+const TYPING_PAUSE = 100;
+/** `keyCode` of a key that an input method handles (UI Events, "Legacy key attributes"). */
+const IME_KEY_CODE = 229;
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
@@ -16,29 +16,29 @@ export class Composer {
   #stop = byId("stop", HTMLButtonElement);
   #regenerate = byId("regenerate", HTMLButtonElement);
   #suggestions = byId("suggestions", HTMLElement);
-  #pause = 0;
-  /** The picture has been read: so may a question be. */
-  #seen = false;
+  #timer = 0;
+  /** Whether the picture was encoded at the last change. */
+  #encoded = false;
 
   /** @param {Session} session */
   constructor(session) {
     this.session = session;
-    session.addEventListener("change", () => this.#render());
+    session.activity.addEventListener("change", () => this.#render());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#ask();
     });
     this.#question.addEventListener("keydown", (event) => {
-      // Enter that confirms a word in an input method is not a question. Safari sends it after the composition has ended,
-      // with the code of keys that an input method took.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === TAKEN_BY_INPUT_METHOD) return;
+      // An Enter that confirms a word of an input method does not send the question. Safari sends that Enter after the
+      // end of the composition, with the key code of an input method.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === IME_KEY_CODE) return;
       event.preventDefault();
       this.#ask();
     });
     this.#question.addEventListener("input", () => {
       this.#question.setCustomValidity("");
-      clearTimeout(this.#pause);
-      this.#pause = setTimeout(() => session.draft(this.#question.value.trim()), PAUSE);
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => session.prefill(this.#question.value.trim()), TYPING_PAUSE);
     });
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !document.querySelector("dialog[open]")) session.stop();
@@ -55,7 +55,7 @@ export class Composer {
     this.#render();
   }
 
-  /** Questions that suit the picture. @param {string[]} questions */
+  /** Shows buttons with questions that suit the picture. @param {string[]} questions */
   suggest(questions) {
     const buttons = questions.map((text) => {
       const button = make("button", { class: "suggestion", text });
@@ -64,8 +64,8 @@ export class Composer {
         this.#question.value = text;
         this.#ask();
       });
-      // A hand or the keyboard on its way to it.
-      for (const near of ["pointerenter", "focus"]) button.addEventListener(near, () => this.session.draft(text));
+      // The question is prefilled when the pointer or the keyboard reaches its button.
+      for (const near of ["pointerenter", "focus"]) button.addEventListener(near, () => this.session.prefill(text));
       return button;
     });
     this.#suggestions.replaceChildren(...buttons);
@@ -78,24 +78,25 @@ export class Composer {
 
   #ask() {
     const question = this.#question.value.trim();
-    this.#question.setCustomValidity(this.session.picture ? "" : "Show it a picture first.");
+    this.#question.setCustomValidity(this.session.picture ? "" : "Choose a picture first.");
     this.#question.reportValidity();
     if (this.#send.disabled || !question) return;
-    clearTimeout(this.#pause);
+    clearTimeout(this.#timer);
     this.#question.value = "";
     this.session.ask(question);
   }
 
   #render() {
-    const { loaded, picture, conversation, phase } = this.session;
-    const seen = loaded && Boolean(picture?.seen);
-    // What was written while the model or the picture was on its way.
-    const written = seen && !this.#seen ? this.#question.value.trim() : "";
-    this.#seen = seen;
-    if (written) this.session.draft(written);
-    // A question may be asked while the picture is still being read; it waits for it.
+    const { picture, conversation, activity } = this.session;
+    const { loaded, phase } = activity;
+    const encoded = loaded && Boolean(picture?.seen);
+    // A question typed before the picture was encoded is prefilled now.
+    const typed = encoded && !this.#encoded ? this.#question.value.trim() : "";
+    this.#encoded = encoded;
+    if (typed) this.session.prefill(typed);
+    // A question may be sent while the picture is being encoded; it waits for the encoding.
     this.#send.disabled = !loaded || !picture || this.#answering;
-    this.#send.title = picture ? "" : "Show it a picture first";
+    this.#send.title = picture ? "" : "Choose a picture first";
     this.#stop.disabled = !(this.#answering || phase === "encoding");
     this.#regenerate.disabled = !loaded || !conversation.last || this.#answering || !picture;
     for (const button of this.#suggestions.children) {

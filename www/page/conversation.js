@@ -1,4 +1,4 @@
-// What was asked and answered, and what the engine still holds of it.
+// The conversation: questions and answers, and which of them the engine holds.
 
 /** @typedef {import("./types.js").Note} Note */
 /** @typedef {import("./types.js").Turn} Turn */
@@ -23,10 +23,14 @@ export class Conversation {
     return turn;
   }
 
-  /** What the engine forgets stays readable, under a note that says so.
-   * @param {string} note @param {boolean} only the note, and nothing is forgotten */
-  forget(note, only) {
-    if (only || this.last?.remembered) this.entries.push({ note });
-    if (!only) for (const turn of this.turns) turn.remembered = false;
+  /** Adds a note between turns. @param {string} note */
+  note(note) {
+    this.entries.push({ note });
+  }
+
+  /** Marks every turn as unknown to the engine, below a note that says why. @param {string} note */
+  reset(note) {
+    if (this.last?.remembered) this.note(note);
+    for (const turn of this.turns) turn.remembered = false;
   }
 }

@@ -1,5 +1,5 @@
-// A small drawing pad. Its colours are those of the scenes the shipped model was trained on. One can draw
-// with a pointer, or with the keyboard: arrows move the pen, Space lowers and lifts it.
+// A drawing pad for pictures like the scenes that the shipped model was trained on. One draws with a pointer or with
+// the keyboard: arrow keys move the pen, Space lowers and lifts it.
 
 import { byId, make } from "./dom.js";
 import { outline } from "./shapes.js";
@@ -14,11 +14,11 @@ const COLOURS = [
 /** @type {[string, string][]} */
 const TOOLS = [["brush", "Brush"], ["circle", "Circle"], ["square", "Square"], ["triangle", "Triangle"], ["star", "Star"], ["heart", "Heart"], ["diamond", "Diamond"]];
 
-/** Paper of the pad: nearly white, as behind many of those scenes; white still shows on it. */
+/** Background of the pad: nearly white, like many of those scenes, so that white shows on it. */
 const PAPER = "#f0f0ee";
-/** How far an arrow key moves the pen, canvas pixels. */
+/** Distance that an arrow key moves the pen, canvas pixels. */
 const STEP = 12;
-/** Strokes that can be undone: each is a copy of the canvas, 0.8 MB. */
+/** Number of strokes that can be undone; each is a copy of the canvas, 0.8 MB. */
 const UNDO_DEPTH = 20;
 
 export class DrawingPad {
@@ -29,7 +29,7 @@ export class DrawingPad {
   #colour = "#dc2626";
   #tool = "brush";
   /** @type {ImageData[]} */
-  #past = [];
+  #history = [];
   #pen = { x: 224, y: 224, down: false };
 
   /** @param {(drawing: Blob, name: string) => void} onDrawing */
@@ -46,11 +46,11 @@ export class DrawingPad {
     this.#clear();
     this.#listen();
     byId("undo-drawing", HTMLButtonElement).addEventListener("click", () => {
-      const past = this.#past.pop();
-      if (past) this.#context.putImageData(past, 0, 0);
+      const previous = this.#history.pop();
+      if (previous) this.#context.putImageData(previous, 0, 0);
     });
     byId("clear-drawing", HTMLButtonElement).addEventListener("click", () => {
-      this.#remember();
+      this.#saveForUndo();
       this.#clear();
     });
     byId("use-drawing", HTMLButtonElement).addEventListener("click", () => {
@@ -65,7 +65,7 @@ export class DrawingPad {
   }
 
   /**
-   * Buttons of which one is chosen; the arrow keys walk through them.
+   * Builds a group of buttons of which one is chosen; the arrow keys move between them.
    * @param {string} id
    * @param {[string, string][]} options
    * @param {(name: string, value: string, button: HTMLButtonElement) => () => void} build
@@ -106,7 +106,7 @@ export class DrawingPad {
     let start = null;
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      start = { ...this.#point(event), under: this.#remember() };
+      start = { ...this.#point(event), under: this.#saveForUndo() };
       this.#draw(start, start, start.under);
     });
     canvas.addEventListener("pointermove", (event) => {
@@ -129,8 +129,8 @@ export class DrawingPad {
       if (this.#pen.down) this.#draw(from, this.#pen, null);
     } else if (event.key === " ") {
       this.#pen.down = !this.#pen.down && this.#tool === "brush";
-      const under = this.#remember();
-      // A shape is stamped where the pen is, the size of three brushes.
+      const under = this.#saveForUndo();
+      // A shape is drawn at the pen, with a radius of three brush widths.
       if (this.#tool !== "brush") this.#draw(from, { x: from.x + 3 * Number(this.#brush.value), y: from.y }, under);
       else if (this.#pen.down) this.#draw(from, from, null);
     } else return;
@@ -145,7 +145,8 @@ export class DrawingPad {
   }
 
   /**
-   * A stretch of brush, or a shape around `from` that reaches to `to`, over what was there before.
+   * Draws a brush stroke from `from` to `to`, or a shape around `from` that reaches to `to`, over the canvas as it was
+   * in `under`.
    * @param {{ x: number, y: number }} from @param {{ x: number, y: number }} to @param {ImageData | null} under
    */
   #draw(from, to, under) {
@@ -164,11 +165,11 @@ export class DrawingPad {
     context.fill(outline(this.#tool, from.x, from.y, Math.max(radius, 4)));
   }
 
-  #remember() {
-    const past = this.#context.getImageData(0, 0, this.#canvas.width, this.#canvas.height);
-    this.#past.push(past);
-    if (this.#past.length > UNDO_DEPTH) this.#past.shift();
-    return past;
+  #saveForUndo() {
+    const previous = this.#context.getImageData(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#history.push(previous);
+    if (this.#history.length > UNDO_DEPTH) this.#history.shift();
+    return previous;
   }
 
   #clear() {

@@ -1,19 +1,19 @@
-// Whatever is dropped or pasted on the page: a picture, or the files of a model.
+// Accepts files that are dropped or pasted on the page: a picture, or the files of a model.
 
 import { looksLikeModel } from "../shared/address.js";
 import { byId } from "./dom.js";
 
-/** @typedef {{ path: string, file: File }} Found */
+/** @typedef {{ path: string, file: File }} DroppedFile */
 
-/** A folder with more files than this is not a model's. */
-const MOST_FILES = 2000;
+/** Number of files above which a folder is not read: no model has as many. */
+const MAX_FILES = 2000;
 
 /**
- * Every file under an entry of a drop, with its path.
- * @param {FileSystemEntry | null} entry @param {Found[]} found
+ * Collects every file under an entry of a drop, with its path.
+ * @param {FileSystemEntry | null} entry @param {DroppedFile[]} found
  */
 async function collect(entry, found) {
-  if (!entry || found.length > MOST_FILES) return;
+  if (!entry || found.length > MAX_FILES) return;
   if (entry.isFile) {
     /** @type {File} */
     const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
@@ -22,7 +22,7 @@ async function collect(entry, found) {
   }
   const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
   for (;;) {
-    // A folder is listed in batches, the last of which is empty.
+    // A folder is listed in batches; the last batch is empty.
     /** @type {FileSystemEntry[]} */
     const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!batch.length) return;
@@ -30,12 +30,12 @@ async function collect(entry, found) {
   }
 }
 
-/** @param {DataTransfer | null} data @returns {Promise<Found[]>} */
+/** @param {DataTransfer | null} data @returns {Promise<DroppedFile[]>} */
 async function filesOf(data) {
-  // The list of items is gone once this function waits for anything.
+  // The browser clears the list of items when this function first awaits.
   const items = [...(data?.items ?? [])].filter((item) => item.kind === "file");
   const parts = items.map((item) => ({ entry: item.webkitGetAsEntry?.() ?? null, file: item.getAsFile() }));
-  /** @type {Found[]} */
+  /** @type {DroppedFile[]} */
   const found = [];
   for (const { entry, file } of parts) {
     if (entry?.isDirectory) await collect(entry, found);
@@ -46,10 +46,10 @@ async function filesOf(data) {
 
 /**
  * @param {(file: Blob, name: string) => void} onPicture
- * @param {(files: Found[]) => void} onModel
+ * @param {(files: DroppedFile[]) => void} onModel
  */
 export function acceptDrops(onPicture, onModel) {
-  const veil = byId("drop-veil", HTMLElement);
+  const overlay = byId("drop-overlay", HTMLElement);
   let depth = 0;
 
   /** @param {Event} event @param {DataTransfer | null} data */
@@ -67,23 +67,23 @@ export function acceptDrops(onPicture, onModel) {
   window.addEventListener("dragenter", (event) => {
     if (!carriesFile(event)) return;
     depth += 1;
-    veil.hidden = false;
+    overlay.hidden = false;
   });
   window.addEventListener("dragleave", (event) => {
     if (carriesFile(event)) depth = Math.max(0, depth - 1);
-    veil.hidden = depth === 0;
+    overlay.hidden = depth === 0;
   });
-  // Without this the browser leaves the page for the dropped file.
+  // Without this the browser would navigate to the dropped file.
   window.addEventListener("dragover", (event) => {
     if (carriesFile(event)) event.preventDefault();
   });
   window.addEventListener("drop", (event) => {
     depth = 0;
-    veil.hidden = true;
+    overlay.hidden = true;
     accept(event, event.dataTransfer);
   });
   document.addEventListener("paste", (event) => {
-    // Word processors put text and a picture of it on the clipboard: into a text field goes the text.
+    // Word processors put text and a picture of it on the clipboard: a text field takes the text.
     const types = event.clipboardData?.types ?? [];
     const field = event.target instanceof Element && event.target.closest("textarea, input, [contenteditable]");
     if (field && types.some((type) => type === "text/plain" || type === "text/html" || type === "text/rtf")) return;

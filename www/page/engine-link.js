@@ -1,11 +1,12 @@
-// The worker's life: started for one model on one backend, replaced when it crashed or another is wanted.
+// The connection to the engine's worker: starts it for one model on one backend, and replaces it after a crash or for
+// another model.
 
 import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
-import { askForCode, codeAddress, compiled, threadsHere } from "../shared/threads.js";
-import { Kept } from "./kept.js";
+import { chooseThreads, codeAddress, compileCode, fetchCode } from "../shared/threads.js";
+import { LocalStore } from "./local-store.js";
 import { startThreads } from "./thread-workers.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -14,36 +15,35 @@ import { startThreads } from "./thread-workers.js";
 /** @typedef {import("../shared/protocol.js").Method} Method */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 
-/** What the engine may use here; fewer threads where the address says so. */
-const most = new URLSearchParams(location.search).get("threads");
-const threads = threadsHere(most ? Number(most) : undefined);
-const response = askForCode(codeAddress(threads.build));
-/** The engine's code, compiled while it arrives and while workers start. Where that does not work a worker does it by
- * itself, and says what is wrong. */
-const code = compiled(response).catch(() => null);
+/** Threads and build of the engine; the address may ask for fewer threads. */
+const threadLimit = new URLSearchParams(location.search).get("threads");
+const threads = chooseThreads(threadLimit ? Number(threadLimit) : undefined);
+const response = fetchCode(codeAddress(threads.build));
+/** Compiles the engine's code while it arrives and while workers start. Where that fails the worker compiles it, and
+ * reports the error. */
+const code = compileCode(response).catch(() => null);
 
-/** Tells one build of the engine from another, by what its host says of it: known before the code is, and the same
- * whenever it is asked for. */
+/** Identifies a build of the engine by its response headers, which are known before its code. */
 export const engineVersion = response.then(
   ({ headers }) => headers.get("etag") ?? headers.get("last-modified") ?? headers.get("content-length") ?? "",
   () => "",
 );
 
-/** How GPUs compute best, by adapter and engine. @type {Kept<object>} */
-const tunings = new Kept("tunings");
+/** Tunings by adapter and engine. @type {LocalStore<object>} */
+const tunings = new LocalStore("tunings");
 
 const tuningKey = async () => `${await adapterName()}|${await engineVersion}`;
 
-/** What was measured on this visit need not be measured on the next. @param {import("../shared/protocol.js").Report} report */
+/** Stores a measured tuning for the next visit. @param {import("../shared/protocol.js").Report} report */
 export async function rememberTuning({ tuning }) {
-  if (tuning) tunings.remember(await tuningKey(), tuning);
+  if (tuning) tunings.set(await tuningKey(), tuning);
 }
 
 export class EngineLink {
   /** @type {Caller | null} */
   #caller = null;
   /** @type {EngineLink | null} */
-  #beside = null;
+  #second = null;
 
   /** @param {(failure: Failure) => void} onCrash */
   constructor(onCrash) {
@@ -51,7 +51,7 @@ export class EngineLink {
   }
 
   /**
-   * A fresh worker for this model, and its plan. What the last one held is freed with it.
+   * Opens a model in a new worker, and returns its plan. The memory of the last worker is freed with it.
    * @param {ModelRef} model
    * @param {BackendChoice} backend
    */
@@ -62,30 +62,30 @@ export class EngineLink {
     const { workers, ports } = startThreads(backend === "webgpu" ? 0 : threads.threads - 1);
     const caller = new Caller(worker, this.onCrash, workers);
     this.#caller = caller;
-    // Whoever wants the CPU gives the GPU no look at all.
+    // Where the CPU is wanted the GPU is not even asked for its name.
     const key = backend === "cpu" ? null : tuningKey();
     const compiled = await code;
-    const tuning = key && tunings.recall(await key);
+    const tuning = key && tunings.get(await key);
     return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, code: compiled, ports }, { transfer: ports });
   }
 
-  /** Another one, which tells the same listener; it ends with this one. */
-  beside() {
-    this.#beside = new EngineLink(this.onCrash);
-    return this.#beside;
+  /** Creates a second link with the same crash listener; it ends with this one. */
+  openSecond() {
+    this.#second = new EngineLink(this.onCrash);
+    return this.#second;
   }
 
-  /** Takes over what `other` has open, in the place of its own. @param {EngineLink} other */
-  replaceBy(other) {
-    this.#beside = null;
+  /** Takes over the worker of `other`, in place of its own. @param {EngineLink} other */
+  replaceWith(other) {
+    this.#second = null;
     this.close();
     this.#caller = other.#caller;
   }
 
-  /** Ends the worker and whatever it was doing. */
+  /** Ends the worker. */
   close() {
-    this.#beside?.close();
-    this.#beside = null;
+    this.#second?.close();
+    this.#second = null;
     this.#caller?.close(new Failure({ kind: "cancelled", place: "worker", message: "the model is being restarted" }));
     this.#caller = null;
   }

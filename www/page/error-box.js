@@ -1,35 +1,34 @@
-// What went wrong, in words, with the button that may help.
+// The error box: what went wrong, what to do, and the buttons for it.
 
 import { byId } from "./dom.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
-/** One line per kind of failure; the engine's own message and hint follow it.
- * @type {Record<string, string>} */
+/** Headings by kind of failure; the failure's own message and hint follow. @type {Record<string, string>} */
 const TITLES = {
   image: "This picture cannot be read.",
-  picture: "This picture could not be fetched.",
-  config: "This model is of a kind the page does not know.",
-  manifest: "The model's manifest is not right.",
-  shard: "A part of the model arrived damaged.",
-  tensor: "The model's weights are not what they should be.",
-  tokenizer: "The model's tokenizer is not right.",
-  prompt: "This question cannot be put to the model.",
-  "context-full": "The conversation is longer than the model can hold.",
-  "no-gpu": "There is no usable GPU here.",
-  gpu: "The GPU gave up.",
+  picture: "This picture could not be downloaded.",
+  config: "This page does not support this kind of model.",
+  manifest: "The model's manifest is not valid.",
+  shard: "A part of the model is damaged.",
+  tensor: "The model's weights do not match its description.",
+  tokenizer: "The model's tokenizer is not valid.",
+  prompt: "The model cannot be asked this question.",
+  "context-full": "The conversation is longer than the model's context.",
+  "no-gpu": "This browser has no usable GPU.",
+  gpu: "The GPU reported an error.",
   "gpu-lost": "The GPU was lost, again.",
   "out-of-memory": "There is not enough memory.",
-  network: "The model could not be fetched.",
-  changed: "The model changed while it was being fetched.",
+  network: "The model could not be downloaded.",
+  changed: "The model changed during the download.",
   file: "A file of the model could not be read.",
-  storage: "The model is no longer kept in this browser.",
-  gguf: "This GGUF file is not right.",
-  crash: "The engine stopped.",
-  engine: "The engine could not be fetched.",
+  storage: "The model is no longer saved in this browser.",
+  gguf: "This GGUF file is not valid.",
+  crash: "The program that runs the model stopped.",
+  engine: "The program that runs the model could not be downloaded.",
 };
 
-/** Failures that the CPU may not have. */
+/** Kinds of failure that may not occur on the CPU. */
 const GPU_KINDS = ["no-gpu", "gpu", "gpu-lost", "out-of-memory", "crash"];
 
 export class ErrorBox {
@@ -42,23 +41,24 @@ export class ErrorBox {
 
   /** @param {Session} session @param {() => void} useCpu */
   constructor(session, useCpu) {
-    session.addEventListener("change", () => this.#render(session));
-    byId("error-retry", HTMLButtonElement).addEventListener("click", () => session.trouble?.retry());
-    this.#dismiss.addEventListener("click", () => session.dismiss());
+    session.activity.addEventListener("change", () => this.#render(session));
+    byId("error-retry", HTMLButtonElement).addEventListener("click", () => session.activity.error?.retry());
+    this.#dismiss.addEventListener("click", () => session.activity.dismissError());
     this.#cpu.addEventListener("click", useCpu);
   }
 
   /** @param {Session} session */
-  #render({ trouble, report, loaded }) {
-    this.#box.hidden = !trouble;
-    if (!trouble) return;
-    const { kind, place, message, hint } = trouble.failure;
+  #render({ activity, loading }) {
+    const { error, loaded } = activity;
+    this.#box.hidden = !error;
+    if (!error) return;
+    const { kind, place, message, hint } = error.failure;
     this.#box.dataset.kind = kind;
     this.#title.textContent = TITLES[kind] ?? "Something went wrong.";
     this.#message.textContent = `${place}: ${message}`;
     this.#hint.textContent = hint;
-    // Without a model there is nothing to go back to, unless it is on its way.
+    // Without a model the box stays: the page is of no use before the error is resolved.
     this.#dismiss.hidden = !loaded && kind !== "picture";
-    this.#cpu.hidden = !GPU_KINDS.includes(kind) || report?.backend === "cpu";
+    this.#cpu.hidden = !GPU_KINDS.includes(kind) || loading.report?.backend === "cpu";
   }
 }

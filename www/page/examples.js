@@ -1,5 +1,5 @@
-// Pictures to try, with questions that suit them. They are held-out scenes, scenes 63, 31, 57 and 12 of
-// `train data --seed 7`: the shipped model has not seen them.
+// Example pictures with questions that suit them: held-out scenes 63, 31, 57 and 12 of `train data --seed 7`, which the
+// shipped model was not trained on.
 
 import { timeLimit } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
@@ -15,21 +15,21 @@ const EXAMPLES = [
   { file: "outlines.png", alt: "A green square, and the outlines of a star, a triangle and a cross", questions: ["What shape is blue?", "What color is the star?", "Is there a heart in the image?"] },
 ];
 
-/** A few kilobytes are given up for lost after this, ms, and asked for once more. */
-const PATIENCE = 10_000;
+/** Time after which the request of a picture is abandoned and repeated once, ms. */
+const FETCH_TIMEOUT = 10_000;
 
-/** For pictures of the person's own. */
-const GENERAL = ["How many shapes are there?", "What color is the circle?", "What do you see?"];
+/** Suggested for the person's own pictures. */
+const GENERAL_QUESTIONS = ["How many shapes are there?", "What color is the circle?", "What do you see?"];
 
 /**
- * A picture of the page's own, asked for twice at most: browsers have let a request wait for a minute and then fail.
+ * Fetches an example, in two attempts at most: browsers have let a request wait for a minute and then fail.
  * @param {string} address @returns {Promise<Blob>}
  */
 async function fetchPicture(address) {
   /** @type {unknown} */
   let why;
   for (const cache of /** @type {const} */ (["default", "reload"])) {
-    const limit = timeLimit(PATIENCE);
+    const limit = timeLimit(FETCH_TIMEOUT);
     try {
       const response = await fetch(address, { cache, signal: limit.signal });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
@@ -37,11 +37,11 @@ async function fetchPicture(address) {
     } catch (thrown) {
       why = thrown;
     } finally {
-      limit.over();
+      limit.clear();
     }
   }
   const { pathname } = new URL(address);
-  throw new Failure({ kind: "picture", place: pathname, message: `could not be fetched (${why instanceof Error ? why.message : why})`, hint: "Check the connection, then retry; or show it a picture of your own." });
+  throw new Failure({ kind: "picture", place: pathname, message: `could not be downloaded (${why instanceof Error ? why.message : why})`, hint: "Check the connection, then retry; or choose a picture of your own." });
 }
 
 export class Examples {
@@ -49,9 +49,9 @@ export class Examples {
 
   /**
    * @param {(file: Blob, name: string, questions: string[]) => void} onPicture
-   * @param {(thrown: unknown, retry: () => void) => void} onTrouble
+   * @param {(thrown: unknown, retry: () => void) => void} onError
    */
-  constructor(onPicture, onTrouble) {
+  constructor(onPicture, onError) {
     const buttons = EXAMPLES.map(({ file, alt, questions }) => {
       const image = make("img");
       image.src = new URL(`../examples/${file}`, import.meta.url).href;
@@ -59,20 +59,20 @@ export class Examples {
       image.width = image.height = 64;
       const button = make("button", { class: "example", "data-example": file }, image);
       button.type = "button";
-      const take = async () => {
+      const show = async () => {
         try {
           onPicture(await fetchPicture(image.src), alt, questions);
         } catch (thrown) {
-          onTrouble(thrown, take);
+          onError(thrown, show);
         }
       };
-      button.addEventListener("click", take);
+      button.addEventListener("click", show);
       return button;
     });
     this.#row.replaceChildren(...buttons);
   }
 
   static get general() {
-    return GENERAL;
+    return GENERAL_QUESTIONS;
   }
 }

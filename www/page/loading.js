@@ -1,193 +1,198 @@
-// The model's way onto this machine, as the page sees it: named, opened, weighed, agreed to, loaded, and
-// brought back when the GPU is lost.
+// Loads the model: opens it, asks the person before a large download, fetches it, and replaces a lost GPU.
 
 import { Failure } from "../shared/failure.js";
-import { Activity } from "./activity.js";
-import { openOn } from "./choosing.js";
+import { openModel } from "./choose-backend.js";
 import { EngineLink, rememberTuning } from "./engine-link.js";
-import { tryOut } from "./trial.js";
+import { estimateSpeed } from "./speed-estimate.js";
 import { rememberWeights } from "./weights.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./activity.js").Activity} Activity */
 /** @typedef {import("./types.js").Choices} Choices */
 /** @typedef {import("./types.js").Offer} Offer */
 
-/** A model of which more than this is missing is not downloaded before the person agrees, bytes. */
+/**
+ * What the session does at points of loading.
+ * @typedef {object} Hooks
+ * @property {(note: string) => void} onReset  the engine's memory of the conversation is lost; `note` says why
+ * @property {(note: string) => void} onNote  `note` is to be shown in the conversation
+ * @property {() => Promise<void>} onLoaded
+ */
+
+/** Missing bytes of a model above which the page asks before it downloads. */
 const ASK_ABOVE = 100e6;
-/** What happens more often than this within the span (a GPU lost, a file changed) is not tried again unasked. */
+/** Automatic retries (after a lost GPU, a changed file) within RECOVERY_SPAN ms before the person is asked. */
 const RECOVERIES = 2;
 const RECOVERY_SPAN = 60_000;
-/** Failures after which only what the engine has not accepted is fetched again; after others it is in doubt. */
+/** Kinds of failure after which the engine keeps the parts it has accepted. After the others it is opened again. */
 const RESUMABLE = ["network", "shard", "cancelled"];
 
-export class Loading extends Activity {
+export class Loading {
   /** @type {import("../shared/protocol.js").Plan | null} */
   plan = null;
   /** @type {import("../shared/protocol.js").Report | null} */
   report = null;
   /** @type {import("../shared/protocol.js").Storage | null} */
   storage = null;
-  /** The model is large and waits for a word from the person. @type {Offer | null} */
+  /** Set while a large model waits for the person's consent. @type {Offer | null} */
   offer = null;
   /** What the person agreed to, for this model. */
   agreed = { keep: false, context: /** @type {number | null} */ (null) };
-  /** Why it runs on the backend that it runs on. */
+  /** Reason for the choice of the backend. */
   why = "";
-  /** Why its weights are held as they are. @type {import("./types.js").Weights} */
+  /** Type of the weights, with the reason for it. @type {import("./types.js").Weights} */
   weights = { chosen: false, proposed: undefined, why: "" };
-  /** The GPU was lost and is being replaced. */
+  /** Whether a lost GPU is being replaced. */
   recovering = false;
-  /** When something was tried again unasked, ms. @type {number[]} */
+  /** Times of automatic retries, ms. @type {number[]} */
   #recoveries = [];
 
   link = new EngineLink((failure) => {
-    this.loaded = false;
-    this.fail(failure, "worker", () => this.open());
+    this.activity.loaded = false;
+    this.activity.fail(failure, "worker", () => this.open());
   });
 
-  /** @param {ModelRef} model @param {() => Choices} settings */
-  constructor(model, settings) {
-    super();
+  /** @param {ModelRef} model @param {() => Choices} settings @param {Activity} activity @param {Hooks} hooks */
+  constructor(model, settings, activity, hooks) {
     this.model = model;
     this.settings = settings;
+    this.activity = activity;
+    this.hooks = hooks;
   }
 
-  /** Another model takes the place of this one; `asked`: the person is asked again what they chose on an earlier visit.
-   * @param {ModelRef} model @param {boolean} [asked] */
-  async choose(model, asked) {
+  /** Replaces the model. @param {ModelRef} model
+   * @param {boolean} [askAgain] whether the person is asked again for a choice that an earlier visit has stored */
+  async choose(model, askAgain) {
     this.model = model;
     Object.assign(this, { plan: null, report: null, storage: null });
-    await this.open(asked);
+    await this.open(askAgain);
   }
 
-  /** Opens the model, anew if there was one. @param {boolean} [asked] see `choose` */
-  async open(asked = false) {
-    this.loaded = false;
-    this.forget("The model was started again: it does not remember what is above.");
+  /** Opens the model in a new worker. @param {boolean} [askAgain] see `choose` */
+  async open(askAgain = false) {
+    this.activity.loaded = false;
+    this.hooks.onReset("The model was restarted and does not remember the conversation above.");
     Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
-    this.begin("loading");
+    this.activity.begin("loading");
     const { model } = this;
     try {
-      const { opened, why, weights } = await openOn(this.link, model, this.settings().backend);
-      Object.assign(this, opened, { why, weights });
+      await this.#openWorker();
     } catch (thrown) {
-      if (model === this.model) this.fail(thrown, "open", () => this.open());
+      if (model === this.model) this.activity.fail(thrown, "open", () => this.open());
       return;
     }
     const { total_bytes = 0, choices = [] } = this.plan ?? {};
-    const undecided = choices.length > 0 && (asked || !this.weights.chosen);
+    const undecided = choices.length > 0 && (askAgain || !this.weights.chosen);
     if ((undecided ? total_bytes : total_bytes - (this.storage?.bytes ?? 0)) > ASK_ABOVE) await this.#ask();
     else await this.load();
   }
 
-  /** Says what the model would need, and tries out meanwhile what it would be like. */
+  async #openWorker() {
+    const { opened, why, weights } = await openModel(this.link, this.model, this.settings().backend);
+    Object.assign(this, opened, { why, weights });
+  }
+
+  /** Shows what the model needs, and meanwhile estimates its speed. */
   async #ask() {
     /** @type {Offer} */
     const offer = { probe: null, probing: true, room: null };
     this.offer = offer;
-    this.begin("waiting");
+    this.activity.begin("waiting");
     const estimate = await navigator.storage?.estimate?.().catch(() => null);
     offer.room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
-    await this.#try(offer);
+    await this.#estimate(offer);
   }
 
   /** @param {Offer} offer */
-  async #try(offer) {
+  async #estimate(offer) {
     const { plan } = this;
     Object.assign(offer, { probe: null, probing: true });
-    this.changed();
-    const probe = await tryOut(this.link).catch(() => null);
-    // Of another choice meanwhile it says nothing.
+    this.activity.changed();
+    const probe = await estimateSpeed(this.link).catch(() => null);
+    // An estimate of a plan that was replaced meanwhile is dropped.
     if (plan !== this.plan) return;
     Object.assign(offer, { probe, probing: false });
-    this.changed();
+    this.activity.changed();
   }
 
-  /** Holds the weights of the offered model as another type: what follows from it is looked at anew.
+  /** Chooses another type for the weights of the offered model, and estimates its speed again.
    * @param {import("../shared/protocol.js").Quant} quant */
-  async hold(quant) {
+  async setQuant(quant) {
     const { offer, model } = this;
     try {
       const plan = await this.link.call("choose", { quant });
       if (model !== this.model) return;
       Object.assign(this, { plan, weights: { ...this.weights, chosen: true, why: "as you chose" } });
-      if (offer && offer === this.offer) await this.#try(offer);
+      if (offer && offer === this.offer) await this.#estimate(offer);
     } catch (thrown) {
-      if (model === this.model) this.fail(thrown, "weights", () => this.open());
+      if (model === this.model) this.activity.fail(thrown, "weights", () => this.open());
     }
   }
 
-  /** The person agrees. @param {{ keep: boolean, context: number | null }} agreed */
+  /** Loads the offered model as the person agreed to. @param {{ keep: boolean, context: number | null }} agreed */
   async accept(agreed) {
     this.agreed = agreed;
     this.weights.chosen = true;
-    // Without this a browser may clear gigabytes when the disk gets full. Firefox asks the person, and loading does not wait
-    // for the answer.
+    // Without this a browser may clear gigabytes when the disk gets full. Firefox asks the person; loading does not
+    // wait for the answer.
     if (agreed.keep) navigator.storage?.persist?.().catch(() => false);
     await this.load();
   }
 
-  /** Fetches what is missing of the model. */
+  /** Fetches the missing parts of the model, and completes it. */
   async load() {
-    const { offer } = this;
+    const { offer, activity } = this;
     this.offer = null;
-    this.begin("loading");
+    activity.begin("loading");
     try {
-      await this.fetch();
+      await this.#fetch();
     } catch (thrown) {
       const { kind } = Failure.from(thrown, "load");
-      if (kind === "cancelled" && this.phase === "loading") {
+      if (kind === "cancelled" && activity.phase === "loading") {
         this.storage = await this.link.call("storage", null);
         this.offer = offer ?? { probe: null, probing: false, room: null };
-        return this.begin("waiting");
+        return activity.begin("waiting");
       }
-      // What has changed meanwhile is looked at anew; what still belongs to it is kept.
+      // A changed model is opened again; cached parts that still belong to it are kept.
       if (["gpu-lost", "changed"].includes(kind) && this.mayRecover()) return this.open();
-      return this.fail(thrown, "load", () => (RESUMABLE.includes(kind) ? this.load() : this.open()));
+      return activity.fail(thrown, "load", () => (RESUMABLE.includes(kind) ? this.load() : this.open()));
     }
-    this.loaded = true;
-    this.end();
-    await this.read();
+    activity.loaded = true;
+    activity.end();
+    await this.hooks.onLoaded();
   }
 
-  async fetch() {
-    const { report, storage } = await this.link.call("load", this.agreed, { onEvent: this.onProgress });
+  async #fetch() {
+    const { report, storage } = await this.link.call("load", this.agreed, { onEvent: this.activity.onProgress });
     Object.assign(this, { report, storage });
     rememberTuning(report);
     if (this.weights.chosen && this.plan?.choices?.length) rememberWeights(storage.key, this.plan.quant);
-    if (this.storage?.full && this.agreed.keep) this.forget(`This model is not kept for the next visit: ${this.storage.full}.`, true);
+    if (storage.full && this.agreed.keep) this.hooks.onNote(`This model is not saved for the next visit: ${storage.full}.`);
   }
 
-  /** Stops opening or loading; what has arrived stays. */
-  cancelLoading() {
-    if (this.phase !== "loading") return;
+  /** Stops opening or loading; parts that have arrived stay cached. */
+  cancel() {
+    if (this.activity.phase !== "loading") return;
     if (this.plan && this.storage) this.link.call("cancel", null).catch(() => {});
     else {
       this.link.close();
-      this.begin("waiting");
+      this.activity.begin("waiting");
     }
   }
 
-  /** Whether another try is worth it now; counts it. */
+  /** Counts an automatic retry, and returns whether it is within the limit. */
   mayRecover() {
     const now = Date.now();
     this.#recoveries = this.#recoveries.filter((time) => now - time < RECOVERY_SPAN);
     return this.#recoveries.push(now) <= RECOVERIES;
   }
 
-  /** A new worker with the same model, as it was agreed to. Rejects when that does not work. */
-  async reopen() {
-    this.loaded = false;
-    this.begin("loading");
-    const { opened, why, weights } = await openOn(this.link, this.model, this.settings().backend);
-    Object.assign(this, opened, { why, weights });
-    await this.fetch();
-    this.loaded = true;
+  /** Loads the same model into a new worker, as agreed before. Rejects when that fails. */
+  async reload() {
+    this.activity.loaded = false;
+    this.activity.begin("loading");
+    await this.#openWorker();
+    await this.#fetch();
+    this.activity.loaded = true;
   }
-
-  /** What the engine knew is gone. For sessions. @param {string} _note @param {boolean} [_only] */
-  forget(_note, _only) {}
-
-  /** Reads what there is to read. For sessions. */
-  async read() {}
 }

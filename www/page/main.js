@@ -1,17 +1,17 @@
-// The page: makes the components and joins them. Read session.js for what happens.
+// Entry point of the page: creates the components and connects them. session.js holds the state.
 
-import { deepLink, fileAddress, fromFiles } from "../shared/address.js";
+import { deepLink, fileAddress, modelFromFiles } from "../shared/address.js";
 import { Camera } from "./camera.js";
 import { Composer } from "./composer.js";
+import { DetailsPanel } from "./details-panel.js";
 import { byId } from "./dom.js";
 import { DrawingPad } from "./drawing-pad.js";
 import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
-import { Machine } from "./machine.js";
 import { ModelCard } from "./model-card.js";
 import { ModelDialog } from "./model-dialog.js";
-import { keepForOffline } from "./offline.js";
+import { cacheForOffline } from "./offline-cache.js";
 import { PictureBox } from "./picture-box.js";
 import { Session } from "./session.js";
 import { Settings } from "./settings.js";
@@ -20,21 +20,21 @@ import { Transcript } from "./transcript.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 
-/** The model that is shipped with the page. */
+/** Manifest of the model that is shipped with the page. */
 const SHIPPED = "models/scenes/manifest.json";
 
 const query = new URLSearchParams(location.search);
-const settings = new Settings(query, () => session.open());
+const settings = new Settings(query, () => session.loading.open());
 const shipped = { addresses: [new URL(SHIPPED, document.baseURI).href] };
 const session = new Session(shipped, () => settings.current);
 
 new StatusBar(session);
-new Machine(session);
+new DetailsPanel(session);
 new Transcript(session);
 new ErrorBox(session, () => settings.useBackend("cpu"));
 const composer = new Composer(session);
 
-const pad = new DrawingPad(take);
+const pad = new DrawingPad(showPicture);
 /** @param {boolean} drawing */
 function draw(drawing) {
   byId("mode-draw", HTMLElement).setAttribute("aria-pressed", String(drawing));
@@ -45,58 +45,59 @@ function draw(drawing) {
 byId("mode-draw", HTMLElement).addEventListener("click", () => draw(true));
 byId("mode-picture", HTMLElement).addEventListener("click", () => draw(false));
 
-/** A picture, from wherever: shown, and read while the person types.
+/** Shows a picture, which is encoded while the person types.
  * @param {Blob} blob @param {string} name @param {string[]} [questions] */
-function take(blob, name, questions = Examples.general) {
+function showPicture(blob, name, questions = Examples.general) {
   draw(false);
   composer.suggest(questions);
   session.show(blob, name);
-  // On a touch screen this would raise the keyboard over the picture.
+  // On a touch screen the focus would open the keyboard over the picture.
   if (matchMedia("(pointer: fine)").matches) byId("question", HTMLElement).focus({ preventScroll: true });
 }
-new PictureBox(session, take);
-acceptDrops(take, (files) => attempt(() => choose(fromFiles(files))));
-new Camera(take);
-new Examples(take, (thrown, retry) => session.miss(thrown, "example", retry));
+new PictureBox(session, showPicture);
+acceptDrops(showPicture, (files) => showingErrors(() => choose(modelFromFiles(files))));
+new Camera(showPicture);
+new Examples(showPicture, (thrown, retry) => session.activity.showError(thrown, "example", retry));
 
-/** Another model, and its address in the place of this page's, for sharing. @param {ModelRef} model @param {boolean} [asked] */
-async function choose(model, asked = true) {
-  const own = model === shipped || !("addresses" in model);
+/** Opens another model, and writes its address into the page's, for sharing.
+ * @param {ModelRef} model @param {boolean} [askAgain] */
+async function choose(model, askAgain = true) {
+  const unnamed = model === shipped || !("addresses" in model);
   try {
-    history.replaceState(null, "", deepLink(own ? [] : model.addresses, location.href));
+    history.replaceState(null, "", deepLink(unnamed ? [] : model.addresses, location.href));
   } catch (thrown) {
-    // A frame without an origin of its own may not; Safari limits how often.
-    console.info("The address stays as it was:", thrown);
+    // A frame with an opaque origin may not change the address; Safari limits how often a page may.
+    console.info("The page's address was not changed:", thrown);
   }
-  // What the shipped model cannot do is said only of the shipped model.
+  // The limits in the introduction are those of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
-  await session.choose(model, asked);
+  await session.loading.choose(model, askAgain);
 }
 
 /** @param {() => Promise<void> | void} work */
-async function attempt(work) {
+async function showingErrors(work) {
   try {
     await work();
   } catch (thrown) {
-    session.fail(thrown, "model", () => session.dismiss());
+    session.activity.fail(thrown, "model", () => session.activity.dismissError());
   }
 }
 new ModelCard(session, () => choose(shipped));
 new ModelDialog(choose, () => choose(shipped));
 
 const whenLoaded = async () => {
-  if (!session.loaded) return;
-  session.removeEventListener("change", whenLoaded);
-  keepForOffline(session);
+  if (!session.activity.loaded) return;
+  session.activity.removeEventListener("change", whenLoaded);
+  cacheForOffline(session);
   if (query.has("bench")) (await import("./measurements.js")).showMeasurements(session);
 };
-session.addEventListener("change", whenLoaded);
+session.activity.addEventListener("change", whenLoaded);
 
-// It runs: what index.html says otherwise is over, unless start.js has found the browser too old for the engine.
-if (!document.documentElement.dataset.old) byId("start-trouble", HTMLElement).remove();
+// The page runs: the warning of index.html is removed, unless start.js has found the browser too old for the engine.
+if (!document.documentElement.dataset.old) byId("start-error", HTMLElement).remove();
 
 const named = [query.get("model"), query.get("mmproj")].filter((text) => text !== null);
-await attempt(() => {
+await showingErrors(() => {
   const addresses = named.map((text) => fileAddress(text, document.baseURI));
   return addresses[0] && addresses[0] !== shipped.addresses[0] ? choose({ addresses }, false) : choose(shipped);
 });

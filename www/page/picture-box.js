@@ -1,4 +1,4 @@
-// The picture in its mat, and the button that puts one there.
+// The picture in its frame, and the buttons that choose and remove it.
 
 import { byId } from "./dom.js";
 
@@ -19,28 +19,28 @@ export class PictureBox {
   constructor(session, onPicture) {
     this.session = session;
     this.onPicture = onPicture;
-    session.addEventListener("change", () => this.#render());
-    session.addEventListener("progress", () => this.#renderProgress());
+    session.activity.addEventListener("change", () => this.#render());
+    session.activity.addEventListener("progress", () => this.#renderProgress());
     this.#remove.addEventListener("click", () => session.removePicture());
     this.#input.addEventListener("change", () => {
       const file = this.#input.files?.[0];
       if (file) onPicture(file, file.name);
-      // The same file may be chosen again.
+      // Clears the field, so that the same file may be chosen again.
       this.#input.value = "";
     });
     this.#image.addEventListener("load", () => {
       const { naturalWidth, naturalHeight } = this.#image;
       this.#image.style.setProperty("--ratio", String(naturalWidth / naturalHeight || 1));
     });
-    // What the browser cannot show the engine may still read.
+    // The engine may read a picture that the browser cannot show.
     this.#image.addEventListener("error", () => {
       this.#image.alt = "This browser cannot show the picture.";
     });
   }
 
   #render() {
-    const { picture, phase } = this.session;
-    this.#frame.dataset.state = !picture ? "empty" : phase === "encoding" ? "reading" : picture.seen ? "read" : "unread";
+    const { picture, activity } = this.session;
+    this.#frame.dataset.state = !picture ? "empty" : activity.phase === "encoding" ? "reading" : picture.seen ? "read" : "unread";
     this.#image.hidden = !picture;
     this.#invitation.hidden = Boolean(picture);
     this.#remove.hidden = !picture;
@@ -52,11 +52,12 @@ export class PictureBox {
     this.#renderProgress();
   }
 
-  /** Patches already read lose their veil, from the top. */
+  /** Uncovers the encoded patches, from the top. */
   #renderProgress() {
-    const { phase, progress, picture } = this.session;
-    let read = picture?.seen ? 1 : 0;
-    if (phase === "encoding" && progress?.type === "encode" && progress.total) read = progress.done / progress.total;
-    this.#frame.style.setProperty("--read", String(read));
+    const { picture, activity } = this.session;
+    const { phase, progress } = activity;
+    let encoded = picture?.seen ? 1 : 0;
+    if (phase === "encoding" && progress?.type === "encode" && progress.total) encoded = progress.done / progress.total;
+    this.#frame.style.setProperty("--read", String(encoded));
   }
 }

@@ -1,44 +1,61 @@
-// What the page knows: the model, the picture, the conversation, and what is happening now. Components
-// read its fields when it says "change"; only its methods change them. Calls to the engine never overlap.
+// The page's state: the model, the picture and the conversation. Components read its fields on a "change" of
+// `activity`; only its methods change them. Calls to the engine never overlap.
 
 import { Failure } from "../shared/failure.js";
+import { Activity } from "./activity.js";
 import { Conversation } from "./conversation.js";
+import { generateAnswer } from "./generate-answer.js";
 import { Loading } from "./loading.js";
 import { encodePicture } from "./redraw.js";
 
-/** @typedef {import("../shared/protocol.js").Answered} Answered */
-/** @typedef {import("../shared/protocol.js").Event} EngineEvent */
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./types.js").Choices} Choices */
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Turn} Turn */
 
-export class Session extends Loading {
+export class Session {
   /** @type {Picture | null} */
   picture = null;
   conversation = new Conversation();
-  /** The page's own files are kept too: the next visit needs no network. */
-  kept = false;
-  /** What is there of a question and has not been read. @type {string | null} */
-  #drafted = null;
+  /** Whether the page's own files are cached, so that the next visit needs no network. */
+  offline = false;
+  /** Unfinished question that waits to be prefilled. @type {string | null} */
+  #draft = null;
+  activity = new Activity();
 
-  /** Shows the model a picture and starts to read it; a new picture is a new conversation.
+  /** @param {ModelRef} model @param {() => Choices} settings */
+  constructor(model, settings) {
+    this.settings = settings;
+    this.loading = new Loading(model, settings, this.activity, {
+      onReset: (note) => this.reset(note),
+      onNote: (note) => this.conversation.note(note),
+      onLoaded: () => this.encode(),
+    });
+  }
+
+  get link() {
+    return this.loading.link;
+  }
+
+  /** Shows a picture and encodes it; a new picture begins a new conversation.
    * @param {Blob} blob @param {string} name */
   async show(blob, name) {
     await this.stop();
-    this.forget("A new picture, and a new conversation.");
-    this.#put({ blob, name, url: URL.createObjectURL(blob), seen: null });
-    this.trouble = this.loaded ? null : this.trouble;
-    this.changed();
-    await this.read();
+    this.reset("A new picture, and a new conversation.");
+    this.#setPicture({ blob, name, url: URL.createObjectURL(blob), seen: null });
+    if (this.activity.loaded) this.activity.error = null;
+    this.activity.changed();
+    await this.encode();
   }
 
   async removePicture() {
     await this.stop();
-    this.#put(null);
+    this.#setPicture(null);
     await this.newChat();
   }
 
   /** @param {Picture | null} picture */
-  #put(picture) {
+  #setPicture(picture) {
     if (this.picture) URL.revokeObjectURL(this.picture.url);
     this.picture = picture;
   }
@@ -47,20 +64,20 @@ export class Session extends Loading {
     await this.stop();
     this.conversation = new Conversation();
     if (this.picture) this.picture.seen = null;
-    this.dismiss();
-    await this.read();
+    this.activity.dismissError();
+    await this.encode();
   }
 
-  /** What is there of a question is read while it is being written; whatever goes wrong shows when it is asked.
+  /** Prefills a question that is still being typed. A failure shows only when the question is asked.
    * @param {string} question */
-  draft(question) {
-    if (!this.loaded || !this.picture) return;
-    const waiting = this.#drafted !== null;
-    this.#drafted = question;
-    if (!waiting) this.exclusive(async () => {
-      const question = this.#drafted ?? "";
-      this.#drafted = null;
-      if (this.phase === "ready" && this.picture?.seen) await this.link.call("prefill", { question }).catch(console.info);
+  prefill(question) {
+    if (!this.activity.loaded || !this.picture) return;
+    const queued = this.#draft !== null;
+    this.#draft = question;
+    if (!queued) this.activity.exclusive(async () => {
+      const question = this.#draft ?? "";
+      this.#draft = null;
+      if (this.activity.phase === "ready" && this.picture?.seen) await this.link.call("prefill", { question }).catch(console.info);
     });
   }
 
@@ -74,126 +91,104 @@ export class Session extends Loading {
     if (turn && turn.state !== "streaming") await this.#answer(turn);
   }
 
-  /** Cancels what runs; resolves when it has ended. */
+  /** Cancels encoding or answering; resolves when it has ended. */
   async stop() {
     const turn = this.conversation.last;
+    const { phase } = this.activity;
     if (turn?.state === "streaming") turn.state = "stopped";
-    if (this.phase === "encoding" || this.phase === "generating") this.link.call("cancel", null).catch(() => {});
-    await this.idle;
+    if (phase === "encoding" || phase === "generating") this.link.call("cancel", null).catch(() => {});
+    await this.activity.idle;
   }
 
-  /** Addresses of what the worker has fetched. */
-  workerFiles = () => this.link.call("files", null);
-
-  /** Reads the picture, unless it has been read. */
-  read() {
-    return this.exclusive(async () => {
-      const picture = this.picture;
-      if (!this.loaded || picture?.seen) return;
-      this.report = await this.link.call("reset", null);
-      if (!picture) return this.changed();
-      this.begin("encoding");
+  /** Encodes the picture, unless it is encoded. */
+  encode() {
+    return this.activity.exclusive(async () => {
+      const { picture, activity, loading } = this;
+      if (!activity.loaded || picture?.seen) return;
+      loading.report = await this.link.call("reset", null);
+      if (!picture) return activity.changed();
+      activity.begin("encoding");
       try {
-        const seen = await encodePicture(this.link, picture, this.onProgress);
-        // A picture whose reading was stopped is read again when a question needs it.
+        const seen = await encodePicture(this.link, picture, activity.onProgress);
+        // A picture whose encoding was cancelled is encoded again when a question needs it.
         picture.seen = seen.encoded.cancelled ? null : seen;
-        this.report = seen.report;
-        this.end();
+        loading.report = seen.report;
+        activity.end();
       } catch (thrown) {
-        if (picture !== this.picture) this.end();
-        else if (!(await this.#recovered(thrown))) this.fail(thrown, "picture", () => this.#again(thrown, () => this.read()));
+        if (picture !== this.picture) activity.end();
+        else if (!(await this.#recovered(thrown))) activity.fail(thrown, "picture", () => this.#retry(thrown, () => this.encode()));
       }
     });
   }
 
   /** @param {Turn} turn */
   async #answer(turn) {
+    const { activity, loading } = this;
     Object.assign(turn, { answer: "", state: "streaming", result: null });
-    this.trouble = null;
-    this.changed();
-    await this.read();
-    await this.exclusive(async () => {
-      if (turn.state === "stopped") return this.changed();
-      if (this.trouble || !this.loaded) {
+    activity.error = null;
+    activity.changed();
+    await this.encode();
+    await activity.exclusive(async () => {
+      if (turn.state === "stopped") return activity.changed();
+      if (activity.error || !activity.loaded) {
         turn.state = "error";
-        return this.changed();
+        return activity.changed();
       }
       try {
         if (turn.remembered) {
-          this.report = await this.link.call("truncate", { turns: (this.report?.turns ?? 1) - 1 });
+          loading.report = await this.link.call("truncate", { turns: (loading.report?.turns ?? 1) - 1 });
           turn.remembered = false;
         }
-        const result = await this.#generate(turn);
+        const { link } = this;
+        const options = this.settings().generate;
+        const result = await generateAnswer(turn, { link, activity, options, recovered: (thrown) => this.#recovered(thrown) });
         Object.assign(turn, { result, answer: result.answer.text, remembered: true });
         turn.state = result.answer.stop === "cancelled" ? "stopped" : "done";
-        this.report = result.report;
-        this.end();
+        loading.report = result.report;
+        activity.end();
       } catch (thrown) {
         turn.state = Failure.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
-        this.fail(thrown, "answer", () => this.#again(thrown, () => this.regenerate()));
+        activity.fail(thrown, "answer", () => this.#retry(thrown, () => this.regenerate()));
       }
     });
   }
 
-  /** An answer; one that a lost GPU cut off goes on where it was. @param {Turn} turn @returns {Promise<Answered>} */
-  async #generate(turn) {
-    /** @type {number[]} */
-    const ids = [];
-    /** @param {EngineEvent} event */
-    const onEvent = (event) => {
-      if (event.type === "token") {
-        turn.answer = (turn.answer + event.text).trimStart();
-        if (event.id !== undefined) ids.push(event.id);
-      }
-      this.onProgress(event);
-    };
-    for (;;) {
-      this.begin("generating");
-      // Without their ids the words so far cannot be gone on with: they are said again.
-      if (!ids.length) turn.answer = "";
-      try {
-        const options = { ...this.settings().generate, ...(ids.length && { begin: [...ids] }) };
-        return await this.link.call("generate", { question: turn.question, options }, { onEvent });
-      } catch (thrown) {
-        if (!(await this.#recovered(thrown))) throw thrown;
-        if (/** @type {string} */ (turn.state) === "stopped") throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
-      }
-    }
-  }
-
-  /** Whether what was thrown is a lost GPU, and all is as it was before: the model loaded, the picture and the
-   * conversation read again. @param {unknown} thrown @returns {Promise<boolean>} */
+  /** Recovers from a lost GPU: loads the model again, and restores the picture and the conversation.
+   * @param {unknown} thrown
+   * @returns {Promise<boolean>} whether the state is as before; false for every other failure */
   async #recovered(thrown) {
-    if (Failure.from(thrown, "engine").kind !== "gpu-lost" || !this.mayRecover()) return false;
-    this.recovering = true;
+    const { activity, loading } = this;
+    if (Failure.from(thrown, "engine").kind !== "gpu-lost" || !loading.mayRecover()) return false;
+    loading.recovering = true;
     try {
-      await this.reopen();
+      await loading.reload();
       if (!this.picture) return true;
-      this.begin("encoding");
-      this.picture.seen = await encodePicture(this.link, this.picture, this.onProgress);
+      activity.begin("encoding");
+      this.picture.seen = await encodePicture(this.link, this.picture, activity.onProgress);
       // The picture belongs to the first question.
       const past = this.conversation.turns.filter((turn) => turn.remembered);
       const turns = past.map(({ question, result }, i) => ({ question, ids: result?.answer.ids ?? [], images: i === 0 ? 1 : 0 }));
-      this.report = turns.length ? await this.link.call("restore", { turns }) : this.picture.seen.report;
-      this.end();
+      loading.report = turns.length ? await this.link.call("restore", { turns }) : this.picture.seen.report;
+      activity.end();
       return true;
     } catch (again) {
       return this.#recovered(again);
     } finally {
-      this.recovering = false;
+      loading.recovering = false;
     }
   }
 
-  /** Repeats `step`; where the device itself is in doubt, on a new one.
+  /** Repeats `step`; after a failure of the device, on a new device.
    * @param {unknown} thrown @param {() => Promise<void>} step */
-  async #again(thrown, step) {
-    if (["gpu", "gpu-lost", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.open();
-    if (this.loaded) await step();
+  async #retry(thrown, step) {
+    if (["gpu", "gpu-lost", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.loading.open();
+    if (this.activity.loaded) await step();
   }
 
-  /** @param {string} note @param {boolean} [only] something is said, and nothing forgotten */
-  forget(note, only = false) {
-    this.conversation.forget(note, only);
-    if (this.picture && !only) this.picture.seen = null;
+  /** Marks the picture and the conversation as unknown to the engine.
+   * @param {string} note the reason, for the person */
+  reset(note) {
+    this.conversation.reset(note);
+    if (this.picture) this.picture.seen = null;
   }
 }

@@ -1,17 +1,16 @@
-// Settings: read from the address and from the last visit, edited in a dialog, kept in this browser.
+// The settings: read from the address and from the last visit, edited in a dialog, stored in this browser.
 
 import { byId } from "./dom.js";
-import { Kept } from "./kept.js";
+import { LocalStore } from "./local-store.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
 /** @typedef {GenerateOptions & { backend: BackendChoice }} Values */
 
-/** @type {Kept<unknown>} */
-const kept = new Kept("settings");
+/** @type {LocalStore<unknown>} */
+const store = new LocalStore("settings");
 
-/** Greedy: a small model is at its best, and an answer can be repeated.
- * @type {Values} */
+/** Greedy decoding suits a small model best, and its answers can be repeated. @type {Values} */
 const DEFAULTS = { temperature: 0, top_p: 1, max_new_tokens: 256, seed: 1, backend: "auto" };
 
 /** @param {unknown} text @returns {BackendChoice | undefined} */
@@ -19,31 +18,31 @@ function backendFrom(text) {
   return text === "auto" || text === "webgpu" || text === "cpu" ? text : undefined;
 }
 
-/** @returns {Values} what was kept, field by field as far as it makes sense */
-function recall() {
+/** @returns {Values} the stored values that are valid, and the defaults for the others */
+function savedValues() {
   const values = { ...DEFAULTS };
   for (const name of /** @type {const} */ (["temperature", "top_p", "max_new_tokens", "seed"])) {
-    const value = kept.recall(name);
+    const value = store.get(name);
     if (typeof value === "number" && Number.isFinite(value)) values[name] = value;
   }
-  values.backend = backendFrom(kept.recall("backend")) ?? DEFAULTS.backend;
+  values.backend = backendFrom(store.get("backend")) ?? DEFAULTS.backend;
   return values;
 }
 
 export class Settings {
   #dialog = byId("settings", HTMLDialogElement);
   #form = byId("settings-form", HTMLFormElement);
-  #values = recall();
+  #values = savedValues();
 
   /** @param {URLSearchParams} query @param {() => void} onBackend */
   constructor(query, onBackend) {
     this.onBackend = onBackend;
-    // The address decides for this visit, and is not kept.
+    // The address decides for this visit and is not stored.
     this.#values.backend = backendFrom(query.get("backend")) ?? this.#values.backend;
     byId("open-settings", HTMLButtonElement).addEventListener("click", () => this.#open());
     byId("settings-defaults", HTMLButtonElement).addEventListener("click", () => this.#fill(DEFAULTS));
-    this.#form.addEventListener("input", () => this.#echo());
-    this.#dialog.addEventListener("close", () => this.#accept());
+    this.#form.addEventListener("input", () => this.#showValues());
+    this.#dialog.addEventListener("close", () => this.#save());
   }
 
   /** @returns {{ backend: BackendChoice, generate: GenerateOptions }} */
@@ -74,14 +73,14 @@ export class Settings {
   /** @param {Values} values */
   #fill(values) {
     for (const [name, value] of Object.entries(values)) this.#field(name).value = String(value);
-    this.#echo();
+    this.#showValues();
   }
 
-  #echo() {
+  #showValues() {
     for (const name of ["temperature", "top_p"]) byId(`${name}-value`, HTMLOutputElement).value = this.#field(name).value;
   }
 
-  /** A field that holds nonsense keeps its old value.
+  /** Returns the number in a field; an invalid one leaves the old value.
    * @param {"temperature" | "top_p" | "max_new_tokens" | "seed"} name */
   #number(name) {
     const field = this.#field(name);
@@ -89,7 +88,7 @@ export class Settings {
     return field.value !== "" && field.checkValidity() && Number.isFinite(value) ? value : this.#values[name];
   }
 
-  #accept() {
+  #save() {
     const backend = backendFrom(this.#field("backend").value) ?? "auto";
     this.#values = {
       temperature: this.#number("temperature"),
@@ -99,6 +98,6 @@ export class Settings {
       backend: this.#values.backend,
     };
     this.useBackend(backend);
-    for (const [name, value] of Object.entries(this.#values)) kept.remember(name, value);
+    for (const [name, value] of Object.entries(this.#values)) store.set(name, value);
   }
 }

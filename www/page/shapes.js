@@ -1,6 +1,6 @@
-// Outlines of the shapes that the drawing pad can stamp.
+// Outlines of the shapes that the drawing pad draws.
 
-/** Corners of the shapes that have corners, on a unit circle around the centre, y downwards.
+/** Corners of the polygons, on a unit circle around the centre, y downwards.
  * @type {Record<string, [number, number][]>} */
 const CORNERS = {
   square: [[-0.71, -0.71], [0.71, -0.71], [0.71, 0.71], [-0.71, 0.71]],

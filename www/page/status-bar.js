@@ -1,13 +1,18 @@
-// One line that always says what is happening, with a bar while something can be counted.
+// The status line: what the page is doing, with a progress bar where progress is known.
 
-import { byId, inBytes } from "./dom.js";
-import { Rate, inTime } from "./rate.js";
+import { byId } from "./dom.js";
+import { DownloadRate } from "./download-rate.js";
+import { formatBytes, formatDuration } from "./format.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 
-/** Loading that takes longer than this can be called off, ms: before, the button would only flicker. */
+/** Time after which loading shows its Cancel button, ms: earlier the button would only flicker. */
 const CANCEL_AFTER = 800;
+
+/** Rounds a remaining time up to steps of 5 s, so that it does not change with every report.
+ * @param {number} seconds @returns {number} ms */
+const roundedUp = (seconds) => Math.max(1, Math.ceil(seconds / 5)) * 5000;
 
 export class StatusBar {
   #status = byId("status", HTMLElement);
@@ -15,62 +20,63 @@ export class StatusBar {
   #bar = byId("progress", HTMLProgressElement);
   #announcer = byId("announcer", HTMLElement);
   #cancel = byId("cancel-loading", HTMLButtonElement);
-  #rate = new Rate();
+  #rate = new DownloadRate();
   #since = 0;
   #phase = "";
 
   /** @param {Session} session */
   constructor(session) {
     this.session = session;
-    session.addEventListener("change", () => this.#render());
-    session.addEventListener("progress", () => this.#render());
-    this.#cancel.addEventListener("click", () => session.cancelLoading());
+    session.activity.addEventListener("change", () => this.#render());
+    session.activity.addEventListener("progress", () => this.#render());
+    this.#cancel.addEventListener("click", () => session.loading.cancel());
     this.#render();
   }
 
   #render() {
-    const { phase } = this.session;
+    const { phase } = this.session.activity;
     if (phase !== this.#phase) {
       this.#phase = phase;
       this.#rate.reset();
       this.#since = performance.now();
       if (phase === "loading") setTimeout(() => this.#render(), CANCEL_AFTER);
       this.#status.dataset.state = phase;
-      // Only changes of phase are spoken; the numbers are for the eye. Answers and errors speak themselves.
-      if (phase !== "generating" && phase !== "error") this.#announcer.textContent = this.#words();
+      // Screen readers hear changes of phase, not the numbers. Answers and errors are announced by their own elements.
+      if (phase !== "generating" && phase !== "error") this.#announcer.textContent = this.#message();
     }
-    this.#text.textContent = this.#words();
-    const part = this.#part();
+    this.#text.textContent = this.#message();
+    const fraction = this.#fraction();
     this.#cancel.hidden = phase !== "loading" || performance.now() - this.#since < CANCEL_AFTER;
     this.#bar.hidden = phase !== "loading" && phase !== "encoding";
-    if (part === null) this.#bar.removeAttribute("value");
-    else this.#bar.value = part;
+    if (fraction === null) this.#bar.removeAttribute("value");
+    else this.#bar.value = fraction;
   }
 
-  /** How much of the present phase is done, 0 to 1, where that is known. */
-  #part() {
-    const { progress } = this.session;
+  /** Returns the completed fraction of the present phase, 0 to 1; `null` where it is unknown. */
+  #fraction() {
+    const { progress } = this.session.activity;
     const counted = progress?.type === "fetch" && progress.done >= progress.total && progress.compiled ? progress.compiled : progress;
     return counted && "total" in counted && counted.total > 0 ? counted.done / counted.total : null;
   }
 
-  #words() {
-    const { phase, progress, picture, offer, plan } = this.session;
-    const percent = Math.round((this.#part() ?? 0) * 100);
+  #message() {
+    const { picture, activity, loading } = this.session;
+    const { phase, progress } = activity;
+    const percent = Math.round((this.#fraction() ?? 0) * 100);
     switch (phase) {
       case "loading":
         if (progress?.type === "fetch") return this.#fetching(progress);
-        if (this.session.recovering) return "The GPU was lost. Starting it again; the conversation will go on…";
-        return plan ? "Preparing…" : "Starting: reading what the model is…";
+        if (loading.recovering) return "The GPU was lost. Restarting the model; the conversation will continue…";
+        return loading.plan ? "Preparing…" : "Starting: reading the model's description…";
       case "waiting":
-        if (!offer) return "Stopped: no model is loaded.";
-        return "This model is large: nothing is downloaded before you say so.";
+        if (!loading.offer) return "Stopped: no model is loaded.";
+        return "This model is large: nothing is downloaded before you agree.";
       case "ready":
-        return picture ? "Ready: ask about the picture." : "Ready: show it a picture.";
+        return picture ? "Ready: ask about the picture." : "Ready: choose a picture.";
       case "measuring":
-        return "Measuring how fast this is here…";
+        return "Measuring the speed on this machine…";
       case "encoding":
-        return `Reading the picture: ${percent} %`;
+        return `Looking at the picture: ${percent} %`;
       case "generating":
         if (progress?.type === "token") return `Answering${this.#speed(progress.count)}`;
         return progress ? `Reading the question: ${percent} %` : "Reading the question…";
@@ -84,12 +90,13 @@ export class StatusBar {
     const shaders = compiled && compiled.done < compiled.total ? `Compiling shaders: ${compiled.done} of ${compiled.total}. ` : "";
     if (done >= total) return shaders || "Preparing the model…";
     this.#rate.add(received);
-    const again = this.session.recovering ? "The GPU was lost; loading again. " : "";
-    const verb = { network: "Downloading", store: "Loading what is kept", files: "Reading your files" }[from];
-    const bytes = `${again}${shaders}${verb}: ${inBytes(done)} of ${inBytes(total)}`;
+    const { loading } = this.session;
+    const again = loading.recovering ? "The GPU was lost; loading again. " : "";
+    const verb = { network: "Downloading", store: "Loading the saved model", files: "Reading your files" }[from];
+    const bytes = `${again}${shaders}${verb}: ${formatBytes(done)} of ${formatBytes(total)}`;
     if (waiting) return `${bytes}. ${waiting}`;
     const speed = from === "network" ? this.#rate.perSecond : 0;
-    return speed ? `${bytes}, ${inBytes(speed)}/s, about ${inTime((total - done) / speed)} left` : bytes;
+    return speed ? `${bytes}, ${formatBytes(speed)}/s, about ${formatDuration(roundedUp((total - done) / speed))} left` : bytes;
   }
 
   /** @param {number} tokens */

@@ -1,32 +1,33 @@
-// The conversation. The model's words enter the page as text nodes only.
+// The list of questions and answers. The model's text enters the page as text nodes only.
 
-import { byId, inRate, inTime, make } from "./dom.js";
+import { byId, make } from "./dom.js";
+import { formatDuration, formatRate } from "./format.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Note} Note */
 /** @typedef {import("./types.js").Turn} Turn */
 
-/** Closer to the end than this counts as reading along, px. */
-const AT_END = 60;
+/** Distance from the end of the list up to which it scrolls along, px. */
+const END_MARGIN = 60;
 
 export class Transcript {
   #list = byId("transcript", HTMLElement);
   #intro = byId("intro", HTMLElement);
-  /** The reader is at the end and wants to stay there. */
-  #follows = true;
-  /** @type {Map<Turn | Note, { item: HTMLElement, answer?: HTMLElement, words?: HTMLElement, facts?: HTMLElement }>} */
+  /** Whether the list is scrolled to its end, and so follows new text. */
+  #atEnd = true;
+  /** @type {Map<Turn | Note, { item: HTMLElement, answer?: HTMLElement, text?: HTMLElement, facts?: HTMLElement }>} */
   #items = new Map();
 
   /** @param {Session} session */
   constructor(session) {
     this.session = session;
-    session.addEventListener("change", () => this.#render());
-    session.addEventListener("progress", () => this.#render());
+    session.activity.addEventListener("change", () => this.#render());
+    session.activity.addEventListener("progress", () => this.#render());
     this.#list.addEventListener("scroll", () => {
-      this.#follows = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < AT_END;
+      this.#atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < END_MARGIN;
     });
-    // An error below takes room from the list: the end stays in sight.
-    new ResizeObserver(() => this.#follow()).observe(this.#list);
+    // The list shrinks when an error appears below it: its end stays visible.
+    new ResizeObserver(() => this.#scrollToEnd()).observe(this.#list);
   }
 
   #render() {
@@ -41,11 +42,11 @@ export class Transcript {
       else this.#note(entry);
     }
     this.#intro.hidden = entries.length > 0;
-    this.#follow();
+    this.#scrollToEnd();
   }
 
-  #follow() {
-    if (this.#follows) this.#list.scrollTop = this.#list.scrollHeight;
+  #scrollToEnd() {
+    if (this.#atEnd) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   /** @param {Note} note */
@@ -59,26 +60,26 @@ export class Transcript {
   /** @param {Turn} turn */
   #turn(turn) {
     const shown = this.#items.get(turn) ?? this.#build(turn);
-    const { answer, words, facts } = shown;
-    if (!answer || !words || !facts) return;
-    // Screen readers speak the answer once it is whole.
+    const { answer, text, facts } = shown;
+    if (!answer || !text || !facts) return;
+    // Screen readers announce the answer when it is complete.
     answer.setAttribute("aria-busy", String(turn.state === "streaming"));
     answer.dataset.state = turn.state;
-    if (words.textContent !== turn.answer) words.textContent = turn.answer;
+    if (text.textContent !== turn.answer) text.textContent = turn.answer;
     facts.textContent = this.#facts(turn);
   }
 
   /** @param {Turn} turn */
   #build(turn) {
-    const words = make("span", { class: "words" });
-    const answer = make("div", { class: "answer", "data-testid": "answer", "aria-live": "polite" }, words);
+    const text = make("span", { class: "words" });
+    const answer = make("div", { class: "answer", "data-testid": "answer", "aria-live": "polite" }, text);
     const facts = make("p", { class: "facts" });
     const question = make("p", { class: "asked" }, make("span", { class: "visually-hidden", text: "You asked: " }), turn.question);
     const item = make("li", { class: "turn" }, question, answer, facts);
     this.#list.append(item);
-    // Where the whole page scrolls, on narrow screens, a new turn must not begin below the fold.
+    // On narrow screens the whole page scrolls: a new turn must not begin below the visible part.
     item.scrollIntoView({ block: "nearest" });
-    const shown = { item, answer, words, facts };
+    const shown = { item, answer, text, facts };
     this.#items.set(turn, shown);
     return shown;
   }
@@ -89,10 +90,10 @@ export class Transcript {
     const { answer, timing } = result;
     const facts = [
       `${answer.ids.length} ${answer.ids.length === 1 ? "token" : "tokens"}`,
-      timing.tokens_per_second ? `${inRate(timing.tokens_per_second)} tokens/s` : "",
-      `first after ${inTime(timing.first_token_ms)}`,
-      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt rows already read` : "",
-      { cancelled: "stopped by you", length: "cut at the longest answer set", context: "the context is full", eos: "" }[answer.stop],
+      timing.tokens_per_second ? `${formatRate(timing.tokens_per_second)} tokens/s` : "",
+      `first after ${formatDuration(timing.first_token_ms)}`,
+      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt tokens already computed` : "",
+      { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "" }[answer.stop],
     ];
     return facts.filter(Boolean).join(" · ");
   }

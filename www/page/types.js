@@ -1,40 +1,37 @@
-// What the components of the page talk about. Types only.
+// Types that the components of the page share. This file has no code that runs.
 
 /** @typedef {import("../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
 /** @typedef {import("../shared/protocol.js").Seen} Seen */
 
-/**
- * What the person chose in the settings.
- * @typedef {{ backend: BackendChoice, generate: GenerateOptions }} Choices
- */
+/** The person's settings. @typedef {{ backend: BackendChoice, generate: GenerateOptions }} Choices */
 
 /**
- * A large model, before it is downloaded: what a short trial says of it, and how much more this page may keep.
+ * A large model before its download: its estimated speed, and the bytes that this page may still store.
  * @typedef {{ probe: import("../shared/protocol.js").Probe | null, probing: boolean, room: number | null }} Offer
  */
 
 /**
- * Why the weights of a float checkpoint are held as the plan says: whether the person chose that, and what was proposed.
+ * The type of a float checkpoint's weights: whether the person chose it, the proposed type, and the reason.
  * @typedef {{ chosen: boolean, proposed: import("../shared/protocol.js").Quant | undefined, why: string }} Weights
  */
 
 /**
- * `seen` is what the engine said of it once it had read it.
+ * A picture; `seen` is the engine's report of its encoding.
  * @typedef {{ blob: Blob, url: string, name: string, seen: Seen | null }} Picture
  */
 
 /**
- * A question and its answer, as far as it has come.
+ * A question and its answer so far.
  * @typedef {object} Turn
  * @property {string} question
  * @property {string} answer
  * @property {"streaming" | "done" | "stopped" | "error"} state
  * @property {Answered | null} result
- * @property {boolean} remembered  the engine holds it
+ * @property {boolean} remembered  whether the engine holds it
  */
 
-/** @typedef {{ note: string }} Note  what is said between turns */
+/** @typedef {{ note: string }} Note  a message between turns */
 
 export {};

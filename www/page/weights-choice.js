@@ -1,4 +1,4 @@
-// On the model card: what the weights of a float checkpoint may be held as, with what each choice costs.
+// The choice of the weights' type on the model card, with the cost of each type.
 
 import { byId, make } from "./dom.js";
 
@@ -7,13 +7,13 @@ import { byId, make } from "./dom.js";
 /** @typedef {import("./types.js").Weights} Weights */
 
 /** @param {Quant} quant */
-const nameOf = (quant) => quant ?? "exact";
-const WORDS = { exact: "as they are", q8: "q8, 8.5 bits each: nearly exact", q4: "q4, 4.5 bits each: lossy, answers may differ" };
+const nameOfQuant = (quant) => quant ?? "exact";
+const LABELS = { exact: "as they are", q8: "q8, 8.5 bits each: nearly exact", q4: "q4, 4.5 bits each: lossy, answers may differ" };
 
 export class WeightsChoice {
   #box = byId("offer-weights", HTMLFieldSetElement);
   #note = byId("offer-weights-note", HTMLElement);
-  /** What the buttons were made for, with their words. @type {Map<Quant, { button: HTMLInputElement, words: HTMLElement }>} */
+  /** Buttons by the type that they choose. @type {Map<Quant, { button: HTMLInputElement, text: HTMLElement }>} */
   #options = new Map();
 
   /** @param {(quant: Quant) => void} onChoice */
@@ -31,9 +31,9 @@ export class WeightsChoice {
       if (!option) continue;
       option.button.checked = choice.quant === quant;
       const proposed = weights.proposed === choice.quant ? " (proposed)" : "";
-      option.words.textContent = `${WORDS[nameOf(choice.quant)]}${proposed}: ${toFetch}, needs ${needs(choice.memory)}`;
+      option.text.textContent = `${LABELS[nameOfQuant(choice.quant)]}${proposed}: ${toFetch}, needs ${needs(choice.memory)}`;
     }
-    this.#note.textContent = weights.why && `${WORDS[nameOf(quant)].split(/[,:]/)[0]}: ${weights.why}.`;
+    this.#note.textContent = weights.why && `${LABELS[nameOfQuant(quant)].split(/[,:]/)[0]}: ${weights.why}.`;
   }
 
   /** @param {import("../shared/protocol.js").WeightsOption[]} choices */
@@ -41,12 +41,12 @@ export class WeightsChoice {
     this.#options.clear();
     const labels = choices.map(({ quant }) => {
       const button = make("input", {});
-      Object.assign(button, { type: "radio", name: "offer-weights", value: nameOf(quant) });
+      Object.assign(button, { type: "radio", name: "offer-weights", value: nameOfQuant(quant) });
       button.addEventListener("change", () => this.onChoice(quant));
-      const words = make("span", {});
-      this.#options.set(quant, { button, words });
+      const text = make("span", {});
+      this.#options.set(quant, { button, text });
       const label = make("label", {});
-      label.append(button, words);
+      label.append(button, text);
       return label;
     });
     this.#box.querySelectorAll("label").forEach((label) => label.remove());

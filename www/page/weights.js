@@ -1,8 +1,8 @@
-// What the weights of a float checkpoint are held as: what the person chose for this model, in the address or on an earlier
-// visit, else the widest type that fits this machine comfortably.
+// Chooses the type of a float checkpoint's weights: the person's choice for this model, in the address or on an earlier
+// visit, or else the widest type that fits this machine comfortably.
 
-import { Kept } from "./kept.js";
-import { CPU_MOST, tryOut } from "./trial.js";
+import { LocalStore } from "./local-store.js";
+import { CPU_MEMORY_LIMIT, estimateSpeed } from "./speed-estimate.js";
 
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
@@ -10,44 +10,44 @@ import { CPU_MOST, tryOut } from "./trial.js";
 /** @typedef {import("./engine-link.js").EngineLink} EngineLink */
 /** @typedef {import("./types.js").Weights} Weights */
 
-/** The query parameter that decides for this visit. */
+/** Query parameter with the choice for this visit. */
 const PARAMETER = "quant";
-/** A model of fewer bytes fits wherever the page runs. */
-const SMALL = 100e6;
-/** Tokens per second: with fewer, a type that fits is no comfortable one, and a narrower one is proposed. */
-const COMFORTABLE = 2;
+/** Bytes up to which a model fits wherever the page runs. */
+const SMALL_MODEL = 100e6;
+/** Tokens per second below which a smaller type is proposed. */
+const COMFORTABLE_SPEED = 2;
 
-/** By the model's key in the store. @type {Kept<string>} */
-const chosen = new Kept("weights");
+/** Choices by the model's key in the cache. @type {LocalStore<string>} */
+const chosen = new LocalStore("weights");
 
-/** As the address says it. @param {Quant | undefined} quant */
-const nameOf = (quant) => quant ?? "exact";
+/** Returns the name of a type in the address. @param {Quant | undefined} quant */
+const nameOfQuant = (quant) => quant ?? "exact";
 
-/** What the person wants, if anything. @param {Plan} plan @param {string} key */
-function wantedOf({ choices = [] }, key) {
-  const name = new URLSearchParams(location.search).get(PARAMETER) ?? chosen.recall(key);
-  return choices.find(({ quant }) => nameOf(quant) === name);
+/** Returns the person's choice, if there is one. @param {Plan} plan @param {string} key */
+function chosenQuant({ choices = [] }, key) {
+  const name = new URLSearchParams(location.search).get(PARAMETER) ?? chosen.get(key);
+  return choices.find(({ quant }) => nameOfQuant(quant) === name);
 }
 
-/** Remembers what the person chose for a model; an address that says otherwise is corrected.
+/** Stores the person's choice for a model, and corrects an address that says otherwise.
  * @param {string} key @param {Quant | undefined} quant */
 export function rememberWeights(key, quant) {
-  chosen.remember(key, nameOf(quant));
+  chosen.set(key, nameOfQuant(quant));
   const address = new URL(location.href);
   if (!address.searchParams.has(PARAMETER)) return;
-  address.searchParams.set(PARAMETER, nameOf(quant));
+  address.searchParams.set(PARAMETER, nameOfQuant(quant));
   history.replaceState(null, "", address);
 }
 
-/** The same model with another type for its weights.
+/** Returns the opened model with another type for its weights.
  * @param {EngineLink} link @param {Opened} opened @param {Quant | undefined} quant @returns {Promise<Opened>} */
-export async function holdAs(link, opened, quant = null) {
+export async function withQuant(link, opened, quant = null) {
   if (!opened.plan.choices?.length || (opened.plan.quant ?? null) === quant) return opened;
   return { ...opened, plan: await link.call("choose", { quant }) };
 }
 
 /**
- * Chooses for a model that has just been opened.
+ * Chooses the type for a model that has just been opened.
  * @param {EngineLink} link @param {Opened} opened
  * @returns {Promise<{ opened: Opened, weights: Weights }>}
  */
@@ -55,20 +55,20 @@ export async function chooseWeights(link, opened) {
   const { plan, report, storage } = opened;
   const { choices = [] } = plan;
   if (!choices.length) return { opened, weights: { chosen: false, proposed: undefined, why: "" } };
-  const wanted = wantedOf(plan, storage.key);
-  if (wanted) return { opened: await holdAs(link, opened, wanted.quant), weights: { chosen: true, proposed: undefined, why: "as you chose" } };
-  let held = opened;
+  const wanted = chosenQuant(plan, storage.key);
+  if (wanted) return { opened: await withQuant(link, opened, wanted.quant), weights: { chosen: true, proposed: undefined, why: "as you chose" } };
+  let current = opened;
   for (const { quant, memory } of choices) {
-    held = await holdAs(link, held, quant);
-    const fits = plan.total_bytes <= SMALL || (!(report.backend === "cpu" && memory > CPU_MOST) && (await comfortable(link)));
+    current = await withQuant(link, current, quant);
+    const fits = plan.total_bytes <= SMALL_MODEL || (!(report.backend === "cpu" && memory > CPU_MEMORY_LIMIT) && (await isComfortable(link)));
     const why = quant ? "the widest type that fits this machine comfortably" : "they fit this machine comfortably as they are";
-    if (fits) return { opened: held, weights: { chosen: false, proposed: quant, why } };
+    if (fits) return { opened: current, weights: { chosen: false, proposed: quant, why } };
   }
-  return { opened: held, weights: { chosen: false, proposed: held.plan.quant, why: "the smallest: nothing wider fits this machine comfortably" } };
+  return { opened: current, weights: { chosen: false, proposed: current.plan.quant, why: "the smallest: nothing wider fits this machine comfortably" } };
 }
 
 /** @param {EngineLink} link */
-async function comfortable(link) {
-  const probe = await tryOut(link);
-  return Boolean(probe?.fits && probe.decode_tokens_per_second >= COMFORTABLE);
+async function isComfortable(link) {
+  const probe = await estimateSpeed(link);
+  return Boolean(probe?.fits && probe.decode_tokens_per_second >= COMFORTABLE_SPEED);
 }

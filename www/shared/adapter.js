@@ -1,9 +1,9 @@
-// What the browser tells of the GPU; to the engine it gives no name.
+// Name of the GPU adapter as the browser gives it; the engine is given none.
 
 /** @type {Promise<string> | null} */
 let name = null;
 
-/** @returns {Promise<string>} empty where there is none */
+/** Returns the adapter's name. @returns {Promise<string>} empty where there is no adapter */
 export function adapterName() {
   name ??= (async () => {
     const info = (await navigator.gpu?.requestAdapter())?.info;

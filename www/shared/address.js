@@ -1,26 +1,26 @@
-// What a person may paste or pick, as a model: addresses made whole, files sorted into the names that the
-// engine knows them by. Nothing here asks the network.
+// Turns what a person pastes or picks into a model: completes addresses, and gives files the names that the engine
+// knows them by. Makes no request.
 
 import { Failure } from "./failure.js";
 
 /** @typedef {import("./protocol.js").ModelRef} ModelRef */
 
-/** The model hub whose pages people copy from the address bar. */
+/** Model hub whose page addresses people copy. */
 const HUB = "huggingface.co";
 const SCHEME = "https:";
-/** Where a repository of the hub keeps its files, in the address; what its own pages say instead. */
-const FILES = "resolve";
-const PAGES = ["blob", "tree", "raw"];
-/** Shards of a split GGUF: their name, and which of how many. */
-export const SPLIT = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
-/** The folder, in names, of the second directory that an original LLaVA checkpoint needs. */
-export const SECOND = "vision_tower/";
+/** Path segment of the files of a repository on the hub, and those of its pages. */
+const FILE_SEGMENT = "resolve";
+const PAGE_SEGMENTS = ["blob", "tree", "raw"];
+/** Name of a piece of a split GGUF: stem, number, count. */
+export const SPLIT_GGUF = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+/** Folder, in file names, of the second directory that an original LLaVA checkpoint needs. */
+export const VISION_TOWER_FOLDER = "vision_tower/";
 
 /** @param {string} place @param {string} message @param {string} hint */
-const refuse = (place, message, hint) => new Failure({ kind: "page", place, message, hint });
+const addressError = (place, message, hint) => new Failure({ kind: "page", place, message, hint });
 
 /**
- * The address of the file itself: a page of the hub becomes the file it shows, a folder its main file.
+ * Returns the address of the file itself: that of the file that a page of the hub shows, or of a folder's main file.
  * @param {string} text
  * @param {string} base
  * @returns {string}
@@ -28,19 +28,19 @@ const refuse = (place, message, hint) => new Failure({ kind: "page", place, mess
 export function fileAddress(text, base) {
   let url;
   try {
-    // "huggingface.co/…" without a scheme is what many copy.
+    // Many people copy "huggingface.co/…" without a scheme.
     url = new URL(text.startsWith(`${HUB}/`) ? `${SCHEME}//${text}` : text, base);
   } catch {
-    throw refuse(text, "this is not an address", "Paste the address of a manifest.json, a .gguf or a config.json.");
+    throw addressError(text, "this is not an address", "Paste the address of a manifest.json, a .gguf or a config.json.");
   }
-  if (![SCHEME, "http:"].includes(url.protocol)) throw refuse(text, `${url.protocol} is not the scheme of a web address`, "It begins with https.");
+  if (![SCHEME, "http:"].includes(url.protocol)) throw addressError(text, `${url.protocol} is not the scheme of a web address`, "It begins with https.");
   url.hash = "";
   if (url.hostname === HUB) {
     const [owner = "", name = "", how = "tree", revision = "main", ...rest] = url.pathname.split("/").filter(Boolean);
     const folder = how === "tree" ? [...rest, "config.json"] : rest;
-    if (!PAGES.includes(how) && how !== FILES) throw refuse(text, "this page of the hub holds no model", "Open its Files tab, and copy the address of a file.");
-    url.pathname = [owner, name, FILES, revision, ...folder].join("/");
-    // "?download=true" and what its pages remember of how they were shown: the file is the same without.
+    if (!PAGE_SEGMENTS.includes(how) && how !== FILE_SEGMENT) throw addressError(text, "this page of the hub is not a model's", "Open its Files tab, and copy the address of a file.");
+    url.pathname = [owner, name, FILE_SEGMENT, revision, ...folder].join("/");
+    // The query of the hub ("?download=true" and state of its pages) does not change the file.
     url.search = "";
   } else if (url.pathname.endsWith("/")) {
     url.pathname += "manifest.json";
@@ -48,32 +48,33 @@ export function fileAddress(text, base) {
   return url.href;
 }
 
-/** The last name of an address, as a file. @param {string} address */
-export function nameOf(address) {
+/** Returns the file name in an address. @param {string} address */
+export function fileNameOf(address) {
   return decodeURIComponent(new URL(address).pathname.split("/").pop() ?? "");
 }
 
 /**
- * The files that addresses name, each with its address, under names that differ.
+ * Returns the files at these addresses, under distinct names.
  * @param {string[]} addresses
  * @returns {Map<string, string>}
  */
-export function entryOf(addresses) {
+export function entryFiles(addresses) {
   /** @type {Map<string, string>} */
   const entry = new Map();
   for (const address of addresses) {
-    const name = nameOf(address);
-    entry.set(entry.has(name) ? (name === "config.json" ? SECOND + name : `${entry.size + 1}-${name}`) : name, address);
+    const name = fileNameOf(address);
+    entry.set(entry.has(name) ? (name === "config.json" ? VISION_TOWER_FOLDER + name : `${entry.size + 1}-${name}`) : name, address);
   }
   return entry;
 }
 
 /**
- * A pair of .gguf files, a folder of shards or of a checkpoint, as they were picked or dropped.
+ * Builds a model from files that were picked or dropped: a pair of .gguf files, or a folder of shards or of a
+ * checkpoint.
  * @param {{ path: string, file: File }[]} list
  * @returns {ModelRef}
  */
-export function fromFiles(list) {
+export function modelFromFiles(list) {
   const depth = (/** @type {string} */ path) => path.split("/").length;
   const mains = list.filter(({ file }) => ["manifest.json", "config.json"].includes(file.name));
   const main = mains.sort((a, b) => depth(a.path) - depth(b.path) || b.path.localeCompare(a.path))[0];
@@ -84,19 +85,19 @@ export function fromFiles(list) {
     const files = Object.fromEntries(inside.map(({ path, file }) => [path.slice(folder.length), file]));
     return { files, entry: [main.file.name] };
   }
-  // Of a file in several pieces the first stands for all.
-  const heads = ggufs.filter((file) => (SPLIT.exec(file.name)?.[2] ?? "00001") === "00001");
+  // The first piece of a split file stands for all.
+  const heads = ggufs.filter((file) => (SPLIT_GGUF.exec(file.name)?.[2] ?? "00001") === "00001");
   if (heads.length !== 1 && heads.length !== 2) {
-    const found = heads.length ? `${heads.length} models in .gguf, and it is not clear which belong together` : "no .gguf, manifest.json or config.json is among them";
-    throw refuse("files", found, "Choose a .gguf and its mmproj together, or the folder of one model.");
+    const found = heads.length ? `${heads.length} models in .gguf, and it is not clear which belong together` : "there is no .gguf, manifest.json or config.json among them";
+    throw addressError("files", found, "Choose a .gguf and its mmproj together, or the folder of one model.");
   }
   return { files: Object.fromEntries(ggufs.map((file) => [file.name, file])), entry: heads.map((file) => file.name) };
 }
 
-/** Whether files are meant as a model rather than a picture. @param {{ path: string }[]} list */
+/** Returns whether files look like a model rather than a picture. @param {{ path: string }[]} list */
 export const looksLikeModel = (list) => list.some(({ path }) => /\.(gguf|safetensors|bin)$|(^|\/)(manifest|config)\.json$/i.test(path));
 
-/** The address of the page with this model in it, whatever else it asks for; the page's own model needs none.
+/** Returns the page's address with this model in it, other parameters unchanged; the shipped model needs none.
  * @param {string[]} addresses @param {string} page */
 export function deepLink(addresses, page) {
   const link = new URL(page);

@@ -1,9 +1,10 @@
-// Promises and signals that browsers of 2023 lack. `tsc` knows only ES2022 here, and refuses what is younger.
+// Helpers for promises and abort signals, and stand-ins for functions that browsers of 2023 lack. `tsc` is set to
+// ES2022 here, and so refuses anything newer.
 
-/** A connection that brings nothing for this long is given up, ms; one that is only slow never is. */
-export const SILENCE = 30_000;
+/** Time without any data after which a connection is abandoned, ms. A slow connection is never abandoned. */
+export const STALL_TIMEOUT = 30_000;
 
-/** A promise, and what settles it (`Promise.withResolvers` is of 2024).
+/** Returns a promise with the functions that settle it (`Promise.withResolvers` is of 2024).
  * @returns {{ promise: Promise<any>, resolve: (value: any) => void, reject: (reason: unknown) => void }} */
 export function deferred() {
   /** @type {any} */
@@ -12,7 +13,21 @@ export function deferred() {
   return made;
 }
 
-/** A signal that aborts as soon as one of `signals` does (`AbortSignal.any` is of 2024). @param {AbortSignal[]} signals */
+/** Returns a function that runs jobs one after the other, in the order of the calls. A job that fails does not stop the
+ * next.
+ * @returns {<T>(work: () => Promise<T>) => Promise<T>} */
+export function serialQueue() {
+  /** @type {Promise<unknown>} */
+  let last = Promise.resolve();
+  return (work) => {
+    const run = last.then(work);
+    last = run.catch(() => {});
+    return run;
+  };
+}
+
+/** Returns a signal that aborts when one of `signals` does (`AbortSignal.any` is of 2024).
+ * @param {AbortSignal[]} signals */
 export function anySignal(signals) {
   const any = /** @type {{ any?: (signals: AbortSignal[]) => AbortSignal }} */ (/** @type {unknown} */ (AbortSignal)).any;
   if (any) return any.call(AbortSignal, signals);
@@ -24,18 +39,18 @@ export function anySignal(signals) {
   return own.signal;
 }
 
-/** A signal that aborts after a time, and a way to call that off. @param {number} ms */
+/** Returns a signal that aborts after a time, and a function that clears the timer. @param {number} ms */
 export function timeLimit(ms) {
   const own = new AbortController();
   const timer = setTimeout(() => own.abort(new DOMException(`no answer within ${ms / 1000} s`, "TimeoutError")), ms);
-  return { signal: own.signal, over: () => clearTimeout(timer) };
+  return { signal: own.signal, clear: () => clearTimeout(timer) };
 }
 
 /**
- * `list` by what `key` says of each (`Map.groupBy` is of 2023).
+ * Groups `list` by a key of each item (`Map.groupBy` is of 2023).
  * @template T, K
  * @param {Iterable<T>} list @param {(item: T) => K} key
- * @returns {Map<K, T[]>} in the order of their first
+ * @returns {Map<K, T[]>} in the order of each group's first item
  */
 export function groupBy(list, key) {
   /** @type {Map<K, T[]>} */

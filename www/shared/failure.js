@@ -1,5 +1,5 @@
-// One error type on both sides of the worker's wall. It stays structured: the page chooses its words and
-// buttons by `kind` and never parses a sentence.
+// The error type of page and worker. It is structured: the page chooses its words and buttons by `kind` and parses no
+// message.
 
 /** @typedef {import("./protocol.js").FailureFields} FailureFields */
 
@@ -13,16 +13,16 @@ export class Failure extends Error {
     this.hint = hint;
   }
 
-  /** Structured clone drops the fields of an Error's subclass, so they travel as a plain object.
+  /** Returns the fields as a plain object for messages, since structured clone drops the fields of a subclass of Error.
    * @returns {FailureFields} */
   fields() {
     return { kind: this.kind, place: this.place, message: this.message, hint: this.hint };
   }
 
   /**
-   * Whatever was thrown, as a Failure. The engine throws plain objects with these fields.
+   * Converts a thrown value to a Failure. The engine throws plain objects with these fields.
    * @param {unknown} thrown
-   * @param {string} place where it was caught, when it does not say itself
+   * @param {string} place where it was caught, for values that have no place
    * @returns {Failure}
    */
   static from(thrown, place) {

@@ -1,5 +1,5 @@
-// Calls between the page and its worker. Every call has an id of its own and its promise always settles:
-// with a value, with the failure the other side reports, or with the reason why the other side is gone.
+// Calls between the page and its worker. Every call has its own id, and its promise always settles: with a value, with
+// a failure that the other side reports, or with the reason why the other side has ended.
 
 import { deferred } from "./async.js";
 import { Failure } from "./failure.js";
@@ -11,35 +11,35 @@ import { Failure } from "./failure.js";
 /** @typedef {import("./protocol.js").ReplyMessage} ReplyMessage */
 
 /**
- * @typedef {object} Waiting
+ * @typedef {object} PendingCall
  * @property {(value: any) => void} resolve
  * @property {(failure: Failure) => void} reject
  * @property {(event: Event) => void} onEvent
  */
 
-/** The page's end. */
+/** The page's side of the calls. */
 export class Caller {
-  /** @type {Map<number, Waiting>} */
-  #waiting = new Map();
+  /** @type {Map<number, PendingCall>} */
+  #pending = new Map();
   #nextId = 1;
   /** @type {Failure | null} */
   #closed = null;
 
   /**
    * @param {Worker} worker
-   * @param {(failure: Failure) => void} onCrash the worker is of no further use
-   * @param {Worker[]} [helpers] that end with it
+   * @param {(failure: Failure) => void} onCrash called when the worker has ended by itself
+   * @param {Worker[]} [helpers] workers that end with it
    */
   constructor(worker, onCrash, helpers = []) {
     this.worker = worker;
     this.helpers = helpers;
     this.onCrash = onCrash;
     worker.addEventListener("message", (message) => this.#receive(message.data));
-    worker.addEventListener("messageerror", () => this.close(this.#crash("a message could not be read")));
-    // A script that fails to load says nothing but "error".
+    worker.addEventListener("messageerror", () => this.close(this.#crashError("a message could not be read")));
+    // The event of a script that fails to load has no message.
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.close(event.message ? this.#crash(event.message) : this.#unloadable());
+      this.close(event.message ? this.#crashError(event.message) : this.#loadError());
     });
   }
 
@@ -57,20 +57,19 @@ export class Caller {
       return promise;
     }
     const id = this.#nextId++;
-    this.#waiting.set(id, { resolve, reject, onEvent });
+    this.#pending.set(id, { resolve, reject, onEvent });
     this.worker.postMessage({ id, method, args }, transfer);
     return promise;
   }
 
-  /** Ends the worker and its helpers; what still waits is told why.
-   * @param {Failure} why */
+  /** Ends the worker and its helpers, and rejects pending calls. @param {Failure} why */
   close(why) {
     if (this.#closed) return;
     this.#closed = why;
     for (const worker of [this.worker, ...this.helpers]) worker.terminate();
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { reject } of waiting) reject(why);
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(why);
     if (why.kind === "crash" || why.kind === "engine") this.onCrash(why);
   }
 
@@ -80,34 +79,34 @@ export class Caller {
       this.close(new Failure(reply.crash));
       return;
     }
-    const waiting = this.#waiting.get(reply.id);
-    if (!waiting) return;
+    const pending = this.#pending.get(reply.id);
+    if (!pending) return;
     if ("event" in reply) {
-      waiting.onEvent(reply.event);
+      pending.onEvent(reply.event);
       return;
     }
-    this.#waiting.delete(reply.id);
-    if ("failure" in reply) waiting.reject(new Failure(reply.failure));
-    else waiting.resolve(reply.value);
+    this.#pending.delete(reply.id);
+    if ("failure" in reply) pending.reject(new Failure(reply.failure));
+    else pending.resolve(reply.value);
   }
 
-  #unloadable() {
-    const hint = "Check the connection, then retry. If that does not help, reload this page: its host may have another version of it by now.";
+  #loadError() {
+    const hint = "Check the connection, then retry. If that does not help, reload this page: its host may have a newer version.";
     return new Failure({ kind: "engine", place: "worker", message: "its script could not be loaded", hint });
   }
 
   /** @param {string} message */
-  #crash(message) {
+  #crashError(message) {
     return new Failure({ kind: "crash", place: "worker", message, hint: "Restart the model." });
   }
 }
 
 /**
- * The worker's end: answers calls with the methods of `handlers`, which are all that the page calls there.
+ * The worker's side of the calls: answers them with `handlers`, which may cover a part of the methods.
  * @param {EventTarget & { postMessage: (message: ReplyMessage) => void, llavaPanic?: string }} scope
  * @param {{ [M in Method]?: (args: Calls[M][0], emit: (event: Event) => void) => Promise<Calls[M][1]> }} handlers
  */
-export function answerCalls(scope, handlers) {
+export function serveCalls(scope, handlers) {
   /** @param {ReplyMessage} reply */
   const post = (reply) => scope.postMessage(reply);
   scope.addEventListener("message", async (event) => {
@@ -120,7 +119,7 @@ export function answerCalls(scope, handlers) {
       post({ id, failure: failure.fields() });
     }
   });
-  // A panic inside an awaited engine call unwinds through no promise: it surfaces here, or nowhere.
+  // A panic inside an awaited engine call rejects no promise: it surfaces in these events only.
   /** @param {unknown} thrown */
   const crash = (thrown) => {
     const failure = Failure.from(scope.llavaPanic ?? thrown, "engine");

@@ -1,17 +1,20 @@
-// The security policy lets scripts be named only through this policy, on the page and in workers.
+// Names the scripts of this page: the security policy allows script addresses from this Trusted Types policy only, on
+// the page and in workers.
 
-/** It knows these. @type {{ createScriptURL: (name: string) => any }} */
+/** Returns the address of a script of this page; throws for every other name.
+ * @type {{ createScriptURL: (name: string) => any }} */
 export const ownScripts = (() => {
   const names = ["worker/worker.js", "worker/worker-threads.js", "worker/pool-thread.js", "worker/storage.js", "service-worker.js"];
   const rules = {
     /** @param {string} name */
     createScriptURL(name) {
-      if (!names.includes(name)) throw new TypeError(`${name} is not ours`);
-      // Its address has no version: it serves whichever is there, and its place says which pages are its own.
+      if (!names.includes(name)) throw new TypeError(`${name} is not a script of this page`);
+      // The service worker has no version in its address: it serves whichever version is cached, and its folder defines
+      // its scope.
       if (name === "service-worker.js") return new URL(name, /** @type {any} */ (globalThis).document.baseURI).href;
       return new URL(`../${name}`, import.meta.url).href;
     },
   };
-  // Browsers without trusted types take the plain address.
+  // Browsers without Trusted Types accept the plain address.
   return /** @type {any} */ (globalThis).trustedTypes?.createPolicy("own-scripts", rules) ?? rules;
 })();

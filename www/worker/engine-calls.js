@@ -1,22 +1,21 @@
-// The worker owns the engine and the GPU; the page owns the person. Here calls are answered, time is
-// measured, and events are passed on; loading is in loader.js and everything else is the engine's. Which build of the
-// engine it is, worker.js and worker-threads.js say.
+// The worker's side of the page's calls: passes them to the engine and to loader.js, measures times, and forwards
+// events. worker.js and worker-threads.js choose the build of the engine.
 
 import { adapterName } from "../shared/adapter.js";
-import { answerCalls } from "../shared/messenger.js";
+import { serveCalls } from "../shared/messenger.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Report} Report */
 
 /** @param {import("./loader.js").Build} build */
-export function answerWith(build) {
+export function startEngineWorker(build) {
   const loader = new Loader(build);
-  const ready = () => loader.engine;
+  const engine = () => loader.engine;
 
-  /** What is known while threads are on their way. @returns {Promise<Report>} */
-  async function machine() {
-    const report = ready().report();
+  /** Returns the report without the threads, which may still be starting. @returns {Promise<Report>} */
+  async function deviceReport() {
+    const report = engine().report();
     if (report.adapter || report.backend !== "webgpu") return report;
     return { ...report, adapter: await adapterName() };
   }
@@ -24,15 +23,15 @@ export function answerWith(build) {
   /** @returns {Promise<Report>} */
   async function report() {
     const threads = await loader.threads;
-    return { ...(await machine()), ...(threads && { threads }) };
+    return { ...(await deviceReport()), ...(threads && { threads }) };
   }
 
-  const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
+  const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
-  answerCalls(scope, {
+  serveCalls(scope, {
     async open({ model, backend, tuning, threads, code, ports }) {
       const plan = await loader.open(model, backend, tuning, threads, code, ports);
-      return { plan, report: await machine(), storage: await loader.storage() };
+      return { plan, report: await deviceReport(), storage: await loader.storage() };
     },
 
     probe: () => loader.probe(),
@@ -48,14 +47,14 @@ export function answerWith(build) {
 
     async encode({ bytes }, emit) {
       const start = performance.now();
-      const encoded = await ready().encode(new Uint8Array(bytes), emit);
+      const encoded = await engine().encode(new Uint8Array(bytes), emit);
       return { encoded, encode_ms: performance.now() - start, report: await report() };
     },
 
-    prefill: ({ question }, emit) => ready().prefill(question, emit),
+    prefill: ({ question }, emit) => engine().prefill(question, emit),
 
     async bench({ options }, emit) {
-      await ready().bench(options, (/** @type {string} */ text) => emit({ type: "line", text }));
+      await engine().bench(options, (/** @type {string} */ text) => emit({ type: "line", text }));
       return report();
     },
 
@@ -64,7 +63,7 @@ export function answerWith(build) {
       let first = start;
       let last = start;
       let count = 0;
-      const answer = await ready().generate(question, options, (/** @type {Event} */ event) => {
+      const answer = await engine().generate(question, options, (/** @type {Event} */ event) => {
         if (event.type === "token") {
           last = performance.now();
           if (count === 0) first = last;
@@ -86,30 +85,30 @@ export function answerWith(build) {
     },
 
     async truncate({ turns }) {
-      ready().truncate(turns);
+      engine().truncate(turns);
       return report();
     },
 
     async reset() {
-      ready().reset();
+      engine().reset();
       return report();
     },
 
     async restore({ turns }) {
-      ready().restore(turns);
+      engine().restore(turns);
       return report();
     },
 
     memory: async () => loader.memory(),
 
     async files() {
-      // The page's own; the model's are kept by the store.
-      const ours = new URL("..", import.meta.url).href;
-      const folders = ["worker/", "shared/", "pkg/"].map((folder) => ours + folder);
+      // Scripts and code of the page. The model's files are in the model cache.
+      const root = new URL("..", import.meta.url).href;
+      const folders = ["worker/", "shared/", "pkg/"].map((folder) => root + folder);
       const names = performance.getEntriesByType("resource").map((entry) => entry.name);
       const used = names.filter((name) => folders.some((folder) => name.startsWith(folder)));
-      // What threads have used is in no list of ours; most of it is the same.
-      return Number.parseInt(await loader.threads) > 1 ? [...used, `${ours}worker/pool-thread.js`] : used;
+      // Files that threads have loaded are not in this list; most of them are the same.
+      return Number.parseInt(await loader.threads) > 1 ? [...used, `${root}worker/pool-thread.js`] : used;
     },
   });
 }

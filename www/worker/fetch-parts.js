@@ -1,29 +1,29 @@
-// Loading weights: kept parts first, the rest in order of use, several at once, each in one buffer that the
-// next takes over as soon as the engine has its bytes. Never the whole model, whatever its size.
+// Loads the weights: cached parts first, the others in order of use, over several connections. Each part has one
+// buffer, which is reused when the engine has its bytes, so that memory does not depend on the size of the model.
 
 import { anySignal, groupBy } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
-import { giveBack, letGo } from "./buffers.js";
-import { stopIfAsked } from "./retry.js";
-import { alone, atOnce, company } from "./tabs.js";
+import { clearPool, release } from "./buffer-pool.js";
+import { throwIfCancelled } from "./retry.js";
+import { joinPeers, withTabLock, withoutLock } from "./tab-locks.js";
 
 /** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 /** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
-/** @typedef {import("./kept-source.js").KeptSource} KeptSource */
+/** @typedef {import("./cached-source.js").CachedSource} CachedSource */
 
-/** Connections used at once, at most: enough to fill a line. */
-const LANES = 4;
-/** Parts in flight, bytes: what the tab's heap has to bear while gigabytes pass through it. */
-const IN_FLIGHT = 48e6;
-/** Between two reports of bytes fetched, ms: the eye needs no more. */
+/** Limit on simultaneous connections: enough to saturate a line. */
+const MAX_CONNECTIONS = 4;
+/** Limit on the bytes of parts in flight, for the tab's heap. */
+const MAX_IN_FLIGHT = 48e6;
+/** Interval between two progress events, ms. */
 const PROGRESS_INTERVAL = 100;
 
-/** Bytes of parts that lanes hold at present. */
-let held = 0;
-export const inFlight = () => held;
+/** Bytes of the parts in flight. */
+let bytesInFlight = 0;
+export const inFlightBytes = () => bytesInFlight;
 
-/** Counts bytes and says so, not too often. */
-class Counter {
+/** Counts bytes, and emits progress events at limited intervals. */
+class ProgressCounter {
   #last = -Infinity;
   #received = 0;
   #waiting = "";
@@ -41,17 +41,17 @@ class Counter {
     if (from === "network") this.#received += Math.max(0, more);
     const resumed = this.#waiting !== "";
     this.#waiting = "";
-    this.#say(from, resumed);
+    this.#report(from, resumed);
   }
 
-  /** @param {string} words */
-  wait(words) {
-    this.#waiting = words;
-    this.#say("network", true);
+  /** @param {string} text */
+  waitFor(text) {
+    this.#waiting = text;
+    this.#report("network", true);
   }
 
   /** @param {FetchEvent["from"]} from @param {boolean} now */
-  #say(from, now) {
+  #report(from, now) {
     const time = performance.now();
     if (!now && time - this.#last < PROGRESS_INTERVAL && this.done < this.total) return;
     this.#last = time;
@@ -59,119 +59,124 @@ class Counter {
   }
 }
 
-/** What another attempt, or another part, may do better: the fault is the bytes'. @param {unknown} thrown */
-const isDamage = (thrown) => Failure.from(thrown, "worker").kind === "shard";
+/** Returns whether a failure is one of the bytes, so that another attempt or another part may succeed.
+ * @param {unknown} thrown */
+const isCorruption = (thrown) => Failure.from(thrown, "worker").kind === "shard";
 
 /**
+ * Loads the missing parts of a model and pushes them to the engine.
  * @param {object} job
- * @param {KeptSource} job.source
- * @param {PlanPart[]} job.parts those that are still missing, in order of use
+ * @param {CachedSource} job.source
+ * @param {PlanPart[]} job.parts missing ones, in order of use
  * @param {number} job.done bytes of the others
- * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are not the part's; the lanes
- *   may call it at once, and go on fetching meanwhile
+ * @param {(part: PlanPart, bytes: Uint8Array) => Promise<void>} job.push rejects when the bytes are
+ *   not the part's; several calls may be pending, and fetching continues meanwhile
  * @param {(event: FetchEvent) => void} job.emit
  * @param {AbortSignal} job.signal
- * @returns {Promise<void>} rejects at the first failure, but with damage only once all the rest is done
+ * @returns {Promise<void>} rejects at the first failure; a corrupt part is reported when all other parts are loaded
  */
 export async function fetchParts({ source, parts, done, push, emit, signal }) {
-  const counter = new Counter(done, parts.reduce((sum, part) => sum + part.bytes, done), emit);
+  const counter = new ProgressCounter(done, parts.reduce((sum, part) => sum + part.bytes, done), emit);
   const own = new AbortController();
   const stop = anySignal([signal, own.signal]);
   const from = source.kind === "files" ? "files" : "network";
-  const how = { signal: stop, onBytes: (/** @type {number} */ more) => counter.add(more, from), onWait: (/** @type {string} */ words) => counter.wait(words) };
+  const options = { signal: stop, onBytes: (/** @type {number} */ more) => counter.add(more, from), onWait: (/** @type {string} */ text) => counter.waitFor(text) };
   /** @type {Failure[]} */
-  const damage = [];
+  const corrupted = [];
 
-  /** @param {PlanPart} part @param {Uint8Array} bytes @returns {Promise<Failure | null>} why the bytes are not the part's */
-  const refusal = async (part, bytes) => {
+  /** Pushes a part to the engine, and deletes its cached copy if it is corrupt.
+   * @param {PlanPart} part @param {Uint8Array} bytes @returns {Promise<Failure | null>} the reason if the bytes are
+   *   not the part's */
+  const tryPush = async (part, bytes) => {
     try {
       await push(part, bytes);
       return null;
     } catch (thrown) {
       counter.add(-part.bytes, from);
-      if (!isDamage(thrown)) throw thrown;
-      await source.shelf.drop(await source.rangeOf(part));
+      if (!isCorruption(thrown)) throw thrown;
+      await source.cache.delete(await source.rangeOf(part));
       return Failure.from(thrown, part.file);
     } finally {
-      giveBack(bytes);
+      release(bytes);
     }
   };
-  /** @param {PlanPart[]} wanted @returns {Promise<PlanPart[]>} those that are not kept, or not as they should be */
-  const fromStore = async (wanted) => {
+  /** Loads parts from the cache. @param {PlanPart[]} wanted
+   * @returns {Promise<PlanPart[]>} those that are not cached, or corrupt */
+  const loadCached = async (wanted) => {
     const missing = [];
     for (const part of wanted) {
-      stopIfAsked(stop);
-      const bytes = await source.kept(part);
+      throwIfCancelled(stop);
+      const bytes = await source.cached(part);
       if (bytes) counter.add(part.bytes, "store");
-      if (!bytes || (await refusal(part, bytes))) missing.push(part);
+      if (!bytes || (await tryPush(part, bytes))) missing.push(part);
     }
     return missing;
   };
-  /** @param {PlanPart[]} wanted */
-  const fromSource = async (wanted) => {
+  /** Fetches parts from the source. @param {PlanPart[]} wanted */
+  const fetchMissing = async (wanted) => {
     /** @type {Map<PlanPart, Failure>} */
     const refused = new Map();
     if (!wanted.length) return refused;
-    for await (const { part, bytes } of source.parts(wanted, how)) {
-      const why = await refusal(part, bytes);
+    for await (const { part, bytes } of source.parts(wanted, options)) {
+      const why = await tryPush(part, bytes);
       if (why) refused.set(part, why);
     }
     return refused;
   };
-  /** @param {PlanPart[]} wanted */
+  /** Loads the parts of one job. @param {PlanPart[]} wanted */
   const run = async (wanted) => {
-    const missing = await fromStore(wanted);
+    const missing = await loadCached(wanted);
     if (!missing.length) return;
-    const name = `llava-web ${source.shelf.key} ${missing.map((part) => part.index)}`;
-    await (source.keep ? alone : atOnce)(name, stop, async (waited) => {
-      // Another tab may have stored it between the look into the store and the lock, or have held the lock.
-      const shared = waited || (source.keep && (await others.has()));
-      if (shared) await source.shelf.look();
-      const refused = await fromSource(shared ? await fromStore(missing) : missing);
-      damage.push(...(await fromSource([...refused.keys()])).values());
+    const name = `llava-web ${source.cache.key} ${missing.map((part) => part.index)}`;
+    await (source.keep ? withTabLock : withoutLock)(name, stop, async (waited) => {
+      // Another tab may have stored the part before this one got the lock.
+      const changed = waited || (source.keep && (await peers.seen()));
+      if (changed) await source.cache.refresh();
+      const refused = await fetchMissing(changed ? await loadCached(missing) : missing);
+      corrupted.push(...(await fetchMissing([...refused.keys()])).values());
     });
   };
 
-  const others = await company(`llava-web ${source.shelf.key} loads`);
-  if (source.keep) await source.shelf.look();
-  const queue = await inJobs(source, parts);
-  const lane = async () => {
+  const peers = await joinPeers(`llava-web ${source.cache.key} loads`);
+  if (source.keep) await source.cache.refresh();
+  const queue = await groupIntoJobs(source, parts);
+  const runJobs = async () => {
     for (let job = queue.shift(); job; job = queue.shift()) {
       const largest = Math.max(...job.map((part) => part.bytes));
-      held += largest;
+      bytesInFlight += largest;
       try {
         await run(job);
       } catch (thrown) {
-        stopIfAsked(signal);
-        if (isDamage(thrown)) damage.push(Failure.from(thrown, "part"));
+        throwIfCancelled(signal);
+        if (isCorruption(thrown)) corrupted.push(Failure.from(thrown, "part"));
         else {
-          // What is not the part's fault (no network, no memory, a lost device) will not get better with the next.
+          // A failure that is not of the bytes (no network, no memory, a lost device) would repeat with the next part.
           own.abort();
           throw thrown;
         }
       } finally {
-        held -= largest;
+        bytesInFlight -= largest;
       }
     }
   };
   const largest = Math.max(1, ...parts.map((part) => part.bytes));
-  const lanes = Math.max(1, Math.min(LANES, Math.floor(IN_FLIGHT / largest)));
-  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
-  others.leave();
-  letGo();
-  stopIfAsked(signal);
-  const failed = ends.flatMap((end) => (end.status === "rejected" ? [Failure.from(end.reason, "load")] : []));
-  // Lanes that were called off because of another's failure have nothing of their own to say.
-  const first = failed.find((failure) => failure.kind !== "cancelled") ?? failed[0] ?? damage[0];
+  const connections = Math.max(1, Math.min(MAX_CONNECTIONS, Math.floor(MAX_IN_FLIGHT / largest)));
+  const results = await Promise.allSettled(Array.from({ length: connections }, runJobs));
+  peers.leave();
+  clearPool();
+  throwIfCancelled(signal);
+  const failed = results.flatMap((result) => (result.status === "rejected" ? [Failure.from(result.reason, "load")] : []));
+  // Connections that ended because of another one's failure report only that they were cancelled.
+  const first = failed.find((failure) => failure.kind !== "cancelled") ?? failed[0] ?? corrupted[0];
   if (first) throw first;
 }
 
-/** What is fetched in one go: a part, or all of a file that comes only as a whole. What is kept goes first.
- * @param {KeptSource} source @param {PlanPart[]} parts */
-async function inJobs(source, parts) {
+/** Groups parts into jobs: one part, or all parts of a file that comes only as a whole. Cached jobs come first.
+ * @param {CachedSource} source @param {PlanPart[]} parts */
+async function groupIntoJobs(source, parts) {
   /** @type {Map<string | PlanPart, PlanPart[]>} */
-  const jobs = groupBy(parts, (part) => (source.comesWhole(part.file) ? part.file : part));
+  const jobs = groupBy(parts, (part) => (source.isWholeOnly(part.file) ? part.file : part));
   const sorted = [...jobs.values()].map((job) => job.sort((a, b) => a.offset - b.offset));
-  const kept = await Promise.all(sorted.map(async (job) => (await Promise.all(job.map(async (part) => source.shelf.has(await source.rangeOf(part))))).every(Boolean)));
-  return [...sorted.filter((_, i) => kept[i]), ...sorted.filter((_, i) => !kept[i])];
+  const cached = await Promise.all(sorted.map(async (job) => (await Promise.all(job.map(async (part) => source.cache.has(await source.rangeOf(part))))).every(Boolean)));
+  return [...sorted.filter((_, i) => cached[i]), ...sorted.filter((_, i) => !cached[i])];
 }

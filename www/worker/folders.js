@@ -1,12 +1,12 @@
-// Folders that outlive the tab: the origin's private file system (OPFS), or the Cache API where a browser lacks it or
-// where it turns out not to work. Which it is, a trial decides: browsers have methods of the same name that take other
-// arguments, or always fail.
+// Folders that persist after the tab: in the origin's private file system (OPFS), or in the Cache API where OPFS is
+// missing or fails. A self-test decides: some browsers have methods of the same names that take other arguments or
+// always fail.
 
-import { ROOT, TAB, TRIAL, opfs } from "./opfs.js";
+import { ROOT_FOLDER, TAB_ID, TRIAL_PREFIX, opfs } from "./opfs.js";
 
 /**
  * @typedef {object} Folder
- * @property {() => Promise<string[]>} list  names of whole files
+ * @property {() => Promise<string[]>} list  names of complete files
  * @property {(name: string) => Promise<Uint8Array | null>} read
  * @property {(name: string, bytes: Uint8Array) => Promise<void>} write
  * @property {(name: string) => Promise<void>} remove
@@ -16,24 +16,24 @@ import { ROOT, TAB, TRIAL, opfs } from "./opfs.js";
  * @typedef {object} Folders
  * @property {"opfs" | "cache" | "none"} kind
  * @property {() => Promise<string[]>} list
- * @property {(name: string) => Promise<Folder>} open  it need not be there
+ * @property {(name: string) => Promise<Folder>} open  a folder that may not exist yet
  * @property {(name: string) => Promise<void>} remove
  */
 
-/** @returns {Promise<Folders>} */
+/** Stores folders in the Cache API. @returns {Promise<Folders>} */
 async function cacheApi() {
-  const prefix = `${ROOT} `;
+  const prefix = `${ROOT_FOLDER} `;
   await caches.keys();
   return {
     kind: "cache",
     async list() {
       const names = (await caches.keys()).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-      return names.filter((name) => !name.startsWith(TRIAL));
+      return names.filter((name) => !name.startsWith(TRIAL_PREFIX));
     },
     async open(name) {
       const cache = await caches.open(prefix + name);
       /** @param {string} file */
-      const key = (file) => new URL(`/${ROOT}/${name}/${file}`, self.location.href).href;
+      const key = (file) => new URL(`/${ROOT_FOLDER}/${name}/${file}`, self.location.href).href;
       return {
         list: async () => (await cache.keys()).map((request) => request.url.split("/").pop() ?? ""),
         async read(file) {
@@ -48,17 +48,17 @@ async function cacheApi() {
   };
 }
 
-/** @type {Folders} where nothing can be kept: everything is asked for and nothing is found */
-const nowhere = {
+/** Folders that store nothing, for browsers without storage. @type {Folders} */
+const noStorage = {
   kind: "none",
   list: async () => [],
   open: async () => ({ list: async () => [], read: async () => null, write: async () => {}, remove: async () => {} }),
   remove: async () => {},
 };
 
-/** Writes and reads back a file; rejects where that does not work. @param {Folders} folders @returns {Promise<Folders>} */
-async function tried(folders) {
-  const name = TRIAL + TAB;
+/** Writes a file and reads it back; rejects where that fails. @param {Folders} folders @returns {Promise<Folders>} */
+async function selfTest(folders) {
+  const name = TRIAL_PREFIX + TAB_ID;
   try {
     const folder = await folders.open(name);
     await folder.write("trial", Uint8Array.of(1, 2, 3));
@@ -70,18 +70,18 @@ async function tried(folders) {
   return folders;
 }
 
-/** What works in this browser, best first. @returns {Promise<Folders>} */
+/** Returns the first kind of storage that works in this browser. @returns {Promise<Folders>} */
 export async function openFolders() {
-  // Without hashes (a page that is not served securely) nothing kept could be trusted.
-  if (!globalThis.crypto?.subtle) return nowhere;
+  // Without hashes (on a page without HTTPS) stored bytes could not be verified.
+  if (!globalThis.crypto?.subtle) return noStorage;
   for (const open of [opfs, cacheApi]) {
     try {
-      return await tried(await open());
+      return await selfTest(await open());
     } catch (thrown) {
-      // A full disk is no reason to take another store, which would be as full.
+      // On a full disk another kind of storage would be full as well.
       if (thrown instanceof DOMException && thrown.name === "QuotaExceededError") return open();
-      console.info(`Models are not kept through ${open.name}:`, thrown);
+      console.info(`Models are not stored through ${open.name}:`, thrown);
     }
   }
-  return nowhere;
+  return noStorage;
 }

@@ -1,13 +1,13 @@
-// One model on its way into the engine: opened, planned, tried out, fetched, finished.
+// Loads one model into the engine: opens, plans, probes, fetches and finishes it.
 
+import { serialQueue } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
-import { askForCode, codeAddress, compiled, sharedMemory } from "../shared/threads.js";
-import { fetchParts, inFlight } from "./fetch-parts.js";
-import { KeptSource } from "./kept-source.js";
+import { codeAddress, compileCode, fetchCode, sharedMemory } from "../shared/threads.js";
+import { CachedSource } from "./cached-source.js";
+import { fetchParts, inFlightBytes } from "./fetch-parts.js";
 import { Progress } from "./progress.js";
-import { stopIfAsked } from "./retry.js";
+import { throwIfCancelled } from "./retry.js";
 import { endThreads, startThreads } from "./thread-pool.js";
-import { oneAtATime } from "./turns.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -17,31 +17,31 @@ import { oneAtATime } from "./turns.js";
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
 /** @typedef {import("../pkg/llava_web.js").Llava} Llava */
 /**
- * What both builds of the engine offer.
+ * The exports that all builds of the engine have.
  * @typedef {object} Build
- * @property {(code: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) => Promise<{ memory: WebAssembly.Memory }>} default
+ * @property {(code: { module_or_path: WebAssembly.Module, memory?: WebAssembly.Memory }) =>
+ *   Promise<{ memory: WebAssembly.Memory }>} default
  * @property {{ create: typeof import("../pkg/llava_web.js").Llava.create }} Llava
  */
 
 /** @param {string} place */
-const nothingOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
+const noModelOpen = (place) => new Failure({ kind: "state", place, message: "no model has been opened" });
 
 export class Loader {
   /** @type {Llava | null} */
   #engine = null;
   /** @type {Plan | null} */
   #plan = null;
-  /** @type {KeptSource | null} */
+  /** @type {CachedSource | null} */
   #source = null;
   #stop = new AbortController();
-  /** Indices of the parts the engine has accepted: a second `load` fetches only the others.
-   * @type {Set<number>} */
+  /** Indices of the parts that the engine has accepted: a second `load` fetches only the others. @type {Set<number>} */
   #pushed = new Set();
-  /** For the engine, which does one thing at a time. */
-  #inTurn = oneAtATime();
+  /** Runs the engine's calls one after the other. */
+  #runSerially = serialQueue();
   /** @type {WebAssembly.Memory | null} */
   #memory = null;
-  /** Threads that the CPU has, and why not more. @type {Promise<string>} */
+  /** Number of the CPU's threads, and the reason for no more. @type {Promise<string>} */
   threads = Promise.resolve("");
 
   /** @param {Build} build */
@@ -50,37 +50,37 @@ export class Loader {
   }
 
   get engine() {
-    if (!this.#engine) throw nothingOpen("worker");
+    if (!this.#engine) throw noModelOpen("worker");
     return this.#engine;
   }
 
   /**
-   * Reads what a model is, and nothing of its weights.
+   * Reads a model's description, without its weights.
    * @param {ModelRef} model @param {BackendChoice} backend
-   * @param {string | undefined} tuning what a report said of this GPU before, as JSON
-   * @param {Threads} threads what the build of the engine was chosen by
-   * @param {WebAssembly.Module | null} code the engine's, where the page has it already
-   * @param {MessagePort[]} ports of workers that may be further threads
+   * @param {string | undefined} tuning of this GPU from an earlier report, as JSON
+   * @param {Threads} threads build of the engine and its threads
+   * @param {WebAssembly.Module | null} code the engine's module, where the page has compiled it
+   * @param {MessagePort[]} ports of workers for further threads
    */
   async open(model, backend, tuning, threads, code, ports) {
     this.#stop = new AbortController();
     const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
     if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
-    const [source, wasm] = await Promise.all([KeptSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
+    const [source, wasm] = await Promise.all([CachedSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
     this.threads = this.#startThreads(engine, threads, wasm, ports);
     const { prompt_template } = model;
-    const asked = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
-    const plan = await asked()
+    const makePlan = () => engine.plan(source.entry, source, { ...(prompt_template && { prompt_template }), ...(tuning && { tuning }) });
+    const plan = await makePlan()
       .catch(async (thrown) => {
-        // It may have been told the wrong length of a file.
-        if (source.trouble || !(await source.measure())) throw thrown;
-        return asked();
+        // A host may have given a wrong length.
+        if (source.lastError || !(await source.recountSizes())) throw thrown;
+        return makePlan();
       })
       .catch((thrown) => {
-        // What went wrong on the way to the engine is said better than what the engine made of it.
-        throw source.trouble ?? thrown;
+        // The source's failure is more precise than the engine's error about it.
+        throw source.lastError ?? thrown;
       });
     this.#pushed.clear();
     this.#memory = wasm.memory;
@@ -90,11 +90,13 @@ export class Loader {
     return plan;
   }
 
-  /** @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory @param {WebAssembly.Module | null} [code] */
+  /** Instantiates the engine's code.
+   * @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory
+   * @param {WebAssembly.Module | null} [code] */
   async #start(build, memory, code) {
     const address = codeAddress(build);
     try {
-      const module = code ?? (await compiled(askForCode(address)));
+      const module = code ?? (await compileCode(fetchCode(address)));
       const wasm = await this.build.default({ module_or_path: module, memory });
       return { module, memory: wasm.memory };
     } catch (thrown) {
@@ -117,45 +119,48 @@ export class Loader {
 
   async probe() {
     await this.threads;
-    return this.#inTurn(() => this.engine.probe());
+    return this.#runSerially(() => this.engine.probe());
   }
 
-  /** The plan with another type for the weights; the parts are the same. @param {import("../shared/protocol.js").Quant} quant */
+  /** Plans again with another type for the weights; the parts are the same.
+   * @param {import("../shared/protocol.js").Quant} quant */
   async choose(quant) {
-    this.#plan = await this.#inTurn(() => this.engine.plan([], /** @type {KeptSource} */ (this.#source), { quant: quant ?? "exact" }));
+    this.#plan = await this.#runSerially(() => this.engine.plan([], /** @type {CachedSource} */ (this.#source), { quant: quant ?? "exact" }));
     return this.#plan;
   }
 
-  /** Bytes that this worker holds. */
+  /** Returns the bytes that this worker holds. */
   memory() {
     const heap = /** @type {{ memory?: { usedJSHeapSize: number } }} */ (performance).memory?.usedJSHeapSize ?? 0;
-    return { wasm: this.#memory?.buffer.byteLength ?? 0, heap, buffers: inFlight() };
+    return { wasm: this.#memory?.buffer.byteLength ?? 0, heap, buffers: inFlightBytes() };
   }
 
-  /** How much of the model is kept here already. @returns {Promise<import("../shared/protocol.js").Storage>} */
+  /** Returns the bytes of the model that are stored here.
+   * @returns {Promise<import("../shared/protocol.js").Storage>} */
   async storage() {
     const [source, plan] = [this.#source, this.#plan];
-    if (!source || !plan) throw nothingOpen("storage");
-    const { shelf } = source;
+    if (!source || !plan) throw noModelOpen("storage");
+    const { cache } = source;
     let bytes = 0;
-    for (const part of plan.parts) if (shelf.has(await source.rangeOf(part))) bytes += part.bytes;
-    return { kind: shelf.kind, key: shelf.key, bytes, full: shelf.full };
+    for (const part of plan.parts) if (cache.has(await source.rangeOf(part))) bytes += part.bytes;
+    return { kind: cache.kind, key: cache.key, bytes, full: cache.full };
   }
 
-  /** @param {boolean} keep @param {number | null} context @param {(event: Event) => void} emit */
+  /** Fetches and pushes the missing parts, and finishes the engine.
+   * @param {boolean} keep @param {number | null} context @param {(event: Event) => void} emit */
   async load(keep, context, emit) {
     const [engine, source, plan] = [this.engine, this.#source, this.#plan];
-    if (!source || !plan) throw nothingOpen("load");
+    if (!source || !plan) throw noModelOpen("load");
     this.#stop = new AbortController();
     source.signal = this.#stop.signal;
     await source.begin(plan, keep);
-    const [there, parts] = [plan.parts.filter((part) => this.#pushed.has(part.index)), plan.parts.filter((part) => !this.#pushed.has(part.index))];
-    const done = there.reduce((sum, part) => sum + part.bytes, 0);
+    const [pushed, parts] = [plan.parts.filter((part) => this.#pushed.has(part.index)), plan.parts.filter((part) => !this.#pushed.has(part.index))];
+    const done = pushed.reduce((sum, part) => sum + part.bytes, 0);
     const progress = new Progress(emit);
     const { signal } = this.#stop;
     /** @param {PlanPart} part @param {Uint8Array} bytes */
     const push = async (part, bytes) => {
-      await this.#inTurn(() => (stopIfAsked(signal), engine.push(part.index, bytes)));
+      await this.#runSerially(() => (throwIfCancelled(signal), engine.push(part.index, bytes)));
       this.#pushed.add(part.index);
     };
     const jobs = [fetchParts({ source, parts, done, push, emit: (event) => progress.fetched(event), signal }), this.#compile(progress, signal)];
@@ -170,16 +175,16 @@ export class Loader {
     await engine.finish(context ?? undefined);
   }
 
-  /** What the GPU will run, one pipeline after the other. @param {Progress} progress @param {AbortSignal} signal */
+  /** Compiles the model's pipelines one after the other. @param {Progress} progress @param {AbortSignal} signal */
   async #compile(progress, signal) {
     for (;;) {
-      const compiled = await this.#inTurn(() => (stopIfAsked(signal), this.engine.compile()));
+      const compiled = await this.#runSerially(() => (throwIfCancelled(signal), this.engine.compile()));
       progress.compiled(compiled);
       if (compiled.done >= compiled.total) return;
     }
   }
 
-  /** Stops what runs, be it loading or answering. */
+  /** Cancels loading or answering. */
   cancel() {
     this.#stop.abort();
     this.#engine?.cancel();

@@ -1,37 +1,37 @@
-// Folders in the origin's private file system (OPFS). A write is all or nothing, where the browser can rename files.
+// Folders in the origin's private file system (OPFS). A write is atomic where the browser can rename files.
 
-import { borrow } from "./buffers.js";
-import { locks } from "./tabs.js";
-import { finish, writeDraft } from "./writing.js";
+import { acquire } from "./buffer-pool.js";
+import { nameFile, writeContent } from "./opfs-write.js";
+import { locks } from "./tab-locks.js";
 
 /** @typedef {import("./folders.js").Folders} Folders */
 
-/** The folder that holds the others; with the Cache API, what their names begin with. */
-export const ROOT = "llava-web-models";
-/** This tab, among those that share the folders. */
-export const TAB = Math.random().toString(36).slice(2, 12);
-/** Files that are being written. What a dead tab left under such names is swept away. */
-const UNFINISHED = "tmp-";
-const LOCK = "llava-web tab ";
-/** What the names of folders begin with that are made to see whether a store works. */
-export const TRIAL = "trial-";
+/** Name of the parent folder; with the Cache API, prefix of the caches' names. */
+export const ROOT_FOLDER = "llava-web-models";
+/** Random id of this tab. */
+export const TAB_ID = Math.random().toString(36).slice(2, 12);
+/** Prefix of files that are being written. Those of closed tabs are deleted. */
+const TEMPORARY_PREFIX = "tmp-";
+const TAB_LOCK = "llava-web tab ";
+/** Prefix of the folders that the self-test creates. */
+export const TRIAL_PREFIX = "trial-";
 
-/** Held as long as the tab lives, so that the others can tell whose unfinished files are still being written. */
-const present = locks.then(
-  (manager) => manager && new Promise((resolve) => manager.request(LOCK + TAB, () => new Promise(() => resolve(undefined))).catch(resolve)),
+/** A lock held while the tab is open, which tells other tabs whose temporary files are still being written. */
+const tabLockHeld = locks.then(
+  (manager) => manager && new Promise((resolve) => manager.request(TAB_LOCK + TAB_ID, () => new Promise(() => resolve(undefined))).catch(resolve)),
 );
 
-/** @template T @param {Promise<T>} promise @returns {Promise<T | null>} null where nothing is there */
-function ifThere(promise) {
+/** Turns a NotFoundError into `null`. @template T @param {Promise<T>} promise @returns {Promise<T | null>} */
+function nullIfMissing(promise) {
   return promise.catch((thrown) => {
     if (thrown instanceof DOMException && thrown.name === "NotFoundError") return null;
     throw thrown;
   });
 }
 
-/** Made by its first write; found anew by every call, since another tab may delete it meanwhile. */
+/** A folder, created by its first write. Each call looks it up again, since another tab may have deleted it. */
 class OpfsFolder {
-  #written = 0;
+  #writes = 0;
 
   /** @param {FileSystemDirectoryHandle} root @param {string} name */
   constructor(root, name) {
@@ -47,81 +47,82 @@ class OpfsFolder {
       const folder = await this.root.getDirectoryHandle(this.name);
       for await (const name of folder.keys()) if (wanted(name)) names.push(name);
     };
-    await ifThere(list());
+    await nullIfMissing(list());
     return names;
   }
 
   list() {
-    return this.#names((name) => !name.startsWith(UNFINISHED));
+    return this.#names((name) => !name.startsWith(TEMPORARY_PREFIX));
   }
 
   /** @param {string} name */
   async read(name) {
-    const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    const handle = folder && (await ifThere(folder.getFileHandle(name)));
+    const folder = await nullIfMissing(this.root.getDirectoryHandle(this.name));
+    const handle = folder && (await nullIfMissing(folder.getFileHandle(name)));
     if (!handle) return null;
     const access = await /** @type {any} */ (handle).createSyncAccessHandle?.({ mode: "read-only" }).catch(() => null);
-    // Where only one handle may be open at a time another tab may have it.
+    // Some browsers allow one handle at a time, and another tab may have it.
     if (!access) return new Uint8Array(await (await handle.getFile()).arrayBuffer());
     try {
-      const bytes = borrow(await access.getSize());
+      const bytes = acquire(await access.getSize());
       return bytes.subarray(0, access.read(bytes, { at: 0 }));
     } finally {
       await access.close();
     }
   }
 
-  /** Under another name first: a crash in the middle leaves nothing that looks whole.
+  /** Writes under a temporary name first: a crash in the middle leaves no file that looks complete.
    * @param {string} name @param {Uint8Array} bytes */
   async write(name, bytes) {
-    await present;
+    await tabLockHeld;
     const folder = await this.root.getDirectoryHandle(this.name, { create: true });
-    const draft = `${UNFINISHED}${TAB}-${this.#written++}`;
-    const handle = await folder.getFileHandle(draft, { create: true });
+    const temporary = `${TEMPORARY_PREFIX}${TAB_ID}-${this.#writes++}`;
+    const handle = await folder.getFileHandle(temporary, { create: true });
     try {
-      await writeDraft(handle, bytes);
-      if (await finish(handle, folder, name, bytes)) return;
-      await this.remove(draft);
+      await writeContent(handle, bytes);
+      if (await nameFile(handle, folder, name, bytes)) return;
+      await this.remove(temporary);
     } catch (thrown) {
-      await this.remove(draft).catch(() => {});
+      await this.remove(temporary).catch(() => {});
       throw thrown;
     }
   }
 
   /** @param {string} name */
   async remove(name) {
-    const folder = await ifThere(this.root.getDirectoryHandle(this.name));
-    if (folder) await ifThere(folder.removeEntry(name));
+    const folder = await nullIfMissing(this.root.getDirectoryHandle(this.name));
+    if (folder) await nullIfMissing(folder.removeEntry(name));
   }
 
-  async sweep() {
+  /** Deletes temporary files of closed tabs. */
+  async removeStaleFiles() {
     const manager = await locks;
     if (!manager) return;
     const { held = [] } = await manager.query();
-    const alive = new Set(held.map((lock) => lock.name));
-    for (const name of await this.#names((name) => name.startsWith(UNFINISHED))) {
-      const [tab] = name.slice(UNFINISHED.length).split("-");
-      if (!alive.has(LOCK + tab)) await this.remove(name).catch(() => {});
+    const openTabs = new Set(held.map((lock) => lock.name));
+    for (const name of await this.#names((name) => name.startsWith(TEMPORARY_PREFIX))) {
+      const [tab] = name.slice(TEMPORARY_PREFIX.length).split("-");
+      if (!openTabs.has(TAB_LOCK + tab)) await this.remove(name).catch(() => {});
     }
   }
 }
 
-/** @returns {Promise<Folders>} */
+/** Stores folders in OPFS. @returns {Promise<Folders>} */
 export async function opfs() {
   const storage = await navigator.storage.getDirectory();
-  const root = await storage.getDirectoryHandle(ROOT, { create: true });
+  const root = await storage.getDirectoryHandle(ROOT_FOLDER, { create: true });
   return {
     kind: "opfs",
     async list() {
       const names = [];
-      for await (const name of root.keys()) if (!name.startsWith(TRIAL)) names.push(name);
+      for await (const name of root.keys()) if (!name.startsWith(TRIAL_PREFIX)) names.push(name);
       return names;
     },
     async open(name) {
       const folder = new OpfsFolder(root, name);
-      await folder.sweep();
+      await folder.removeStaleFiles();
       return folder;
     },
-    remove: async (name) => void (await ifThere(root.removeEntry(name, { recursive: true }))),
+    remove: async (name) => void (await nullIfMissing(root.removeEntry(name, { recursive: true }))),
   };
 }

@@ -1,9 +1,10 @@
-// How far loading is, as the page is told.
+// Progress of loading, as events for the page.
 
 /** @typedef {import("../shared/protocol.js").Compiled} Compiled */
 /** @typedef {import("../shared/protocol.js").FetchEvent} FetchEvent */
 
-/** Bytes and pipelines, told together as soon as there are bytes: only they say where the model comes from. */
+/** Combines the progress of bytes and of pipelines in one event. Events begin with the first bytes, since only those
+ * tell where the model comes from. */
 export class Progress {
   /** @type {FetchEvent | null} */
   #event = null;
@@ -18,16 +19,16 @@ export class Progress {
   /** @param {FetchEvent} event */
   fetched(event) {
     this.#event = event;
-    this.#say();
+    this.#emit();
   }
 
   /** @param {Compiled} compiled */
   compiled(compiled) {
     this.#compiled = compiled;
-    this.#say();
+    this.#emit();
   }
 
-  #say() {
+  #emit() {
     if (this.#event) this.emit({ ...this.#event, ...(this.#compiled?.total && { compiled: this.#compiled }) });
   }
 }

@@ -1,44 +1,44 @@
-// Trying again: with growing pauses that differ from tab to tab, a bounded number of times, and never after
-// the person has said stop.
+// Retries with exponential backoff and jitter, a limited number of times, and never after a cancellation.
 
 import { Failure } from "../shared/failure.js";
 
-/** Attempts in a row that bring nothing, before the failure is shown: about half a minute of pauses. */
-export const TRIES = 7;
-/** The first pause, its growth, and the longest, ms. */
-const FIRST_PAUSE = 400;
+/** Attempts without progress before the failure is reported: about half a minute of delays. */
+export const MAX_ATTEMPTS = 7;
+/** First delay, its growth, and the longest delay, ms. */
+const FIRST_DELAY = 400;
 const GROWTH = 2;
-const LONGEST_PAUSE = 15_000;
-/** What a server may ask for with Retry-After, ms. */
-const LONGEST_WISH = 60_000;
+const MAX_DELAY = 15_000;
+/** Limit on the delay that a server requests with Retry-After, ms. */
+const MAX_RETRY_AFTER = 60_000;
 
-/** A failure that may be gone the next time. */
-export class Hiccup extends Failure {
-  /** @param {import("../shared/protocol.js").FailureFields} fields @param {number} [wish] the server's own pause, ms */
-  constructor(fields, wish = 0) {
+/** A failure that a repeated request may not meet. */
+export class RetryableError extends Failure {
+  /** @param {import("../shared/protocol.js").FailureFields} fields
+   * @param {number} [retryAfter] the delay that the server requests, ms */
+  constructor(fields, retryAfter = 0) {
     super(fields);
-    this.wish = Math.min(wish, LONGEST_WISH);
+    this.retryAfter = Math.min(retryAfter, MAX_RETRY_AFTER);
   }
 }
 
-/** @param {string | null} header seconds, or a date @returns {number} ms */
-export function retryAfter(header) {
+/** Parses a Retry-After header. @param {string | null} header seconds, or a date @returns {number} ms */
+export function parseRetryAfter(header) {
   if (!header) return 0;
   const seconds = Number(header);
   return Math.max(0, Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now()) || 0;
 }
 
 /** @param {AbortSignal} signal */
-export function stopIfAsked(signal) {
+export function throwIfCancelled(signal) {
   if (signal.aborted) throw cancelled();
 }
 
 export function cancelled() {
-  return new Failure({ kind: "cancelled", place: "download", message: "stopped by you; what has arrived is kept" });
+  return new Failure({ kind: "cancelled", place: "download", message: "stopped by you; what has arrived is saved" });
 }
 
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
-function pause(ms, signal) {
+function delay(ms, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => {
       clearTimeout(timer);
@@ -53,34 +53,34 @@ function pause(ms, signal) {
 }
 
 /**
- * Runs `attempt` until it succeeds, fails with something that is no hiccup, or has failed `tries` times in a
+ * Runs `attempt` until it succeeds, fails with another error than RetryableError, or has failed `attempts` times in a
  * row without progress.
  * @template T
  * @param {(round: number) => Promise<T>} attempt `round` counts every attempt from 0
  * @param {object} how
  * @param {AbortSignal} how.signal
- * @param {number} [how.tries]
- * @param {() => number} [how.progress] grows when an attempt has brought something, though it failed
- * @param {(words: string) => void} [how.onWait]
+ * @param {number} [how.attempts]
+ * @param {() => number} [how.progress] grows when an attempt made progress, even if it failed
+ * @param {(text: string) => void} [how.onWait] called before each delay
  * @returns {Promise<T>}
  */
-export async function persist(attempt, { signal, tries = TRIES, progress = () => 0, onWait = () => {} }) {
-  let failed = 0;
+export async function retry(attempt, { signal, attempts = MAX_ATTEMPTS, progress = () => 0, onWait = () => {} }) {
+  let failures = 0;
   for (let round = 0; ; round++) {
-    stopIfAsked(signal);
+    throwIfCancelled(signal);
     const before = progress();
     try {
       return await attempt(round);
     } catch (thrown) {
-      stopIfAsked(signal);
-      if (!(thrown instanceof Hiccup)) throw thrown;
-      failed = progress() > before ? 1 : failed + 1;
-      if (failed >= tries) throw thrown;
-      const ceiling = Math.min(FIRST_PAUSE * GROWTH ** (failed - 1), LONGEST_PAUSE);
-      // Jitter over the upper half: tabs that a server threw off together do not come back together.
-      const ms = Math.max(thrown.wish, ceiling * (0.5 + Math.random() / 2));
+      throwIfCancelled(signal);
+      if (!(thrown instanceof RetryableError)) throw thrown;
+      failures = progress() > before ? 1 : failures + 1;
+      if (failures >= attempts) throw thrown;
+      const ceiling = Math.min(FIRST_DELAY * GROWTH ** (failures - 1), MAX_DELAY);
+      // Jitter over the upper half: clients that failed together do not retry together.
+      const ms = Math.max(thrown.retryAfter, ceiling * (0.5 + Math.random() / 2));
       onWait(`${thrown.message}; trying again${ms > 1500 ? ` in ${Math.round(ms / 1000)} s` : ""}`);
-      await pause(ms, signal);
+      await delay(ms, signal);
     }
   }
 }

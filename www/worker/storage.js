@@ -1,20 +1,21 @@
-// A small worker that lists and deletes what is kept, also while the engine is busy or gone.
+// The worker of the model list: lists and deletes stored models, also while the engine is busy or has ended.
 
-import { answerCalls } from "../shared/messenger.js";
-import { forgetStored, listStored, storageKind } from "./store.js";
-import { oneAtATime } from "./turns.js";
+import { serialQueue } from "../shared/async.js";
+import { serveCalls } from "../shared/messenger.js";
+import { deleteModel, listModels, storageKind } from "./model-cache.js";
 
-const scope = /** @type {Parameters<typeof answerCalls>[0]} */ (/** @type {unknown} */ (self));
+const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
-/** A file that a listing reads cannot be deleted, and a listing that a deletion overtakes would show what is gone. */
-const inTurn = oneAtATime();
+/** Calls are serial: a file that a listing reads cannot be deleted, and a listing during a deletion would show deleted
+ * models. */
+const runSerially = serialQueue();
 
-answerCalls(scope, {
-  stored: () => inTurn(async () => ({ kind: await storageKind(), models: await listStored() })),
+serveCalls(scope, {
+  stored: () => runSerially(async () => ({ kind: await storageKind(), models: await listModels() })),
 
   forget: ({ key }) =>
-    inTurn(async () => {
-      await forgetStored(key);
+    runSerially(async () => {
+      await deleteModel(key);
       return null;
     }),
 });

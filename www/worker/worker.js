@@ -1,10 +1,10 @@
-// The engine's worker, alone.
+// The engine's worker with the build without threads.
 
 import * as build from "../pkg/llava_web.js";
-import { answerWith } from "./engine-calls.js";
-// What lies deeper is asked for with the rest, instead of one trip to the server later per level.
-import "./kept-source.js";
-import "./sources.js";
-import "./store.js";
+import { startEngineWorker } from "./engine-calls.js";
+// Imported here so that these modules are requested together with the others, not one round trip later per level.
+import "./cached-source.js";
+import "./http-source.js";
+import "./model-cache.js";
 
-answerWith(build);
+startEngineWorker(build);

@@ -1,6 +1,6 @@
 // Our engine, loaded as the page loads it. Setting: { backend, threads }.
 
-import { threadsHere } from "/www/shared/threads.js";
+import { chooseThreads } from "/www/shared/threads.js";
 import { Loader } from "/www/worker/loader.js";
 import { text } from "./prompt.js";
 
@@ -8,7 +8,7 @@ let loader;
 let question = "";
 
 export async function load(task, { backend, threads }) {
-  const here = threadsHere(threads);
+  const here = chooseThreads(threads);
   if (here.threads !== threads && backend === "cpu") throw new Error(`${threads} threads were asked for, ${here.threads} can be had: ${here.why}`);
   loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
   question = task.question;

@@ -18,7 +18,8 @@ export class Chromium extends Driver {
     return new Chromium(context, context.pages()[0] ?? (await context.newPage()), profile ? "" : folder);
   }
 
-  /** @param {import("playwright-core").BrowserContext} context @param {import("playwright-core").Page} page @param {string} scratch */
+  /** @param {import("playwright-core").BrowserContext} context @param {import("playwright-core").Page} page
+   * @param {string} scratch */
   constructor(context, page, scratch) {
     super();
     this.context = context;

@@ -34,17 +34,20 @@ export class Driver {
     return missing("click");
   }
 
-  /** Types into an element, after what it holds. @param {string} _selector @param {string} _text @returns {Promise<void>} */
+  /** Types into an element, after what it holds.
+   * @param {string} _selector @param {string} _text @returns {Promise<void>} */
   type(_selector, _text) {
     return missing("type");
   }
 
-  /** Presses a key, such as `Enter` or `ArrowLeft`, in an element. @param {string} _selector @param {string} _key @returns {Promise<void>} */
+  /** Presses a key, such as `Enter` or `ArrowLeft`, in an element.
+   * @param {string} _selector @param {string} _key @returns {Promise<void>} */
   press(_selector, _key) {
     return missing("press");
   }
 
-  /** Presses the pointer, moves it, and lets go. @param {string} _selector @param {Point} _from @param {Point} _to @returns {Promise<void>} */
+  /** Presses the pointer, moves it, and lets go.
+   * @param {string} _selector @param {Point} _from @param {Point} _to @returns {Promise<void>} */
   drag(_selector, _from, _to) {
     return missing("drag");
   }
@@ -91,7 +94,8 @@ export class Driver {
     await this.until(`${selector} shown`, (selector) => Boolean(document.querySelector(selector)?.checkVisibility()), selector, patience);
   }
 
-  /** Waits until an element has this text in it. @param {string} selector @param {string} text @param {number} [patience] */
+  /** Waits until an element has this text in it.
+   * @param {string} selector @param {string} text @param {number} [patience] */
   async says(selector, text, patience) {
     await this.until(
       `“${text}” in ${selector}`,

@@ -16,7 +16,7 @@ const LAVAPIPE = existsSync(DRIVERS) ? readdirSync(DRIVERS).find((name) => name.
 /** Not on by default on Linux; and adapters that are a CPU are on Firefox's list of those to avoid. */
 const SOFTWARE_GPU = { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true };
 const NO_GPU = { "dom.webgpu.enabled": false };
-/** A test's browser asks nobody for anything. */
+/** Settings that stop a browser's own requests. */
 const QUIET = { "app.update.enabled": false, "network.captive-portal-service.enabled": false, "network.connectivity-service.enabled": false };
 
 export class Firefox extends Driver {

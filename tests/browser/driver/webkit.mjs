@@ -1,5 +1,5 @@
-// WebKitGTK, Safari's engine: its MiniBrowser, by plain W3C WebDriver calls, on a screen that is not there (Xvfb). Has no
-// WebGPU; under automation a profile lasts as long as the browser, and there is no private file system.
+// WebKitGTK, Safari's engine: its MiniBrowser, by plain W3C WebDriver calls, on a screen that is not there (Xvfb). Has
+// no WebGPU; under automation a profile lasts as long as the browser, and there is no private file system.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -26,7 +26,7 @@ async function freePort() {
   return port;
 }
 
-/** An Xvfb that has chosen a display nobody uses. @returns {Promise<{ screen: Process, display: string }>} */
+/** Starts an Xvfb on a free display. @returns {Promise<{ screen: Process, display: string }>} */
 async function xvfb() {
   const screen = spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
   const number = await new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
-// A stand-in for the wasm module, for what a real engine cannot be made to do on demand: be slow, crash,
-// lose its GPU, run out of context. Same class, same events; it "answers" by repeating the question.
-// Only tests serve it (see `rootWith` in harness.mjs); it is no part of the page.
+// A stand-in for the wasm module that does on demand what a real engine cannot: be slow, crash, lose its GPU, run out
+// of context. It has the same class and events, and "answers" by repeating the question. Only tests serve it (see
+// `rootWith` in harness.mjs).
 
 export default async function init() {
   return { memory: new WebAssembly.Memory({ initial: 1 }) };
@@ -20,7 +20,7 @@ export class Llava {
   #restored = [];
   #cancelled = false;
   #turns = 0;
-  /** What was read ahead. @type {string[]} */
+  /** Questions that were prefilled. @type {string[]} */
   #drafts = [];
   #images = 0;
   #used = 0;
@@ -38,7 +38,8 @@ export class Llava {
 
   /** The manifest is the plan, but for what follows from it. A manifest may name further files to be read.
    * @param {string[]} entry
-   * @param {{ size: (file: string) => Promise<number | null>, read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
+   * @param {{ size: (file: string) => Promise<number | null>,
+   *   read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
    * @param {{ tuning?: string, quant?: string }} options */
   async plan(entry, { size, read }, { tuning, quant }) {
     if (quant) return this.#choose(quant);
@@ -73,7 +74,7 @@ export class Llava {
   }
 
   /** What is called while another call runs is refused, as by the engine. @template T @param {() => Promise<T>} work */
-  async #alone(work) {
+  async #exclusive(work) {
     if (this.#busy) throw { kind: "state", place: "engine", message: "busy: another call is running" };
     this.#busy = true;
     try {
@@ -84,7 +85,7 @@ export class Llava {
   }
 
   compile() {
-    return this.#alone(async () => {
+    return this.#exclusive(async () => {
       const total = this.#plan.shaders ?? 0;
       await sleep(this.#plan.compile_ms ?? 0);
       if (this.#compiled === this.#plan.bad_shader) throw { kind: "gpu", place: "shader", message: "the driver refuses it", hint: "" };
@@ -95,7 +96,7 @@ export class Llava {
 
   /** @param {number} index @param {Uint8Array} bytes */
   push(index, bytes) {
-    return this.#alone(() => this.#push(index, bytes));
+    return this.#exclusive(() => this.#push(index, bytes));
   }
 
   /** @param {number} index @param {Uint8Array} bytes */
@@ -154,11 +155,12 @@ export class Llava {
     ["backend,part,what", "webgpu,stage,decode"].forEach(onLine);
   }
 
-  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options @param {(event: any) => void} onEvent */
+  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options
+   * @param {(event: any) => void} onEvent */
   async generate(question, options, onEvent) {
     this.#cancelled = false;
     if (question === "panic") {
-      /** @type {any} */ (globalThis).llavaPanic = "panicked at src/engine.rs:1: no";
+      /** @type {any} */ (globalThis).llavaPanic = "panicked at src/engine/mod.rs:1: no";
       queueMicrotask(() => {
         throw new WebAssembly.RuntimeError("unreachable");
       });

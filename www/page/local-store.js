@@ -1,7 +1,7 @@
-// Small things that this browser remembers from one visit to the next.
+// Values that this browser stores from one visit to the next, in `localStorage`.
 
 /** @template T */
-export class Kept {
+export class LocalStore {
   /** @param {string} name */
   constructor(name) {
     this.name = `llava-web ${name}`;
@@ -17,16 +17,16 @@ export class Kept {
   }
 
   /** @param {string} key @returns {T | undefined} */
-  recall(key) {
+  get(key) {
     return this.#all()[key];
   }
 
   /** @param {string} key @param {T} value */
-  remember(key, value) {
+  set(key, value) {
     try {
       localStorage.setItem(this.name, JSON.stringify({ ...this.#all(), [key]: value }));
     } catch {
-      // Then it lasts as long as the tab.
+      // Without storage the value is lost with the tab.
     }
   }
 }
