@@ -153,14 +153,14 @@ impl Object {
         }
     }
 
-    /// Where in the 3×3 grid it is, when its centre is clearly inside one cell.
+    /// Returns its cell of the 3×3 grid; `None` when its centre is close to a border between cells.
     pub fn place(&self) -> Option<&'static str> {
         const NAMES: [[&str; 3]; 3] =
             [["top left", "top", "top right"], ["left", "center", "right"], ["bottom left", "bottom", "bottom right"]];
         Some(NAMES[third(self.centre[1])?][third(self.centre[0])?])
     }
 
-    /// What one would say of it alone: `large red circle`, `word "cat"`, `number 7`.
+    /// Returns a phrase that describes it: `large red circle`, `word cat`, `number 7`.
     pub fn phrase(&self) -> String {
         match self.thing {
             Thing::Shape(shape) => format!("{}{} {}", self.size().adjective(), self.colour.name(), shape.name()),
@@ -170,7 +170,7 @@ impl Object {
     }
 }
 
-/// 0, 1 or 2 for a coordinate clearly in the first, middle or last third.
+/// Returns 0, 1 or 2 for a coordinate clearly in the first, middle or last third; `None` near a border.
 pub fn third(x: f32) -> Option<usize> {
     match x {
         x if x < 0.345 => Some(0),

@@ -3,9 +3,9 @@
 //! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
 //! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · [`layers`] · [`tower`] and [`decoder`]
-//! the float model · [`patches`], [`tower_batches`] and [`dialogue_batches`] the data · [`whitening`] ·
-//! [`data_parallel`] threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
+//! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
+//! `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
 
 pub mod burn_vqa;
 pub mod curves;

@@ -49,7 +49,7 @@ impl Progress {
     pub fn learning_rate(&self) -> f64 {
         let t = self.fraction().min(1.0);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
-        self.peak * (t / 0.03).min(1.0).max(0.01) * (0.02 + 0.98 * cosine)
+        self.peak * (t / 0.03).clamp(0.01, 1.0) * (0.02 + 0.98 * cosine)
     }
 
     /// Counts a step; prints a line for the first three steps and every `every` steps.
@@ -60,10 +60,10 @@ impl Progress {
             self.smooth = Some(self.smooth.map_or(loss, |s| s * 0.95 + loss * 0.05));
         }
         let smooth = self.smooth.unwrap_or(loss);
-        if self.step % 10 == 0 {
+        if self.step.is_multiple_of(10) {
             self.curve.push((self.step, smooth));
         }
-        if self.step % every == 0 || self.step <= 3 {
+        if self.step.is_multiple_of(every) || self.step <= 3 {
             let elapsed = self.started.elapsed().as_secs_f64();
             let done = self.fraction();
             let left = self.seconds() * (1.0 - done).max(0.0) / done.max(1e-6);
