@@ -47,5 +47,6 @@ pub mod quant;
 pub mod tokenizer;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod train;
+pub mod tuning;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

@@ -113,7 +113,7 @@ impl Llava {
         let stage = self.stage.replace(BUSY);
         let Stage::Opened(mut device) = stage else { return Err(self.refuse(stage, "job_queue")) };
         let mut address = 0;
-        if device.backend() == "cpu" {
+        if !device.is_gpu() {
             let (queue, shared) = threads::create_queue();
             device.set_thread_pool(Box::new(queue));
             address = shared;

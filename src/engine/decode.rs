@@ -25,7 +25,7 @@ impl Engine {
         let start = self.cache.len() as u32 - begun;
         let room = self.model.context - start;
         let mut limit = options.max_new_tokens.min(room).min(self.model.history_limit());
-        let ahead = if options.keep_logits || self.model.device.backend() == "cpu" { 1 } else { STEPS_IN_FLIGHT };
+        let ahead = if options.keep_logits || !self.model.device.is_gpu() { 1 } else { STEPS_IN_FLIGHT };
         let mut call = Call::new(1, start);
         (call.seed, call.temperature, call.top_k, call.top_p) =
             (options.seed, options.temperature, options.top_k, options.top_p);

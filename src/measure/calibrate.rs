@@ -4,8 +4,8 @@ use super::{Clock, Timing, time_pass};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::calibrate::{COPY, FMA, FMA_F16, FMA_PER_INVOCATION, copy, fma};
-use crate::kernels::cost::Cost;
-use crate::pass::{Buf, Call, Kernel, Pass};
+use crate::pass::{Buf, Call, Cost, Kernel, Pass};
+use crate::tuning::Operands;
 use serde::Serialize;
 
 /// Words that are copied: 32 MiB, more than caches hold, and less than 65535 workgroups.
@@ -44,8 +44,8 @@ impl Calibration {
     /// The time below which this kernel cannot do `cost` on this device, milliseconds: by the rate of the floats that it
     /// multiplies. (Of bytes, no rate was measured: f32's.)
     pub fn floor_ms(&self, kernel: &Kernel, cost: Cost) -> f64 {
-        let halves = matches!(kernel.name, "matmul_f16" | "fma_f16");
-        let rate = self.f16_flops_per_second.filter(|_| halves).unwrap_or(self.flops_per_second);
+        let rate =
+            self.f16_flops_per_second.filter(|_| kernel.operands == Operands::F16).unwrap_or(self.flops_per_second);
         let bytes = cost.bytes as f64 / self.copy_bytes_per_second;
         bytes.max(cost.flops as f64 / rate) * 1e3
     }

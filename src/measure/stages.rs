@@ -3,9 +3,8 @@
 
 use super::{Calibration, Clock, Timing, calibrate, check, operations};
 use crate::error::Result;
-use crate::kernels::cost::{Cost, cost};
 use crate::model::Model;
-use crate::pass::Call;
+use crate::pass::{Call, Cost};
 use serde::Deserialize;
 use std::fmt;
 
@@ -122,7 +121,7 @@ async fn measure(model: &mut Model, options: &Options, now: Clock<'_>, tell: &mu
 pub(super) fn floor(model: &Model, rates: &Calibration, passes: &[&str], calls: &[Call]) -> (Cost, f64) {
     let recorded = model.recorded();
     let ops: Vec<_> = recorded.iter().filter(|p| passes.contains(&p.name)).flat_map(|p| &p.ops).collect();
-    let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, cost(op, call)))).collect();
+    let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, op.cost(call)))).collect();
     let total = costs.iter().map(|(_, cost)| *cost).sum();
     let ms = costs.iter().map(|(kernel, cost)| rates.floor_ms(kernel, *cost) + rates.dispatch_ms).sum();
     (total, ms)

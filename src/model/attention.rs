@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::attention_step::attention_step;
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rope::{Rotation, rope};
 use crate::kernels::{CacheType, Kv, Rows};
 use crate::pass::{Buf, Pass};
@@ -61,7 +61,8 @@ impl Attention {
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
     }
 
-    /// Appends `hidden += o_proj(attention(x))` over the cache, which takes in this pass's keys and values (LLaMA).
+    /// Appends `hidden += o_proj(attention(x))` over the cache, after the append of this pass's keys and values
+    /// (LLaMA).
     #[allow(clippy::too_many_arguments)] // the operands of one layer
     pub fn record_cached(
         &self,
@@ -86,36 +87,36 @@ impl Attention {
         [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(|linear| linear.tiles.len() == 1)
     }
 
-    /// [`record_cached`](Self::record_cached) of one row on a GPU: projections, rotation and cache in one dispatch where
-    /// `q`, `k` and `v` are stacked, then attention in splits (by way of `parts`). Needs [whole
+    /// [`record_cached`](Self::record_cached) of one row on a GPU: projections, rotation and cache in one dispatch
+    /// where `q`, `k` and `v` are stacked, then attention in splits (by way of `parts`). Needs [whole
     /// heads](Self::heads_are_whole).
     #[allow(clippy::too_many_arguments)] // the operands of one layer
     pub fn record_step(
         &self,
         pass: &mut Pass,
-        x: Input,
+        x: RowInput,
         hidden: Buf,
         b: &AttentionBuffers,
         h: Heads,
         table: Buf,
         cache: Kv,
         parts: Buf,
-        spare: Spare,
+        placeholders: Placeholders,
     ) {
-        let heads = |counts| Output::Heads { q: b.q, cache, table, counts, size: h.size };
+        let heads = |counts| RowOutput::Heads { q: b.q, cache, table, counts, size: h.size };
         let all = [h.heads, h.kv_heads, h.kv_heads];
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
         match stacked(&projections) {
-            Some(qkv) => matvec(pass, x, qkv, heads(all), spare),
+            Some(qkv) => matvec(pass, x, qkv, heads(all), placeholders),
             None => {
                 for (i, linear) in projections.into_iter().enumerate() {
                     let mut own = [0; 3];
                     own[i] = all[i];
-                    matvec(pass, x, linear.tiles[0], heads(own), spare);
+                    matvec(pass, x, linear.tiles[0], heads(own), placeholders);
                 }
             }
         }
         attention_step(pass, b.q, cache, parts, b.mixed, h);
-        self.o_proj.record_row(pass, Input::Plain(b.mixed), Output::Add(hidden), spare);
+        self.o_proj.record_row(pass, RowInput::Plain(b.mixed), RowOutput::Add(hidden), placeholders);
     }
 }

@@ -9,15 +9,16 @@ use super::linear::{Linear, stacked};
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::Rows;
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::attention_step::part_words;
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
-use crate::kernels::{Rows, Tuning};
 use crate::pass::{Buf, Pass};
+use crate::tuning::Tuning;
 
 /// Most splits of a step's attention that a tuning may ask for.
 const MOST_SPLITS: u32 = Tuning::HARDWARE.key_splits;
@@ -70,7 +71,7 @@ pub struct DecoderBuffers {
     rope_table: Buf,
     /// Splits of a step's attention.
     key_parts: Buf,
-    spare: Spare,
+    placeholders: Placeholders,
     /// Keys and values: as many rows as were needed so far, at most the context.
     pub cache: KvCache,
 }
@@ -106,7 +107,7 @@ impl DecoderBuffers {
             key_parts: device
                 .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MOST_SPLITS))
                 .await?,
-            spare: Spare::new(device).await?,
+            placeholders: Placeholders::new(device).await?,
             cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
@@ -114,17 +115,17 @@ impl DecoderBuffers {
     }
 
     /// The normalised hidden row as a mat-vec takes it: by doing it itself, or from a dispatch before it.
-    fn input(&self, pass: &mut Pass, gamma: Buf, eps: f32, head_row: bool) -> Input {
+    fn input(&self, pass: &mut Pass, gamma: Buf, eps: f32, head_row: bool) -> RowInput {
         let width = gamma.words as u32;
         if pass.tuning.fuse_norm {
-            return Input::Norm { x: self.hidden, gamma, eps, head_row };
+            return RowInput::Norm { x: self.hidden, gamma, eps, head_row };
         }
         let (x, out) = if head_row { (self.head_row, self.head_normed) } else { (self.hidden, self.normed) };
         if head_row {
             select_rows(pass, self.hidden, Take::HeadRow, x, width);
         }
         rms_norm(pass, Rows::Fixed(1), x, gamma, out, width, eps);
-        Input::Plain(out)
+        RowInput::Plain(out)
     }
 }
 
@@ -172,7 +173,7 @@ impl Decoder {
                     b.rope_table,
                     *cache,
                     b.key_parts,
-                    b.spare,
+                    b.placeholders,
                 );
             } else {
                 rms_norm(pass, Rows::Fixed(1), b.hidden, block.input_layernorm, b.normed, t.hidden_size, eps);
@@ -181,20 +182,20 @@ impl Decoder {
             }
             let input = b.input(pass, block.post_attention_layernorm, eps, false);
             match stacked(&[&block.gate_proj, &block.up_proj]) {
-                Some(both) => matvec(pass, input, both, Output::Gate(b.gate), b.spare),
+                Some(both) => matvec(pass, input, both, RowOutput::Gate(b.gate), b.placeholders),
                 None => {
-                    block.gate_proj.record_row(pass, input, Output::Store(b.gate), b.spare);
-                    block.up_proj.record_row(pass, input, Output::Store(b.up), b.spare);
+                    block.gate_proj.record_row(pass, input, RowOutput::Store(b.gate), b.placeholders);
+                    block.up_proj.record_row(pass, input, RowOutput::Store(b.up), b.placeholders);
                     silu_mul(pass, Rows::Fixed(1), b.gate, b.up, t.intermediate_size);
                 }
             }
-            block.down_proj.record_row(pass, Input::Plain(b.gate), Output::Add(b.hidden), b.spare);
+            block.down_proj.record_row(pass, RowInput::Plain(b.gate), RowOutput::Add(b.hidden), b.placeholders);
         }
     }
 
     /// Appends the logits of row `call.head_row`, on a GPU.
     pub fn record_step_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
         let input = b.input(pass, self.norm, t.rms_norm_eps, true);
-        self.lm_head.record_row(pass, input, Output::Store(b.logits), b.spare);
+        self.lm_head.record_row(pass, input, RowOutput::Store(b.logits), b.placeholders);
     }
 }

@@ -167,7 +167,7 @@ fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
 
 /// The stacks where a step multiplies by them: on a GPU.
 fn stacks_for(device: &Device, blueprint: &Blueprint) -> HashMap<String, Place> {
-    if device.tuning().is_some() { stacks(blueprint) } else { HashMap::new() }
+    if device.is_gpu() { stacks(blueprint) } else { HashMap::new() }
 }
 
 /// Buffers by tensor name.

@@ -68,7 +68,7 @@ impl Recorded {
         parts.decoder.record(&mut prefill, &config.text, &decoder, crate::kernels::Rows::Call);
         let mut step = device.pass("step");
         let mut head = device.pass("head");
-        if device.tuning().is_some() {
+        if device.is_gpu() {
             parts.decoder.record_step(&mut step, &config.text, &decoder);
             parts.decoder.record_step_head(&mut head, &config.text, &decoder);
         } else {

@@ -1,20 +1,20 @@
 //! Products and attention of many rows: in tiles or not, multiplied as what, how many rows at once.
 
 use super::super::{Clock, time_pass};
-use super::{ENOUGH, error, noise, results};
+use super::{ENOUGH, TOLERANCE, error, noise, results};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::gpu::Features;
 use crate::kernels::attention::{Heads, attention};
-use crate::kernels::matmul::{Into, linear};
-use crate::kernels::matmul_tiled::{Operands, Tile};
-use crate::kernels::{CacheType, Kv, Rows, Tuning, Weight};
+use crate::kernels::matmul::{Epilogue, matmul};
+use crate::kernels::{CacheType, Kv, Rows, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
+use crate::tuning::{Operands, Tuning, WorkgroupTile};
 
 /// Tiles that are tried. Small ones keep many cores busy with few rows, large ones read less; 16-bit floats in large ones
 /// would take more workgroup memory than WebGPU promises.
-const TILES: [Option<Tile>; 8] = [
+const TILES: [Option<WorkgroupTile>; 8] = [
     None,
     tile(64, 64, Operands::F32),
     tile(64, 128, Operands::F32),
@@ -25,8 +25,8 @@ const TILES: [Option<Tile>; 8] = [
     tile(128, 128, Operands::Int8),
 ];
 
-const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<Tile> {
-    Some(Tile { rows, cols, operands })
+const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<WorkgroupTile> {
+    Some(WorkgroupTile { rows, cols, operands })
 }
 
 /// What products of many rows are multiplied as.
@@ -43,8 +43,8 @@ pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
 }
 
 /// Those that a device can compute.
-fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
-    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.supported(features)))
+fn tiles(features: Features) -> impl Iterator<Item = Option<WorkgroupTile>> {
+    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| features.supports(tile.operands)))
 }
 
 /// What rounds more, or is interrupted later, must take at most so much of the time.
@@ -156,7 +156,7 @@ impl Trial {
             Work::Product { rows, outputs } => {
                 let w = Weight { rows: outputs, ..self.w };
                 let m = Rows::Fixed(rows);
-                linear(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Into::Fresh);
+                matmul(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Epilogue::Store);
             }
             Work::Attention { rows, heads } => {
                 let h = Heads { heads, kv_heads: heads, size: HEAD_SIZE, causal: false };
@@ -209,8 +209,9 @@ impl Trial {
         wanted: &[f32],
         now: Clock<'_>,
     ) -> Result<f64> {
+        let tolerance = self.pass(tuning, small).ops.iter().map(|op| op.kernel.tolerance).fold(TOLERANCE, f64::max);
         match self.run(device, tuning, small).await {
-            Ok(found) if error(&found, wanted) <= operands(&tuning).tolerance() => {
+            Ok(found) if error(&found, wanted) <= tolerance => {
                 Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), ENOUGH, now).await?.ms)
             }
             Err(e) if e.kind != Kind::Gpu => Err(e),
@@ -254,7 +255,7 @@ mod tests {
                 (Operands::Int8, Features { integer_dot: false, ..features }),
             ] {
                 let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
-                assert_eq!(is_candidate(&tuning, features), operands.supported(features));
+                assert_eq!(is_candidate(&tuning, features), features.supports(operands));
                 assert!(!is_candidate(&tuning, lacking), "remembered from elsewhere");
             }
             assert_eq!(device.allocated(), 0);
