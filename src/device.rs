@@ -1,52 +1,52 @@
-//! A device is where buffers live and passes run: a GPU through wgpu, or the CPU.
+//! A device holds buffers and runs passes: a GPU through wgpu, or the CPU.
 
 use crate::cpu::{Cpu, Level, ThreadPool};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Features, Gpu, GpuReadback};
-use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Op, Pass};
 use crate::quant::MAX_BINDING;
+use crate::tuning::Tuning;
 use serde::{Deserialize, Serialize};
 
-/// Which device is wanted.
+/// The device to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// The GPU when there is one, else the CPU.
+    /// The GPU if the machine has one, else the CPU.
     #[default]
     Auto,
     /// The GPU, or an error.
     Gpu,
     /// The CPU.
     Cpu,
-    /// The CPU, with nothing but the kernels' twins: slow, and what everything else is compared with.
+    /// The CPU, running only the twins of kernels: slow, and the reference for all others.
     Reference,
 }
 
-/// Buffers and the executor that works on them.
+/// Buffers and their executor.
 pub struct Device {
     executor: Executor,
     allocated: u64,
 }
 
-// There is one device in a program: the size of the larger variant does not matter.
+// A program has one device: the size of the larger variant does not matter.
 #[allow(clippy::large_enum_variant)]
 enum Executor {
     Gpu(Gpu),
     Cpu(Cpu),
-    /// Allocates nothing and counts: what would be needed.
+    /// Allocates nothing, and counts what a device would allocate.
     Ledger(Ledger),
 }
 
-/// What stands in for a device that is not there.
+/// A stand-in for a device, without memory.
 #[derive(Default)]
 struct Ledger {
-    /// Of the device that it stands for.
+    /// Tuning of the device that it stands for.
     tuning: Option<Tuning>,
-    /// Likewise.
+    /// Features of that device.
     features: Features,
-    /// Given out so far.
+    /// Number of buffers.
     buffers: u32,
 }
 
@@ -54,7 +54,7 @@ struct Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassId(usize);
 
-/// A read-back under way.
+/// A read-back in progress.
 pub struct Readback(ReadbackKind);
 
 enum ReadbackKind {
@@ -66,7 +66,7 @@ impl Device {
     /// Opens the device that `choice` names.
     ///
     /// # Errors
-    /// [`Kind::NoGpu`] when a GPU was asked for and there is none.
+    /// [`Kind::NoGpu`] when `choice` is the GPU and the machine has none.
     pub async fn open(choice: BackendChoice) -> Result<Self> {
         let executor = match choice {
             BackendChoice::Cpu => Executor::Cpu(Cpu::fast(Level::best())),
@@ -87,7 +87,7 @@ impl Device {
         }
     }
 
-    /// The CPU with these instructions.
+    /// Opens the CPU with these instructions.
     #[cfg(test)]
     pub(crate) fn cpu(level: Level) -> Self {
         Self { executor: Executor::Cpu(Cpu::fast(level)), allocated: 0 }
@@ -100,19 +100,19 @@ impl Device {
         Self { executor: Executor::Ledger(ledger), allocated: 0 }
     }
 
-    /// A device without memory: [`allocated`](Self::allocated) tells what a real one would have given. It runs
-    /// nothing.
+    /// Returns a device without memory: [`allocated`](Self::allocated) is what a real one would allocate. It cannot run
+    /// passes.
     pub fn ledger() -> Self {
         Self { executor: Executor::Ledger(Ledger::default()), allocated: 0 }
     }
 
-    /// A device without memory on which passes are recorded as for this one.
+    /// Returns a device without memory for which passes are recorded as for this one.
     pub fn without_memory(&self) -> Self {
         let ledger = Ledger { tuning: self.tuning(), features: self.features(), buffers: 0 };
         Self { executor: Executor::Ledger(ledger), allocated: 0 }
     }
 
-    /// `cpu`, `webgpu`, `vulkan`, `metal`, `dx12`.
+    /// Returns `cpu`, `webgpu`, `vulkan`, `metal` or `dx12`.
     pub fn backend(&self) -> &'static str {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.backend(),
@@ -121,7 +121,7 @@ impl Device {
         }
     }
 
-    /// Name of the adapter; for the CPU, what runs there.
+    /// Returns the name of the adapter; for the CPU, its instructions and threads.
     pub fn adapter(&self) -> String {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.adapter(),
@@ -130,7 +130,12 @@ impl Device {
         }
     }
 
-    /// How passes for this device are to be recorded; none where nothing but the plain kernels runs.
+    /// Returns whether passes are recorded for a GPU. A device without memory answers for the device it stands for.
+    pub fn is_gpu(&self) -> bool {
+        self.tuning().is_some()
+    }
+
+    /// Returns the tuning that passes are recorded with; `None` on the CPU, which runs the plain kernels.
     pub fn tuning(&self) -> Option<Tuning> {
         match &self.executor {
             Executor::Gpu(gpu) => Some(gpu.tuning),
@@ -139,7 +144,7 @@ impl Device {
         }
     }
 
-    /// What a GPU offers beyond WebGPU's defaults; nothing elsewhere.
+    /// Returns the features of a GPU beyond WebGPU's defaults; none on the CPU.
     pub fn features(&self) -> Features {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.features,
@@ -148,32 +153,32 @@ impl Device {
         }
     }
 
-    /// Whether it is a guess how passes for this GPU are to be recorded.
+    /// Returns whether the tuning of this GPU was not measured yet.
     pub fn wants_tuning(&self) -> bool {
         matches!(&self.executor, Executor::Gpu(gpu) if !gpu.tuned)
     }
 
-    /// What [`measure::tune`](crate::measure::tune) has found, for passes that are recorded from now on.
+    /// Sets the tuning of passes that are recorded from now on, as [`measure::tune`](crate::measure::tune) chose it.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         if let Executor::Gpu(gpu) = &mut self.executor {
             (gpu.tuning, gpu.tuned) = (tuning, true);
         }
     }
 
-    /// An empty pass, to be recorded for this device.
+    /// Returns an empty pass with the tuning of this device.
     pub fn pass(&self, name: &'static str) -> Pass {
         Pass::tuned(name, self.tuning().unwrap_or_default())
     }
 
-    /// Bytes in buffers at present.
+    /// Returns the number of bytes in buffers.
     pub fn allocated(&self) -> u64 {
         self.allocated
     }
 
-    /// A zeroed buffer of `words` 32-bit words; `name` is for errors.
+    /// Creates a zeroed buffer of `words` 32-bit words; `name` is for errors.
     ///
     /// # Errors
-    /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it could not be bound ([`MAX_BINDING`]); [`Kind::GpuLost`].
+    /// [`Kind::OutOfMemory`]; [`Kind::Tensor`] when it is too large for a binding ([`MAX_BINDING`]); [`Kind::GpuLost`].
     pub async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
         bindable(name, words)?;
         let buffer = match &mut self.executor {
@@ -188,7 +193,7 @@ impl Device {
         Ok(buffer)
     }
 
-    /// Gives a buffer's memory back. Prepared passes that use it must not be replayed any more.
+    /// Frees the memory of a buffer. Prepared passes that use it must not be replayed afterwards.
     pub fn free(&mut self, buffer: Buf) {
         let words = match &mut self.executor {
             Executor::Gpu(gpu) => gpu.free(buffer),
@@ -198,11 +203,11 @@ impl Device {
         self.allocated -= words * 4;
     }
 
-    /// Makes a buffer longer or shorter. Contents stay as far as they fit, the rest is zero; it is the same buffer to
-    /// everyone who has a copy of its [`Buf`], prepared passes too. Old and new memory exist together for a moment.
+    /// Changes the length of a buffer. Contents stay as far as they fit; the rest is zero. Copies of its [`Buf`] and
+    /// prepared passes stay valid. Old and new memory exist at the same time for a moment.
     ///
     /// # Errors
-    /// As [`buffer`](Self::buffer), and [`Kind::Gpu`]; then the buffer is as it was.
+    /// Those of [`buffer`](Self::buffer), and [`Kind::Gpu`]. The buffer does not change then.
     pub async fn resize(&mut self, buffer: Buf, words: u64) -> Result<Buf> {
         let name = "a buffer that changes its size";
         bindable(name, words)?;
@@ -227,7 +232,7 @@ impl Device {
     /// Writes `bytes` at `word_offset`.
     ///
     /// # Panics
-    /// When they do not fit or are not whole words: callers check what comes from outside.
+    /// When they do not fit or are not whole words: callers check external input.
     pub fn upload(&mut self, buffer: Buf, word_offset: usize, bytes: &[u8]) {
         assert!(
             bytes.len().is_multiple_of(4) && (word_offset + bytes.len() / 4) as u64 <= buffer.words,
@@ -253,7 +258,7 @@ impl Device {
         }
     }
 
-    /// Makes the pipeline that a GPU runs this operation with, unless it is there.
+    /// Compiles the pipeline of an operation on a GPU, unless it was compiled before.
     ///
     /// # Errors
     /// [`Kind::Gpu`] when the driver refuses the shader; [`Kind::GpuLost`].
@@ -264,7 +269,7 @@ impl Device {
         }
     }
 
-    /// Pipelines that a GPU has made so far; 0 where there are none.
+    /// Returns the number of pipelines that a GPU has compiled; 0 on the CPU.
     pub fn pipelines(&self) -> usize {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.pipelines(),
@@ -272,7 +277,7 @@ impl Device {
         }
     }
 
-    /// Makes a recorded pass ready for [`replay`](Self::replay).
+    /// Prepares a recorded pass for [`replay`](Self::replay).
     ///
     /// # Errors
     /// [`Kind::Gpu`] when the driver refuses a shader or a binding; [`Kind::GpuLost`].
@@ -284,7 +289,7 @@ impl Device {
         }))
     }
 
-    /// The operations of a prepared pass.
+    /// Returns the operations of a prepared pass.
     pub fn ops(&self, pass: PassId) -> Vec<Op> {
         match &self.executor {
             Executor::Gpu(gpu) => gpu.ops(pass.0),
@@ -293,7 +298,7 @@ impl Device {
         }
     }
 
-    /// Lets go of a prepared pass; it must not be replayed any more.
+    /// Releases a prepared pass. It must not be replayed afterwards.
     pub fn release(&mut self, pass: PassId) {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.release(pass.0),
@@ -302,10 +307,10 @@ impl Device {
         }
     }
 
-    /// Runs prepared passes in order, as one submission. On a GPU it returns before they have run.
+    /// Replays prepared passes in order, in one submission. On a GPU it returns before they have run.
     ///
     /// # Errors
-    /// [`Kind::Gpu`], [`Kind::GpuLost`] or [`Kind::OutOfMemory`] when the device has reported an error since.
+    /// [`Kind::Gpu`], [`Kind::GpuLost`] or [`Kind::OutOfMemory`] when the device has reported an error.
     pub fn replay(&mut self, passes: &[PassId], call: &Call) -> Result<()> {
         let passes: Vec<usize> = passes.iter().map(|p| p.0).collect();
         match &mut self.executor {
@@ -316,7 +321,7 @@ impl Device {
         Ok(())
     }
 
-    /// Starts reading words back; [`finish_read_back`](Self::finish_read_back) waits for them.
+    /// Starts to read words back; [`finish_read_back`](Self::finish_read_back) waits for them.
     pub fn start_read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Readback {
         Readback(match &mut self.executor {
             Executor::Gpu(gpu) => ReadbackKind::Gpu(gpu.start_read_back(buffer, word_offset, words)),
@@ -325,10 +330,10 @@ impl Device {
         })
     }
 
-    /// Waits for a reading.
+    /// Waits for a read-back.
     ///
     /// # Errors
-    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
+    /// [`Kind::GpuLost`] when the device was lost; other errors that it reported.
     pub async fn finish_read_back(&mut self, pending: Readback) -> Result<Vec<u32>> {
         match (pending.0, &mut self.executor) {
             (ReadbackKind::Cpu(words), _) => Ok(words),
@@ -337,13 +342,13 @@ impl Device {
         }
     }
 
-    /// Reads words back and waits for them.
+    /// Reads words back, and waits for them.
     pub async fn read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<u32>> {
         let pending = self.start_read_back(buffer, word_offset, words);
         self.finish_read_back(pending).await
     }
 
-    /// [`read_back`](Self::read_back), as floats.
+    /// Reads words [back](Self::read_back), as floats.
     pub async fn read_back_f32(&mut self, buffer: Buf, word_offset: usize, words: usize) -> Result<Vec<f32>> {
         Ok(bytemuck::cast_vec(self.read_back(buffer, word_offset, words).await?))
     }
@@ -352,18 +357,18 @@ impl Device {
         Error::new(Kind::State, "device", "this one only counts what is needed")
     }
 
-    /// Has the GPU's own clock time every replay from now on, or none; without one, none is timed.
+    /// Starts or stops timing every replay by the GPU's clock. Without such a clock, none is timed.
     pub fn record_timestamps(&mut self, keep: bool) {
         if let Executor::Gpu(gpu) = &mut self.executor {
             gpu.record_timestamps(keep);
         }
     }
 
-    /// Milliseconds of a replay by the GPU's own clock, the mean of those since this was last asked; none where none was
-    /// timed, or nothing believable came of it.
+    /// Returns the milliseconds of a replay by the GPU's clock: the mean over the replays since the last call. `None`
+    /// where none was timed, or the times are impossible.
     ///
     /// # Errors
-    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
+    /// [`Kind::GpuLost`] when the device was lost; other errors that it reported.
     pub async fn gpu_ms(&mut self) -> Result<Option<f64>> {
         match &mut self.executor {
             Executor::Gpu(gpu) => gpu.gpu_ms().await,
@@ -374,7 +379,7 @@ impl Device {
     /// Waits until everything replayed so far has run.
     ///
     /// # Errors
-    /// [`Kind::GpuLost`] when the device was lost; what else it has reported.
+    /// [`Kind::GpuLost`] when the device was lost; other errors that it reported.
     pub async fn wait_idle(&mut self) -> Result<()> {
         if let Executor::Gpu(gpu) = &mut self.executor {
             gpu.wait_idle().await?;

@@ -1,12 +1,12 @@
 //! The GPU executor: wgpu, with pipelines and bind groups made once and replayed in one compute pass.
 //!
-//! Asks for WebGPU's default limits, whatever the adapter could do: 128 MiB bindings, 8 storage buffers, 16 KiB of
-//! workgroup memory. What the adapter offers beyond that ([`Features`]) is asked for and never needed, so that
-//! everything runs on every adapter that has WebGPU at all.
+//! The device has WebGPU's default limits: 128 MiB bindings, 8 storage buffers, 16 KiB of workgroup memory.
+//! [`Features`] beyond these are requested where the adapter offers them, but nothing depends on them: everything runs
+//! on every WebGPU adapter.
 
 use crate::error::{Error, Kind, Result};
-use crate::kernels::Tuning;
 use crate::pass::{Buf, Call, Op, Params, Pass};
+use crate::tuning::Tuning;
 use last_error::lost;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ mod timestamps;
 
 pub use open::Features;
 
-/// Slots of the parameter buffer are this far apart: WebGPU's `minUniformBufferOffsetAlignment`.
+/// Distance of the slots of the parameter buffer in bytes: WebGPU's `minUniformBufferOffsetAlignment`.
 const SLOT: u64 = 256;
 
 /// A wgpu device with its buffers, pipelines and prepared passes.
@@ -30,30 +30,31 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     call: wgpu::Buffer,
-    /// By id; none where it was freed.
+    /// Buffers by id; `None` where freed.
     buffers: Vec<Option<wgpu::Buffer>>,
     pipelines: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
     passes: Vec<Vec<Prepared>>,
     pub(crate) tuning: Tuning,
-    /// Whether the tuning was measured, or the adapter says that it is a CPU: a browser's says nothing.
+    /// Whether the tuning was measured, or follows from an adapter that reports to be a CPU. (Browsers do not report
+    /// it.)
     pub(crate) tuned: bool,
-    /// While replays are timed.
+    /// The timestamps, while replays are timed.
     timestamps: Option<timestamps::Timestamps>,
-    /// First error reported outside any scope: a lost device, a driver's complaint.
+    /// First error reported outside any scope, or the loss of the device.
     last_error: Arc<Mutex<Option<Error>>>,
 }
 
-/// An operation ready to be replayed, and what it takes to bind it anew.
+/// An operation ready for replay, with what a new bind group needs.
 struct Prepared {
     op: Op,
     pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
-    /// The pass's buffer of parameters, and where this operation's are.
+    /// The parameter buffer of the pass, and the offset of this operation's slot in bytes.
     slots: (wgpu::Buffer, u64),
     bindings: wgpu::BindGroup,
 }
 
-/// A read-back under way; it settles when the GPU has reached it.
+/// A read-back in progress.
 pub struct GpuReadback {
     staging: wgpu::Buffer,
     done: futures_channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
@@ -61,7 +62,7 @@ pub struct GpuReadback {
 }
 
 impl Gpu {
-    /// `webgpu` in a browser, else the native interface.
+    /// Returns `webgpu` in a browser, else the name of the native API.
     pub fn backend(&self) -> &'static str {
         match self.adapter.backend {
             wgpu::Backend::BrowserWebGpu => "webgpu",
@@ -72,28 +73,29 @@ impl Gpu {
         }
     }
 
-    /// Name of the adapter, as the driver gives it.
+    /// Returns the name of the adapter, as the driver reports it.
     pub fn adapter(&self) -> String {
         let info = &self.adapter;
         let words = [info.name.as_str(), info.driver.as_str(), info.driver_info.as_str()];
         words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 
-    /// Waits for an error scope and turns what it caught into ours. A lost device catches nothing.
+    /// Waits for an error scope and returns the error that it caught. A scope on a lost device catches nothing, so the
+    /// loss is checked first.
     async fn scope(&self, guard: wgpu::ErrorScopeGuard, kind: Kind, place: &str) -> Result<()> {
         let caught = guard.pop().await;
         self.check().or_else(|e| if e.kind == Kind::GpuLost { Err(e) } else { Ok(()) })?;
         caught.map_or(Ok(()), |error| Err(Error::new(kind, place, error.to_string())))
     }
 
-    /// Makes a zeroed buffer.
+    /// Creates a zeroed buffer.
     pub(crate) async fn buffer(&mut self, name: &str, words: u64) -> Result<Buf> {
         let buffer = self.allocate(name, words).await?;
         self.buffers.push(Some(buffer));
         Ok(Buf { id: self.buffers.len() as u32 - 1, words })
     }
 
-    /// Out of memory is caught here, not at first use.
+    /// Allocates the memory of a buffer. Reports a lack of memory here, not at first use.
     async fn allocate(&self, name: &str, words: u64) -> Result<wgpu::Buffer> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -109,18 +111,21 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// `panic`s when it was freed: a mistake that no input can cause.
+    /// Returns the memory of a buffer.
+    ///
+    /// # Panics
+    /// When it was freed, which no input can cause.
     fn at(&self, buffer: Buf) -> &wgpu::Buffer {
         self.buffers[buffer.id as usize].as_ref().expect("freed buffers are not used")
     }
 
-    /// Words of a buffer: those it has, not those that an old copy of its [`Buf`] remembers.
+    /// Returns the current length of a buffer in words. A [`Buf`] copied before a resize has the old one.
     pub(crate) fn words(&self, buffer: Buf) -> u64 {
         self.at(buffer).size() / 4
     }
 
-    /// Frees the memory of a buffer; returns the words it had. In a browser, dropping the handle would leave that to
-    /// the garbage collector.
+    /// Frees the memory of a buffer and returns its length in words. (In a browser, dropping the handle would leave
+    /// that to the garbage collector.)
     pub(crate) fn free(&mut self, buffer: Buf) -> u64 {
         let freed = self.buffers[buffer.id as usize].take();
         freed.map_or(0, |buffer| {
@@ -129,7 +134,8 @@ impl Gpu {
         })
     }
 
-    /// Other memory behind the same buffer: made, filled with the old contents and bound, before the old goes.
+    /// Changes the length of a buffer: allocates new memory, copies the contents, binds it in all prepared passes, then
+    /// frees the old memory.
     pub(crate) async fn resize(&mut self, buffer: Buf, words: u64) -> Result<()> {
         let new = self.allocate("resized", words).await?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -163,7 +169,7 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
     }
 
-    /// Compiles what the pass needs and binds its buffers.
+    /// Compiles the pipelines of a pass and binds its buffers.
     pub(crate) async fn prepare(&mut self, pass: Pass) -> Result<usize> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let slots = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -190,12 +196,12 @@ impl Gpu {
         self.passes[pass].iter().map(|prepared| prepared.op.clone()).collect()
     }
 
-    /// Its bind groups go; its pipelines may serve others.
+    /// Drops the bind groups of a pass. Its pipelines stay, for other passes.
     pub(crate) fn release(&mut self, pass: usize) {
         self.passes[pass].clear();
     }
 
-    /// `instead`: memory that is bound in place of a buffer's own.
+    /// Creates the bind group of an operation. `instead` is a buffer and the memory that is bound in place of its own.
     fn bind(
         &self,
         op: &Op,
@@ -226,7 +232,7 @@ impl Gpu {
         })
     }
 
-    /// Replays prepared passes, one after the other, in one compute pass and one submit.
+    /// Replays prepared passes in order, in one compute pass and one submission.
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) -> Result<()> {
         self.check()?;
         self.queue.write_buffer(&self.call, 0, bytemuck::bytes_of(call));
@@ -247,12 +253,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// Starts reading `words` words back; the copy happens after everything replayed so far.
+    /// Starts to read `words` words back. The copy comes after everything replayed before.
     pub(crate) fn start_read_back(&mut self, buffer: Buf, word_offset: usize, words: usize) -> GpuReadback {
         self.start_read_back_from(self.at(buffer), word_offset as u64 * 4, words as u64 * 4)
     }
 
-    /// From any buffer that may be copied; both in bytes.
+    /// Starts to read back any buffer that can be copied; offset and size in bytes.
     fn start_read_back_from(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> GpuReadback {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read back"),
@@ -265,13 +271,13 @@ impl Gpu {
         let submission = self.queue.submit([encoder.finish()]);
         let (tell, done) = futures_channel::oneshot::channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is gone only when the reading was dropped: nobody waits any more.
+            // Sending fails only if the read-back was dropped.
             let _ = tell.send(result);
         });
         GpuReadback { staging, done, submission }
     }
 
-    /// Waits for a reading.
+    /// Waits for a read-back.
     pub(crate) async fn finish_read_back(&mut self, reading: GpuReadback) -> Result<Vec<u32>> {
         // In a browser `poll` does nothing and the event loop drives the callback.
         let wait = wgpu::PollType::Wait { submission_index: Some(reading.submission), timeout: None };
@@ -282,7 +288,7 @@ impl Gpu {
         let view = reading.staging.slice(..).get_mapped_range().map_err(|e| self.explain(e))?;
         let words = bytemuck::pod_collect_to_vec(&view);
         drop(view);
-        // A browser's garbage collector would come late.
+        // A browser would free it only at its next garbage collection.
         reading.staging.destroy();
         Ok(words)
     }
@@ -291,7 +297,7 @@ impl Gpu {
     pub(crate) async fn wait_idle(&self) -> Result<()> {
         let (tell, done) = futures_channel::oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // The receiver is gone only when nobody waits any more.
+            // Sending fails only if the wait was dropped.
             let _ = tell.send(());
         });
         // In a browser `poll` does nothing and the event loop drives the callback.
@@ -302,7 +308,7 @@ impl Gpu {
 
     /// Returns the first error that was reported outside any scope, or the loss of the device.
     fn check(&self) -> Result<()> {
-        // Natively a loss is told to who polls; whether anything was waited for does not matter here.
+        // A native device reports its loss only when it is polled.
         let _ = self.device.poll(wgpu::PollType::Poll);
         match self.last_error.lock().map(|t| t.clone()) {
             Ok(None) => Ok(()),
@@ -310,6 +316,7 @@ impl Gpu {
             Err(_) => Err(Error::new(Kind::Gpu, "device", "the error handler panicked")),
         }
     }
+
     /// Explains a failed wait: the error that the device reported, else that it was lost. (Our waits are valid, so only
     /// a loss can end them; a browser may report it a moment later.)
     fn explain(&self, error: impl std::fmt::Display) -> Error {
@@ -318,7 +325,7 @@ impl Gpu {
 }
 
 impl Drop for Gpu {
-    /// Gives all memory back now. In a browser, dropping handles would leave it to the garbage collector.
+    /// Frees all memory. (In a browser, dropping the handles would leave that to the garbage collector.)
     fn drop(&mut self) {
         self.device.destroy();
     }

@@ -62,6 +62,7 @@ pub mod native;
 pub mod scenes;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod tuning;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 

@@ -144,7 +144,7 @@ pub async fn load_model(
 pub async fn open_device(choice: BackendChoice, threads: Option<usize>) -> Result<Device> {
     let mut device = Device::open(choice).await?;
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    if device.backend() == "cpu" && threads > 1 {
+    if !device.is_gpu() && threads > 1 {
         device.set_thread_pool(Box::new(Threads::new(threads)));
     }
     Ok(device)

@@ -1,15 +1,14 @@
 //! A forward pass as data: a list of operations over named buffers.
 //!
-//! `model/` records a [`Pass`] once, when the weights are in place; a [`Device`](crate::device::Device)
-//! prepares it (pipelines and bind groups on a GPU, nothing on the CPU) and replays it as often as needed.
-//! What changes between replays, the number of rows and their position, travels in a [`Call`], a small
-//! buffer that every kernel reads; so a decoding step makes no new object anywhere.
+//! `model/` records a [`Pass`] once, when the weights are loaded. A [`Device`](crate::device::Device) prepares it
+//! (pipelines and bind groups on a GPU, fast versions of the kernels on the CPU) and replays it any number of times.
+//! The values that differ between replays, such as the number of rows and their position, travel in a [`Call`], a small
+//! buffer that every kernel reads. A decoding step therefore allocates nothing.
 
-use crate::cpu::Tools;
-use crate::kernels::Tuning;
+use crate::tuning::{Operands, Tuning};
 use bytemuck::{Pod, Zeroable};
 
-/// A buffer of 32-bit words on the device that made it. Cheap to copy; the device owns the memory.
+/// A handle of a buffer of 32-bit words. The device that made it owns the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Buf {
     pub(crate) id: u32,
@@ -17,39 +16,39 @@ pub struct Buf {
     pub words: u64,
 }
 
-/// What changes from one replay to the next. Same layout as `struct Call` in every kernel.
+/// The values that differ from replay to replay. Same layout as `struct Call` in every shader.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct Call {
-    /// `T`, rows in this pass.
+    /// `T`, number of rows in this pass.
     pub rows: u32,
-    /// Position of row 0 in the context, which is also `S`, the rows already cached.
+    /// Position of row 0 in the context: the number of rows already cached.
     pub pos: u32,
-    /// Index of the token that is being sampled, counted from the first of this answer.
+    /// Index of the sampled token, counted from the first of this answer.
     pub step: u32,
     /// Seed of the sampler.
     pub seed: u32,
-    /// 0 means argmax.
+    /// Temperature; 0 means argmax.
     pub temperature: f32,
-    /// Cumulative probability that is kept; 1 keeps all.
+    /// Cumulative probability of the tokens that are kept; 1 keeps all.
     pub top_p: f32,
     /// Number of most likely tokens that are kept; 0 keeps all.
     pub top_k: u32,
-    /// Which row of the pass the head reads (the last, except in tests).
+    /// Index of the row that the head reads (the last, except in tests).
     pub head_row: u32,
 }
 
 impl Call {
-    /// `rows` rows starting at `pos`, greedy; the head reads the last of them.
+    /// Returns a greedy call of `rows` rows from position `pos` on, whose head reads the last row.
     pub fn new(rows: u32, pos: u32) -> Self {
         Self { rows, pos, step: 0, seed: 0, temperature: 0.0, top_p: 1.0, top_k: 0, head_row: rows.saturating_sub(1) }
     }
 }
 
-/// Words of the fixed parameters of an operation: `struct Params` of its shader. Floats travel as bits.
+/// The fixed parameters of an operation: `struct Params` of its shader. Floats are stored as their bits.
 pub type Params = [u32; 8];
 
-/// How a kernel uses a binding.
+/// Access of a kernel to a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// `var<storage, read>`
@@ -58,41 +57,73 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Memory of one binding while the CPU executor runs an operation.
+/// The memory of one binding while the CPU executor runs an operation.
 #[derive(Debug, Default)]
 pub struct Words(pub Vec<u32>);
 
 impl Words {
-    /// As floats.
+    /// Returns the words as floats.
     pub fn f32(&self) -> &[f32] {
         bytemuck::cast_slice(&self.0)
     }
-    /// As floats, to write.
+    /// Returns the words as floats that can be written.
     pub fn f32_mut(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(&mut self.0)
     }
 }
 
-/// A fast CPU version of a kernel: the twin's arguments, and the executor's [`Tools`].
-pub type Fast = fn(&Op, &Call, &mut [Words], &mut Tools);
+/// The least memory traffic and arithmetic of an operation: the floor that its time is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Cost {
+    /// Bytes of operands and results, each counted once.
+    pub bytes: u64,
+    /// Multiplications and additions of matrix products and attention. A multiply-add counts as two.
+    pub flops: u64,
+}
 
-/// A kernel: the shader, its CPU twin, and how both are called. One `static` per file in `kernels/`.
+impl Cost {
+    /// Returns zero: the [`Kernel::cost`] of kernels that move little beside products and attention. Their time is that
+    /// of a dispatch.
+    pub fn negligible(_: &Op, _: &Call) -> Self {
+        Self::default()
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |a, b| Self { bytes: a.bytes + b.bytes, flops: a.flops + b.flops })
+    }
+}
+
+/// A kernel: a shader, its CPU twin, and everything that executors and measurements need to know about it.
+///
+/// To add a kernel:
+/// 1. Write `kernels/NAME.wgsl` and, in `kernels/NAME.rs`, a `static` of this type with the twin.
+/// 2. Write its launcher there: a function that checks shapes and appends an [`Op`] to a [`Pass`].
+/// 3. Test the shader against the twin with the harness, within `tolerance`.
+/// 4. Add the `static` to the list of the shader test in `kernels/harness.rs`.
+/// 5. If the twin is too slow on the CPU, add a fast version to the table in `cpu/fast.rs`.
 pub struct Kernel {
     /// Name in reports and labels.
     pub name: &'static str,
     /// WGSL: its own file, then the files of `kernels/shared/` that it needs, joined by `concat!`. Valid as it stands;
     /// `consts` of an [`Op`] replace values in the `const` block at its beginning.
     pub wgsl: &'static str,
-    /// Storage bindings, from `@binding(2)` on. (0 is `Params`, 1 is `Call`, both uniform.)
+    /// Storage bindings, from `@binding(2)` on. Bindings 0 and 1 are the uniforms `Params` and `Call`.
     pub access: &'static [Access],
     /// `@workgroup_size`.
     pub workgroup: [u32; 3],
-    /// Workgroups for a call.
+    /// Returns the number of workgroups of a call.
     pub grid: fn(&Params, &Call) -> [u32; 3],
     /// The twin: defines what the shader computes.
     pub reference: fn(&Op, &Call, &mut [Words]),
-    /// What the CPU runs where speed counts; the twin where there is nothing faster.
-    pub fast: Option<Fast>,
+    /// Returns the least cost of an operation in a call.
+    pub cost: fn(&Op, &Call) -> Cost,
+    /// The number type in which the shader multiplies.
+    pub operands: Operands,
+    /// Largest normalised mean square error of the shader against the twin, on values around 1. Results that are stored
+    /// as f16 may add the rounding of that type.
+    pub tolerance: f64,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -101,26 +132,34 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// One operation: a kernel, its constants, and the buffers it works on.
+/// An operation: a kernel, its constants and parameters, and the buffers that it works on.
 #[derive(Debug, Clone)]
 pub struct Op {
-    /// What runs.
+    /// The kernel that runs.
     pub kernel: &'static Kernel,
-    /// Values for the shader's `const` block: (name, value).
+    /// Names and values for the shader's `const` block.
     pub consts: Vec<(&'static str, u32)>,
     /// Fixed parameters.
     pub params: Params,
-    /// One buffer per entry of `kernel.access`; no buffer twice.
+    /// One buffer per entry of `kernel.access`, all different.
     pub buffers: Vec<Buf>,
 }
 
 impl Op {
-    /// The value of a constant; `panic`s when the launcher forgot it, which no input can cause.
+    /// Returns the value of a constant.
+    ///
+    /// # Panics
+    /// When the launcher did not set it, which no input can cause.
     pub fn constant(&self, name: &str) -> u32 {
         self.consts.iter().find(|(n, _)| *n == name).map(|(_, v)| *v).expect("launchers set every constant")
     }
 
-    /// Name of its pipeline: operations with the same name run the same shader text.
+    /// Returns the least cost of this operation in a call.
+    pub fn cost(&self, call: &Call) -> Cost {
+        (self.kernel.cost)(self, call)
+    }
+
+    /// Returns the name of the pipeline: operations with the same name run the same shader text.
     pub fn pipeline(&self) -> String {
         format!("{} {:?}", self.kernel.name, self.consts)
     }
@@ -147,19 +186,19 @@ impl Op {
 pub struct Pass {
     /// For labels and reports.
     pub name: &'static str,
-    /// How its operations are to be computed.
+    /// The tuning that its operations are recorded with.
     pub tuning: Tuning,
-    /// In order; each sees the results of those before it.
+    /// The operations in order; each reads the results of those before it.
     pub ops: Vec<Op>,
 }
 
 impl Pass {
-    /// An empty pass.
+    /// Returns an empty pass with the default tuning.
     pub fn new(name: &'static str) -> Self {
         Self::tuned(name, Tuning::default())
     }
 
-    /// An empty pass for a device of that kind.
+    /// Returns an empty pass that is recorded with `tuning`.
     pub fn tuned(name: &'static str, tuning: Tuning) -> Self {
         Self { name, tuning, ops: Vec::new() }
     }
@@ -167,8 +206,8 @@ impl Pass {
     /// Appends an operation.
     ///
     /// # Panics
-    /// When the buffers do not match the kernel's bindings or one appears twice: a mistake of a launcher,
-    /// which no input can cause.
+    /// When the buffers do not match the kernel's bindings, or one is bound twice: a mistake of a launcher, which no
+    /// input can cause.
     pub fn push(&mut self, op: Op) {
         assert_eq!(op.buffers.len(), op.kernel.access.len(), "{}: bindings", op.kernel.name);
         for (i, buffer) in op.buffers.iter().enumerate() {

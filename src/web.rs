@@ -45,7 +45,7 @@ impl Llava {
     /// [`run_worker`](threads::run_worker), or 0 where the GPU computes.
     pub fn job_queue(&self) -> Result<usize> {
         self.state.with_device("job_queue", |device| {
-            if device.backend() != "cpu" {
+            if device.is_gpu() {
                 return 0;
             }
             let (queue, address) = threads::create_queue();

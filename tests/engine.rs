@@ -6,10 +6,10 @@ use common::{convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, RestoredTurn, SilentObserver, Stop};
 use llava_web::error::Kind;
-use llava_web::kernels::Tuning;
 use llava_web::measure::{self, BenchOptions};
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use llava_web::native::{Folder, load, load_model, now, read_file};
+use llava_web::tuning::Tuning;
 use pollster::block_on;
 use std::path::Path;
 

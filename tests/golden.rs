@@ -7,12 +7,11 @@
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
-use llava_web::kernels::Tuning;
-use llava_web::kernels::matmul_tiled::{Operands, Tile};
 use llava_web::model::Model;
 use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, Threads};
 use llava_web::pass::Call;
+use llava_web::tuning::{Operands, Tuning, WorkgroupTile};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use std::collections::HashMap;
@@ -160,8 +159,8 @@ fn check_gpu(name: &str, quant: &str) {
 fn check_gpu_tiers(name: &str, quant: &str) {
     let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
     for operands in [Operands::F16, Operands::Int8] {
-        let tuning = Tuning { tile: Some(Tile { rows: 64, cols: 64, operands }), ..Tuning::HARDWARE };
-        if operands.supported(features) {
+        let tuning = Tuning { tile: Some(WorkgroupTile { rows: 64, cols: 64, operands }), ..Tuning::HARDWARE };
+        if features.supports(operands) {
             check_tuned(name, quant, BackendChoice::Gpu, tuning);
         } else {
             eprintln!("SKIPPED: this adapter does not multiply {operands:?}");

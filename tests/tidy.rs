@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(u8, &[&str]); 6] = [
     (0, &["error", "config"]),
     (1, &["preprocess", "prompt", "tokenizer", "sampler", "quant", "format"]),
-    (2, &["gpu", "cpu", "device", "pass", "kernels"]),
+    (2, &["gpu", "cpu", "device", "pass", "kernels", "tuning"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
     (5, &["web", "native", "scenes", "train", "bin", "serve", "docs"]),

@@ -7,10 +7,10 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::Engine;
 use llava_web::error::{Error, Kind, Result};
-use llava_web::kernels::Tuning;
 use llava_web::measure::{BenchOptions, Fit, Growth, Line, growth, is_candidate};
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use llava_web::native::{Folder, load, now, open_device};
+use llava_web::tuning::Tuning;
 use pollster::block_on;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -147,7 +147,7 @@ fn describe(growth: &Growth) {
 
 async fn open(arguments: &Arguments, choice: BackendChoice) -> Result<Engine> {
     let mut device = open_device(choice, arguments.threads).await?;
-    if let Some(tuning) = arguments.tuning.filter(|_| device.tuning().is_some()) {
+    if let Some(tuning) = arguments.tuning.filter(|_| device.is_gpu()) {
         // Other values might divide by zero or exceed the device's limits; only candidates are tested.
         if !is_candidate(&tuning, device.features()) {
             let what = "not one of the tuner's candidates for this GPU, which src/measure/tune.rs lists";

@@ -1,10 +1,10 @@
-//! `quick_gelu`, `gelu` and `silu · up`, element by element, in f32.
+//! The activations quick-GELU, GELU and `silu(gate) · up`, in f32.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
-use super::Tools;
+use super::Workspace;
 use super::simd::{Job, Simd, exp, load_part, store_part};
 use crate::config::Activation;
-use crate::kernels::rows;
+use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 
 /// `a = f(a)`.
@@ -17,16 +17,16 @@ pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
         Activation::QuickGelu => Function::QuickGelu,
         Activation::Gelu => Function::Gelu,
     };
-    unsafe { Each { a, up: None, function }.run::<S>() };
+    unsafe { Elementwise { a, up: None, function }.run::<S>() };
 }
 
 /// `gate = silu(gate) · up`.
-pub(crate) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
+pub(super) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
-    let count = rows(op.params[1], call) as usize * op.params[0] as usize;
+    let count = row_count(op.params[1], call) as usize * op.params[0] as usize;
     let (a, up) = (&mut gate.f32_mut()[..count], Some(&up.f32()[..count]));
     // SAFETY: slices of equal length.
-    unsafe { tools.level.run(Each { a, up, function: Function::Silu }) };
+    unsafe { workspace.level.run(Elementwise { a, up, function: Function::Silu }) };
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +36,14 @@ enum Function {
     Silu,
 }
 
-struct Each<'a> {
+struct Elementwise<'a> {
     a: &'a mut [f32],
-    /// What the result is multiplied by.
+    /// The factor of the result.
     up: Option<&'a [f32]>,
     function: Function,
 }
 
-impl Job for Each<'_> {
+impl Job for Elementwise<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         for (i, a) in self.a.chunks_mut(S::W).enumerate() {

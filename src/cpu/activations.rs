@@ -1,26 +1,27 @@
-//! The rows of `x` as a mat-mul reads them: 32 values as bytes with a common scale, or 8 floats.
+//! The rows of `x` in the layout of a mat-mul: groups of 32 bytes with a common scale, or steps of 8 floats.
 //!
-//! `x = d · q`, `d = max |x| / 127`, `q` the nearest integer: ggml's `Q8_0`, which its own products with 4-bit weights
-//! use, with `d` in f32. Order `[K / step][M][step]`, so that a block of weights meets the same step of all rows.
+//! `x = d · q` with `d = max |x| / 127` and `q` the nearest integer, as in ggml's `Q8_0`, which its products with 4-bit
+//! weights use; here `d` is f32. The order is `[K / step][M][step]`: a block of weights meets the same step of all
+//! rows.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
 use super::panel::as_bytes;
 use super::simd::{Job, Level, Simd};
 use crate::quant::WeightType;
 
-/// Values per step of integers.
+/// Integers per step: the values with a common scale.
 pub(super) const GROUP: usize = 32;
-/// Values per step of floats.
-pub(super) const FLOATS: usize = 8;
+/// Floats per step.
+pub(super) const FLOATS_PER_STEP: usize = 8;
 
-/// `[M, K]`, prepared. Memory is used again.
+/// The prepared rows `[M, K]`. Every mat-mul reuses their memory.
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
-    /// Words of a step of a row: integers in the order that products take, or floats.
+    /// The steps of all rows: integers in the order of the products, or floats.
     pub words: Vec<i32>,
-    /// `[K/32][M]`: `d`.
+    /// `[K/32][M]`: the scales `d`.
     pub scales: Vec<f32>,
-    /// `[K/32][M]`: sums of the integers of both halves of the group.
+    /// `[K/32][M]`: the sums of the first and of the last 16 integers of a group.
     pub sums: Vec<[i32; 2]>,
 }
 
@@ -36,12 +37,12 @@ impl Activations {
         unsafe { level.run(Quantize { to: self, kind: kind as u32, x, m, k }) };
     }
 
-    /// Takes `x [m, k]` as it is, with zeros up to a whole step.
+    /// Copies `x [m, k]`, with zeros up to a whole step.
     pub fn floats(&mut self, x: &[f32], m: usize, k: usize) {
-        self.words.resize(k.div_ceil(FLOATS) * m * FLOATS, 0);
+        self.words.resize(k.div_ceil(FLOATS_PER_STEP) * m * FLOATS_PER_STEP, 0);
         for (row, x) in x.chunks_exact(k).take(m).enumerate() {
-            for (step, x) in x.chunks(FLOATS).enumerate() {
-                let to = &mut self.words[(step * m + row) * FLOATS..][..FLOATS];
+            for (step, x) in x.chunks(FLOATS_PER_STEP).enumerate() {
+                let to = &mut self.words[(step * m + row) * FLOATS_PER_STEP..][..FLOATS_PER_STEP];
                 to.fill(0);
                 to.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_bits() as i32);
             }
@@ -66,7 +67,7 @@ impl Job for Quantize<'_> {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
                 let mut q = [0i32; GROUP];
-                // Absolute values are in the order of their bits, infinity and what is not a number after them all.
+                // Absolute values order as their bits, with infinity and NaN after all numbers.
                 let mut most = 0;
                 for x in x {
                     most = most.max(x.to_bits() & (u32::MAX >> 1));
@@ -88,13 +89,13 @@ impl Job for Quantize<'_> {
     }
 }
 
-/// Words of a group of 32 integers: bytes, or pairs.
+/// Returns the number of words of a group of 32 integers: bytes, or pairs of i16.
 pub(super) const fn words_of_group(bytes: bool) -> usize {
     if bytes { 8 } else { 16 }
 }
 
-/// Four values are four bytes of a word, or the pairs (0, 2) and (1, 3) in two words: the bytes of weights are taken
-/// apart that way.
+/// Packs four values as the bytes of a word, or as the pairs (0, 2) and (1, 3) in two words: the order in which the
+/// bytes of weights are unpacked.
 #[inline(always)]
 fn pack(bytes: bool, q: &[i32; GROUP], words: &mut [i32]) {
     if bytes {
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_finite_stays_so_and_disturbs_no_other_row() {
+    fn values_that_are_not_finite_stay_so_and_disturb_no_other_row() {
         for (level, kind) in Level::available().into_iter().flat_map(|l| [(l, WeightType::Q4), (l, WeightType::Q8)]) {
             let mut x = [1.0, -127.0].repeat(64);
             (x[32 + 3], x[64 + 31], x[96]) = (f32::NAN, f32::NEG_INFINITY, 2.0);

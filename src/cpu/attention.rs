@@ -1,47 +1,50 @@
 //! `out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h']`, 64 keys at a time, in f32.
 //!
 //! A block of keys and values of one head is unpacked once for all rows and all query heads that read it. Every row
-//! keeps the largest score, the sum and the weighted values of its softmax so far (arXiv 2205.14135); when a block
-//! brings a larger score, they are scaled down.
+//! keeps the largest score, the sum and the weighted values of its softmax so far; a block with a larger score scales
+//! them down.
+//!
+//! # Source
+//! arXiv 2205.14135.
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul`
 
 use super::simd::{Job, Simd, exp, load_part, store_part};
 use super::thread_pool::Shared;
-use super::{LANE, Tools};
+use super::{SCRATCH, Workspace};
 use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
-use crate::kernels::rows;
+use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 use std::cell::RefCell;
 
-/// Keys of a block.
-const KEYS: usize = 64;
-/// From so many rows on, transposing a block of keys pays.
-const MANY: usize = 4;
+/// Keys per block.
+const BLOCK_KEYS: usize = 64;
+/// Minimum softmaxes per key and value head for which transposing a block of keys pays.
+const MIN_TRANSPOSED_SOFTMAXES: usize = 4;
 
-/// Attention; every key and value head is a part of its own.
-pub(crate) fn attention(op: &Op, call: &Call, buffers: &mut [Words], tools: &mut Tools) {
+/// Computes attention. Key and value heads are divided among the threads.
+pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
-    let (t, d) = (rows(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);
+    let (t, d) = (row_count(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);
     let [heads, kv_heads] = [P_HEADS, P_KV_HEADS].map(|i| op.params[i] as usize);
     let first = (op.params[P_CAUSAL] == 1).then_some(call.pos as usize);
-    let half = op.constant("CACHE_F16") == 1;
+    let cache_is_f16 = op.constant("CACHE_F16") == 1;
     let values = first.map_or(t, |pos| pos + t) * kv_heads * d;
-    let words = if half { values.div_ceil(2) } else { values };
+    let words = if cache_is_f16 { values.div_ceil(2) } else { values };
     let q = &q.f32()[..t * heads * d];
     let (k, v) = (&k.0[..words], &v.0[..words]);
     assert!(out.0.len() >= q.len(), "out of attention");
-    let (out, level) = (Shared::new(out.f32_mut()), tools.level);
-    let parts = tools.parts(2 * values * t * heads / kv_heads).min(kv_heads);
-    tools.pool.run(parts, &|part| {
-        LANE.with(|memory| {
+    let (out, level) = (Shared::new(out.f32_mut()), workspace.level);
+    let parts = workspace.parts(2 * values * t * heads / kv_heads).min(kv_heads);
+    workspace.pool.run(parts, &|part| {
+        SCRATCH.with(|memory| {
             for kv_head in (part..kv_heads).step_by(parts) {
                 let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
                 // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
                 unsafe {
-                    match half {
-                        true => level.run(Stored::<true>(head)),
-                        false => level.run(Stored::<false>(head)),
+                    match cache_is_f16 {
+                        true => level.run(TypedHead::<true>(head)),
+                        false => level.run(TypedHead::<false>(head)),
                     }
                 }
             }
@@ -59,78 +62,78 @@ struct Head<'a> {
     heads: usize,
     kv_heads: usize,
     kv_head: usize,
-    /// Position of row 0, if rows see only what is before them.
+    /// Position of row 0 where rows see only the rows up to themselves; else `None`.
     first: Option<usize>,
     memory: &'a RefCell<Vec<f32>>,
 }
 
-/// A head over f16 or f32 keys and values.
-struct Stored<'a, const HALF: bool>(Head<'a>);
+/// A head whose type of keys and values is a constant.
+struct TypedHead<'a, const F16: bool>(Head<'a>);
 
-/// What a block is unpacked to, and how far the rows are.
+/// The unpacked block, and the softmaxes so far.
 struct Memory<'a> {
-    /// `[KEYS][padded D]`.
+    /// `[BLOCK_KEYS][padded D]`.
     keys: &'a mut [f32],
-    /// `[KEYS][padded D]`.
+    /// `[BLOCK_KEYS][padded D]`.
     values: &'a mut [f32],
-    /// `[D][KEYS]`.
+    /// `[D][BLOCK_KEYS]`.
     transposed: &'a mut [f32],
-    /// `[KEYS]`.
+    /// `[BLOCK_KEYS]`.
     scores: &'a mut [f32],
     /// `[rows · group][padded D]`.
     sums: &'a mut [f32],
-    /// `[rows · group]`: largest score, sum of weights.
+    /// `[rows · group]`: the largest score and the sum of weights.
     state: &'a mut [f32],
 }
 
-/// A block's keys and values as f32, `stride` apart.
-struct Rows {
+/// The f32 keys and values of a block, `stride` apart.
+struct BlockRows {
     keys: *const f32,
     values: *const f32,
     stride: usize,
 }
 
-impl<const HALF: bool> Job for Stored<'_, HALF> {
+impl<const F16: bool> Job for TypedHead<'_, F16> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let h = &self.0;
         let (group, padded) = (h.heads / h.kv_heads, h.d.next_multiple_of(S::W));
         let softmaxes = h.t * group;
-        // What is not set here is written before it is read.
+        // All other memory is written before it is read.
         let mut memory = h.memory.borrow_mut();
-        let length = 2 * KEYS * padded + KEYS * h.d + KEYS + softmaxes * (padded + 2);
+        let length = 2 * BLOCK_KEYS * padded + BLOCK_KEYS * h.d + BLOCK_KEYS + softmaxes * (padded + 2);
         if memory.len() < length {
             memory.resize(length, 0.0);
         }
-        let (keys, rest) = memory.split_at_mut(KEYS * padded);
-        let (values, rest) = rest.split_at_mut(KEYS * padded);
-        let (transposed, rest) = rest.split_at_mut(KEYS * h.d);
-        let (scores, rest) = rest.split_at_mut(KEYS);
+        let (keys, rest) = memory.split_at_mut(BLOCK_KEYS * padded);
+        let (values, rest) = rest.split_at_mut(BLOCK_KEYS * padded);
+        let (transposed, rest) = rest.split_at_mut(BLOCK_KEYS * h.d);
+        let (scores, rest) = rest.split_at_mut(BLOCK_KEYS);
         let (sums, rest) = rest.split_at_mut(softmaxes * padded);
         let state = &mut rest[..2 * softmaxes];
         sums.fill(0.0);
         state.chunks_exact_mut(2).for_each(|state| state.copy_from_slice(&[f32::NEG_INFINITY, 0.0]));
         let mut m = Memory { keys, values, transposed, scores, sums, state };
         let reach = h.first.map_or(h.t, |pos| pos + h.t);
-        let many = softmaxes >= MANY;
-        for start in (0..reach).step_by(KEYS) {
-            let count = KEYS.min(reach - start);
-            let rows = if !HALF && !many && padded == h.d {
-                // A few rows read keys and values where they lie.
+        let many = softmaxes >= MIN_TRANSPOSED_SOFTMAXES;
+        for start in (0..reach).step_by(BLOCK_KEYS) {
+            let count = BLOCK_KEYS.min(reach - start);
+            let rows = if !F16 && !many && padded == h.d {
+                // A few rows read keys and values in place.
                 let at = (start * h.kv_heads + h.kv_head) * h.d;
                 let [keys, values] = [h.k, h.v].map(|plane| plane[at..].as_ptr().cast::<f32>());
-                Rows { keys, values, stride: h.kv_heads * h.d }
+                BlockRows { keys, values, stride: h.kv_heads * h.d }
             } else {
                 unsafe {
-                    h.unpack::<S, HALF>(h.k, start, count, m.keys);
-                    h.unpack::<S, HALF>(h.v, start, count, m.values);
+                    h.unpack::<S, F16>(h.k, start, count, m.keys);
+                    h.unpack::<S, F16>(h.v, start, count, m.values);
                 }
-                Rows { keys: m.keys.as_ptr(), values: m.values.as_ptr(), stride: padded }
+                BlockRows { keys: m.keys.as_ptr(), values: m.values.as_ptr(), stride: padded }
             };
             if many {
                 for (s, key) in m.keys.chunks_exact(padded).take(count).enumerate() {
                     for (i, k) in key[..h.d].iter().enumerate() {
-                        m.transposed[i * KEYS + s] = *k;
+                        m.transposed[i * BLOCK_KEYS + s] = *k;
                     }
                 }
             }
@@ -148,7 +151,7 @@ impl<const HALF: bool> Job for Stored<'_, HALF> {
 }
 
 impl Head<'_> {
-    /// Index of the first value of a row's query head.
+    /// Returns the index of the first value of a softmax's query.
     #[inline(always)]
     fn query(&self, softmax: usize) -> usize {
         let group = self.heads / self.kv_heads;
@@ -157,26 +160,26 @@ impl Head<'_> {
 
     /// Rows `start ..` of keys or values as f32, with zeros up to a whole vector.
     #[inline(always)]
-    unsafe fn unpack<S: Simd, const HALF: bool>(&self, from: &[u32], start: usize, count: usize, to: &mut [f32]) {
+    unsafe fn unpack<S: Simd, const F16: bool>(&self, from: &[u32], start: usize, count: usize, to: &mut [f32]) {
         let padded = self.d.next_multiple_of(S::W);
         for (s, to) in to.chunks_exact_mut(padded).take(count).enumerate() {
             let at = ((start + s) * self.kv_heads + self.kv_head) * self.d;
             let mut i = 0;
             while i < self.d {
-                // Whole vectors while they lie inside the buffer, then what is left.
+                // Whole vectors while they lie inside the buffer, then the rest.
                 unsafe {
                     let x = if i + S::W > self.d {
                         let mut rest = [0f32; super::simd::MAX_LANES];
                         for j in i..self.d {
-                            rest[j - i] = if HALF {
-                                let halves: &[half::f16] = bytemuck::cast_slice(from);
-                                halves[at + j].to_f32()
+                            rest[j - i] = if F16 {
+                                let values: &[half::f16] = bytemuck::cast_slice(from);
+                                values[at + j].to_f32()
                             } else {
                                 f32::from_bits(from[at + j])
                             };
                         }
                         load_part::<S>(&rest[..S::W])
-                    } else if HALF {
+                    } else if F16 {
                         S::load_f16(from.as_ptr().cast::<u16>().add(at + i))
                     } else {
                         S::load(from.as_ptr().cast::<f32>().add(at + i))
@@ -188,9 +191,9 @@ impl Head<'_> {
         }
     }
 
-    /// Takes the block's first `count` keys into one softmax.
+    /// Adds the block's first `count` keys to one softmax.
     #[inline(always)]
-    unsafe fn block<S: Simd>(&self, m: &mut Memory, rows: &Rows, softmax: usize, count: usize, transposed: bool) {
+    unsafe fn block<S: Simd>(&self, m: &mut Memory, rows: &BlockRows, softmax: usize, count: usize, transposed: bool) {
         let padded = self.d.next_multiple_of(S::W);
         let query = &self.q[self.query(softmax)..][..self.d];
         let scale = 1.0 / (self.d as f32).sqrt();
@@ -203,7 +206,7 @@ impl Head<'_> {
             m.scores[count..].fill(f32::NEG_INFINITY);
             let [most, total] = &mut m.state[2 * softmax..][..2] else { unreachable!("two of them") };
             let mut largest = S::load(m.scores.as_ptr());
-            for i in (S::W..KEYS).step_by(S::W) {
+            for i in (S::W..BLOCK_KEYS).step_by(S::W) {
                 largest = S::max(largest, S::load(m.scores.as_ptr().add(i)));
             }
             let mut lanes = [f32::NEG_INFINITY; super::simd::MAX_LANES];
@@ -212,7 +215,7 @@ impl Head<'_> {
             let shrink = (*most - now).exp();
             *most = now;
             let mut sum = S::splat(0.0);
-            for i in (0..KEYS).step_by(S::W) {
+            for i in (0..BLOCK_KEYS).step_by(S::W) {
                 let at = m.scores.as_mut_ptr().add(i);
                 let weight = exp::<S>(S::sub(S::load(at), S::splat(now)));
                 S::store(at, weight);
@@ -233,7 +236,7 @@ impl Head<'_> {
         }
     }
 
-    /// Weighted values / sum of weights → `out`.
+    /// Writes the weighted values, divided by the sum of weights, to `out`.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, m: &Memory, softmax: usize) {
         let padded = self.d.next_multiple_of(S::W);
@@ -252,14 +255,14 @@ impl Head<'_> {
     }
 }
 
-/// `q · k` for all keys of a transposed block.
+/// Computes `q · k` for all keys of a transposed block.
 #[inline(always)]
 unsafe fn scores_of_many<S: Simd>(query: &[f32], scale: f32, keys: *const f32, scores: *mut f32) {
     unsafe {
-        for s in (0..KEYS).step_by(4 * S::W) {
+        for s in (0..BLOCK_KEYS).step_by(4 * S::W) {
             let mut acc = [S::splat(0.0); 4];
             for (i, q) in query.iter().enumerate() {
-                let (q, keys) = (S::splat(*q), keys.add(i * KEYS + s));
+                let (q, keys) = (S::splat(*q), keys.add(i * BLOCK_KEYS + s));
                 for j in 0..4 {
                     acc[j] = S::mul_add(q, S::load(keys.add(j * S::W)), acc[j]);
                 }
@@ -271,9 +274,9 @@ unsafe fn scores_of_many<S: Simd>(query: &[f32], scale: f32, keys: *const f32, s
     }
 }
 
-/// `q · k` key by key; keys are padded to whole vectors.
+/// Computes `q · k` key by key. Keys are padded to whole vectors.
 #[inline(always)]
-unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, rows: &Rows, scores: &mut [f32]) {
+unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, rows: &BlockRows, scores: &mut [f32]) {
     unsafe {
         let mut s = 0;
         while s + 4 <= scores.len() {
@@ -287,7 +290,7 @@ unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, rows: &Rows, scores:
     }
 }
 
-/// `q · k` for `N` keys, `stride` apart.
+/// Computes `q · k` for `N` keys, `stride` apart.
 #[inline(always)]
 unsafe fn dots<S: Simd, const N: usize>(query: &[f32], scale: f32, keys: *const f32, stride: usize, out: &mut [f32]) {
     unsafe {
@@ -306,7 +309,7 @@ unsafe fn dots<S: Simd, const N: usize>(query: &[f32], scale: f32, keys: *const 
     }
 }
 
-/// `sums ← shrink · sums + Σ_s weights[s] · values[s]` for `N` vectors; rows of values are `width` apart.
+/// Computes `sums ← shrink · sums + Σ_s weights[s] · values[s]` for `N` vectors. Rows of values are `width` apart.
 #[inline(always)]
 unsafe fn weigh<S: Simd, const N: usize>(
     weights: &[f32],

@@ -1,37 +1,37 @@
-//! What the cores can do at most, by the same definitions as an adapter's rates
-//! ([`kernels::calibrate`](crate::kernels::calibrate)). Products of bytes, which most mat-muls here consist of, may be
-//! faster than the f32 rate that this shows.
+//! The fast versions of [`kernels::calibrate`](crate::kernels::calibrate): the highest rates of the cores. Products of
+//! bytes, of which most mat-muls here consist, may be faster than the f32 rate.
 #![allow(unsafe_code)] // as in `simd`
 
-use super::Tools;
+use super::Workspace;
 use super::simd::{Job, MAX_LANES, Simd, store_part};
 use super::thread_pool::Shared;
 use crate::pass::{Call, Op, Words};
 
-/// Floats that one part copies, or computes, at a time.
-const PIECE: usize = 1 << 14;
+/// Floats per part of an operation.
+const FLOATS_PER_PART: usize = 1 << 14;
 
 /// `out = x`
-pub(crate) fn copy(op: &Op, _: &Call, buffers: &mut [Words], tools: &mut Tools) {
+pub(super) fn copy(op: &Op, _: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [x, out] = buffers else { unreachable!("checked by Pass::push") };
     let words = op.params[0] as usize * 4;
     let (x, out) = (&x.f32()[..words], Shared::new(&mut out.f32_mut()[..words]));
-    tools.pool.run(words.div_ceil(PIECE), &|part| {
-        let from = &x[part * PIECE..words.min((part + 1) * PIECE)];
-        // SAFETY: parts are disjoint pieces of `out`.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), out.pointer().add(part * PIECE), from.len()) };
+    workspace.pool.run(words.div_ceil(FLOATS_PER_PART), &|part| {
+        let from = &x[part * FLOATS_PER_PART..words.min((part + 1) * FLOATS_PER_PART)];
+        // SAFETY: parts are disjoint ranges of `out`.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), out.pointer().add(part * FLOATS_PER_PART), from.len()) };
     });
 }
 
-/// `y ← y · a + b`, again and again in registers.
-pub(crate) fn fma(op: &Op, _: &Call, buffers: &mut [Words], tools: &mut Tools) {
+/// `y ← y · a + b`, repeated in registers.
+pub(super) fn fma(op: &Op, _: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [out] = buffers else { unreachable!("checked by Pass::push") };
-    let (floats, rounds, level) = (op.params[0] as usize * 4, op.constant("ROUNDS"), tools.level);
+    let (floats, rounds, level) = (op.params[0] as usize * 4, op.constant("ROUNDS"), workspace.level);
     let out = Shared::new(&mut out.f32_mut()[..floats]);
-    tools.pool.run(floats.div_ceil(PIECE), &|part| {
-        let first = part * PIECE;
-        // SAFETY: parts are disjoint pieces of `out`.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.pointer().add(first), PIECE.min(floats - first)) };
+    workspace.pool.run(floats.div_ceil(FLOATS_PER_PART), &|part| {
+        let first = part * FLOATS_PER_PART;
+        // SAFETY: parts are disjoint ranges of `out`.
+        let out =
+            unsafe { std::slice::from_raw_parts_mut(out.pointer().add(first), FLOATS_PER_PART.min(floats - first)) };
         unsafe { level.run(Fma { first, rounds, out }) };
     });
 }
@@ -51,7 +51,7 @@ impl Job for Fma<'_> {
                 let at = self.first + index * S::W + lane;
                 (begin[lane], add[lane]) = ((at / 4 % 64) as f32, 0.25 * (at % 4) as f32);
             }
-            // Eight chains: as many as two multipliers with a latency of four keep busy.
+            // Eight chains keep two multipliers with a latency of four busy.
             unsafe {
                 let (a, b, y) = (S::splat(0.968_75), S::load(add.as_ptr()), S::load(begin.as_ptr()));
                 let mut chains = [y; 8];

@@ -1,48 +1,73 @@
 //! `out[m, n] = f(Σ_k x[m, k] · w[n, k] (+ bias[n]) (+ out[m, n]))`, in integers where the weights are.
 //!
-//! Groups of 32 products of integers are summed exactly; their sums, times both scales, in f32. The order of loops is
-//! tile of columns, tile of rows, step of `K`, `W` columns ([`panel`]), row: a panel is made once for all rows of a
-//! tile, whose accumulators stay in the first-level cache, and a step's blocks are read in the order they lie in.
-//! A matrix narrower than a vector goes to the twin.
+//! Groups of 32 products of integers are summed exactly; their sums, times both scales, are summed in f32. The order of
+//! loops is tile of columns, tile of rows, step of `K`, `W` columns ([`panel`]), row. A panel is unpacked once for all
+//! rows of a tile, whose accumulators stay in the first-level cache, and the blocks of a step are read in memory order.
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `float_rows`
 
 use super::activation::activate;
-use super::activations::{Activations, FLOATS, words_of_group};
+use super::activations::{Activations, FLOATS_PER_STEP, words_of_group};
 use super::panel::{self, Planes, as_bytes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::thread_pool::Shared;
-use super::{LANE, Tools};
+use super::{SCRATCH, Workspace};
 use crate::config::Activation;
+use crate::kernels::activation::activation_of_code;
+use crate::kernels::matmul::{ACCUMULATE, ACTIVATION, BIAS, reference};
+use crate::kernels::matmul::{P_EPILOGUE, P_FIRST, P_K, P_M, P_PLANE_ROWS, P_ROWS, P_STRIDE};
+use crate::kernels::{row_count, stored_tile};
+use crate::pass::{Call, Op, Words};
 use crate::quant::{WeightTile, WeightType};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Rows and columns of a tile: of one row, and of many. Accumulators take 8 and 16 KiB.
+/// Rows and columns per tile, for one row and for many. The accumulators take 8 and 16 KiB.
 const TILES: [(usize, usize); 2] = [(1, 2048), (64, 64)];
 
-/// The operands of a product, apart from where they lie.
-pub(crate) struct Shape {
+/// The sizes of a product and its epilogue.
+struct MatmulShape {
     /// Rows of `x`.
     pub m: usize,
-    /// From one row of `out` to the next.
+    /// Distance of the rows of `out`, in values.
     pub stride: usize,
     /// First column of `out`.
     pub first: usize,
-    /// Whether `out` is added to.
+    /// Whether the product is added to `out`.
     pub accumulate: bool,
-    /// What is made of the product.
+    /// The activation of the product.
     pub activation: Option<Activation>,
 }
 
-/// Runs the product for `tile`; `bias` covers the columns of `out` from 0 on. False where the twin has to.
-pub(crate) fn product(
+/// `out = f(x · wᵀ (+ bias) (+ out))` for one tile of `w`. The twin computes a matrix that is narrower than a vector,
+/// or part of a stack (a CPU's weights are not stacked).
+pub(super) fn matmul(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
+    let [x, blocks, scales, bias, out] = &mut *buffers else { unreachable!("checked by Pass::push") };
+    let p = &op.params;
+    let tile = stored_tile(op.constant("WEIGHT_TYPE"), blocks, scales, p[P_ROWS] as usize, p[P_K] as usize);
+    let shape = MatmulShape {
+        m: row_count(p[P_M], call) as usize,
+        stride: p[P_STRIDE] as usize,
+        first: p[P_FIRST] as usize,
+        accumulate: p[P_EPILOGUE] & ACCUMULATE != 0,
+        activation: activation_of_code(p[P_EPILOGUE] >> ACTIVATION),
+    };
+    let bias = (p[P_EPILOGUE] & BIAS != 0).then(|| bias.f32());
+    let is_stacked = p[P_PLANE_ROWS] != p[P_ROWS];
+    if is_stacked || !product(tile, shape, x.f32(), bias, out.f32_mut(), workspace) {
+        reference(op, call, buffers);
+    }
+}
+
+/// Runs the product for `tile`; `bias` covers the columns of `out` from 0 on. Returns false where the matrix is
+/// narrower than a vector.
+fn product(
     tile: WeightTile,
-    shape: Shape,
+    shape: MatmulShape,
     x: &[f32],
     bias: Option<&[f32]>,
     out: &mut [f32],
-    tools: &mut Tools,
+    workspace: &mut Workspace,
 ) -> bool {
     let (n, k, m) = (tile.n, tile.k, shape.m);
     if n < MAX_LANES || m == 0 {
@@ -51,20 +76,20 @@ pub(crate) fn product(
     assert!(out.len() >= (m - 1) * shape.stride + shape.first + n, "out of a mat-mul");
     let bias = bias.map(|bias| &bias[shape.first..][..n]);
     if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
-        tools.activations.floats(&x[..m * k], m, k);
+        workspace.activations.floats(&x[..m * k], m, k);
     } else {
-        tools.activations.integers(tools.level, tile.weight_type, &x[..m * k], m, k);
+        workspace.activations.integers(workspace.level, tile.weight_type, &x[..m * k], m, k);
     }
-    let (w, x, level) = (Planes::new(tile), &tools.activations, tools.level);
+    let (w, x, level) = (Planes::new(tile), &workspace.activations, workspace.level);
     let out = Shared::new(out);
-    // Whole tiles for everyone, as equally as that allows.
-    let parts = tools.parts(m * n * k).min(n.div_ceil(64));
+    // Every part has whole tiles; parts are as equal as that allows.
+    let parts = workspace.parts(m * n * k).min(n.div_ceil(64));
     let cut = |part: usize| (n.div_ceil(64) * part / parts * 64).min(n);
-    tools.pool.run(parts, &|part| {
+    workspace.pool.run(parts, &|part| {
         let columns = cut(part)..cut(part + 1);
-        LANE.with(|lane| {
-            let product = Product { w, x, k, n, shape: &shape, bias, out, columns, lane };
-            // SAFETY: planes, x, bias and out have been measured against the shape; parts have columns of their own.
+        SCRATCH.with(|scratch| {
+            let product = Product { w, x, k, n, shape: &shape, bias, out, columns, scratch };
+            // SAFETY: planes, x, bias and out were checked against the shape; parts have disjoint columns.
             unsafe { run(level, tile.weight_type, product) };
         });
     });
@@ -76,17 +101,17 @@ struct Product<'a> {
     x: &'a Activations,
     k: usize,
     n: usize,
-    shape: &'a Shape,
+    shape: &'a MatmulShape,
     bias: Option<&'a [f32]>,
     out: Shared,
     columns: Range<usize>,
-    lane: &'a RefCell<Vec<f32>>,
+    scratch: &'a RefCell<Vec<f32>>,
 }
 
 /// A product whose type of weights is a constant.
-struct Of<'a, const KIND: u32>(Product<'a>);
+struct TypedProduct<'a, const KIND: u32>(Product<'a>);
 
-impl<const KIND: u32> Job for Of<'_, KIND> {
+impl<const KIND: u32> Job for TypedProduct<'_, KIND> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         unsafe { self.0.tiles::<S, KIND>() }
@@ -94,28 +119,29 @@ impl<const KIND: u32> Job for Of<'_, KIND> {
 }
 
 /// # Safety
-/// Planes, activations, bias and `out` are as long as the shape says; other parts have other columns.
+/// Planes, activations, bias and `out` have the lengths of the shape; parts have disjoint columns.
 unsafe fn run(level: Level, kind: WeightType, product: Product) {
     unsafe {
         match kind {
-            WeightType::F32 => level.run(Of::<{ code::F32 }>(product)),
-            WeightType::F16 => level.run(Of::<{ code::F16 }>(product)),
-            WeightType::Q8 => level.run(Of::<{ code::Q8 }>(product)),
-            WeightType::Q4 => level.run(Of::<{ code::Q4 }>(product)),
-            WeightType::Q4_1 => level.run(Of::<{ code::Q4_1 }>(product)),
-            WeightType::Q5_1 => level.run(Of::<{ code::Q5_1 }>(product)),
-            WeightType::Q4K => level.run(Of::<{ code::Q4K }>(product)),
-            WeightType::Q5K => level.run(Of::<{ code::Q5K }>(product)),
-            WeightType::Q6K => level.run(Of::<{ code::Q6K }>(product)),
+            WeightType::F32 => level.run(TypedProduct::<{ code::F32 }>(product)),
+            WeightType::F16 => level.run(TypedProduct::<{ code::F16 }>(product)),
+            WeightType::Q8 => level.run(TypedProduct::<{ code::Q8 }>(product)),
+            WeightType::Q4 => level.run(TypedProduct::<{ code::Q4 }>(product)),
+            WeightType::Q4_1 => level.run(TypedProduct::<{ code::Q4_1 }>(product)),
+            WeightType::Q5_1 => level.run(TypedProduct::<{ code::Q5_1 }>(product)),
+            WeightType::Q4K => level.run(TypedProduct::<{ code::Q4K }>(product)),
+            WeightType::Q5K => level.run(TypedProduct::<{ code::Q5K }>(product)),
+            WeightType::Q6K => level.run(TypedProduct::<{ code::Q6K }>(product)),
         }
     }
 }
 
-/// Rows and vectors of columns of one tile.
-struct TileOf {
+/// A tile of the product.
+struct ProductTile {
     rows: Range<usize>,
     columns: Range<usize>,
-    /// Vectors that cover the columns; the last may begin earlier, to end with the matrix.
+    /// Number of vectors that cover the columns. The last one overlaps the one before where it would pass the end of
+    /// the matrix.
     vectors: usize,
 }
 
@@ -124,12 +150,12 @@ impl Product<'_> {
     unsafe fn tiles<S: Simd, const KIND: u32>(&self) {
         let m = self.shape.m;
         let (rows, columns) = TILES[usize::from(m > 1)];
-        let mut sums = self.lane.borrow_mut();
+        let mut sums = self.scratch.borrow_mut();
         for n in self.columns.clone().step_by(columns) {
             let columns = n..(n + columns).min(self.columns.end);
             for row in (0..m).step_by(rows) {
                 let vectors = columns.len().div_ceil(S::W);
-                let tile = TileOf { rows: row..(row + rows).min(m), columns: columns.clone(), vectors };
+                let tile = ProductTile { rows: row..(row + rows).min(m), columns: columns.clone(), vectors };
                 sums.clear();
                 sums.resize(tile.rows.len() * vectors * S::W, 0.0);
                 unsafe {
@@ -144,28 +170,28 @@ impl Product<'_> {
         }
     }
 
-    /// First column of a vector.
+    /// Returns the first column of a vector.
     #[inline(always)]
-    fn column<S: Simd>(&self, tile: &TileOf, vector: usize) -> usize {
+    fn column<S: Simd>(&self, tile: &ProductTile, vector: usize) -> usize {
         (tile.columns.start + vector * S::W).min(self.n - S::W)
     }
 
     #[inline(always)]
-    unsafe fn sum_floats<S: Simd, const KIND: u32>(&self, tile: &TileOf, sums: *mut f32) {
+    unsafe fn sum_floats<S: Simd, const KIND: u32>(&self, tile: &ProductTile, sums: *mut f32) {
         let (m, width, rows) = (self.shape.m, tile.vectors * S::W, tile.rows.len());
-        for step in 0..self.k.div_ceil(FLOATS) {
+        for step in 0..self.k.div_ceil(FLOATS_PER_STEP) {
             for vector in 0..tile.vectors {
                 unsafe {
                     let w = panel::floats::<S, KIND>(&self.w, step, self.column::<S>(tile, vector));
-                    let x = self.x.words.as_ptr().add((step * m + tile.rows.start) * FLOATS).cast::<f32>();
+                    let x = self.x.words.as_ptr().add((step * m + tile.rows.start) * FLOATS_PER_STEP).cast::<f32>();
                     let sums = sums.add(vector * S::W);
                     let mut row = 0;
                     while row + 4 <= rows {
-                        float_rows::<S, 4>(&w, x.add(row * FLOATS), sums.add(row * width), width);
+                        float_rows::<S, 4>(&w, x.add(row * FLOATS_PER_STEP), sums.add(row * width), width);
                         row += 4;
                     }
                     while row < rows {
-                        float_rows::<S, 1>(&w, x.add(row * FLOATS), sums.add(row * width), width);
+                        float_rows::<S, 1>(&w, x.add(row * FLOATS_PER_STEP), sums.add(row * width), width);
                         row += 1;
                     }
                 }
@@ -174,7 +200,7 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    unsafe fn sum_integers<S: Simd, const KIND: u32>(&self, tile: &TileOf, sums: *mut f32) {
+    unsafe fn sum_integers<S: Simd, const KIND: u32>(&self, tile: &ProductTile, sums: *mut f32) {
         let (m, width, rows) = (self.shape.m, tile.vectors * S::W, tile.rows.len());
         for group in 0..self.k / super::activations::GROUP {
             for vector in 0..tile.vectors {
@@ -198,9 +224,9 @@ impl Product<'_> {
         }
     }
 
-    /// Sums → `out`.
+    /// Writes the sums of a tile to `out`, through the epilogue.
     #[inline(always)]
-    unsafe fn write<S: Simd>(&self, tile: &TileOf, sums: *const f32) {
+    unsafe fn write<S: Simd>(&self, tile: &ProductTile, sums: *const f32) {
         let width = tile.vectors * S::W;
         for (i, row) in tile.rows.clone().enumerate() {
             for vector in 0..tile.vectors {
@@ -227,20 +253,25 @@ impl Product<'_> {
     }
 }
 
-// In what follows, loops over rows and vectors must be unrolled and panels stay in registers. What iterators over
-// arrays cost here was measured (a third of the speed): hence indices.
+// Below, loops over rows and vectors must be unrolled, and panels must stay in registers. Indices are a third faster
+// here than iterators over arrays, as measured.
 
-/// `sums[r] += w · x[r]` for `R` rows, whose steps of `x` follow each other.
+/// Computes `sums[r] += w · x[r]` for `R` rows, whose steps of `x` are adjacent.
 #[inline(always)]
-unsafe fn float_rows<S: Simd, const R: usize>(w: &[S::F; FLOATS], x: *const f32, sums: *mut f32, width: usize) {
+unsafe fn float_rows<S: Simd, const R: usize>(
+    w: &[S::F; FLOATS_PER_STEP],
+    x: *const f32,
+    sums: *mut f32,
+    width: usize,
+) {
     unsafe {
         let mut acc = [S::splat(0.0); R];
         for r in 0..R {
             acc[r] = S::load(sums.add(r * width));
         }
-        for j in 0..FLOATS {
+        for j in 0..FLOATS_PER_STEP {
             for r in 0..R {
-                acc[r] = S::mul_add(w[j], S::splat(*x.add(r * FLOATS + j)), acc[r]);
+                acc[r] = S::mul_add(w[j], S::splat(*x.add(r * FLOATS_PER_STEP + j)), acc[r]);
             }
         }
         for r in 0..R {
@@ -249,7 +280,7 @@ unsafe fn float_rows<S: Simd, const R: usize>(w: &[S::F; FLOATS], x: *const f32,
     }
 }
 
-/// `sums[r] += w · x[r]` in integers; `at` is the place of the first row's group in the activations.
+/// Computes `sums[r] += w · x[r]` in integers. `at` is the index of the first row's group in the activations.
 #[inline(always)]
 unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
     w: &panel::Panel<S>,
@@ -268,12 +299,12 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
             for r in 0..R {
                 acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[0]);
             }
-            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 0);
+            panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
                 acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[1]);
             }
-            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 1);
+            panel::dot_16::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
                 values[r] = S::mul_add(S::to_f32(acc[r]), scales.high, values[r]);
             }
@@ -282,8 +313,8 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
                 let [low, high] = *x_sums.add(r);
                 acc[r] = S::splat_i(-offset(KIND) * (low + high));
             }
-            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 0);
-            panel::dot_half::<S, KIND, R>(&mut acc, w, words, 1);
+            panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);
+            panel::dot_16::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
             }
@@ -317,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_team_computes_what_one_thread_does() {
+    fn several_threads_compute_what_one_does() {
         for (kind, m, n) in [(WeightType::Q4, 1, 1000), (WeightType::F16, 70, 330), (WeightType::Q8, 9, 130)] {
             let k = 512;
             let floats: Vec<f32> = (0..n * k).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
@@ -325,9 +356,9 @@ mod tests {
             let (blocks, scales) = planes.split_at(plane_bytes(kind, n as u32, k as u32).unwrap().0 as usize);
             let tile = WeightTile { weight_type: kind, n, k, blocks, scales };
             let compute = |pool: Box<dyn ThreadPool>| {
-                let (mut tools, mut out) = (Tools::new(Level::best(), pool), vec![f32::NAN; m * n]);
-                let shape = Shape { m, stride: n, first: 0, accumulate: false, activation: None };
-                assert!(product(tile, shape, &floats, None, &mut out, &mut tools));
+                let (mut workspace, mut out) = (Workspace::new(Level::best(), pool), vec![f32::NAN; m * n]);
+                let shape = MatmulShape { m, stride: n, first: 0, accumulate: false, activation: None };
+                assert!(product(tile, shape, &floats, None, &mut out, &mut workspace));
                 out
             };
             assert_eq!(compute(Box::new(Three)), compute(Box::new(SingleThread)), "{kind} {m} {n}");

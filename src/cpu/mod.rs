@@ -1,11 +1,12 @@
-//! The CPU executor: replays a pass with the kernels' fast versions, or with their twins alone.
+//! The CPU executor: replays a pass with the fast versions of kernels, or with the twins alone.
 
-pub(crate) mod activation;
+mod activation;
 mod activations;
-pub(crate) mod attention;
-pub(crate) mod calibrate;
-pub(crate) mod matmul;
-pub(crate) mod norm;
+mod attention;
+mod calibrate;
+mod fast;
+mod matmul;
+mod norm;
 mod panel;
 mod simd;
 mod thread_pool;
@@ -15,42 +16,57 @@ pub use thread_pool::{JobQueue, ThreadPool};
 
 use crate::pass::{Buf, Call, Op, Pass, Words};
 use activations::Activations;
+use fast::{Fast, fast_version};
 use std::cell::RefCell;
 use std::collections::TryReserveError;
 use thread_pool::SingleThread;
 
-/// An operation of fewer multiply-adds is not divided: some 10 µs in a browser, and handing it over takes one or two.
-const DIVISIBLE: usize = 1 << 16;
-/// Parts beyond one per thread, so that a slow one holds up less, have at least so many.
-const PART: usize = 1 << 20;
+/// Minimum multiply-adds of an operation that runs on several threads. One thread takes about 10 µs for them in a
+/// browser; passing parts to other threads takes one or two.
+const MIN_PARALLEL_MULTIPLY_ADDS: usize = 1 << 16;
+/// Minimum multiply-adds per part where an operation has more parts than threads, which shortens the wait for a slow
+/// one.
+const MIN_PART_MULTIPLY_ADDS: usize = 1 << 20;
 
 /// Buffers in main memory.
 #[derive(Debug, Default)]
 pub struct Cpu {
     buffers: Vec<Words>,
-    passes: Vec<Pass>,
-    /// None: only the twins run.
-    tools: Option<Tools>,
+    passes: Vec<Vec<Prepared>>,
+    /// `None` where only the twins run.
+    workspace: Option<Workspace>,
 }
 
-/// What fast kernels share: instructions, threads, and memory that is used again by every operation.
-pub struct Tools {
+/// An operation with its fast version, resolved once.
+#[derive(Debug)]
+struct Prepared {
+    op: Op,
+    /// `None` where the twin runs.
+    fast: Option<Fast>,
+}
+
+/// The resources of fast kernels: instructions, threads, and memory that every operation reuses.
+pub struct Workspace {
     level: Level,
     pool: Box<dyn ThreadPool>,
-    /// What a mat-mul multiplies.
+    /// The prepared rows of a mat-mul.
     activations: Activations,
 }
 
 thread_local! {
-    /// Memory of a thread for its part of an operation.
-    static LANE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Scratch memory of a thread for its part of an operation.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Tools {
-    /// How many parts to cut an operation of so many multiply-adds into.
+impl Workspace {
+    /// Returns the number of parts of an operation with this number of multiply-adds.
     fn parts(&self, multiply_adds: usize) -> usize {
         let threads = self.pool.size();
-        if threads == 1 || multiply_adds < DIVISIBLE { 1 } else { (multiply_adds / PART).clamp(threads, 4 * threads) }
+        if threads == 1 || multiply_adds < MIN_PARALLEL_MULTIPLY_ADDS {
+            1
+        } else {
+            (multiply_adds / MIN_PART_MULTIPLY_ADDS).clamp(threads, 4 * threads)
+        }
     }
 
     fn new(level: Level, pool: Box<dyn ThreadPool>) -> Self {
@@ -58,7 +74,7 @@ impl Tools {
     }
 }
 
-impl std::fmt::Debug for Tools {
+impl std::fmt::Debug for Workspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let threads = self.pool.size();
         write!(f, "{}, {threads} thread{}", self.level.name(), if threads == 1 { "" } else { "s" })
@@ -66,25 +82,25 @@ impl std::fmt::Debug for Tools {
 }
 
 impl Cpu {
-    /// Runs the kernels' fast versions where there are some.
+    /// Returns an executor that runs the fast versions of kernels, and the twins of the others.
     pub(crate) fn fast(level: Level) -> Self {
-        Self { tools: Some(Tools::new(level, Box::new(SingleThread))), ..Self::default() }
+        Self { workspace: Some(Workspace::new(level, Box::new(SingleThread))), ..Self::default() }
     }
 
-    /// Runs nothing but the twins.
+    /// Returns an executor that runs only the twins.
     pub(crate) fn reference() -> Self {
         Self::default()
     }
 
     pub(crate) fn set_thread_pool(&mut self, pool: Box<dyn ThreadPool>) {
-        if let Some(tools) = &mut self.tools {
-            *tools = Tools::new(tools.level, pool);
+        if let Some(workspace) = &mut self.workspace {
+            *workspace = Workspace::new(workspace.level, pool);
         }
     }
 
-    /// What runs here.
+    /// Returns the instructions and threads, for reports.
     pub(crate) fn name(&self) -> String {
-        self.tools.as_ref().map_or("Rust reference kernels".into(), |tools| format!("{tools:?}"))
+        self.workspace.as_ref().map_or("Rust reference kernels".into(), |workspace| format!("{workspace:?}"))
     }
 
     pub(crate) fn buffer(&mut self, words: u64) -> Result<Buf, TryReserveError> {
@@ -97,12 +113,12 @@ impl Cpu {
         std::mem::take(&mut self.buffers[buffer.id as usize]).0.len() as u64
     }
 
-    /// Words of a buffer: those it has, not those that an old copy of its [`Buf`] remembers.
+    /// Returns the current length of a buffer in words. A [`Buf`] copied before a resize has the old one.
     pub(crate) fn words(&self, buffer: Buf) -> u64 {
         self.buffers[buffer.id as usize].0.len() as u64
     }
 
-    /// Other memory behind the same buffer, with the same contents as far as they fit.
+    /// Changes the length of a buffer. Contents stay as far as they fit; the rest is zero.
     pub(crate) fn resize(&mut self, buffer: Buf, words: u64) -> Result<(), TryReserveError> {
         let mut new = zeroed(words)?;
         let old = &mut self.buffers[buffer.id as usize];
@@ -128,26 +144,27 @@ impl Cpu {
     }
 
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
-        self.passes.push(pass);
+        let fast = |op: &Op| self.workspace.is_some().then(|| fast_version(op.kernel)).flatten();
+        self.passes.push(pass.ops.into_iter().map(|op| Prepared { fast: fast(&op), op }).collect());
         self.passes.len() - 1
     }
 
     pub(crate) fn ops(&self, pass: usize) -> Vec<Op> {
-        self.passes[pass].ops.clone()
+        self.passes[pass].iter().map(|prepared| prepared.op.clone()).collect()
     }
 
     pub(crate) fn release(&mut self, pass: usize) {
-        self.passes[pass].ops.clear();
+        self.passes[pass].clear();
     }
 
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) {
         for &index in passes {
-            for op in &self.passes[index].ops {
-                // Lend each buffer to the twin for the time of the operation; none is bound twice.
+            for Prepared { op, fast } in &self.passes[index] {
+                // Lend each buffer to the kernel for the time of the operation; none is bound twice.
                 let lend = |b: &Buf| std::mem::take(&mut self.buffers[b.id as usize]);
                 let mut bound: Vec<Words> = op.buffers.iter().map(lend).collect();
-                match (op.kernel.fast, &mut self.tools) {
-                    (Some(fast), Some(tools)) => fast(op, call, &mut bound, tools),
+                match (*fast, &mut self.workspace) {
+                    (Some(fast), Some(workspace)) => fast(op, call, &mut bound, workspace),
                     _ => (op.kernel.reference)(op, call, &mut bound),
                 }
                 for (buffer, words) in op.buffers.iter().zip(bound) {
@@ -156,6 +173,12 @@ impl Cpu {
             }
         }
     }
+}
+
+/// Returns whether the CPU has a fast version of a kernel.
+#[cfg(test)]
+pub(crate) fn has_fast_version(kernel: &'static crate::pass::Kernel) -> bool {
+    fast_version(kernel).is_some()
 }
 
 fn zeroed(words: u64) -> Result<Words, TryReserveError> {

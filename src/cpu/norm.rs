@@ -1,14 +1,14 @@
-//! RMSNorm and LayerNorm, row by row, in f32. Sums run in eight lanes, which the compiler turns into vectors.
+//! RMSNorm and LayerNorm, row by row, in f32. Sums run in eight lanes, which the compiler vectorises.
 
-use super::Tools;
-use crate::kernels::rows;
+use super::Workspace;
+use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 
 /// `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`
-pub(crate) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Tools) {
+pub(super) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Workspace) {
     let [x, w, out] = buffers else { unreachable!("checked by Pass::push") };
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
-    let count = rows(op.params[1], call) as usize * cols;
+    let count = row_count(op.params[1], call) as usize * cols;
     let w = &w.f32()[..cols];
     for (x, out) in x.f32()[..count].chunks_exact(cols).zip(out.f32_mut().chunks_exact_mut(cols)) {
         let inverse = 1.0 / (sum(x, |x| x * x) / cols as f32 + eps).sqrt();
@@ -19,10 +19,10 @@ pub(crate) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Tool
 }
 
 /// `out[t, i] = (x[t, i] − mean) / sqrt(variance + ε) · w[i] + b[i]`
-pub(crate) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Tools) {
+pub(super) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Workspace) {
     let [x, w, b, out] = buffers else { unreachable!("checked by Pass::push") };
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
-    let count = rows(op.params[1], call) as usize * cols;
+    let count = row_count(op.params[1], call) as usize * cols;
     let (w, b) = (&w.f32()[..cols], &b.f32()[..cols]);
     for (x, out) in x.f32()[..count].chunks_exact(cols).zip(out.f32_mut().chunks_exact_mut(cols)) {
         let mean = sum(x, |x| x) / cols as f32;

@@ -1,13 +1,13 @@
-//! Weights as a mat-mul multiplies them: a *panel* holds one step of `W` neighbouring columns, the same values of
-//! every column in one vector.
+//! Panels of weights, as a mat-mul multiplies them. A *panel* holds one step of `W` neighbouring columns, with the same
+//! value of every column in one vector.
 //!
 //! A 16-byte block belongs to one column. Transposing the words of `W` blocks gives four vectors whose lanes are
-//! columns; their nibbles or bytes are then four (or, as pairs, two) values per lane. All integers become unsigned:
-//! what was added to them is taken off the sum again ([`offset`]), exactly.
+//! columns; their nibbles or bytes are then four (or, as pairs, two) values per lane. All integers become unsigned
+//! by an [`offset`], which is subtracted from the sum again, exactly.
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul::float_rows`
 
-use super::activations::{FLOATS, GROUP, words_of_group};
+use super::activations::{FLOATS_PER_STEP, GROUP, words_of_group};
 use super::simd::Simd;
 use crate::quant::{BLOCK_BYTES, SUPER, WeightTile, WeightType};
 
@@ -19,7 +19,7 @@ pub(super) struct Planes<'a> {
 }
 
 impl<'a> Planes<'a> {
-    /// Checks that the planes are as long as the shape says: everything below reads them without asking.
+    /// Checks the lengths of the planes against the shape: the functions below read them without a check.
     pub fn new(tile: WeightTile<'a>) -> Self {
         let lengths = crate::quant::plane_bytes(tile.weight_type, tile.n as u32, tile.k as u32);
         let (blocks, scales) = lengths.expect("loaded weights have a shape that fits their type");
@@ -27,7 +27,7 @@ impl<'a> Planes<'a> {
         Self { tile, supers: tile.k / GROUP * tile.n * 2 }
     }
 
-    /// Pointer to the blocks `kb` of the columns from `n` on.
+    /// Returns a pointer to the blocks `kb` of the columns from `n` on.
     #[inline(always)]
     unsafe fn block(&self, kb: usize, n: usize) -> *const u8 {
         unsafe { self.tile.blocks.as_ptr().add((kb * self.tile.n + n) * BLOCK_BYTES as usize) }
@@ -39,23 +39,23 @@ impl<'a> Planes<'a> {
     }
 
     #[inline(always)]
-    unsafe fn super_halves<S: Simd>(&self, group: usize, n: usize) -> (S::F, S::F) {
+    unsafe fn super_scales<S: Simd>(&self, group: usize, n: usize) -> (S::F, S::F) {
         let at = self.supers + (group / (SUPER as usize / GROUP) * self.tile.n + n) * 4;
-        unsafe { S::halves(S::load_words(self.tile.scales.as_ptr().add(at))) }
+        unsafe { S::unpack_f16(S::load_words(self.tile.scales.as_ptr().add(at))) }
     }
 }
 
-/// What multiplies the integer sums of `W` columns: `out += d · (low · Σ₀ + high · Σ₁) + minimum · d · Σx`.
+/// The factors of the integer sums of `W` columns: `out += d · (low · Σ₀ + high · Σ₁) + minimum · d · Σx`.
 pub(super) struct Scales<S: Simd> {
-    /// Of the first 16 values; of all 32, except for `q6_k`.
+    /// Scale of the first 16 values; of all 32, except for `q6_k`.
     pub low: S::F,
-    /// Of the others.
+    /// Scale of the last 16 values.
     pub high: S::F,
-    /// What a group adds per unit of `x`.
+    /// Addend per unit of the sum of `x`.
     pub minimum: S::F,
 }
 
-/// Integer types, as constants of generic functions.
+/// Codes of the weight types, as constants of generic functions.
 pub(super) mod code {
     use crate::quant::WeightType;
     pub const F16: u32 = WeightType::F16 as u32;
@@ -69,7 +69,7 @@ pub(super) mod code {
     pub const Q6K: u32 = WeightType::Q6K as u32;
 }
 
-/// What the panel has added to every weight.
+/// Returns the offset that a panel adds to every weight.
 pub(super) const fn offset(kind: u32) -> i32 {
     match kind {
         code::Q4 => 8,
@@ -79,7 +79,7 @@ pub(super) const fn offset(kind: u32) -> i32 {
     }
 }
 
-/// Bits of a weight in the panel.
+/// Returns the number of bits of a weight in a panel.
 pub(super) const fn bits_of(kind: u32) -> u32 {
     match kind {
         code::Q4 | code::Q4_1 | code::Q4K => 4,
@@ -89,47 +89,47 @@ pub(super) const fn bits_of(kind: u32) -> u32 {
     }
 }
 
-/// Whether lanes are four bytes; otherwise they are pairs of i16.
+/// Returns whether lanes are four bytes; else they are pairs of i16.
 pub(super) const fn as_bytes<S: Simd>(kind: u32) -> bool {
     bits_of(kind) <= S::BYTE_BITS
 }
 
-/// Whether the type has minima.
+/// Returns whether the type has minima.
 pub(super) const fn has_minimum(kind: u32) -> bool {
     matches!(kind, code::Q4_1 | code::Q5_1 | code::Q4K | code::Q5K)
 }
 
-/// One group of `W` columns, four vectors at a time. Lanes that are bytes: the first two quarters are the values 0 … 15
-/// and 16 … 31, the others nothing. Lanes that are pairs: two quarters each.
+/// One group of `W` columns, in four quarters of four vectors. With bytes as lanes, the first two quarters are the
+/// values 0 … 15 and 16 … 31, and the others are unused. With pairs as lanes, two quarters are 16 values.
 pub(super) type Panel<S> = [[<S as Simd>::I; 4]; 4];
 
-/// Group `g` of the columns `n .. n + W`.
+/// Returns group `g` of the columns `n .. n + W`.
 ///
 /// # Safety
 /// `g < K / 32`, `n + W ≤ N`.
 #[inline(always)]
 pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: usize) -> Panel<S> {
     unsafe {
-        let nothing = [S::splat_i(0); 4];
+        let unused = [S::splat_i(0); 4];
         if matches!(KIND, code::Q4 | code::Q4_1 | code::Q4K) {
             let w = S::words_of_blocks(w.block(g, n));
             if as_bytes::<S>(KIND) {
-                return [bits::<S, 0>(&w, 0x0f0f_0f0f), bits::<S, 4>(&w, 0x0f0f_0f0f), nothing, nothing];
+                return [bits::<S, 0>(&w, 0x0f0f_0f0f), bits::<S, 4>(&w, 0x0f0f_0f0f), unused, unused];
             }
             let [a, b] = pairs::<S, 0, 8>(&w, 0x000f_000f);
             let [c, d] = pairs::<S, 4, 12>(&w, 0x000f_000f);
             return [a, b, c, d];
         }
-        // The top bit of a signed value turned, and none of what its sign has filled above: the value, and its offset.
-        let turn = S::splat_i(offset(KIND).wrapping_mul(0x0101_0101));
+        // Flipping the top bit of a signed value and masking its sign extension adds the offset.
+        let flip = S::splat_i(offset(KIND).wrapping_mul(0x0101_0101));
         let mask = (1 << bits_of(KIND)) - 1;
         let [a, b, c, d] = S::words_of_blocks(w.block(2 * g, n));
         let [e, f, g, h] = S::words_of_blocks(w.block(2 * g + 1, n));
-        let low = [S::xor(a, turn), S::xor(b, turn), S::xor(c, turn), S::xor(d, turn)];
-        let high = [S::xor(e, turn), S::xor(f, turn), S::xor(g, turn), S::xor(h, turn)];
+        let low = [S::xor(a, flip), S::xor(b, flip), S::xor(c, flip), S::xor(d, flip)];
+        let high = [S::xor(e, flip), S::xor(f, flip), S::xor(g, flip), S::xor(h, flip)];
         if as_bytes::<S>(KIND) {
             let mask = i32::from_le_bytes([mask as u8; 4]);
-            return [bits::<S, 0>(&low, mask), bits::<S, 0>(&high, mask), nothing, nothing];
+            return [bits::<S, 0>(&low, mask), bits::<S, 0>(&high, mask), unused, unused];
         }
         let [a, b] = pairs::<S, 0, 8>(&low, mask << 16 | mask);
         let [c, d] = pairs::<S, 0, 8>(&high, mask << 16 | mask);
@@ -137,7 +137,7 @@ pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n:
     }
 }
 
-/// The bits of `mask`, `N` further up.
+/// Returns the bits of `mask`, after a shift to the right by `N`.
 #[inline(always)]
 unsafe fn bits<S: Simd, const N: u32>(w: &[S::I; 4], mask: i32) -> [S::I; 4] {
     unsafe {
@@ -149,7 +149,7 @@ unsafe fn bits<S: Simd, const N: u32>(w: &[S::I; 4], mask: i32) -> [S::I; 4] {
     }
 }
 
-/// Bytes 0 and 2, then 1 and 3 of every lane, as pairs: their bits of `mask`, `EVEN` and `ODD` further up.
+/// Returns bytes 0 and 2, then 1 and 3 of every lane as pairs: their bits of `mask`, after shifts by `EVEN` and `ODD`.
 #[inline(always)]
 unsafe fn pairs<S: Simd, const EVEN: u32, const ODD: u32>(w: &[S::I; 4], mask: i32) -> [[S::I; 4]; 2] {
     unsafe {
@@ -173,29 +173,29 @@ unsafe fn dot4<S: Simd, const KIND: u32, const R: usize>(acc: &mut [S::I; R], w:
     }
 }
 
-/// Adds those of the first 16 values of a group (`half` 0), or of the others (1), to `acc`; `x` points to the group of the
-/// first of `R` rows, whose groups follow each other.
+/// Adds the products of 16 values of a group to `acc`: of the first (`part` 0) or the last (`part` 1). `x` points to
+/// the group of the first of `R` rows, whose groups are adjacent.
 ///
 /// # Safety
 /// `x` has [`words_of_group`] words of every row.
 #[inline(always)]
-pub(super) unsafe fn dot_half<S: Simd, const KIND: u32, const R: usize>(
+pub(super) unsafe fn dot_16<S: Simd, const KIND: u32, const R: usize>(
     acc: &mut [S::I; R],
     w: &Panel<S>,
     x: *const i32,
-    half: usize,
+    part: usize,
 ) {
     unsafe {
         if as_bytes::<S>(KIND) {
-            dot4::<S, KIND, R>(acc, &w[half], x.add(4 * half));
+            dot4::<S, KIND, R>(acc, &w[part], x.add(4 * part));
         } else {
-            dot4::<S, KIND, R>(acc, &w[2 * half], x.add(8 * half));
-            dot4::<S, KIND, R>(acc, &w[2 * half + 1], x.add(8 * half + 4));
+            dot4::<S, KIND, R>(acc, &w[2 * part], x.add(8 * part));
+            dot4::<S, KIND, R>(acc, &w[2 * part + 1], x.add(8 * part + 4));
         }
     }
 }
 
-/// The scales of group `g` of the columns `n .. n + W`.
+/// Returns the scales of group `g` of the columns `n .. n + W`.
 ///
 /// # Safety
 /// As [`integers`].
@@ -209,16 +209,16 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
                 Scales { low: d, high: d, minimum: zero }
             }
             code::Q4_1 | code::Q5_1 => {
-                let (d, m) = S::halves(S::load_words(w.scale(g, n, 4)));
+                let (d, m) = S::unpack_f16(S::load_words(w.scale(g, n, 4)));
                 Scales { low: d, high: d, minimum: m }
             }
             code::Q6K => {
-                let (both, (d, _)) = (S::load_u16(w.scale(g, n, 2)), w.super_halves::<S>(g, n));
+                let (both, (d, _)) = (S::load_u16(w.scale(g, n, 2)), w.super_scales::<S>(g, n));
                 let low = S::mul(d, signed_byte::<S>(both));
                 Scales { low, high: S::mul(d, signed_byte::<S>(S::shift_right::<8>(both))), minimum: zero }
             }
             _ => {
-                let (both, (d, dmin)) = (S::load_u16(w.scale(g, n, 2)), w.super_halves::<S>(g, n));
+                let (both, (d, dmin)) = (S::load_u16(w.scale(g, n, 2)), w.super_scales::<S>(g, n));
                 let d = S::mul(d, S::to_f32(S::and(both, S::splat_i(255))));
                 let minimum = S::mul(dmin, S::to_f32(S::shift_right::<8>(both)));
                 Scales { low: d, high: d, minimum: S::sub(zero, minimum) }
@@ -227,25 +227,25 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
     }
 }
 
-/// The low byte of every lane: a signed byte is the unsigned one with its top bit turned, less 128.
+/// Returns the low byte of every lane, as a signed byte: the unsigned one with its top bit flipped, less 128.
 #[inline(always)]
 unsafe fn signed_byte<S: Simd>(bits: S::I) -> S::F {
     unsafe {
-        let turned = S::xor(S::and(bits, S::splat_i(255)), S::splat_i(128));
-        S::sub(S::to_f32(turned), S::splat(128.0))
+        let flipped = S::xor(S::and(bits, S::splat_i(255)), S::splat_i(128));
+        S::sub(S::to_f32(flipped), S::splat(128.0))
     }
 }
 
-/// Values `8 step ..` of the columns `n .. n + W` of f16 or f32 weights; zeros after the end of a column.
+/// Returns the values `8 step ..` of the columns `n .. n + W` of f16 or f32 weights; zeros after the end of a column.
 ///
 /// # Safety
 /// `step < ⌈K / 8⌉`, `n + W ≤ N`.
 #[inline(always)]
-pub(super) unsafe fn floats<S: Simd, const KIND: u32>(w: &Planes, step: usize, n: usize) -> [S::F; FLOATS] {
+pub(super) unsafe fn floats<S: Simd, const KIND: u32>(w: &Planes, step: usize, n: usize) -> [S::F; FLOATS_PER_STEP] {
     unsafe {
         if KIND == code::F16 {
             let [a, b, c, d] = S::words_of_blocks(w.block(step, n));
-            let (a, b, c, d) = (S::halves(a), S::halves(b), S::halves(c), S::halves(d));
+            let (a, b, c, d) = (S::unpack_f16(a), S::unpack_f16(b), S::unpack_f16(c), S::unpack_f16(d));
             return [a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1];
         }
         let [a, b, c, d] = S::words_of_blocks(w.block(2 * step, n));

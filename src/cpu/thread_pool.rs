@@ -74,8 +74,8 @@ fn spin(spins: u32, condition: impl Fn() -> bool) -> bool {
 }
 
 impl JobQueue {
-    /// Makes an empty queue. Threads poll `spins` times before they go to sleep: the next operation usually comes within
-    /// microseconds, and waking takes longer.
+    /// Makes an empty queue. Threads poll `spins` times before they go to sleep: the next operation usually comes
+    /// within microseconds, and waking takes longer.
     pub fn new(spins: u32) -> Arc<Self> {
         Arc::new(Self {
             job: Mutex::default(),

@@ -27,7 +27,7 @@ impl Engine {
         let start = self.cache.len() as u32 - first_step;
         let room = self.model.context - start;
         let mut limit = options.max_new_tokens.min(room).min(self.model.history_limit());
-        let pipelined = !options.keep_logits && self.model.device.backend() != "cpu";
+        let pipelined = !options.keep_logits && self.model.device.is_gpu();
         let depth = if pipelined { STEPS_IN_FLIGHT } else { 1 };
         let mut call = sampling_call(options, start);
         let mut stream = StreamDecoder::default();

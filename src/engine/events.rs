@@ -2,8 +2,8 @@
 
 use crate::ensure;
 use crate::error::Result;
-use crate::kernels::Tuning;
 use crate::model::CacheType;
+use crate::tuning::Tuning;
 use serde::{Deserialize, Serialize};
 
 /// Progress of a call.

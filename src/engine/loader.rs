@@ -219,7 +219,7 @@ impl Loader {
         self.tune().await?;
         let (ops, done) = match self.pipelines.take() {
             Some(known) => known,
-            None if self.device().tuning().is_none() => (Vec::new(), 0),
+            None if !self.device().is_gpu() => (Vec::new(), 0),
             None => (self.inner.pipelines(self.context(None)?).await?, 0),
         };
         let compiled = match ops.get(done) {

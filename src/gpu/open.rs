@@ -1,29 +1,40 @@
-//! Opening a device: which adapter, with which limits and features.
+//! Opens a device: chooses the adapter, its limits and its features.
 
 use super::Gpu;
 use super::last_error::watch;
 use crate::error::{Error, Kind, Result};
-use crate::kernels::Tuning;
 use crate::pass::Call;
+use crate::tuning::{Operands, Tuning};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// What a device offers beyond WebGPU's defaults. Nothing may need any of it.
+/// Features of a device beyond WebGPU's defaults. Everything must also work without them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {
-    /// 16-bit floats in shaders.
+    /// Whether shaders have 16-bit floats.
     pub f16: bool,
-    /// The GPU's own clock.
+    /// Whether the GPU has timestamps.
     pub timestamps: bool,
-    /// `dot4I8Packed`, a part of the language that browsers may lack.
+    /// Whether WGSL has `dot4I8Packed`, which some browsers lack.
     pub integer_dot: bool,
 }
 
+impl Features {
+    /// Returns whether the device can multiply in this number type.
+    pub fn supports(self, operands: Operands) -> bool {
+        match operands {
+            Operands::F32 => true,
+            Operands::F16 => self.f16,
+            Operands::Int8 => self.integer_dot,
+        }
+    }
+}
+
 impl Gpu {
-    /// Opens the fastest adapter there is.
+    /// Opens the fastest adapter.
     ///
     /// # Errors
-    /// [`Kind::NoGpu`] when there is no adapter or it refuses the default limits.
+    /// [`Kind::NoGpu`] without an adapter, or when it refuses the default limits.
     pub async fn open() -> Result<Self> {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = wgpu::Backends::PRIMARY;

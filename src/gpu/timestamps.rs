@@ -1,20 +1,20 @@
-//! The GPU's own clock: how long replayed passes ran, without what the host and the queue add.
+//! Timestamps of the GPU: the time of replayed passes, without that of the host and the queue.
 
 use super::Gpu;
 use crate::error::Result;
 
-/// Passes whose beginnings and ends are kept: WebGPU allows so many queries in one set.
+/// Maximum passes per query set: WebGPU limits the queries of a set, and a pass takes two.
 const PASSES: u32 = wgpu::QUERY_SET_MAX_QUERIES / 2;
 
-/// When passes began and ended.
+/// The times when passes began and ended.
 pub(super) struct Timestamps {
     queries: wgpu::QuerySet,
-    /// As many were noted.
+    /// Number of passes that were timed.
     passes: u32,
 }
 
 impl Timestamps {
-    /// Where the next pass is to note both, while there is room.
+    /// Returns the queries of the next pass; `None` when the set is full.
     pub(super) fn next(&mut self) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         let begin = 2 * self.passes;
         (self.passes < PASSES).then(|| {
@@ -29,14 +29,14 @@ impl Timestamps {
 }
 
 impl Drop for Timestamps {
-    /// In a browser, dropping the handle would leave its memory to the garbage collector.
+    /// Frees the query set. (In a browser, dropping the handle would leave that to the garbage collector.)
     fn drop(&mut self) {
         self.queries.destroy();
     }
 }
 
 impl Gpu {
-    /// Has every replay from now on timed, or none; where the GPU offers no clock, none is.
+    /// Starts or stops timing every replay. Without timestamps, none is timed.
     pub(crate) fn record_timestamps(&mut self, keep: bool) {
         self.timestamps = (keep && self.features.timestamps).then(|| Timestamps {
             queries: self.device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -48,12 +48,12 @@ impl Gpu {
         });
     }
 
-    /// Milliseconds that a replay took on the GPU, the mean of those since this was last asked (of the first 2048, if
-    /// they were more). None where nothing was timed, or the clock went backwards or was too coarse to see anything: a
-    /// browser may round it to 0.1 ms.
+    /// Returns the milliseconds of a replay on the GPU: the mean over the replays since the last call, at most the
+    /// first 2048. `None` where none was timed, or where the clock ran backwards or was too coarse. (Browsers may round
+    /// it to 0.1 ms.)
     ///
     /// # Errors
-    /// What the device reports.
+    /// Those that the device reports.
     pub(crate) async fn gpu_ms(&mut self) -> Result<Option<f64>> {
         let Some(timestamps) = self.timestamps.as_mut().filter(|t| t.passes > 0) else { return Ok(None) };
         let count = 2 * std::mem::take(&mut timestamps.passes);
@@ -75,7 +75,7 @@ impl Gpu {
     }
 }
 
-/// Of pairs of a beginning and an end: how far they are apart on average, if they are.
+/// Returns the mean distance between begin and end over pairs of both; `None` where it is not positive.
 fn mean(ticks: &[u64]) -> Option<f64> {
     let apart: Option<u64> = ticks.chunks_exact(2).map(|pass| pass[1].checked_sub(pass[0])).sum();
     apart.filter(|ticks| *ticks > 0).map(|apart| apart as f64 / (ticks.len() / 2) as f64)
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(mean(&[]), None);
     }
 
-    /// Milliseconds of a replay of `pass`, of ten: by the GPU's clock, and by ours.
+    /// Returns the mean milliseconds of ten replays of `pass`, by the GPU's clock and by the host's.
     async fn timed(gpu: &mut Gpu, pass: usize) -> (Option<f64>, f64) {
         let begun = Instant::now();
         for _ in 0..10 {
@@ -122,8 +122,8 @@ mod tests {
                 let mut pass = Pass::new("fma");
                 fma(&mut pass, &FMA, out, invocations);
                 passes.push(gpu.prepare(pass).await.unwrap());
-                // The first time, a driver compiles.
-                assert_eq!(timed(&mut gpu, *passes.last().unwrap()).await.0, None, "nobody asked for it");
+                // The driver may compile at the first replay.
+                assert_eq!(timed(&mut gpu, *passes.last().unwrap()).await.0, None, "timing is off");
             }
             gpu.record_timestamps(true);
             let (small, small_ms) = timed(&mut gpu, passes[0]).await;
@@ -137,7 +137,7 @@ mod tests {
                 assert_eq!((small, large), (None, None), "no clock, no figure");
             }
             gpu.record_timestamps(false);
-            assert_eq!(timed(&mut gpu, passes[0]).await.0, None, "not any more");
+            assert_eq!(timed(&mut gpu, passes[0]).await.0, None, "timing is off again");
         });
     }
 
@@ -152,7 +152,7 @@ mod tests {
             for _ in 0..PASSES + 2 {
                 gpu.replay(&[], &Call::new(1, 0)).unwrap();
             }
-            // Whatever the time of nothing is, the next figure is of what comes after it.
+            // The first call takes all timings, whatever their mean is.
             gpu.gpu_ms().await.unwrap();
             assert_eq!(gpu.gpu_ms().await.unwrap(), None);
         });

@@ -1,9 +1,10 @@
-//! Pointwise activations: quick-GELU (CLIP) and exact GELU (the connector) as parts of a product, SiLU·mul (the decoder's
-//! gate) as a kernel.
+//! Pointwise activations: quick-GELU (CLIP) and exact GELU (the connector) in the epilogue of a product, SiLU·mul (the
+//! decoder's gate) as a kernel.
 
-use super::{Rows, rows};
+use super::{Rows, row_count};
 use crate::config::Activation;
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Pass, Words};
+use crate::tuning::Operands;
 
 /// `gate = silu(gate) · up`, in place.
 pub static SILU_MUL: Kernel = Kernel {
@@ -11,11 +12,14 @@ pub static SILU_MUL: Kernel = Kernel {
     wgsl: concat!(include_str!("silu_mul.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [p[0].div_ceil(64), rows(p[1], call), 1],
-    fast: Some(crate::cpu::activation::silu_mul),
+    grid: |p, call| [p[0].div_ceil(64), row_count(p[1], call), 1],
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // f32 products and one exp of 3 ULP.
+    tolerance: 1e-11,
     reference: |op, call: &Call, buffers: &mut [Words]| {
         let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
-        let count = rows(op.params[1], call) as usize * op.params[0] as usize;
+        let count = row_count(op.params[1], call) as usize * op.params[0] as usize;
         for (g, u) in gate.f32_mut()[..count].iter_mut().zip(up.f32()) {
             *g = (silu(f64::from(*g)) * f64::from(*u)) as f32;
         }
@@ -31,7 +35,7 @@ pub(crate) fn silu(x: f64) -> f64 {
     x * sigmoid(x)
 }
 
-/// What a product's activation makes of `x`.
+/// Applies an activation to `x`.
 pub(super) fn activated(kind: Activation, x: f64) -> f64 {
     match kind {
         Activation::QuickGelu => quick_gelu(x),
@@ -39,8 +43,8 @@ pub(super) fn activated(kind: Activation, x: f64) -> f64 {
     }
 }
 
-/// The number of an activation in a product's parameters.
-pub(super) fn code(kind: Option<Activation>) -> u32 {
+/// Returns the code of an activation in the parameters of a product.
+pub(super) fn activation_code(kind: Option<Activation>) -> u32 {
     match kind {
         None => 0,
         Some(Activation::QuickGelu) => 1,
@@ -48,9 +52,9 @@ pub(super) fn code(kind: Option<Activation>) -> u32 {
     }
 }
 
-/// The activation behind such a number.
-pub(super) fn of_code(code: u32) -> Option<Activation> {
-    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| self::code(Some(*kind)) == code)
+/// Returns the activation with this code.
+pub(crate) fn activation_of_code(code: u32) -> Option<Activation> {
+    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| activation_code(Some(*kind)) == code)
 }
 
 fn quick_gelu(x: f64) -> f64 {
@@ -61,8 +65,10 @@ fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
 }
 
-/// erf to about 1e-15: its Taylor series near zero, the continued fraction of erfc further out (Abramowitz and
-/// Stegun 7.1.5, 7.1.14).
+/// Returns erf to about 1e-15: its Taylor series near zero, the continued fraction of erfc elsewhere.
+///
+/// # Source
+/// Abramowitz and Stegun 7.1.5, 7.1.14.
 fn erf(x: f64) -> f64 {
     let a = x.abs();
     if a < 2.5 {
@@ -81,7 +87,7 @@ fn erf(x: f64) -> f64 {
 /// Appends `gate [T, cols] = silu(gate) · up [T, cols]`.
 pub fn silu_mul(pass: &mut Pass, m: Rows, gate: Buf, up: Buf, cols: u32) {
     assert!(gate.words >= u64::from(cols) && up.words >= u64::from(cols), "silu_mul");
-    let params = [cols, m.word(), 0, 0, 0, 0, 0, 0];
+    let params = [cols, m.param(), 0, 0, 0, 0, 0, 0];
     pass.push(Op { kernel: &SILU_MUL, consts: vec![], params, buffers: vec![up, gate] });
 }
 
@@ -108,8 +114,8 @@ mod tests {
             let up = case.random(n, 2.0);
             let gate = case.output(n, Some(4.0));
             silu_mul(&mut case.pass, Rows::Fixed(t), gate, up, cols);
-            case.check(1e-11, 1e-5);
-            case.check_cpu(1e-11, 1e-5);
+            case.check(SILU_MUL.tolerance, 1e-5);
+            case.check_cpu(SILU_MUL.tolerance, 1e-5);
         }
     }
 }

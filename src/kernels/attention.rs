@@ -1,32 +1,57 @@
 //! `out[t, h] = Σ_s softmax_s(q[t, h] · k[s, h'] / √D) v[s, h']`: attention of many rows, without a score matrix.
 //!
-//! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Head `h` of
-//! the queries reads head `h' = h / (N / N_kv)` of keys and values (grouped-query attention).
+//! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Query head `h`
+//! reads key and value head `h' = h / (N / N_kv)` (grouped-query attention).
 
-use super::attention_tiled::ATTENTION_TILED;
-use super::cost::Cost;
-use super::{Kv, Rows, cache, rows};
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+use super::{Kv, Rows, cache, row_count};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
+use crate::tuning::Operands;
 
-/// An invocation per head and four rows keeps the running maxima, sums and outputs of their softmax.
+/// One invocation per head and four rows, which keeps the running maxima, sums and outputs of their softmax.
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
     wgsl: concat!(include_str!("attention.wgsl"), include_str!("shared/call.wgsl"), include_str!("shared/cache.wgsl")),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [16, 1, 1],
-    grid: |p, call| [rows(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
+    grid: |p, call| [row_count(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
     reference,
-    fast: Some(crate::cpu::attention::attention),
+    cost: cost,
+    operands: Operands::F32,
+    // f32 sums of `D` products and of up to `S` weighted values.
+    tolerance: 1e-11,
 };
 
+/// Query rows per workgroup of [`ATTENTION_TILED`].
+const TILE_ROWS: u32 = 64;
+
+/// The same for GPUs: 64 rows of a head share keys and values in workgroup memory. An invocation computes 4 × 4
+/// elements of every product of tiles.
+pub static ATTENTION_TILED: Kernel = Kernel {
+    name: "attention_tiled",
+    wgsl: concat!(
+        include_str!("attention_tiled.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl")
+    ),
+    access: &[Read, Read, Read, ReadWrite],
+    workgroup: [128, 1, 1],
+    grid: |p, call| [row_count(p[P_ROWS], call).div_ceil(TILE_ROWS), p[P_HEADS], 1],
+    reference,
+    cost,
+    operands: Operands::F32,
+    // As ATTENTION.
+    tolerance: 1e-11,
+};
+
+// Words of `Params`: rows, heads of queries, heads of keys and values, whether a row sees only earlier rows.
 pub(crate) const P_ROWS: usize = 0;
 pub(crate) const P_HEADS: usize = 1;
 pub(crate) const P_KV_HEADS: usize = 2;
 pub(crate) const P_CAUSAL: usize = 3;
 
-/// Queries and outputs once, keys and values once, as far as a row sees them.
-pub(crate) fn cost(op: &Op, call: &Call) -> Cost {
-    let t = u64::from(rows(op.params[P_ROWS], call));
+/// Counts queries and outputs once, and keys and values once, as far as a row sees them.
+pub(super) fn cost(op: &Op, call: &Call) -> Cost {
+    let t = u64::from(row_count(op.params[P_ROWS], call));
     let [heads, kv_heads, d] = [op.params[P_HEADS], op.params[P_KV_HEADS], op.constant("HEAD_SIZE")].map(u64::from);
     let causal = op.params[P_CAUSAL] == 1;
     let reach = if causal { u64::from(call.pos) + t } else { t };
@@ -36,25 +61,25 @@ pub(crate) fn cost(op: &Op, call: &Call) -> Cost {
     Cost { bytes: 8 * t * heads * d + 2 * reach * kv_heads * d * value_bytes, flops: 4 * seen * heads * d }
 }
 
-/// Sizes of the heads and what a row may see.
+/// The heads of an attention, and the rows that a row sees.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
-    /// `N`, query heads.
+    /// `N`, number of query heads.
     pub heads: u32,
-    /// Key and value heads.
+    /// `N_kv`, number of key and value heads.
     pub kv_heads: u32,
-    /// `D`.
+    /// `D`, elements per head.
     pub size: u32,
-    /// Row `t` sees the cache and rows up to itself; otherwise all rows of the pass.
+    /// Whether row `t` sees the cache and the rows up to itself; otherwise it sees all rows of the pass.
     pub causal: bool,
 }
 
-/// The twin: two passes over the scores, f64.
+/// The twin: two passes over the scores, in f64.
 pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let d = op.constant("HEAD_SIZE") as usize;
     let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
-    let t_rows = rows(op.params[P_ROWS], call) as usize;
+    let t_rows = row_count(op.params[P_ROWS], call) as usize;
     let reach = if op.params[P_CAUSAL] == 1 { call.pos as usize + t_rows } else { t_rows };
     let [k, v] = [k, v].map(|words| cache::read(op.constant("CACHE_F16"), words, reach * kv_heads * d));
     let q = q.f32();
@@ -80,9 +105,10 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`, computed as the pass is tuned.
+/// Appends attention of `q [T, N, D]` over `kv [S, N_kv, D]` into `out [T, N, D]`, with the kernel of the pass's
+/// tuning.
 ///
-/// A GPU's decoding step has [`attention_step`](super::attention_step), which spreads a head over many invocations.
+/// A GPU's decoding step runs [`attention_step`](super::attention_step), which spreads a head over many invocations.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
@@ -93,7 +119,7 @@ pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
     let row = kv.stored.words(u64::from(h.kv_heads * h.size));
     assert!(kv.k.words.min(kv.v.words) >= row, "attention: k, v");
     let mut params: Params = [0; 8];
-    params[P_ROWS] = m.word();
+    params[P_ROWS] = m.param();
     params[P_HEADS] = h.heads;
     params[P_KV_HEADS] = h.kv_heads;
     params[P_CAUSAL] = u32::from(h.causal);
@@ -105,8 +131,9 @@ pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::CacheType;
     use crate::kernels::harness::Case;
-    use crate::kernels::{CacheType, Tuning};
+    use crate::tuning::Tuning;
 
     fn check(t: u32, pos: u32, heads: u32, kv_heads: u32, size: u32, causal: bool) {
         check_stored(CacheType::F32, t, pos, Heads { heads, kv_heads, size, causal });
@@ -124,14 +151,15 @@ mod tests {
         let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from(s * kv_heads * size), scale));
         let out = case.output(u64::from(t * heads * size), None);
         attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
-        // Both read the same halves. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same relative error.
-        case.check(1e-11, 2e-5);
-        case.check_cpu(1e-11, 2e-5);
+        // Both read the same stored values. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same
+        // relative error.
+        case.check(ATTENTION.tolerance, 2e-5);
+        case.check_cpu(ATTENTION.tolerance, 2e-5);
         case.pass.ops.clear();
         case.pass.tuning = Tuning::HARDWARE;
         attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
-        assert_eq!(case.pass.ops[0].kernel.name, "attention_tiled");
-        case.check(1e-11, 2e-5);
+        assert!(std::ptr::eq(case.pass.ops[0].kernel, &ATTENTION_TILED));
+        case.check(ATTENTION.tolerance, 2e-5);
     }
 
     #[test]

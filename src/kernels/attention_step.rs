@@ -1,11 +1,12 @@
-//! Attention of one row over the cache, the decoding step, in two dispatches: the keys of a head are cut into splits,
-//! so that there is work for many invocations; then the splits are joined.
+//! Attention of one row over the cache, for the decoding step, in two dispatches. The first splits the keys of a head,
+//! so that many invocations work on it; the second merges the splits.
 
-use super::attention::{Heads, P_CAUSAL, P_HEADS, P_KV_HEADS};
+use super::attention::{Heads, P_CAUSAL, P_HEADS, P_KV_HEADS, cost};
 use super::{Kv, cache};
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
+use crate::tuning::Operands;
 
-/// An invocation per head and split keeps the running maximum, sum and output of its keys.
+/// One invocation per head and split, which keeps the running maximum, sum and output of its keys.
 pub static ATTENTION_STEP: Kernel = Kernel {
     name: "attention_step",
     wgsl: concat!(
@@ -17,10 +18,13 @@ pub static ATTENTION_STEP: Kernel = Kernel {
     workgroup: [16, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SPLITS]).div_ceil(16), 1, 1],
     reference,
-    fast: Some(crate::cpu::attention::attention),
+    cost: cost,
+    operands: Operands::F32,
+    // As attention.
+    tolerance: 1e-11,
 };
 
-/// Joins the splits: an invocation per four elements.
+/// Merges the splits: one invocation per four elements.
 pub static ATTENTION_MERGE: Kernel = Kernel {
     name: "attention_merge",
     wgsl: concat!(include_str!("attention_merge.wgsl"), include_str!("shared/call.wgsl")),
@@ -28,13 +32,16 @@ pub static ATTENTION_MERGE: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SIZE] / 4).div_ceil(64), 1, 1],
     reference: merge_reference,
-    fast: None,
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // As attention.
+    tolerance: 1e-11,
 };
 
 const P_SPLITS: usize = 4;
 const P_SIZE: usize = 5;
 
-/// The twin of a split, f64.
+/// The twin of the splits, in f64.
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, kv_heads, splits, d] = [P_HEADS, P_KV_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
@@ -61,7 +68,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// The twin of the joining, f64.
+/// The twin of the merge, in f64.
 fn merge_reference(op: &Op, _: &Call, buffers: &mut [Words]) {
     let [parts, out] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, splits, d] = [P_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
@@ -69,19 +76,19 @@ fn merge_reference(op: &Op, _: &Call, buffers: &mut [Words]) {
         let part = |split: usize| &parts.f32()[(head * splits + split) * (d + 4)..][..d + 4];
         let most = (0..splits).map(|i| part(i)[d]).fold(f32::MIN, f32::max);
         let shares: Vec<f64> = (0..splits).map(|i| (f64::from(part(i)[d]) - f64::from(most)).exp()).collect();
-        let joined = |e: usize| shares.iter().enumerate().map(|(i, w)| w * f64::from(part(i)[e])).sum::<f64>();
-        let total = joined(d + 1);
-        out.iter_mut().enumerate().for_each(|(e, o)| *o = (joined(e) / total) as f32);
+        let merged = |e: usize| shares.iter().enumerate().map(|(i, w)| w * f64::from(part(i)[e])).sum::<f64>();
+        let total = merged(d + 1);
+        out.iter_mut().enumerate().for_each(|(e, o)| *o = (merged(e) / total) as f32);
     }
 }
 
-/// Words of the intermediate buffer.
+/// Returns the number of words of the intermediate buffer.
 pub fn part_words(heads: u32, size: u32, splits: u32) -> u64 {
     u64::from(heads) * u64::from(splits) * u64::from(size + 4)
 }
 
-/// Appends attention of `q [N, D]` at row `call.pos` over `kv [S, N_kv, D]` into `out [N, D]`, by way of `parts`
-/// ([`part_words`]); as many splits as the pass is tuned for.
+/// Appends attention of `q [N, D]` at row `call.pos` over `kv [S, N_kv, D]` into `out [N, D]`. The splits, as many as
+/// the pass's tuning says, go to `parts` ([`part_words`]).
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
@@ -107,9 +114,10 @@ pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: 
 mod tests {
     use super::*;
     use crate::kernels::CacheType;
+    use crate::kernels::Rows;
     use crate::kernels::attention::attention;
     use crate::kernels::harness::Case;
-    use crate::kernels::{Rows, Tuning};
+    use crate::tuning::Tuning;
 
     /// Both dispatches against their twins, or against the twin of attention as a whole.
     fn check(pos: u32, heads: u32, kv_heads: u32, size: u32, stored: CacheType, key_splits: u32) {
@@ -124,7 +132,7 @@ mod tests {
         let kv = Kv { k, v, stored };
         attention_step(&mut case.pass, q, kv, parts, out, h);
         // As attention's: f32 scores up to about 20.
-        case.check(1e-11, 2e-5);
+        case.check(ATTENTION_STEP.tolerance, 2e-5);
         let whole = case.output(u64::from(heads * size), None);
         attention(&mut case.pass, Rows::Fixed(1), q, kv, whole, h);
         let outputs = case.reference();

@@ -1,4 +1,4 @@
-//! How keys and values are stored: as f32, or as f16 pairs in words.
+//! The storage of keys and values: f32, or pairs of f16 in a word.
 
 use crate::pass::{Buf, Words};
 use bytemuck::{cast_slice, cast_slice_mut};
@@ -11,15 +11,15 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CacheType {
-    /// 32 bits each.
+    /// 32 bits per value.
     #[default]
     F32,
-    /// 16 bits each, two in a word, the first in the low half; rounded to nearest and kept within ±65504.
+    /// 16 bits per value, two in a word, the first in the low bits; rounded to nearest and clamped to ±65504.
     F16,
 }
 
 impl CacheType {
-    /// `f32`, `f16`.
+    /// Returns `f32` or `f16`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -27,7 +27,7 @@ impl CacheType {
         }
     }
 
-    /// Words that `values` take: whole `vec4<u32>`, as shaders read them.
+    /// Returns the number of words of `values` values: whole `vec4<u32>`, as shaders read them.
     pub fn words(self, values: u64) -> u64 {
         match self {
             Self::F32 => values.next_multiple_of(4),
@@ -35,7 +35,7 @@ impl CacheType {
         }
     }
 
-    /// The value of `const CACHE_F16` in shaders.
+    /// Returns the value of `const CACHE_F16` in shaders.
     pub(crate) fn code(self) -> u32 {
         u32::from(self == Self::F16)
     }
@@ -54,18 +54,18 @@ pub struct Kv {
     pub k: Buf,
     /// Values.
     pub v: Buf,
-    /// How both are stored.
+    /// The type of both.
     pub stored: CacheType,
 }
 
-/// The first `values` values of a cache. The twin of `keys`, `values` in the shaders.
+/// Returns the first `values` values of a cache. The twin of `keys`, `values` in the shaders.
 pub(crate) fn read(code: u32, words: &Words, values: usize) -> Cow<'_, [f32]> {
     match code {
         0 => Cow::Borrowed(&words.f32()[..values]),
         _ => {
-            let halves: &[f16] = &cast_slice(&words.0)[..values];
+            let stored: &[f16] = &cast_slice(&words.0)[..values];
             let mut floats = vec![0.0; values];
-            halves.convert_to_f32_slice(&mut floats);
+            stored.convert_to_f32_slice(&mut floats);
             Cow::Owned(floats)
         }
     }

@@ -1,11 +1,11 @@
-//! What an adapter can do at most: kernels that only copy, and that only multiply and add.
+//! Kernels that measure the highest rates of an adapter: one only copies, the others only multiply and add.
 //!
-//! Every other kernel's time is judged by these two rates ([`cost`](super::cost)).
+//! These rates and a kernel's [`Cost`] give the floor of its time.
 
-use crate::cpu::calibrate;
-use crate::pass::{Access::*, Buf, Kernel, Op, Pass, Words};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Pass, Words};
+use crate::tuning::Operands;
 
-/// `out = x`, four words per invocation.
+/// `out = x`; every invocation copies four words.
 pub static COPY: Kernel = Kernel {
     name: "copy",
     wgsl: concat!(include_str!("copy.wgsl"), include_str!("shared/call.wgsl")),
@@ -17,14 +17,17 @@ pub static COPY: Kernel = Kernel {
         let words = op.params[0] as usize * 4;
         out.0[..words].copy_from_slice(&x.0[..words]);
     },
-    fast: Some(calibrate::copy),
+    cost: |op, _| Cost { bytes: 2 * 4 * 4 * u64::from(op.params[0]), flops: 0 },
+    operands: Operands::F32,
+    // A copy is exact.
+    tolerance: 0.0,
 };
 
-/// Multiply-adds of one invocation of [`FMA`] or [`FMA_F16`]: 8 chains of `vec4`.
+/// Multiply-adds per invocation of [`FMA`] or [`FMA_F16`]: 8 chains of `vec4`.
 pub const FMA_PER_INVOCATION: u64 = FMA_ROUNDS as u64 * 8 * 4;
 const FMA_ROUNDS: u32 = 256;
 
-/// `y ← y · a + b`, again and again in registers.
+/// `y ← y · a + b`, repeated in registers.
 pub static FMA: Kernel = Kernel {
     name: "fma",
     wgsl: concat!(include_str!("fma.wgsl"), include_str!("shared/call.wgsl")),
@@ -32,7 +35,10 @@ pub static FMA: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), 1, 1],
     reference: |op, _, buffers| chains(op, buffers, 0.968_75),
-    fast: Some(calibrate::fma),
+    cost: fma_cost,
+    operands: Operands::F32,
+    // Each step shrinks the rounding of the steps before it.
+    tolerance: 1e-12,
 };
 
 /// The same in 16-bit floats. Needs [`Features::f16`](crate::gpu::Features::f16).
@@ -43,10 +49,18 @@ pub static FMA_F16: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), 1, 1],
     reference: |op, _, buffers| chains(op, buffers, 0.5),
-    fast: None,
+    cost: fma_cost,
+    operands: Operands::F16,
+    // By halving, every chain ends exactly at a small whole number.
+    tolerance: 0.0,
 };
 
-/// The twin of both: `y ← y · a + b`, where `b` is such that it leads to 8 in lane 1, 16 in lane 2, 24 in lane 3.
+/// The multiply-adds of the chains, two operations each.
+fn fma_cost(op: &Op, _: &Call) -> Cost {
+    Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * u64::from(op.params[0]) }
+}
+
+/// The twin of both: `y ← y · a + b`, with a `b` that makes `y` tend to 8 in lane 1, 16 in lane 2 and 24 in lane 3.
 fn chains(op: &Op, buffers: &mut [Words], a: f64) {
     let [out] = buffers else { unreachable!("checked by Pass::push") };
     for i in 0..op.params[0] as usize {
@@ -58,7 +72,7 @@ fn chains(op: &Op, buffers: &mut [Words], a: f64) {
     }
 }
 
-/// Appends a copy of `4 · count` words.
+/// Appends a copy of `4 · count` words from `x` to `out`.
 ///
 /// # Panics
 /// When a buffer is shorter, which no input can cause.
@@ -90,18 +104,17 @@ mod tests {
         let mut case = Case::new("copy".into());
         let (x, out) = (case.random(4 * 70, 1.0), case.output(4 * 70, None));
         copy(&mut case.pass, x, out, 70);
-        case.check(0.0, 0.0);
-        case.check_cpu(0.0, 0.0);
+        case.check(COPY.tolerance, 0.0);
+        case.check_cpu(COPY.tolerance, 0.0);
         let mut case = Case::new("fma".into());
         let out = case.output(4 * 70, None);
         fma(&mut case.pass, &FMA, out, 70);
-        // Every step's rounding shrinks with the steps after it.
-        case.check(1e-12, 1e-5);
-        case.check_cpu(1e-12, 1e-5);
+        case.check(FMA.tolerance, 1e-5);
+        case.check_cpu(FMA.tolerance, 1e-5);
     }
 
     #[test]
-    fn halves_are_added_as_by_the_twin() {
+    fn the_f16_shader_equals_the_twin() {
         if !gpu_or_skip() {
             return;
         }
@@ -112,7 +125,6 @@ mod tests {
         let mut case = Case::new("fma_f16".into());
         let out = case.output(4 * 70, None);
         fma(&mut case.pass, &FMA_F16, out, 70);
-        // Halving, a chain ends exactly where it leads: at a small whole number. So does the sum of four.
-        case.check(0.0, 0.0);
+        case.check(FMA_F16.tolerance, 0.0);
     }
 }

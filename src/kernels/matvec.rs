@@ -1,16 +1,15 @@
-//! One row times a matrix, with what comes before and after it in a decoding step, so that a block of the decoder is
-//! six dispatches: `y = w · z`, `z` the row or its RMSNorm; `y` stored, added, gated, or turned by RoPE and cached.
+//! One row times a matrix, fused with its neighbours in a decoding step: `y = w · z`, where `z` is the row or its
+//! RMSNorm, and `y` is stored, added, gated, or rotated by RoPE and cached. A block of the decoder takes six
+//! dispatches.
 
 use super::activation::silu;
-use super::cost::Cost;
 use super::rope::{put_rotated, rotated};
-use super::weight::{block_values, code, tile};
+use super::weight::{block_values, stored_tile, weight_type_code};
 use super::{Kv, Weight, cache::put};
-use crate::device::Device;
-use crate::error::Result;
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Params, Pass, Words};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
+use crate::tuning::Operands;
 
-/// An invocation computes four columns, or a share of them.
+/// Every invocation computes four columns, or a share of their sums.
 pub static MATVEC: Kernel = Kernel {
     name: "matvec",
     wgsl: concat!(
@@ -23,11 +22,14 @@ pub static MATVEC: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_ROWS].div_ceil(4 * p[P_LANES]), 1, 1],
     reference,
-    fast: None,
+    cost: cost,
+    operands: Operands::F32,
+    // f32 sums of `K` products: the relative error grows like √K · 2⁻²⁴.
+    tolerance: 1e-11,
 };
 
 // Words of `Params`: columns `K`, rows of the product, first column of `out`, ε as bits, LANES, rows of the planes, the
-// product's first among them.
+// product's first row in them.
 const P_K: usize = 0;
 const P_ROWS: usize = 1;
 const P_FIRST: usize = 2;
@@ -36,7 +38,7 @@ const P_LANES: usize = 4;
 const P_PLANE_ROWS: usize = 5;
 const P_PLANE_FIRST: usize = 6;
 
-/// The twin, f64 sums.
+/// The twin, with sums in f64.
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [x, blocks, scales, gamma, table, out, k_cache, v_cache] = buffers else {
         unreachable!("checked by Pass::push")
@@ -62,13 +64,13 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let [d, q, keys] = ["HEAD_SIZE", "Q_HEADS", "K_HEADS"].map(|name| op.constant(name) as usize);
             let [values, stored] = ["V_HEADS", "CACHE_F16"].map(|name| op.constant(name));
             let position = call.pos as usize;
-            let turns = &table.f32()[position * d..][..d];
+            let angles = &table.f32()[position * d..][..d];
             for (head, y) in y.chunks_exact(d).enumerate() {
                 let y: Vec<f32> = y.iter().map(|y| *y as f32).collect();
                 if head < q {
-                    out.f32_mut()[head * d..][..d].copy_from_slice(&rotated(&y, turns));
+                    out.f32_mut()[head * d..][..d].copy_from_slice(&rotated(&y, angles));
                 } else if head < q + keys {
-                    put_rotated(stored, k_cache, (position * keys + head - q) * d, &y, turns);
+                    put_rotated(stored, k_cache, (position * keys + head - q) * d, &y, angles);
                 } else {
                     let to = (position * values as usize + head - q - keys) * d;
                     y.iter().enumerate().for_each(|(i, y)| put(stored, v_cache, to + i, *y));
@@ -82,7 +84,7 @@ fn products(op: &Op, z: &[f64], blocks: &Words, scales: &Words) -> Vec<f64> {
     let [k, n, plane_rows, first] = [P_K, P_ROWS, P_PLANE_ROWS, P_PLANE_FIRST].map(|i| op.params[i] as usize);
     let kind = op.constant("WEIGHT_TYPE");
     let per_block = block_values(kind);
-    let tile = tile(kind, blocks, scales, plane_rows, k);
+    let tile = stored_tile(kind, blocks, scales, plane_rows, k);
     let mut values = [0f32; 32];
     let mut y = vec![0f64; n];
     for (kb, z) in z.chunks_exact(per_block).enumerate() {
@@ -94,42 +96,42 @@ fn products(op: &Op, z: &[f64], blocks: &Words, scales: &Words) -> Vec<f64> {
     y
 }
 
-/// The weights once; vectors are small beside them.
-pub(crate) fn cost(op: &Op) -> Cost {
+/// Counts the weights and both vectors once.
+fn cost(op: &Op, _: &Call) -> Cost {
     let [k, n, plane_rows] = [P_K, P_ROWS, P_PLANE_ROWS].map(|i| u64::from(op.params[i]));
     let scales = if op.buffers[2].words > 1 { op.buffers[2].words } else { 0 };
     let weights = (op.buffers[1].words + scales) * n / plane_rows.max(1);
     Cost { bytes: 4 * (weights + k + n), flops: 2 * n * k }
 }
 
-/// What the row goes through before the product.
+/// The row that is multiplied, and its normalisation.
 #[derive(Debug, Clone, Copy)]
-pub enum Input {
-    /// Nothing.
+pub enum RowInput {
+    /// The row as it is.
     Plain(Buf),
-    /// RMSNorm with these weights `[K]` and ε.
+    /// RMSNorm of the row.
     Norm {
-        /// The row.
+        /// `[T, K]`.
         x: Buf,
-        /// `[K]`.
+        /// Weights `[K]`.
         gamma: Buf,
         /// ε.
         eps: f32,
-        /// Row `call.head_row` of `x`, not its first.
+        /// Whether the row is `call.head_row` of `x`, else its first.
         head_row: bool,
     },
 }
 
-/// What becomes of the product.
+/// The destination of the product of a row, and its epilogue.
 #[derive(Debug, Clone, Copy)]
-pub enum Output {
+pub enum RowOutput {
     /// `out = y`
     Store(Buf),
     /// `out += y`: a residual connection.
     Add(Buf),
     /// `out[n] = silu(y[n]) · y[rows / 2 + n]`: gate and up projection stacked.
     Gate(Buf),
-    /// Heads of the stacked projections: queries turned into `out`, keys turned and values into row `call.pos` of the
+    /// Heads of the stacked projections: rotated queries go to `q`, rotated keys and values to row `call.pos` of the
     /// cache.
     Heads {
         /// `[N, D]`.
@@ -138,40 +140,28 @@ pub enum Output {
         cache: Kv,
         /// [`rope::table`](super::rope::table).
         table: Buf,
-        /// Heads of q, k and v among the rows.
+        /// Numbers of heads of q, k and v among the rows.
         counts: [u32; 3],
-        /// `D`.
+        /// `D`, elements per head.
         size: u32,
     },
 }
 
-/// Buffers that are bound where a product needs fewer: two that are read, three that could be written.
+/// Buffers for the bindings that a product does not use: two for reading, then three for writing.
 #[derive(Debug, Clone, Copy)]
-pub struct Spare(pub [Buf; 5]);
+pub struct Placeholders(pub [Buf; 5]);
 
-/// A vector of four: the least that a shader's array can be bound to.
-const SPARE_WORDS: u64 = 4;
-
-impl Spare {
-    /// Allocates them.
-    ///
-    /// # Errors
-    /// What [`Device::buffer`] reports.
-    pub async fn new(device: &mut Device) -> Result<Self> {
-        let mut buffers = Vec::new();
-        for _ in 0..5 {
-            buffers.push(device.buffer("spare", SPARE_WORDS).await?);
-        }
-        Ok(Self(std::array::from_fn(|i| buffers[i])))
-    }
+impl Placeholders {
+    /// Words of each: one `vec4`, the shortest array that a shader can bind.
+    pub const WORDS: u64 = 4;
 }
 
-/// Appends `output(w · input)` for one tile of `w`.
+/// Appends the product of a row with one tile of `w`, between `input` and `output`.
 ///
 /// # Panics
 /// When a buffer is too small or heads and rows differ: shapes come from a checked config.
-pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: Spare) {
-    let Spare([no_gamma, no_table, no_out, no_keys, no_values]) = spare;
+pub fn matvec(pass: &mut Pass, input: RowInput, w: Weight, output: RowOutput, placeholders: Placeholders) {
+    let Placeholders([no_gamma, no_table, no_out, no_keys, no_values]) = placeholders;
     let tuning = pass.tuning;
     let mut params: Params = [0; 8];
     params[P_K] = w.cols;
@@ -181,8 +171,8 @@ pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: S
     params[P_PLANE_ROWS] = w.plane_rows;
     params[P_PLANE_FIRST] = w.plane_first;
     let (x, gamma, norm, head_row) = match input {
-        Input::Plain(x) => (x, no_gamma, 0, false),
-        Input::Norm { x, gamma, eps, head_row } => {
+        RowInput::Plain(x) => (x, no_gamma, 0, false),
+        RowInput::Norm { x, gamma, eps, head_row } => {
             params[P_EPS] = eps.to_bits();
             (x, gamma, 1, head_row)
         }
@@ -190,13 +180,13 @@ pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: S
     assert!(x.words >= u64::from(w.cols) && (norm == 0 || gamma.words >= u64::from(w.cols)), "matvec: x");
     let mut heads = ([1, 0, 0], 4, 0);
     let (epilogue, least, [table, out, keys, values]) = match output {
-        Output::Store(out) => (0, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
-        Output::Add(out) => (1, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
-        Output::Gate(out) => {
+        RowOutput::Store(out) => (0, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
+        RowOutput::Add(out) => (1, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
+        RowOutput::Gate(out) => {
             assert!(w.rows.is_multiple_of(4) && w.first_row == 0, "matvec: gate");
             (2, w.rows / 2, [no_table, out, no_keys, no_values])
         }
-        Output::Heads { q, cache, table, counts, size } => {
+        RowOutput::Heads { q, cache, table, counts, size } => {
             assert!(counts.iter().sum::<u32>() * size == w.rows && size.is_multiple_of(4), "matvec: heads");
             heads = (counts, size, cache.stored.code());
             let q = if counts[0] > 0 { q } else { no_out };
@@ -208,7 +198,7 @@ pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: S
     pass.push(Op {
         kernel: &MATVEC,
         consts: vec![
-            ("WEIGHT_TYPE", code(w.kind)),
+            ("WEIGHT_TYPE", weight_type_code(w.kind)),
             ("EPILOGUE", epilogue),
             ("NORM", norm),
             ("HEAD_ROW", u32::from(head_row)),
@@ -229,61 +219,61 @@ pub fn matvec(pass: &mut Pass, input: Input, w: Weight, output: Output, spare: S
 mod tests {
     use super::*;
     use crate::kernels::harness::Case;
-    use crate::kernels::{CacheType, Tuning, rope};
+    use crate::kernels::{CacheType, rope};
     use crate::quant::WeightType;
+    use crate::tuning::Tuning;
 
-    const WAYS: [Tuning; 2] = [Tuning::SOFTWARE, Tuning::HARDWARE];
+    const TUNINGS: [Tuning; 2] = [Tuning::SOFTWARE, Tuning::HARDWARE];
 
-    fn case(name: String, tuning: Tuning) -> (Case, Spare) {
+    fn case(name: String, tuning: Tuning) -> (Case, Placeholders) {
         let mut case = Case::new(format!("{name}, {tuning:?}"));
         case.pass.tuning = tuning;
-        let spare = Spare([(); 5].map(|()| case.bytes(&[0; 16])));
-        (case, spare)
+        let placeholders = Placeholders([(); 5].map(|()| case.bytes(&[0; 16])));
+        (case, placeholders)
     }
 
-    /// f32 sums of K products of values around 1: relative error grows like sqrt(K) · 2⁻²⁴.
     fn check(case: &Case) {
-        case.check(1e-11, 1e-4);
+        case.check(MATVEC.tolerance, 1e-4);
     }
 
     #[test]
     fn stored_added_and_gated_rows_equal_the_twin() {
-        for (tuning, kind) in WAYS.into_iter().flat_map(|t| WeightType::ALL.map(|kind| (t, kind))) {
+        for (tuning, kind) in TUNINGS.into_iter().flat_map(|t| WeightType::ALL.map(|kind| (t, kind))) {
             for (n, k, first) in [(5, 64, 0), (130, 96, 7), (67, 608, 3)] {
                 let k = k.max(kind.k_multiple()).next_multiple_of(kind.k_multiple());
                 for add in [false, true] {
-                    let (mut case, spare) = case(format!("matvec {kind:?} {n}x{k} add {add}"), tuning);
+                    let (mut case, placeholders) = case(format!("matvec {kind:?} {n}x{k} add {add}"), tuning);
                     let (x, gamma) = (case.random(3 * u64::from(k), 1.0), case.random(u64::from(k), 1.0));
                     case.call.head_row = 2;
                     let w = case.weight(kind, first, n, k);
                     let out = case.output(u64::from(first + n), add.then_some(1.0));
                     let (input, output) = match add {
-                        true => (Input::Plain(x), Output::Add(out)),
-                        false => (Input::Norm { x, gamma, eps: 1e-5, head_row: true }, Output::Store(out)),
+                        true => (RowInput::Plain(x), RowOutput::Add(out)),
+                        false => (RowInput::Norm { x, gamma, eps: 1e-5, head_row: true }, RowOutput::Store(out)),
                     };
-                    matvec(&mut case.pass, input, w, output, spare);
+                    matvec(&mut case.pass, input, w, output, placeholders);
                     check(&case);
                 }
             }
             let k = 96u32.next_multiple_of(kind.k_multiple());
-            let (mut case, spare) = case(format!("gate {kind:?}"), tuning);
+            let (mut case, placeholders) = case(format!("gate {kind:?}"), tuning);
             let x = case.random(u64::from(k), 1.0);
             let w = case.weight(kind, 0, 2 * 70, k);
             let out = case.output(70, None);
-            matvec(&mut case.pass, Input::Plain(x), w, Output::Gate(out), spare);
+            matvec(&mut case.pass, RowInput::Plain(x), w, RowOutput::Gate(out), placeholders);
             check(&case);
         }
     }
 
     #[test]
-    fn heads_are_turned_and_cached() {
-        for (tuning, stored) in WAYS.into_iter().flat_map(|t| [(t, CacheType::F32), (t, CacheType::F16)]) {
+    fn heads_are_rotated_and_cached() {
+        for (tuning, stored) in TUNINGS.into_iter().flat_map(|t| [(t, CacheType::F32), (t, CacheType::F16)]) {
             for (heads, kv_heads, size, pos, part) in
                 [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)]
             {
                 let all = [heads, kv_heads, kv_heads];
                 let counts = if part == 3 { all } else { [0, 1, 2].map(|i| if i == part { all[i] } else { 0 }) };
-                let (mut case, spare) = case(format!("heads {counts:?} x {size} at {pos}, {stored}"), tuning);
+                let (mut case, placeholders) = case(format!("heads {counts:?} x {size} at {pos}, {stored}"), tuning);
                 case.call = Call::new(1, pos);
                 let x = case.random(64, 1.0);
                 let gamma = case.random(64, 1.0);
@@ -295,8 +285,8 @@ mod tests {
                 let words = u64::from((pos + 1) * kv_heads * size);
                 let [k, v] = [(); 2].map(|()| case.cache_output(stored, words, 1.0));
                 let cache = Kv { k, v, stored };
-                let input = Input::Norm { x, gamma, eps: 1e-5, head_row: false };
-                matvec(&mut case.pass, input, w, Output::Heads { q, cache, table, counts, size }, spare);
+                let input = RowInput::Norm { x, gamma, eps: 1e-5, head_row: false };
+                matvec(&mut case.pass, input, w, RowOutput::Heads { q, cache, table, counts, size }, placeholders);
                 match stored {
                     CacheType::F32 => check(&case),
                     // WGSL lets a conversion to f16 round either way: a step of 2⁻¹⁰.

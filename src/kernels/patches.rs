@@ -1,18 +1,22 @@
 //! `out[p, (c, y, x)] = pixel_values[c, P_y·size + y, P_x·size + x]`: the convolution of the patch embedding as a
 //! matrix product.
 //!
-//! Its rows are padded with zeros to a multiple of 32, as the stored weight is, so that every weight type fits.
+//! Rows are padded with zeros to a multiple of 32, like the stored weight, so that every weight type fits.
 
-use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
+use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
+use crate::tuning::Operands;
 
-/// An invocation per element of `out`.
+/// One invocation per element of `out`.
 pub static PATCHES: Kernel = Kernel {
     name: "patches",
     wgsl: concat!(include_str!("patches.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[2].div_ceil(64), (p[0] / p[1]) * (p[0] / p[1]), 1],
-    fast: None,
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // A copy is exact.
+    tolerance: 0.0,
     reference: |op, _, buffers| {
         let [pixels, out] = buffers else { unreachable!("checked by Pass::push") };
         let [side, size, cols] = [0, 1, 2].map(|i| op.params[i] as usize);
@@ -28,7 +32,7 @@ pub static PATCHES: Kernel = Kernel {
     },
 };
 
-/// Appends `out [P, cols]` from `pixels [3, side, side]`, patches of `size`×`size`.
+/// Appends `out [P, cols]` from `pixels [3, side, side]`, in patches of `size` × `size`.
 pub fn patches(pass: &mut Pass, pixels: Buf, out: Buf, side: u32, size: u32, cols: u32) {
     let count = (side / size) * (side / size);
     assert!(cols >= 3 * size * size && out.words >= u64::from(count * cols), "patches: out");
@@ -49,8 +53,7 @@ mod tests {
             let pixels = case.random(u64::from(3 * side * side), 1.0);
             let out = case.output(u64::from((side / size) * (side / size) * cols), None);
             patches(&mut case.pass, pixels, out, side, size, cols);
-            // A copy is exact.
-            case.check(0.0, 0.0);
+            case.check(PATCHES.tolerance, 0.0);
         }
     }
 }

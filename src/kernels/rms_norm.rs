@@ -1,23 +1,27 @@
-//! `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`: RMSNorm (arXiv 1910.07467), LLaMA's normalisation.
+//! `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`: RMSNorm (arXiv 1910.07467), which LLaMA uses.
 
-use super::{Rows, rows};
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+use super::{Rows, row_count};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Pass, Words};
+use crate::tuning::Operands;
 
-/// 1 or 64 invocations per row, as the pass is tuned.
+/// 1 or 64 invocations per row, as the pass's tuning says.
 pub static RMS_NORM: Kernel = Kernel {
     name: "rms_norm",
     wgsl: concat!(include_str!("rms_norm.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [rows(p[1], call).div_ceil(64 / p[3]), 1, 1],
+    grid: |p, call| [row_count(p[1], call).div_ceil(64 / p[3]), 1, 1],
     reference,
-    fast: Some(crate::cpu::norm::rms_norm),
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // One f32 sum of squares and one inverse square root of 2 ULP.
+    tolerance: 1e-12,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [x, w, out] = buffers else { unreachable!("checked by Pass::push") };
     let (cols, eps) = (op.params[0] as usize, f64::from(f32::from_bits(op.params[2])));
-    for t in 0..rows(op.params[1], call) as usize {
+    for t in 0..row_count(op.params[1], call) as usize {
         let x = &x.f32()[t * cols..][..cols];
         let mean = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / cols as f64;
         let inverse = 1.0 / (mean + eps).sqrt();
@@ -35,15 +39,15 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 pub fn rms_norm(pass: &mut Pass, m: Rows, x: Buf, w: Buf, out: Buf, cols: u32, eps: f32) {
     assert!(w.words >= u64::from(cols) && x.words >= u64::from(cols) && out.words >= u64::from(cols), "rms_norm");
     let lanes = pass.tuning.norm_lanes;
-    let params = [cols, m.word(), eps.to_bits(), lanes, 0, 0, 0, 0];
+    let params = [cols, m.param(), eps.to_bits(), lanes, 0, 0, 0, 0];
     pass.push(Op { kernel: &RMS_NORM, consts: vec![("LANES", lanes)], params, buffers: vec![x, w, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Tuning;
     use crate::kernels::harness::Case;
+    use crate::tuning::Tuning;
 
     #[test]
     fn shader_and_fast_version_equal_twin() {
@@ -56,9 +60,8 @@ mod tests {
             let (x, w) = (case.random(u64::from(t * cols), 3.0), case.random(u64::from(cols), 1.0));
             let out = case.output(u64::from(t * cols), None);
             rms_norm(&mut case.pass, Rows::Fixed(t), x, w, out, cols, 1e-5);
-            // One f32 sum of squares and one inverse square root (2 ULP).
-            case.check(1e-12, 1e-5);
-            case.check_cpu(1e-12, 1e-5);
+            case.check(RMS_NORM.tolerance, 1e-5);
+            case.check_cpu(RMS_NORM.tolerance, 1e-5);
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Sampling draws from `softmax(logits / temperature)` restricted first to the `top_k` most likely tokens, then
 //! to the fewest of those whose probabilities (renormalised) reach `top_p`, as transformers does. Thresholds are
-//! found bit by bit on order-preserving integer keys (a radix select), so nothing is sorted. Ties at a threshold
-//! are all kept. The token goes to `ids[0]`, where the next step reads it, and to `history[step]` for the host.
+//! found bit by bit on order-preserving integer keys (a radix select): nothing is sorted. All ties at a threshold
+//! are kept. The token goes to `ids[0]`, where the next step reads it, and to `history[step]` for the host.
 
-use crate::pass::{Access::*, Buf, Call, Kernel, Op, Pass, Words};
+use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Pass, Words};
+use crate::tuning::Operands;
 
 /// One workgroup for the whole vocabulary.
 pub static SAMPLE: Kernel = Kernel {
@@ -15,7 +16,10 @@ pub static SAMPLE: Kernel = Kernel {
     workgroup: [256, 1, 1],
     grid: |_, _| [1, 1, 1],
     reference,
-    fast: None,
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // Token ids are equal.
+    tolerance: 0.0,
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -25,7 +29,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     history.0[call.step as usize] = token;
 }
 
-/// The token for these logits and the options of `call`.
+/// Returns the token for these logits and the options of `call`.
 pub fn pick(logits: &[f32], call: &Call) -> u32 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let argmax = logits.iter().position(|l| *l == most).unwrap_or(0) as u32;
@@ -33,7 +37,7 @@ pub fn pick(logits: &[f32], call: &Call) -> u32 {
         return argmax;
     }
     let weight = |l: f32| f64::from((l - most) / call.temperature).exp();
-    // `threshold(enough)`: the largest key at which the tokens at or above it are still enough.
+    // `threshold(enough)`: the largest key for which `enough` holds of the tokens at or above it.
     let threshold = |enough: &dyn Fn(u32) -> bool| {
         (0..32).rev().fold(0u32, |t, bit| if enough(t | 1 << bit) { t | 1 << bit } else { t })
     };
@@ -60,13 +64,16 @@ pub fn pick(logits: &[f32], call: &Call) -> u32 {
     argmax
 }
 
-/// An integer that orders as the float does.
+/// Returns an integer that orders as the float does.
 fn key(x: f32) -> u32 {
     let bits = x.to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
-/// Uniform in [0, 1) from the seed and the step: PCG hash (Jarzynski and Olano, JCGT 9(3), 2020), 24 bits.
+/// Returns a number uniform in [0, 1) from the seed and the step, with 24 bits.
+///
+/// # Source
+/// The PCG hash: Jarzynski and Olano, JCGT 9(3), 2020.
 fn uniform(seed: u32, step: u32) -> f32 {
     (pcg(pcg(seed).wrapping_add(step)) >> 8) as f32 / (1u32 << 24) as f32
 }
@@ -77,11 +84,12 @@ fn pcg(x: u32) -> u32 {
     (word >> 22) ^ word
 }
 
-/// Appends the choice of a token from `logits [V]`: into `ids[0]` and `history[call.step]`.
+/// Appends the sampling of a token from `logits [V]`: into `ids[0]` and `history[call.step]`.
 pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) {
     assert!(logits.words >= u64::from(vocab), "sample");
     let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
-    // Mesa's llvmpipe ends the loops of an invocation after 65536 rounds in all; a threshold takes 32 walks.
+    // Mesa's llvmpipe ends the loops of an invocation after 65536 rounds in total; a threshold reads its share 32
+    // times.
     let lanes = pass.tuning.sample_lanes.max((vocab / 512).next_power_of_two().min(256));
     pass.push(Op { kernel: &SAMPLE, consts: vec![("LANES", lanes)], params, buffers: vec![logits, ids, history] });
 }
@@ -132,7 +140,8 @@ mod tests {
                 let logits = case.random(vocab, 4.0);
                 let (ids, history) = (case.output(1, None), case.output(8, None));
                 sample(&mut case.pass, logits, ids, history, vocab as u32);
-                // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these seeds).
+                // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these
+                // seeds).
                 case.check_words();
             }
         }

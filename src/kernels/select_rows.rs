@@ -1,16 +1,20 @@
-//! `out[r] = x[first + r]`: the rows that go on: the tower's patches without the class row, the last row of a
-//! prompt for the head.
+//! `out[r] = x[first + r]`: selects the tower's patches without the class row, or the row of a pass that the head
+//! reads.
 
-use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
+use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
+use crate::tuning::Operands;
 
-/// `params.first` when it is known, else `call.head_row`.
+/// The first row is `params.first`, or `call.head_row` where that is [`FROM_CALL`].
 pub static SELECT_ROWS: Kernel = Kernel {
     name: "select_rows",
     wgsl: concat!(include_str!("select_rows.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1], 1],
-    fast: None,
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // A copy is exact.
+    tolerance: 0.0,
     reference: |op, call, buffers| {
         let [x, out] = buffers else { unreachable!("checked by Pass::push") };
         let [cols, count] = [0, 1].map(|i| op.params[i] as usize);
@@ -19,16 +23,17 @@ pub static SELECT_ROWS: Kernel = Kernel {
     },
 };
 
+/// The parameter that stands for `call.head_row`.
 const FROM_CALL: u32 = u32::MAX;
 
-/// Which rows are taken.
+/// The rows that are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     /// `count` rows from `first` on.
     Range {
-        /// First row taken.
+        /// First row.
         first: u32,
-        /// Rows taken.
+        /// Number of rows.
         count: u32,
     },
     /// The one row `call.head_row`.
@@ -59,8 +64,7 @@ mod tests {
             case.call = Call { head_row: 3, ..Call::new(6, 0) };
             let (x, out) = (case.random(6 * 70, 1.0), case.output(count * 70, None));
             select_rows(&mut case.pass, x, take, out, 70);
-            // A copy is exact.
-            case.check(0.0, 0.0);
+            case.check(SELECT_ROWS.tolerance, 0.0);
         }
     }
 }

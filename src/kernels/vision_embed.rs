@@ -1,15 +1,19 @@
 //! `out[0] = class + position[0]`, `out[1 + p] = patch[p] + position[1 + p]`: the tower's input rows.
 
-use crate::pass::{Access::*, Buf, Kernel, Op, Pass};
+use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
+use crate::tuning::Operands;
 
-/// An invocation per element.
+/// One invocation per element.
 pub static VISION_EMBED: Kernel = Kernel {
     name: "vision_embed",
     wgsl: concat!(include_str!("vision_embed.wgsl"), include_str!("shared/call.wgsl")),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[0].div_ceil(64), p[1] + 1, 1],
-    fast: None,
+    cost: Cost::negligible,
+    operands: Operands::F32,
+    // One f32 addition is exact.
+    tolerance: 0.0,
     reference: |op, _, buffers| {
         let [patches, class, position, out] = buffers else { unreachable!("checked by Pass::push") };
         let [cols, count] = [0, 1].map(|i| op.params[i] as usize);
@@ -39,7 +43,6 @@ mod tests {
         let (patches, class, position) = (case.random(9 * 70, 1.0), case.random(70, 1.0), case.random(10 * 70, 1.0));
         let out = case.output(10 * 70, None);
         vision_embed(&mut case.pass, patches, class, position, out, 70, 9);
-        // One f32 addition: exact.
-        case.check(0.0, 0.0);
+        case.check(VISION_EMBED.tolerance, 0.0);
     }
 }

@@ -4,8 +4,8 @@ use super::{Clock, Timing, time_pass};
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::calibrate::{COPY, FMA, FMA_F16, FMA_PER_INVOCATION, copy, fma};
-use crate::kernels::cost::Cost;
-use crate::pass::{Buf, Call, Kernel, Pass};
+use crate::pass::{Buf, Call, Cost, Kernel, Pass};
+use crate::tuning::Operands;
 use serde::Serialize;
 
 /// Words per copy: 32 MiB, more than caches hold, and fewer than 65535 workgroups.
@@ -45,8 +45,8 @@ impl Calibration {
     /// Returns the milliseconds that `cost` takes at least in this kernel on this device, by the rate of the floats
     /// that it multiplies. Kernels that multiply 8-bit integers, whose rate is not measured, take that of f32.
     pub fn floor_ms(&self, kernel: &Kernel, cost: Cost) -> f64 {
-        let multiplies_f16 = matches!(kernel.name, "matmul_f16" | "fma_f16");
-        let rate = self.f16_flops_per_second.filter(|_| multiplies_f16).unwrap_or(self.flops_per_second);
+        let rate =
+            self.f16_flops_per_second.filter(|_| kernel.operands == Operands::F16).unwrap_or(self.flops_per_second);
         let bytes = cost.bytes as f64 / self.copy_bytes_per_second;
         bytes.max(cost.flops as f64 / rate) * 1e3
     }

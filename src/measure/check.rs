@@ -7,6 +7,7 @@ use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::model::{CacheType, Model};
 use crate::pass::{Access, Buf, Call, Op, Pass, Words};
+use crate::tuning::Operands;
 use std::collections::HashSet;
 
 /// Tokens of the prompt. With the image rows they exceed a tile of eight rows.
@@ -66,7 +67,7 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, f16_buffers: &[Buf], p
     }
     let pass = device.prepare(Pass { ops: vec![op.clone()], ..device.pass("check") }).await?;
     device.replay(&[pass], call)?;
-    let on_cpu = device.tuning().is_none();
+    let on_cpu = !device.is_gpu();
     let written = op.buffers.iter().enumerate().filter(|(i, _)| op.kernel.access[*i] == Access::ReadWrite);
     let before: Vec<(usize, Vec<u32>)> = written.map(|(i, _)| (i, twin[i].0.clone())).collect();
     (op.kernel.reference)(op, call, &mut twin);
@@ -75,8 +76,8 @@ async fn compare(model: &mut Model, op: &Op, call: &Call, f16_buffers: &[Buf], p
         let found = device.read_back(buffer, 0, buffer.words as usize).await?;
         let stored = if f16_buffers.iter().any(|b| b.id == buffer.id) { CacheType::F16 } else { CacheType::F32 };
         let bound = match stored {
-            _ if on_cpu || op.kernel.name == "matmul_int8" => BYTES,
-            _ if op.kernel.name == "matmul_f16" => F16_PRODUCTS,
+            _ if on_cpu || op.kernel.operands == Operands::Int8 => BYTES,
+            _ if op.kernel.operands == Operands::F16 => F16_PRODUCTS,
             CacheType::F16 => F16,
             CacheType::F32 => F32,
         };

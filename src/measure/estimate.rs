@@ -8,8 +8,8 @@ use super::{Clock, time_pass};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::format::piece::DeviceTensor;
-use crate::kernels::matmul::{Into, linear};
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matmul::{Epilogue, matmul};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Call};
 use crate::quant::{MAX_BINDING, plane_bytes};
@@ -89,17 +89,17 @@ async fn time_tile(device: &mut Device, tensor: &DeviceTensor, now: Clock<'_>) -
         buffers.push(device.buffer("probe", words).await?);
     }
     let [blocks, scales, x, out, unused] = buffers[..] else { unreachable!("five were made") };
-    let spare = Spare::new(device).await?;
-    buffers.extend(spare.0);
+    let placeholders = Placeholders::new(device).await?;
+    buffers.extend(placeholders.0);
     let weight = Weight { kind, first_row: 0, rows, cols: k, plane_rows: rows, plane_first: 0, blocks, scales };
     let mut row_ms = [0.0; 2];
     for index in 0..2 {
         let m = [1, PREFILL_ROWS[usize::from(row_ms[0] > SLOW_ROW_MS)]][index];
         let mut pass = device.pass("probe");
-        if m == 1 && device.tuning().is_some() {
-            matvec(&mut pass, Input::Plain(x), weight, Output::Store(out), spare);
+        if m == 1 && device.is_gpu() {
+            matvec(&mut pass, RowInput::Plain(x), weight, RowOutput::Store(out), placeholders);
         } else {
-            linear(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Into::Fresh);
+            matmul(&mut pass, Rows::Fixed(m), x, weight, None, unused, out, rows, Epilogue::Store);
         }
         row_ms[index] = time_pass(device, pass, &Call::new(m, 0), TARGET_MS, now).await?.ms / f64::from(m);
     }

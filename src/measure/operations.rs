@@ -2,9 +2,8 @@
 
 use super::{Calibration, Clock, Line, time_pass};
 use crate::error::Result;
-use crate::kernels::cost::{Cost, cost};
 use crate::model::{Model, Passes};
-use crate::pass::{Call, Op, Pass};
+use crate::pass::{Call, Cost, Op, Pass};
 
 /// Times the operations of every pass of `model`, those of a kind together, each kind for about `target_ms`
 /// milliseconds, and reports each line as soon as it is known. Prefill takes `rows` rows at position 0; a step is one
@@ -31,7 +30,7 @@ pub async fn operations(
             }
         }
         for (operation, ops) in kinds {
-            let cost: Cost = ops.iter().map(|op| cost(op, &call)).sum();
+            let cost: Cost = ops.iter().map(|op| op.cost(&call)).sum();
             let (count, kernel) = (ops.len() as u32, ops[0].kernel);
             let timing =
                 time_pass(&mut model.device, Pass { name: "measure", ops, ..Pass::default() }, &call, target_ms, now)

@@ -3,9 +3,8 @@
 
 use super::{Calibration, Clock, Timing, calibrate, check, operations};
 use crate::error::Result;
-use crate::kernels::cost::{Cost, cost};
 use crate::model::{Model, Passes};
-use crate::pass::{Call, Pass};
+use crate::pass::{Call, Cost, Pass};
 use serde::Deserialize;
 use std::fmt;
 
@@ -192,7 +191,7 @@ impl AnswerStage {
 pub(super) fn floor(model: &Model, rates: &Calibration, stage: AnswerStage, calls: &[Call]) -> (Cost, f64) {
     let passes = stage.passes(model.recorded());
     let ops: Vec<_> = passes.iter().flat_map(|pass| &pass.ops).collect();
-    let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, cost(op, call)))).collect();
+    let costs: Vec<_> = calls.iter().flat_map(|call| ops.iter().map(|op| (op.kernel, op.cost(call)))).collect();
     let total = costs.iter().map(|(_, cost)| *cost).sum();
     let ms = costs.iter().map(|(kernel, cost)| rates.floor_ms(kernel, *cost) + rates.dispatch_ms).sum();
     (total, ms)

@@ -4,11 +4,12 @@ use super::{Clock, normalised_error, time_pass};
 use crate::device::{BackendChoice, Device};
 use crate::error::{Error, Kind, Result};
 use crate::gpu::Features;
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rms_norm::rms_norm;
-use crate::kernels::{Rows, Tuning, Weight};
+use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
+use crate::tuning::Tuning;
 
 mod noise;
 mod prefill;
@@ -110,7 +111,7 @@ struct Trial {
     gamma: Buf,
     normed: Buf,
     out: Buf,
-    spare: Spare,
+    placeholders: Placeholders,
 }
 
 impl Trial {
@@ -121,7 +122,7 @@ impl Trial {
         let scales = device.buffer(name, side * side / 64).await?;
         let [x, gamma] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
         let [normed, out] = [device.buffer(name, side).await?, device.buffer(name, side).await?];
-        let spare = Spare::new(device).await?;
+        let placeholders = Placeholders::new(device).await?;
         noise::words(device, blocks);
         noise::scales(device, scales);
         [x, gamma].into_iter().for_each(|buffer| noise::floats(device, buffer));
@@ -135,12 +136,15 @@ impl Trial {
             blocks,
             scales,
         };
-        Ok(Self { w, x, gamma, normed, out, spare })
+        Ok(Self { w, x, gamma, normed, out, placeholders })
     }
 
     fn buffers(&self) -> Vec<Buf> {
-        let Spare(spare) = self.spare;
-        [self.w.blocks, self.w.scales, self.x, self.gamma, self.normed, self.out].into_iter().chain(spare).collect()
+        let Placeholders(placeholders) = self.placeholders;
+        [self.w.blocks, self.w.scales, self.x, self.gamma, self.normed, self.out]
+            .into_iter()
+            .chain(placeholders)
+            .collect()
     }
 
     fn pass(&self, tuning: Tuning) -> Pass {
@@ -148,12 +152,12 @@ impl Trial {
         let (x, gamma, eps) = (self.x, self.gamma, 1e-5);
         for _ in 0..CHAIN {
             let input = if tuning.fuse_norm {
-                Input::Norm { x, gamma, eps, head_row: false }
+                RowInput::Norm { x, gamma, eps, head_row: false }
             } else {
                 rms_norm(&mut pass, Rows::Fixed(1), x, gamma, self.normed, SIDE, eps);
-                Input::Plain(self.normed)
+                RowInput::Plain(self.normed)
             };
-            matvec(&mut pass, input, self.w, Output::Store(self.out), self.spare);
+            matvec(&mut pass, input, self.w, RowOutput::Store(self.out), self.placeholders);
         }
         pass
     }

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::attention_step::attention_step;
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rope::{Rotation, rope};
 use crate::kernels::{CacheType, Kv, Rows};
 use crate::pass::{Buf, Pass};
@@ -56,7 +56,7 @@ pub struct StepBuffers {
     /// Sums of each head's splits, `attention_step::part_words` words.
     pub key_parts: Buf,
     /// Bound to the operands that a mat-vec does not use.
-    pub spare: Spare,
+    pub placeholders: Placeholders,
 }
 
 /// Operands of a decoder block's attention, beside its projections.
@@ -98,11 +98,11 @@ impl Attention {
     ) {
         let CausalOperands { norm, hidden, heads, rope_table, cache } = operands;
         match step.filter(|_| self.heads_are_whole()) {
-            Some(StepBuffers { key_parts, spare }) => {
+            Some(StepBuffers { key_parts, placeholders }) => {
                 let x = norm.record_row(pass);
-                self.record_heads(pass, x, b.q, &operands, spare);
+                self.record_heads(pass, x, b.q, &operands, placeholders);
                 attention_step(pass, b.q, cache, key_parts, b.mixed, heads);
-                self.o_proj.record_row(pass, Input::Plain(b.mixed), Output::Add(hidden), spare);
+                self.o_proj.record_row(pass, RowInput::Plain(b.mixed), RowOutput::Add(hidden), placeholders);
             }
             None => {
                 let x = norm.record(pass, m);
@@ -123,18 +123,25 @@ impl Attention {
 
     /// Appends the projections of one row, rotated, queries to `q` and the rest to the cache: one dispatch where the
     /// three matrices are stacked, else one for each.
-    fn record_heads(&self, pass: &mut Pass, x: Input, q: Buf, operands: &CausalOperands, spare: Spare) {
+    fn record_heads(
+        &self,
+        pass: &mut Pass,
+        x: RowInput,
+        q: Buf,
+        operands: &CausalOperands,
+        placeholders: Placeholders,
+    ) {
         let CausalOperands { heads: h, rope_table: table, cache, .. } = *operands;
-        let output = |counts| Output::Heads { q, cache, table, counts, size: h.size };
+        let output = |counts| RowOutput::Heads { q, cache, table, counts, size: h.size };
         let counts = [h.heads, h.kv_heads, h.kv_heads];
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
         match stacked(&projections) {
-            Some(qkv) => matvec(pass, x, qkv, output(counts), spare),
+            Some(qkv) => matvec(pass, x, qkv, output(counts), placeholders),
             None => {
                 for (i, linear) in projections.into_iter().enumerate() {
                     let mut own = [0; 3];
                     own[i] = counts[i];
-                    matvec(pass, x, linear.tiles[0], output(own), spare);
+                    matvec(pass, x, linear.tiles[0], output(own), placeholders);
                 }
             }
         }

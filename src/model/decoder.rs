@@ -11,14 +11,15 @@ use super::norm::RmsNorm;
 use crate::config::{Config, TextConfig};
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::Rows;
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::attention_step::part_words;
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rope;
 use crate::kernels::select_rows::{Take, select_rows};
-use crate::kernels::{Rows, Tuning};
 use crate::pass::{Buf, Pass};
+use crate::tuning::Tuning;
 
 /// Largest number of splits of a step's attention among the tuner's candidates.
 const MAX_KEY_SPLITS: u32 = Tuning::HARDWARE.key_splits;
@@ -109,9 +110,9 @@ impl DecoderBuffers {
                 key_parts: device
                     .buffer("attention in splits", part_words(t.num_attention_heads, t.head_dim, MAX_KEY_SPLITS))
                     .await?,
-                spare: Spare::new(device).await?,
+                placeholders: Placeholders::new(device).await?,
             },
-            on_gpu: device.tuning().is_some(),
+            on_gpu: device.is_gpu(),
             cache,
         };
         device.upload(buffers.rope_table, 0, bytemuck::cast_slice(&table));
@@ -147,15 +148,15 @@ impl Decoder {
     pub fn record_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
         let (one, gamma, eps) = (Rows::Fixed(1), self.norm, t.rms_norm_eps);
         let step = b.step(one);
-        if let Some(StepBuffers { spare, .. }) = step.filter(|_| pass.tuning.fuse_norm) {
-            let row = Input::Norm { x: b.hidden, gamma, eps, head_row: true };
-            return self.lm_head.record_row(pass, row, Output::Store(b.logits), spare);
+        if let Some(StepBuffers { placeholders, .. }) = step.filter(|_| pass.tuning.fuse_norm) {
+            let row = RowInput::Norm { x: b.hidden, gamma, eps, head_row: true };
+            return self.lm_head.record_row(pass, row, RowOutput::Store(b.logits), placeholders);
         }
         select_rows(pass, b.hidden, Take::HeadRow, b.head_row, t.hidden_size);
         let x = RmsNorm { x: b.head_row, gamma, eps, out: b.head_normed }.record(pass, one);
         match step {
-            Some(StepBuffers { spare, .. }) => {
-                self.lm_head.record_row(pass, Input::Plain(x), Output::Store(b.logits), spare);
+            Some(StepBuffers { placeholders, .. }) => {
+                self.lm_head.record_row(pass, RowInput::Plain(x), RowOutput::Store(b.logits), placeholders);
             }
             None => self.lm_head.record(pass, one, x, b.logits),
         }
@@ -168,7 +169,7 @@ impl DecoderBlock {
     /// One row on a GPU takes mat-vecs, and a single one for both projections where they are stacked.
     fn record_mlp(&self, pass: &mut Pass, m: Rows, t: &TextConfig, b: &DecoderBuffers) {
         let norm = b.norm(self.post_attention_layernorm, t.rms_norm_eps);
-        let Some(StepBuffers { spare, .. }) = b.step(m) else {
+        let Some(StepBuffers { placeholders, .. }) = b.step(m) else {
             let x = norm.record(pass, m);
             self.gate_proj.record(pass, m, x, b.gate);
             self.up_proj.record(pass, m, x, b.up);
@@ -177,13 +178,13 @@ impl DecoderBlock {
         };
         let x = norm.record_row(pass);
         match stacked(&[&self.gate_proj, &self.up_proj]) {
-            Some(both) => matvec(pass, x, both, Output::Gate(b.gate), spare),
+            Some(both) => matvec(pass, x, both, RowOutput::Gate(b.gate), placeholders),
             None => {
-                self.gate_proj.record_row(pass, x, Output::Store(b.gate), spare);
-                self.up_proj.record_row(pass, x, Output::Store(b.up), spare);
+                self.gate_proj.record_row(pass, x, RowOutput::Store(b.gate), placeholders);
+                self.up_proj.record_row(pass, x, RowOutput::Store(b.up), placeholders);
                 silu_mul(pass, m, b.gate, b.up, t.intermediate_size);
             }
         }
-        self.down_proj.record_row(pass, Input::Plain(b.gate), Output::Add(b.hidden), spare);
+        self.down_proj.record_row(pass, RowInput::Plain(b.gate), RowOutput::Add(b.hidden), placeholders);
     }
 }

@@ -1,9 +1,11 @@
 //! A matrix of the model. No other module depends on how weights are stored.
 
 use crate::config::Activation;
+use crate::device::Device;
+use crate::error::Result;
 use crate::kernels::embed_rows::embed_rows;
-use crate::kernels::matmul::{Into, linear};
-use crate::kernels::matvec::{Input, Output, Spare, matvec};
+use crate::kernels::matmul::{Epilogue, matmul};
+use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Pass};
 
@@ -23,22 +25,22 @@ pub struct Linear {
 impl Linear {
     /// Appends `out [M, N] = x [M, K] · wᵀ + bias`.
     pub fn record(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf) {
-        self.record_into(pass, m, x, out, Into::Fresh);
+        self.record_into(pass, m, x, out, Epilogue::Store);
     }
 
     /// Appends `out [M, N] += x [M, K] · wᵀ + bias`.
     pub fn record_residual(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf) {
-        self.record_into(pass, m, x, out, Into::Add);
+        self.record_into(pass, m, x, out, Epilogue::Add);
     }
 
     /// Appends `out [M, N] = f(x [M, K] · wᵀ + bias)`.
     pub fn record_activated(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, activation: Activation) {
-        self.record_into(pass, m, x, out, Into::Activated(activation));
+        self.record_into(pass, m, x, out, Epilogue::Activate(activation));
     }
 
-    fn record_into(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, into: Into) {
+    fn record_into(&self, pass: &mut Pass, m: Rows, x: Buf, out: Buf, epilogue: Epilogue) {
         for tile in &self.tiles {
-            linear(pass, m, x, *tile, self.bias, self.unused, out, self.outputs, into);
+            matmul(pass, m, x, *tile, self.bias, self.unused, out, self.outputs, epilogue);
         }
     }
 
@@ -51,10 +53,24 @@ impl Linear {
 
     /// Appends the product of one row as mat-vecs, on a GPU. An output that combines columns needs a matrix of one
     /// tile.
-    pub fn record_row(&self, pass: &mut Pass, input: Input, output: Output, spare: Spare) {
+    pub fn record_row(&self, pass: &mut Pass, input: RowInput, output: RowOutput, placeholders: Placeholders) {
         for tile in &self.tiles {
-            matvec(pass, input, *tile, output, spare);
+            matvec(pass, input, *tile, output, placeholders);
         }
+    }
+}
+
+impl Placeholders {
+    /// Allocates the placeholders. (Here, because kernels know no device.)
+    ///
+    /// # Errors
+    /// Those of [`Device::buffer`].
+    pub async fn new(device: &mut Device) -> Result<Self> {
+        let mut buffers = Vec::new();
+        for _ in 0..5 {
+            buffers.push(device.buffer("placeholder", Self::WORDS).await?);
+        }
+        Ok(Self(std::array::from_fn(|i| buffers[i])))
     }
 }
 

@@ -1,7 +1,7 @@
 //! RMSNorm ahead of a matrix: a dispatch of its own, or part of the mat-vec that reads its result.
 
 use crate::kernels::Rows;
-use crate::kernels::matvec::Input;
+use crate::kernels::matvec::RowInput;
 use crate::kernels::rms_norm::rms_norm;
 use crate::pass::{Buf, Pass};
 
@@ -27,11 +27,11 @@ impl RmsNorm {
 
     /// Returns the norm of one row as the input of mat-vecs: computed by them where the pass's tuning fuses it, else
     /// appended as a dispatch.
-    pub fn record_row(&self, pass: &mut Pass) -> Input {
+    pub fn record_row(&self, pass: &mut Pass) -> RowInput {
         let Self { x, gamma, eps, .. } = *self;
         match pass.tuning.fuse_norm {
-            true => Input::Norm { x, gamma, eps, head_row: false },
-            false => Input::Plain(self.record(pass, Rows::Fixed(1))),
+            true => RowInput::Norm { x, gamma, eps, head_row: false },
+            false => RowInput::Plain(self.record(pass, Rows::Fixed(1))),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::config::ConnectorKind;
-use crate::kernels::{Tuning, Weight};
+use crate::kernels::Weight;
 use crate::pass::Buf;
 use crate::quant::{WeightType, plane_bytes};
+use crate::tuning::Tuning;
 use attention::Attention;
 use decoder::DecoderBlock;
 use linear::Linear;

@@ -1,9 +1,9 @@
-//! Vectors: a few operations that AVX-512, AVX2, WebAssembly and plain Rust all have, so that every fast kernel is
-//! written once.
+//! Vectors: the operations that AVX-512, AVX2, WebAssembly and plain Rust have in common. Every fast kernel is written
+//! once in terms of them.
 //!
 //! A kernel is a [`Job`], generic over a [`Simd`]; [`Level::run`] compiles it once for every level that the target
-//! may have and enters the best one that the machine has. Everything between that entry and an intrinsic must be
-//! inlined, or the instructions could not be used: hence `#[inline(always)]`, and no closures, which cannot have it.
+//! may have, and calls the one of the chosen level. Every function between that call and an intrinsic must be inlined,
+//! or the compiler could not use the instructions: hence `#[inline(always)]`, and no closures, which cannot have it.
 #![allow(unsafe_code)] // intrinsics and pointers: bounds are checked once, where a kernel begins
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -15,17 +15,17 @@ mod x86;
 
 /// A kernel with its operands.
 pub(crate) trait Job {
-    /// Runs it.
+    /// Runs the kernel.
     ///
     /// # Safety
-    /// The machine has the instructions of `S`; what else it needs is said where the job is made.
+    /// The machine has the instructions of `S`; further conditions are stated at the job.
     unsafe fn run<S: Simd>(self);
 }
 
-/// Which instructions are used.
+/// The instructions that kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// 16 lanes, four byte products per lane at once (VNNI).
+    /// 16 lanes, four byte products per lane and instruction (VNNI).
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// 8 lanes.
@@ -34,14 +34,14 @@ pub(crate) enum Level {
     /// 4 lanes, in WebAssembly.
     #[cfg(target_arch = "wasm32")]
     Simd128,
-    /// 4 lanes, as the compiler sees fit. (Not in the browser's build: it would never run.)
+    /// 4 lanes in plain Rust. (Not in the browser's build, where it would never run.)
     #[cfg(not(target_arch = "wasm32"))]
     Portable,
 }
 
 impl Level {
-    /// All that this machine has, the fastest first.
-    #[allow(clippy::vec_init_then_push)] // what is pushed depends on the target
+    /// Returns the levels of this machine, the fastest first.
+    #[allow(clippy::vec_init_then_push)] // the levels depend on the target
     pub(crate) fn available() -> Vec<Self> {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -53,12 +53,12 @@ impl Level {
         levels
     }
 
-    /// The fastest.
+    /// Returns the fastest level of this machine.
     pub(crate) fn best() -> Self {
         Self::available()[0]
     }
 
-    /// For reports.
+    /// Returns the name of the level, for reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -97,7 +97,7 @@ impl Level {
 /// # Safety
 /// Every function needs the instructions of its level; those with pointers need `W` elements behind them (alignment
 /// does not matter).
-#[allow(clippy::missing_safety_doc)] // said above, once
+#[allow(clippy::missing_safety_doc)] // stated once, above
 pub(crate) trait Simd: Copy + 'static {
     /// Lanes of f32.
     type F: Copy;
@@ -119,9 +119,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
     /// `a · b + c`, with one rounding or two.
     unsafe fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// Sum of the lanes.
+    /// Returns the sum of the lanes.
     unsafe fn sum(x: Self::F) -> f32;
-    /// `W` halves. (Not infinities and NaNs: nothing stored is one.)
+    /// Loads `W` values of type f16. They must be finite.
     unsafe fn load_f16(from: *const u16) -> Self::F;
 
     unsafe fn splat_i(x: i32) -> Self::I;
@@ -129,35 +129,35 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn xor(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn add_i(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn shift_left<const N: u32>(x: Self::I) -> Self::I;
-    /// Zeros come in.
+    /// Shifts zeros in.
     unsafe fn shift_right<const N: u32>(x: Self::I) -> Self::I;
     unsafe fn to_f32(x: Self::I) -> Self::F;
-    /// The nearest integer; values are small.
+    /// Rounds to the nearest integer; values are small.
     unsafe fn nearest(x: Self::F) -> Self::I;
     unsafe fn store_i(to: *mut i32, x: Self::I);
-    /// The bits as they are.
+    /// Reinterprets the bits.
     unsafe fn as_f32(x: Self::I) -> Self::F;
-    /// The halves in the low, and in the high 16 bits of every lane.
-    unsafe fn halves(x: Self::I) -> (Self::F, Self::F);
-    /// Word `j` of `W` consecutive 16-byte blocks, for each of the four `j`.
+    /// Unpacks two f16 per lane: those in the low, and those in the high 16 bits.
+    unsafe fn unpack_f16(x: Self::I) -> (Self::F, Self::F);
+    /// Loads `W` consecutive 16-byte blocks and returns their words `j`, for each of the four `j`.
     unsafe fn words_of_blocks(from: *const u8) -> [Self::I; 4];
-    /// `W` consecutive entries of 4 bytes.
+    /// Loads `W` consecutive entries of 4 bytes.
     unsafe fn load_words(from: *const u8) -> Self::I;
-    /// `W` consecutive entries of 2 bytes, zero-extended.
+    /// Loads `W` consecutive entries of 2 bytes, zero-extended.
     unsafe fn load_u16(from: *const u8) -> Self::I;
     /// `acc + w · x` in every lane, over the lane's two i16; `x` is the same in all lanes.
     unsafe fn dot_pairs(acc: Self::I, w: Self::I, x: i32) -> Self::I;
     /// The same over the lane's four bytes: of weights unsigned, of [`BYTE_BITS`](Self::BYTE_BITS) bits at most; of
     /// activations signed, −127 at least. Exact.
     unsafe fn dot_bytes(_acc: Self::I, _w: Self::I, _x: i32) -> Self::I {
-        unreachable!("a product of bytes, of which this level has none")
+        unreachable!("this level has no product of bytes")
     }
 }
 
-/// Most lanes of any level.
+/// Maximum number of lanes of a level.
 pub(crate) const MAX_LANES: usize = 16;
 
-/// `eˣ` to about 2 ULP between −87 and 88, constant outside.
+/// Computes `eˣ` to about 2 ULP between −87 and 88; constant outside.
 ///
 /// `2ⁿ · p(r)` with `n = round(x / ln 2)`, `|r| ≤ ln 2 / 2`, the polynomial of Cephes' `expf`.
 #[inline(always)]
@@ -177,7 +177,7 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     }
 }
 
-/// Fewer than `W` values, as a whole vector (zeros after them).
+/// Loads fewer than `W` values, followed by zeros.
 #[inline(always)]
 pub(crate) unsafe fn load_part<S: Simd>(from: &[f32]) -> S::F {
     let mut lanes = [0f32; MAX_LANES];
@@ -185,7 +185,7 @@ pub(crate) unsafe fn load_part<S: Simd>(from: &[f32]) -> S::F {
     unsafe { S::load(lanes.as_ptr()) }
 }
 
-/// The first lanes of a vector, as many as `to` has.
+/// Stores the first lanes of a vector, one per element of `to`.
 #[inline(always)]
 pub(crate) unsafe fn store_part<S: Simd>(to: &mut [f32], x: S::F) {
     let mut lanes = [0f32; MAX_LANES];
@@ -235,8 +235,8 @@ mod tests {
                 }
                 S::store(lanes.as_mut_ptr(), S::load_f16([0x3c00u16, 0xc000, 0x0001, 0x7bff].repeat(4).as_ptr()));
                 self.1.extend(&lanes[..4]);
-                for half in <[S::F; 2]>::from(S::halves(S::splat_i(0xc000_0001u32 as i32))) {
-                    S::store(lanes.as_mut_ptr(), half);
+                for unpacked in <[S::F; 2]>::from(S::unpack_f16(S::splat_i(0xc000_0001u32 as i32))) {
+                    S::store(lanes.as_mut_ptr(), unpacked);
                     self.1.push(lanes[S::W - 1]);
                 }
             }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_halves_are_taken_apart_alike() {
+    fn integers_and_f16_are_unpacked_alike() {
         // Byte 4 j of block b is 4 b + j.
         let blocks: Vec<u8> = (0..16u8).flat_map(|b| (0..16).map(move |i| 4 * b + i / 4)).collect();
         for level in Level::available() {
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Products, each with what it should be.
+    /// Products, each with its expected value.
     struct Products<'a>(&'a mut Vec<[i32; 2]>);
     impl Job for Products<'_> {
         #[inline(always)]
@@ -269,7 +269,7 @@ mod tests {
                 if S::BYTE_BITS == 0 {
                     return;
                 }
-                // Where two products are added as i16 on the way, the greatest must fit, too.
+                // Levels that add two products as i16 must hold the greatest sum.
                 let most = ((1 << S::BYTE_BITS) - 1) as u8;
                 for (w, x) in [([1, 2, 3, 4], [9, -9, 99, -99]), ([most; 4], [-127; 4]), ([most; 4], [127; 4])] {
                     let activations = i32::from_le_bytes(x.map(|x: i8| x as u8));

@@ -1,4 +1,4 @@
-//! Four lanes in plain Rust, for machines without the others.
+//! Four lanes in plain Rust, for machines without vector instructions of the other levels.
 
 use super::Simd;
 use half::f16;
@@ -128,7 +128,7 @@ impl Simd for Portable {
         lanes!(x in x => f32::from_bits(x as u32))
     }
     #[inline(always)]
-    unsafe fn halves(x: [i32; 4]) -> ([f32; 4], [f32; 4]) {
+    unsafe fn unpack_f16(x: [i32; 4]) -> ([f32; 4], [f32; 4]) {
         let low = lanes!(x in x => f16::from_bits(x as u16).to_f32_const());
         (low, lanes!(x in x => f16::from_bits((x >> 16) as u16).to_f32_const()))
     }

@@ -3,17 +3,17 @@
 use super::Simd;
 use core::arch::wasm32::*;
 
-/// Whether this build may use relaxed instructions: not every browser has them.
+/// Whether this build uses relaxed instructions, which not every browser has.
 const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
 pub(crate) const NAME: &str = if RELAXED { "WebAssembly relaxed SIMD" } else { "WebAssembly SIMD" };
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Simd128;
 
-/// Halves in the low 16 bits → f32: exponent and mantissa move into place, a multiplication by 2¹¹² corrects the bias
-/// and makes subnormal halves normal.
+/// Converts the f16 in the low 16 bits to f32: exponent and mantissa move into place, and a multiplication by 2¹¹²
+/// corrects the bias and normalises subnormals.
 #[inline(always)]
-fn f32_of_halves(bits: v128) -> v128 {
+fn f32_of_f16(bits: v128) -> v128 {
     let magnitude = i32x4_shl(v128_and(bits, i32x4_splat(0x7fff)), 13);
     let sign = i32x4_shl(v128_and(bits, i32x4_splat(0x8000)), 16);
     v128_or(f32x4_mul(magnitude, f32x4_splat(f32::from_bits(0x7780_0000))), sign)
@@ -72,7 +72,7 @@ impl Simd for Simd128 {
     }
     #[inline(always)]
     unsafe fn load_f16(from: *const u16) -> v128 {
-        f32_of_halves(unsafe { u32x4_load_extend_u16x4(from) })
+        f32_of_f16(unsafe { u32x4_load_extend_u16x4(from) })
     }
 
     #[inline(always)]
@@ -116,8 +116,8 @@ impl Simd for Simd128 {
         x
     }
     #[inline(always)]
-    unsafe fn halves(x: v128) -> (v128, v128) {
-        (f32_of_halves(x), f32_of_halves(u32x4_shr(x, 16)))
+    unsafe fn unpack_f16(x: v128) -> (v128, v128) {
+        (f32_of_f16(x), f32_of_f16(u32x4_shr(x, 16)))
     }
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [v128; 4] {
@@ -145,7 +145,7 @@ impl Simd for Simd128 {
     unsafe fn dot_pairs(acc: v128, w: v128, x: i32) -> v128 {
         i32x4_add(acc, i32x4_dot_i16x8(w, i32x4_splat(x)))
     }
-    /// Machines differ only where a weight has an eighth bit.
+    /// The same on all machines for weights of 7 bits.
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     unsafe fn dot_bytes(acc: v128, w: v128, x: i32) -> v128 {

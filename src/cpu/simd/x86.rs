@@ -3,7 +3,7 @@
 use super::{Job, Level, Simd};
 use core::arch::x86_64::*;
 
-/// The levels that this processor has, the fastest first.
+/// Returns the levels of this processor, the fastest first.
 pub(crate) fn available() -> Vec<Level> {
     let mut levels = Vec::new();
     let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
@@ -30,7 +30,7 @@ pub(crate) unsafe fn run_avx2(job: impl Job) {
     unsafe { job.run::<Avx2>() }
 }
 
-/// The operations that are one intrinsic.
+/// Defines operations that are one intrinsic.
 macro_rules! same {
     ($($name:ident: $intrinsic:ident($($operand:ident: $t:ty),*) -> $out:ty,)*) => {
         $(#[inline(always)]
@@ -93,7 +93,7 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_si512(to.cast(), x) }
     }
     #[inline(always)]
-    unsafe fn halves(x: __m512i) -> (__m512, __m512) {
+    unsafe fn unpack_f16(x: __m512i) -> (__m512, __m512) {
         unsafe {
             let low = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
             (low, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(x))))
@@ -106,7 +106,7 @@ impl Simd for Avx512 {
             let (c, d) = (_mm512_loadu_si512(from.add(128).cast()), _mm512_loadu_si512(from.add(192).cast()));
             let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
             let (ab2, cd2) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
-            // Each 128 bits now hold blocks i, i + 4, i + 8, i + 12: bring them into order.
+            // Each 128 bits now hold blocks i, i + 4, i + 8, i + 12.
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             [
                 _mm512_permutexvar_epi32(order, _mm512_unpacklo_epi64(ab, cd)),
@@ -191,7 +191,7 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_si256(to.cast(), x) }
     }
     #[inline(always)]
-    unsafe fn halves(x: __m256i) -> (__m256, __m256) {
+    unsafe fn unpack_f16(x: __m256i) -> (__m256, __m256) {
         unsafe {
             let low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
             let packed = _mm256_packus_epi32(low, _mm256_srli_epi32::<16>(x));
@@ -203,7 +203,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m256i; 4] {
         unsafe {
-            // Blocks i and i + 4 in the halves of a vector: then what is transposed in each half is in order.
+            // Blocks i and i + 4 in the two halves of a vector: transposing each half then gives them in order.
             let a = _mm256_loadu2_m128i(from.add(64).cast(), from.cast());
             let b = _mm256_loadu2_m128i(from.add(80).cast(), from.add(16).cast());
             let c = _mm256_loadu2_m128i(from.add(96).cast(), from.add(32).cast());

@@ -1,20 +1,20 @@
 //! The tuning of prefill: the tile and operands of matrix products, shared keys in attention, rows per chunk.
 
 use super::super::{Clock, time_pass};
-use super::{TARGET_MS, error, noise, results};
+use super::{TARGET_MS, TOLERANCE, error, noise, results};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::gpu::Features;
 use crate::kernels::attention::{Heads, attention};
-use crate::kernels::matmul::{Into, linear};
-use crate::kernels::matmul_tiled::{Operands, Tile};
-use crate::kernels::{CacheType, Kv, Rows, Tuning, Weight};
+use crate::kernels::matmul::{Epilogue, matmul};
+use crate::kernels::{CacheType, Kv, Rows, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
+use crate::tuning::{Operands, Tuning, WorkgroupTile};
 
 /// Candidate tiles. Small ones keep many cores busy with few rows; large ones read less. Large ones of 16-bit floats
 /// would exceed WebGPU's default workgroup memory.
-const TILES: [Option<Tile>; 8] = [
+const TILES: [Option<WorkgroupTile>; 8] = [
     None,
     tile(64, 64, Operands::F32),
     tile(64, 128, Operands::F32),
@@ -25,8 +25,8 @@ const TILES: [Option<Tile>; 8] = [
     tile(128, 128, Operands::Int8),
 ];
 
-const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<Tile> {
-    Some(Tile { rows, cols, operands })
+const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<WorkgroupTile> {
+    Some(WorkgroupTile { rows, cols, operands })
 }
 
 /// Returns the operand type of a tuning's matrix products.
@@ -43,8 +43,8 @@ pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
 }
 
 /// Iterates over the tiles that a device with these features supports.
-fn tiles(features: Features) -> impl Iterator<Item = Option<Tile>> {
-    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| tile.operands.supported(features)))
+fn tiles(features: Features) -> impl Iterator<Item = Option<WorkgroupTile>> {
+    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| features.supports(tile.operands)))
 }
 
 /// Largest share of the best time at which a candidate with larger rounding errors or a larger chunk is chosen.
@@ -162,7 +162,7 @@ impl Trial {
             Work::Product { rows, outputs } => {
                 let w = Weight { rows: outputs, ..self.w };
                 let m = Rows::Fixed(rows);
-                linear(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Into::Fresh);
+                matmul(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Epilogue::Store);
             }
             Work::Attention { rows, heads } => {
                 let h = Heads { heads, kv_heads: heads, size: HEAD_SIZE, causal: false };
@@ -217,8 +217,9 @@ impl Trial {
         wanted: &[f32],
         now: Clock<'_>,
     ) -> Result<f64> {
+        let tolerance = self.pass(tuning, small).ops.iter().map(|op| op.kernel.tolerance).fold(TOLERANCE, f64::max);
         match self.run(device, tuning, small).await {
-            Ok(found) if error(&found, wanted) <= operands(&tuning).tolerance() => {
+            Ok(found) if error(&found, wanted) <= tolerance => {
                 Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), TARGET_MS, now).await?.ms)
             }
             Err(e) if e.kind != Kind::Gpu => Err(e),
@@ -262,7 +263,7 @@ mod tests {
                 (Operands::Int8, Features { integer_dot: false, ..features }),
             ] {
                 let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
-                assert_eq!(is_candidate(&tuning, features), operands.supported(features));
+                assert_eq!(is_candidate(&tuning, features), features.supports(operands));
                 assert!(!is_candidate(&tuning, lacking), "a tuning of another device");
             }
             assert_eq!(device.allocated(), 0);

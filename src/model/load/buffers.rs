@@ -58,7 +58,7 @@ fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
 
 /// The stacks on a GPU; none on the CPU, whose kernels take one matrix at a time.
 fn stacks_for(device: &Device, blueprint: &Blueprint) -> HashMap<String, Place> {
-    if device.tuning().is_some() { stacks(blueprint) } else { HashMap::new() }
+    if device.is_gpu() { stacks(blueprint) } else { HashMap::new() }
 }
 
 /// Buffers of all weights, by tensor name.

@@ -1,0 +1,44 @@
+//! The table of fast versions: kernels that the CPU runs without their twin.
+
+use super::{Workspace, activation, attention, calibrate, matmul, norm};
+use crate::kernels::activation::SILU_MUL;
+use crate::kernels::attention::ATTENTION;
+use crate::kernels::calibrate::{COPY, FMA};
+use crate::kernels::layer_norm::LAYER_NORM;
+use crate::kernels::matmul::MATMUL;
+use crate::kernels::rms_norm::RMS_NORM;
+use crate::pass::{Call, Kernel, Op, Words};
+
+/// A fast version of a kernel. It takes the twin's arguments and the executor's [`Workspace`].
+pub(super) type Fast = fn(&Op, &Call, &mut [Words], &mut Workspace);
+
+/// Kernels and their fast versions. The twin runs every other kernel.
+static FAST: [(&Kernel, Fast); 7] = [
+    (&MATMUL, matmul::matmul),
+    (&ATTENTION, attention::attention),
+    (&RMS_NORM, norm::rms_norm),
+    (&LAYER_NORM, norm::layer_norm),
+    (&SILU_MUL, activation::silu_mul),
+    (&COPY, calibrate::copy),
+    (&FMA, calibrate::fma),
+];
+
+/// Returns the fast version of a kernel; `None` where only the twin exists.
+pub(super) fn fast_version(kernel: &'static Kernel) -> Option<Fast> {
+    FAST.iter().find(|(known, _)| std::ptr::eq(*known, kernel)).map(|(_, fast)| *fast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::sample::SAMPLE;
+
+    /// The kernels that a model on the CPU spends its time in, and those that its rates are measured with.
+    #[test]
+    fn kernels_that_take_time_have_a_fast_version() {
+        for kernel in [&MATMUL, &ATTENTION, &RMS_NORM, &LAYER_NORM, &SILU_MUL, &COPY, &FMA] {
+            assert!(fast_version(kernel).is_some(), "{}: missing in the table", kernel.name);
+        }
+        assert!(fast_version(&SAMPLE).is_none());
+    }
+}
