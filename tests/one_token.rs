@@ -52,9 +52,7 @@ impl Checkpoint {
     /// Quant and scale of an element of a q8 matrix.
     fn q8(&self, name: &str, row: usize, col: usize) -> [f64; 2] {
         let (_, shape, bytes) = self.find(name);
-        let [n, k] = [shape[0], shape[1]];
-        let quant = bytes[(col / 16 * n + row) * 16 + col % 16] as i8;
-        [f64::from(quant), f16(&bytes[n * k..], col / 32 * n + row)]
+        q8(bytes, [shape[0], shape[1]], row, col)
     }
 
     fn matrix(&self, name: &str) -> Matrix {
@@ -62,11 +60,16 @@ impl Checkpoint {
         let [n, k] = [shape[0], shape[1]];
         let value = |row: usize, col: usize| match kind {
             "f16" => f16(bytes, (col / 8 * n + row) * 8 + col % 8),
-            "q8" => self.q8(name, row, col).iter().product(),
+            "q8" => q8(bytes, [n, k], row, col).iter().product(),
             other => panic!("{name} is {other}"),
         };
         (0..n).map(|row| (0..k).map(|col| value(row, col)).collect()).collect()
     }
+}
+
+fn q8(bytes: &[u8], [n, k]: [usize; 2], row: usize, col: usize) -> [f64; 2] {
+    let quant = bytes[(col / 16 * n + row) * 16 + col % 16] as i8;
+    [f64::from(quant), f16(&bytes[n * k..], col / 32 * n + row)]
 }
 
 fn f16(bytes: &[u8], index: usize) -> f64 {
@@ -109,7 +112,7 @@ fn attention(q: &Matrix, k: &Matrix, v: &Matrix) -> (Matrix, Vec<f64>, Vec<f64>)
     let mut last = (Vec::new(), Vec::new());
     for head in (0..HEADS).rev() {
         let of = |x: &Matrix, row: usize| x[row][head * HEAD_SIZE..][..HEAD_SIZE].to_vec();
-        for row in 0..q.len() {
+        for (row, mixed) in mixed.iter_mut().enumerate() {
             let score =
                 |s: usize| of(q, row).iter().zip(of(k, s)).map(|(q, k)| q * k).sum::<f64>() / (HEAD_SIZE as f64).sqrt();
             let scores: Vec<f64> = (0..=row).map(score).collect();
@@ -117,7 +120,7 @@ fn attention(q: &Matrix, k: &Matrix, v: &Matrix) -> (Matrix, Vec<f64>, Vec<f64>)
             let total: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
             let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp() / total).collect();
             for (s, weight) in weights.iter().enumerate() {
-                let out = &mut mixed[row][head * HEAD_SIZE..][..HEAD_SIZE];
+                let out = &mut mixed[head * HEAD_SIZE..][..HEAD_SIZE];
                 out.iter_mut().zip(of(v, s)).for_each(|(out, v)| *out += weight * v);
             }
             last = (scores, weights);

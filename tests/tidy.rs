@@ -367,9 +367,16 @@ fn check_citations(path: &str, source: &str) -> Vec<String> {
                 ["src/", "www/", "tests/", "docs/", "page/", "worker/", "shared/", "kernels/", "model/", "engine/"];
             roots.iter().any(|root| word.starts_with(root)) && ENDINGS.iter().any(|end| word.ends_with(end))
         };
-        words.map(|word| word.trim_end_matches('.')).filter(path_like).map(str::to_owned).collect()
+        words
+            .map(|word| word.trim_end_matches('.'))
+            .filter(path_like)
+            .filter(|word| !word.contains("NAME"))
+            .map(str::to_owned)
+            .collect()
     };
-    let exists = |cited: &str| ["", "src/", "www/", "tests/"].iter().any(|base| root().join(base).join(cited).exists());
+    let exists = |cited: &str| {
+        ["", "src/", "src/kernels/", "www/", "tests/"].iter().any(|base| root().join(base).join(cited).exists())
+    };
     let mut complaints = Vec::new();
     for (number, line) in source.lines().enumerate() {
         let dead = cited(line).into_iter().filter(|cited| !exists(cited));

@@ -129,17 +129,6 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     for key in ["attention_bias", "mlp_bias"] {
         ensure!(!f.boolean(key, false)?, Config, f.at(key), "biases in the decoder are not implemented");
     }
-    let rope = f.get("rope_parameters").or(f.get("rope_scaling"));
-    let rope_type =
-        rope.and_then(|r| r.get("rope_type").or(r.get("type"))).and_then(Value::as_str).unwrap_or("default");
-    let unscaled = rope_type == "linear" && rope.and_then(|r| r.get("factor")).and_then(Value::as_f64) == Some(1.0);
-    ensure!(
-        rope_type == "default" || unscaled,
-        Config,
-        f.at("rope_scaling"),
-        "rope type `{rope_type}` is not implemented (default)"
-    );
-    let nested_theta = rope.and_then(|r| r.get("rope_theta")).and_then(Value::as_f64).unwrap_or(10000.0);
     let heads = f.uint("num_attention_heads", 32)?;
     let hidden_size = f.uint("hidden_size", 4096)?;
     let explicit_head = f.object.get("head_dim").is_some_and(|v| !v.is_null());
@@ -157,7 +146,7 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
         head_dim: f.uint("head_dim", hidden_size / heads)?,
         vocab_size: f.uint("vocab_size", 32000)?,
         rms_norm_eps: f.float("rms_norm_eps", 1e-6)?,
-        rope_theta: f.float("rope_theta", nested_theta)?,
+        rope_theta: rope_theta(f)?,
         max_position_embeddings: window.unwrap_or(positions),
         sliding_window: window,
         tie_word_embeddings: f.boolean("tie_word_embeddings", tied.unwrap_or(false))?,
@@ -184,6 +173,22 @@ fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
         config.num_key_value_heads
     );
     Ok(config)
+}
+
+/// Returns the base of the rotary frequencies; refuses scaled variants by name.
+fn rope_theta(f: &Fields) -> Result<f32> {
+    let rope = f.get("rope_parameters").or(f.get("rope_scaling"));
+    let rope_type =
+        rope.and_then(|r| r.get("rope_type").or(r.get("type"))).and_then(Value::as_str).unwrap_or("default");
+    let unscaled = rope_type == "linear" && rope.and_then(|r| r.get("factor")).and_then(Value::as_f64) == Some(1.0);
+    ensure!(
+        rope_type == "default" || unscaled,
+        Config,
+        f.at("rope_scaling"),
+        "rope type `{rope_type}` is not implemented (default)"
+    );
+    let nested = rope.and_then(|r| r.get("rope_theta")).and_then(Value::as_f64).unwrap_or(10000.0);
+    f.float("rope_theta", nested)
 }
 
 fn activation(name: &str, place: &str) -> Result<Activation> {

@@ -15,7 +15,7 @@ pub static ATTENTION: Kernel = Kernel {
     workgroup: [16, 1, 1],
     grid: |p, call| [row_count(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
     reference,
-    cost: cost,
+    cost,
     operands: Operands::F32,
     // f32 sums of `D` products and of up to `S` weighted values.
     tolerance: 1e-11,

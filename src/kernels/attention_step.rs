@@ -18,7 +18,7 @@ pub static ATTENTION_STEP: Kernel = Kernel {
     workgroup: [16, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SPLITS]).div_ceil(16), 1, 1],
     reference,
-    cost: cost,
+    cost,
     operands: Operands::F32,
     // As attention.
     tolerance: 1e-11,

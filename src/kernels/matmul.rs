@@ -23,7 +23,7 @@ pub static MATMUL: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, call| [p[P_ROWS].div_ceil(512), row_count(p[P_M], call).div_ceil(8), 1],
     reference,
-    cost: cost,
+    cost,
     operands: Operands::F32,
     // f32 sums of `K` products: the relative error grows like √K · 2⁻²⁴.
     tolerance: 1e-11,

@@ -22,7 +22,7 @@ pub static MATVEC: Kernel = Kernel {
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_ROWS].div_ceil(4 * p[P_LANES]), 1, 1],
     reference,
-    cost: cost,
+    cost,
     operands: Operands::F32,
     // f32 sums of `K` products: the relative error grows like √K · 2⁻²⁴.
     tolerance: 1e-11,

@@ -4,7 +4,7 @@
 use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
 use crate::tuning::Operands;
 
-/// The first row is `params.first`, or `call.head_row` where that is [`FROM_CALL`].
+/// The first row is `params.first`, or `call.head_row` where that is `FROM_CALL`.
 pub static SELECT_ROWS: Kernel = Kernel {
     name: "select_rows",
     wgsl: concat!(include_str!("select_rows.wgsl"), include_str!("shared/call.wgsl")),

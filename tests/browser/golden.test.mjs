@@ -19,7 +19,7 @@ const QUESTION = "what is in the picture?";
 const TOKENS = 24;
 const PAIRS = ["q4_0", "legacy", "k"];
 
-/** What src/kernels/tuning.rs names so. @type {Tuning} */
+/** What src/tuning.rs names so. @type {Tuning} */
 const SOFTWARE = { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: null, chunk: 256, share_keys: false };
 /** @param {string} operands @returns {Tuning} */
 const hardware = (operands) => ({ lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256, tile: { rows: 64, cols: 64, operands }, chunk: 256, share_keys: true });
