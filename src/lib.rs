@@ -1,4 +1,4 @@
-//! LLaVA-1.5 in a browser tab: an image and a question in, an answer out, on the visitor's own GPU.
+//! LLaVA-1.5 in a browser tab: answers questions about pictures, on the visitor's own GPU.
 //!
 //! One crate runs natively and as WebAssembly. Read the modules in the order of the data:
 //!
@@ -16,7 +16,7 @@
 //! | 5 edges | `web`, [`native`], [`scenes`], `train`, `bin/*` | JavaScript, files, clocks, command lines, Burn |
 //! | 4 engine | [`engine`], [`measure`] | conversations: bytes in, events out; how long they take |
 //! | 3 model | [`model`] | what is computed, recorded as passes |
-//! | 2 compute | [`device`], [`gpu`], [`cpu`], [`pass`], [`kernels`] | how it is computed: WGSL, and its CPU twin |
+//! | 2 compute | [`tuning`], [`pass`], [`kernels`], [`cpu`], [`gpu`], [`device`] | how it is computed: WGSL, and its CPU twin |
 //! | 1 data | [`preprocess`], [`prompt`], [`tokenizer`], [`quant`], [`mod@format`] | bytes and numbers |
 //! | 0 base | [`error`], [`config`] | |
 //!
@@ -41,6 +41,7 @@ pub mod quant;
 
 // 2 compute
 pub mod pass;
+pub mod tuning;
 
 pub mod kernels;
 
@@ -62,7 +63,6 @@ pub mod native;
 pub mod scenes;
 #[cfg(feature = "train")]
 pub mod train;
-pub mod tuning;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 

@@ -9,10 +9,10 @@
 //! use llava_web::engine::{GenerateOptions, Loader, SilentObserver};
 //! use llava_web::format::source::Source;
 //! use llava_web::native::now;
-//! use llava_web::native::synthetic::{Format, Size, Synthetic};
+//! use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 //!
 //! # pollster::block_on(async {
-//! let source = Synthetic::new(Size::Tiny, Format::GgufQ4_0, 1)?; // random weights, in memory
+//! let source = Synthetic::new(ModelSize::Tiny, Format::GgufQ4_0, 1)?; // random weights, in memory
 //! let picture = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wide.png"));
 //!
 //! let device = Device::open(BackendChoice::Cpu).await?;
