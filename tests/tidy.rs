@@ -3,6 +3,7 @@
 //! Every rule is a function from text to complaints, and every rule is tested to complain: a rule that finds
 //! nothing anywhere proves nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -239,6 +240,38 @@ fn check_layers(path: &str, source: &str) -> Vec<String> {
     complaints
 }
 
+/// The circles of imports among the modules at the root: each as the modules that reach one another. `files` are
+/// (path relative to `src/`, text).
+fn circles(files: &[(String, String)]) -> Vec<String> {
+    let module = |path: &str| path.split('/').next().unwrap_or(path).trim_end_matches(".rs").to_owned();
+    let mut edges: BTreeSet<(String, String)> = BTreeSet::new();
+    let is_test = |path: &str| TEST_FILES.iter().any(|file| path.ends_with(file));
+    let counts = |path: &str| path != "lib.rs" && !path.starts_with("bin/") && !is_test(path);
+    for (path, source) in files.iter().filter(|(path, _)| counts(path)) {
+        let depth = path.trim_end_matches("/mod.rs").matches('/').count() + 1;
+        let imported = imports(&without_tests(&code(source, false)), depth).into_iter();
+        edges.extend(imported.filter(|to| layer_of(to).is_some()).map(|to| (module(path), to)));
+    }
+    edges.retain(|(from, to)| from != to);
+    // Whatever is reached in any number of steps.
+    loop {
+        let two_steps = |(a, b): &(String, String)| {
+            edges.iter().filter(|(from, _)| from == b).map(|(_, to)| (a.clone(), to.clone())).collect::<Vec<_>>()
+        };
+        let longer: Vec<_> = edges.iter().flat_map(two_steps).filter(|edge| !edges.contains(edge)).collect();
+        if longer.is_empty() {
+            break;
+        }
+        edges.extend(longer);
+    }
+    let both = |(a, b): &&(String, String)| a < b && edges.contains(&(b.clone(), a.clone()));
+    edges
+        .iter()
+        .filter(both)
+        .map(|(a, b)| format!("{a} and {b} import each other, directly or through others"))
+        .collect()
+}
+
 /// `word` where no identifier continues to its left.
 fn has_word(text: &str, word: &str) -> bool {
     text.match_indices(word)
@@ -419,6 +452,11 @@ fn modules_keep_to_their_layers() {
 }
 
 #[test]
+fn modules_import_each_other_in_no_circle() {
+    none(circles(&files(&root().join("src"), &[".rs"])));
+}
+
+#[test]
 fn files_and_functions_keep_to_their_budgets() {
     let rust = files(&root().join("src"), &[".rs"]);
     let rust = rust
@@ -497,6 +535,15 @@ fn every_rule_complains() {
     assert_eq!(layers("quant/mod.rs", "#[cfg(test)]\nmod tests { use std::fs; use crate::engine::X; }"), "");
     assert_eq!(layers("model/decoder.rs", "fn f(b: B) { b.self_attn.record(b.lm_head) }"), "");
     assert_eq!(layers("model/linear.rs", "use super::attention::A; use crate::kernels::{self, Weight};"), "");
+
+    let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let three = [
+        file("pass.rs", "use crate::cpu::A;"),
+        file("cpu/mod.rs", "use crate::kernels::B;"),
+        file("kernels/rope.rs", "use super::super::pass::C;"),
+    ];
+    assert_eq!(circles(&three).len(), 3, "a circle of three: each pair of them");
+    assert!(circles(&three[..2]).is_empty());
 
     let long = format!("fn long() {{\n{}}}\n", "    x();\n".repeat(RUST_FUNCTION));
     assert!(check_budget("a.rs", &long, 400).join("").contains("fn long has 72 lines"));
