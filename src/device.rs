@@ -354,7 +354,7 @@ impl Device {
     }
 
     fn no_work() -> Error {
-        Error::new(Kind::State, "device", "this one only counts what is needed")
+        Error::new(Kind::State, "device", "a ledger has no memory and cannot run passes")
     }
 
     /// Starts or stops timing every replay by the GPU's clock. Without such a clock, none is timed.

@@ -170,7 +170,7 @@ impl Machine<'_> {
     fn reduce(&mut self) -> Result<()> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
         let (Value::Tuple(span), Value::Global(global)) = (arguments, callable) else {
-            return Err(self.wrong("what is called, or with what, is not as a state dict has it"));
+            return Err(self.wrong("a call, or its arguments, that a state dict does not contain"));
         };
         match (global, self.elements(span)) {
             (Global::OrderedDict, []) => self.dict(),
@@ -193,7 +193,7 @@ impl Machine<'_> {
         self.pop()?;
         match self.top()? {
             Value::Dict(_) => Ok(()),
-            _ => Err(self.wrong("what is given attributes is no dict")),
+            _ => Err(self.wrong("attributes are set on a value that is no dict")),
         }
     }
 

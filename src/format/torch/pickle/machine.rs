@@ -173,7 +173,7 @@ impl<'a> Machine<'a> {
     /// Moves pairs of key and value from `from` on into the dict below them.
     fn set_items(&mut self, from: usize) -> Result<()> {
         let Some(&Value::Dict(dict)) = self.stack[..from].last() else {
-            return Err(self.wrong("what is filled is no dict"));
+            return Err(self.wrong("items are set on a value that is no dict"));
         };
         ensure!(
             (self.stack.len() - from).is_multiple_of(2),
@@ -194,7 +194,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, from: usize) -> Result<()> {
         let list = matches!(self.stack[..from].last(), Some(Value::List));
         self.stack.truncate(from);
-        if list { Ok(()) } else { Err(self.wrong("what is appended to is no list")) }
+        if list { Ok(()) } else { Err(self.wrong("a value is appended to something other than a list")) }
     }
 
     /// Reads a signed little-endian number of at most eight bytes; a longer one is [`Value::Other`].
