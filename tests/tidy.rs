@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Modules by layer, lowest first (design, section 4). A module imports its own or lower layers.
 const LAYERS: [(u8, &[&str]); 6] = [
     (0, &["error", "config"]),
-    (1, &["preprocess", "prompt", "tokenizer", "sampler", "quant", "format"]),
+    (1, &["preprocess", "prompt", "tokenizer", "quant", "format"]),
     (2, &["gpu", "cpu", "device", "pass", "kernels", "tuning"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
