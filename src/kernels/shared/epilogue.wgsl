@@ -65,10 +65,11 @@ fn store(m: u32, m_rows: u32, columns: vec4<u32>, sums: mat4x4<f32>) {
     // All 16 are read before any is stored: the repeated ones read the old value, too.
     if ((params.epilogue & ACCUMULATE) != 0u) { y += mat4x4<f32>(stored(at0), stored(at1), stored(at2), stored(at3)); }
     let activation = params.epilogue >> ACTIVATION;
+    // Loops: a compiler for hardware unrolls them, one for a CPU compiles the formula once.
     if (activation == 1u) {
-        y = mat4x4<f32>(quick_gelu(y[0]), quick_gelu(y[1]), quick_gelu(y[2]), quick_gelu(y[3]));
+        for (var r = 0u; r < 4u; r++) { y[r] = quick_gelu(y[r]); }
     } else if (activation == 2u) {
-        y = mat4x4<f32>(gelu(y[0]), gelu(y[1]), gelu(y[2]), gelu(y[3]));
+        for (var r = 0u; r < 4u; r++) { y[r] = gelu(y[r]); }
     }
     put(at0, y[0]);
     put(at1, y[1]);
