@@ -194,7 +194,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, from: usize) -> Result<()> {
         let list = matches!(self.stack[..from].last(), Some(Value::List));
         self.stack.truncate(from);
-        if list { Ok(()) } else { Err(self.wrong("a value is appended to something other than a list")) }
+        if list { Ok(()) } else { Err(self.wrong("a value is appended to what is no list")) }
     }
 
     /// Reads a signed little-endian number of at most eight bytes; a longer one is [`Value::Other`].
