@@ -62,7 +62,7 @@ fn agree(source: &impl Source, quant: WeightType, what: &str) {
     let held = types(&|| {
         let mut blueprint = block_on(Blueprint::open(source, &[ENTRY.into()])).unwrap();
         let options = convert::ConvertOptions { quant: Some(quant), ..convert::ConvertOptions::exact() };
-        blueprint.tensors = blueprint.held_as(&|tensor, encoding| options.weight_type(tensor, encoding)).unwrap();
+        blueprint.tensors = blueprint.tensors_as(&|tensor, encoding| options.weight_type(tensor, encoding)).unwrap();
         blueprint
     });
     assert_eq!(held, wanted, "{what}");

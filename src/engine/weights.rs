@@ -50,7 +50,7 @@ impl Loader {
             }
         }
         let options = quantising_to(quant);
-        self.inner.hold_as(&|tensor, encoding| options.weight_type(tensor, encoding))?;
+        self.inner.set_weight_types(&|tensor, encoding| options.weight_type(tensor, encoding))?;
         self.quant = quant;
         self.pipelines = None;
         Ok(())
@@ -65,7 +65,7 @@ impl Loader {
         let choice = |quant| {
             let options = quantising_to(quant);
             let wanted = |tensor: &Expected, encoding: Encoding| options.weight_type(tensor, encoding);
-            let (weights, bytes_per_token) = weight_bytes(&blueprint.config, &blueprint.held_as(&wanted)?);
+            let (weights, bytes_per_token) = weight_bytes(&blueprint.config, &blueprint.tensors_as(&wanted)?);
             Ok(WeightChoice { quant, memory: weights + beside, bytes_per_token })
         };
         OFFERED.into_iter().map(choice).collect()

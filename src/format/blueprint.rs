@@ -113,7 +113,7 @@ impl Blueprint {
         let mut group = String::new();
         for (index, (expected, located)) in checkpoint.tensors.into_iter().enumerate() {
             let place = |e: Error| Error { place: expected.name.clone(), ..e };
-            let (weight_type, layout) = held_as(&expected, located.encoding, wanted).map_err(place)?;
+            let (weight_type, layout) = storage_of(&expected, located.encoding, wanted).map_err(place)?;
             if names::group(&expected.name) != group {
                 cut.finish_group();
                 group = names::group(&expected.name).to_string();
@@ -200,7 +200,7 @@ impl Blueprint {
 
 /// Type and layout of a tensor on the device: f32 rows for a vector; for a matrix the type that `wanted` chooses, or a
 /// wider one where its rows do not fit that type.
-fn held_as(expected: &Expected, encoding: Encoding, wanted: TypeChoice) -> Result<(WeightType, Layout)> {
+fn storage_of(expected: &Expected, encoding: Encoding, wanted: TypeChoice) -> Result<(WeightType, Layout)> {
     match expected.role {
         Role::Vector => Ok((WeightType::F32, Layout::Rows)),
         _ => Ok((quant::widest_fitting(wanted(expected, encoding), expected.shape[1])?, Layout::Blocks)),

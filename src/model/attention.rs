@@ -99,7 +99,7 @@ impl Attention {
         let CausalOperands { norm, hidden, heads, rope_table, cache } = operands;
         match step.filter(|_| self.heads_are_whole()) {
             Some(StepBuffers { key_parts, placeholders }) => {
-                let x = norm.record_row(pass);
+                let x = norm.record_row(pass, None);
                 self.record_heads(pass, x, b.q, &operands, placeholders);
                 attention_step(pass, b.q, cache, key_parts, b.mixed, heads);
                 self.o_proj.record_row(pass, RowInput::Plain(b.mixed), RowOutput::Add(hidden), placeholders);

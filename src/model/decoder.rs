@@ -17,7 +17,6 @@ use crate::kernels::attention::Heads;
 use crate::kernels::attention_step::part_words;
 use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rope;
-use crate::kernels::select_rows::{Take, select_rows};
 use crate::pass::{Buf, Pass};
 use crate::tuning::Tuning;
 
@@ -146,19 +145,17 @@ impl Decoder {
 
     /// Appends the logits of row `call.head_row`.
     pub fn record_head(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers) {
-        let (one, gamma, eps) = (Rows::Fixed(1), self.norm, t.rms_norm_eps);
-        let step = b.step(one);
-        if let Some(StepBuffers { placeholders, .. }) = step.filter(|_| pass.tuning.fuse_norm) {
-            let row = RowInput::Norm { x: b.hidden, gamma, eps, head_row: true };
-            return self.lm_head.record_row(pass, row, RowOutput::Store(b.logits), placeholders);
-        }
-        select_rows(pass, b.hidden, Take::HeadRow, b.head_row, t.hidden_size);
-        let x = RmsNorm { x: b.head_row, gamma, eps, out: b.head_normed }.record(pass, one);
-        match step {
+        let one = Rows::Fixed(1);
+        let norm = RmsNorm { x: b.hidden, gamma: self.norm, eps: t.rms_norm_eps, out: b.head_normed };
+        match b.step(one) {
             Some(StepBuffers { placeholders, .. }) => {
-                self.lm_head.record_row(pass, RowInput::Plain(x), RowOutput::Store(b.logits), placeholders);
+                let x = norm.record_row(pass, Some(b.head_row));
+                self.lm_head.record_row(pass, x, RowOutput::Store(b.logits), placeholders);
             }
-            None => self.lm_head.record(pass, one, x, b.logits),
+            None => {
+                let x = norm.record_head_row(pass, b.head_row);
+                self.lm_head.record(pass, one, x, b.logits);
+            }
         }
     }
 }
@@ -176,7 +173,7 @@ impl DecoderBlock {
             silu_mul(pass, m, b.gate, b.up, t.intermediate_size);
             return self.down_proj.record_residual(pass, m, b.gate, b.hidden);
         };
-        let x = norm.record_row(pass);
+        let x = norm.record_row(pass, None);
         match stacked(&[&self.gate_proj, &self.up_proj]) {
             Some(both) => matvec(pass, x, both, RowOutput::Gate(b.gate), placeholders),
             None => {

@@ -47,10 +47,10 @@ impl WeightLoader {
     /// Stores the matrices of a checkpoint as the types that `wanted` chooses.
     ///
     /// # Errors
-    /// [`Kind::State`](crate::error::Kind::State) once a part has been pushed; what [`Blueprint::held_as`] reports.
-    pub fn hold_as(&mut self, wanted: TypeChoice) -> Result<()> {
+    /// [`Kind::State`](crate::error::Kind::State) once a part has been pushed; what [`Blueprint::tensors_as`] reports.
+    pub fn set_weight_types(&mut self, wanted: TypeChoice) -> Result<()> {
         ensure!(!self.pushed.contains(&true), State, "weights", "some are loaded already, and stay as they are");
-        self.blueprint.tensors = self.blueprint.held_as(wanted)?;
+        self.blueprint.tensors = self.blueprint.tensors_as(wanted)?;
         self.weights.restack(&self.device, &self.blueprint);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::kernels::Rows;
 use crate::kernels::matvec::RowInput;
 use crate::kernels::rms_norm::rms_norm;
+use crate::kernels::select_rows::{Take, select_rows};
 use crate::pass::{Buf, Pass};
 
 /// Operands of `out [T, H] = rms_norm(x [T, H]) · gamma [H]`.
@@ -25,13 +26,20 @@ impl RmsNorm {
         self.out
     }
 
-    /// Returns the norm of one row as the input of mat-vecs: computed by them where the pass's tuning fuses it, else
-    /// appended as a dispatch.
-    pub fn record_row(&self, pass: &mut Pass) -> RowInput {
+    /// Copies row `call.head_row` of `x` to `row`, appends its norm and returns `out`.
+    pub fn record_head_row(&self, pass: &mut Pass, row: Buf) -> Buf {
+        select_rows(pass, self.x, Take::HeadRow, row, self.gamma.words as u32);
+        Self { x: row, ..*self }.record(pass, Rows::Fixed(1))
+    }
+
+    /// Returns the norm of one row, or of row `call.head_row` by way of a buffer for it, as the input of mat-vecs. They
+    /// compute it where the pass's tuning fuses it; else it is appended as a dispatch.
+    pub fn record_row(&self, pass: &mut Pass, head_row: Option<Buf>) -> RowInput {
         let Self { x, gamma, eps, .. } = *self;
-        match pass.tuning.fuse_norm {
-            true => RowInput::Norm { x, gamma, eps, head_row: false },
-            false => RowInput::Plain(self.record(pass, Rows::Fixed(1))),
+        match head_row {
+            _ if pass.tuning.fuse_norm => RowInput::Norm { x, gamma, eps, head_row: head_row.is_some() },
+            Some(row) => RowInput::Plain(self.record_head_row(pass, row)),
+            None => RowInput::Plain(self.record(pass, Rows::Fixed(1))),
         }
     }
 }

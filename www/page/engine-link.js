@@ -7,7 +7,7 @@ import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
 import { chooseThreads, codeAddress, compileCode, fetchCode } from "../shared/threads.js";
 import { LocalStore } from "./local-store.js";
-import { startThreads } from "./thread-workers.js";
+import { createThreadWorkers } from "./thread-workers.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Calls} Calls */
@@ -59,7 +59,7 @@ export class EngineLink {
     this.close();
     const script = ownScripts.createScriptURL(threads.pages ? "worker/worker-threads.js" : "worker/worker.js");
     const worker = new Worker(script, { type: "module", name: "engine" });
-    const { workers, ports } = startThreads(backend === "webgpu" ? 0 : threads.threads - 1);
+    const { workers, ports } = createThreadWorkers(backend === "webgpu" ? 0 : threads.threads - 1);
     const caller = new Caller(worker, this.onCrash, workers);
     this.#caller = caller;
     // Where the CPU is wanted the GPU is not even asked for its name.

@@ -9,7 +9,7 @@ import { ownScripts } from "../shared/own-scripts.js";
  * @param {number} count
  * @returns {{ workers: Worker[], ports: MessagePort[] }}
  */
-export function startThreads(count) {
+export function createThreadWorkers(count) {
   const started = Array.from({ length: count }, () => {
     const worker = new Worker(ownScripts.createScriptURL("worker/pool-thread.js"), { type: "module", name: "cpu" });
     // This is not a failure of the page: the engine works without the thread.

@@ -1,7 +1,7 @@
 //! The choice of storage types for the weights of a float checkpoint. The parts to fetch are the same for every choice:
 //! another one needs no second download.
 
-use super::{Blueprint, TypeChoice, device_tiles, held_as};
+use super::{Blueprint, TypeChoice, device_tiles, storage_of};
 use crate::error::{Error, Result};
 use crate::format::manifest::Layout;
 use crate::format::piece::DeviceTensor;
@@ -19,7 +19,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// [`Kind::Tensor`](crate::error::Kind::Tensor) when a shape fits no storage.
-    pub fn held_as(&self, wanted: TypeChoice) -> Result<Vec<DeviceTensor>> {
+    pub fn tensors_as(&self, wanted: TypeChoice) -> Result<Vec<DeviceTensor>> {
         let mut rows: Vec<Vec<[u32; 2]>> = vec![Vec::new(); self.tensors.len()];
         for piece in self.parts.iter().flat_map(|part| &part.pieces) {
             rows[piece.tensor].push(piece.rows);
@@ -28,7 +28,7 @@ impl Blueprint {
             let Some(encoding) = tensor.encoding else { return Ok(tensor.clone()) };
             let place = |e: Error| Error { place: tensor.expected.name.clone(), ..e };
             rows.sort_unstable();
-            let (weight_type, layout) = held_as(&tensor.expected, encoding, wanted).map_err(place)?;
+            let (weight_type, layout) = storage_of(&tensor.expected, encoding, wanted).map_err(place)?;
             let tiles = device_tiles(layout, weight_type, &tensor.expected.shape, &rows).map_err(place)?;
             Ok(DeviceTensor { weight_type, layout, tiles, ..tensor.clone() })
         };

@@ -103,8 +103,8 @@ fn parts_are_the_same_whatever_is_chosen() {
             let narrow = plan(wanted);
             assert_eq!(narrow.parts, exact.parts, "{encoding} as {wanted}");
             // A change of mind is the same as the choice in the first place.
-            assert_eq!(exact.held_as(&|_, _| wanted).unwrap(), narrow.tensors, "{encoding} as {wanted}");
-            assert_eq!(narrow.held_as(&|_, e| e.exact()).unwrap(), exact.tensors, "{encoding} as {wanted}");
+            assert_eq!(exact.tensors_as(&|_, _| wanted).unwrap(), narrow.tensors, "{encoding} as {wanted}");
+            assert_eq!(narrow.tensors_as(&|_, e| e.exact()).unwrap(), exact.tensors, "{encoding} as {wanted}");
         }
     }
 }
