@@ -96,7 +96,7 @@ fn input_ids(model: &Model, config: &Config, ids: &[u32]) -> Vec<u32> {
             return *id;
         }
         rows += 1;
-        model.image_embed_id((rows - 1) / config.image_rows(), (rows - 1) % config.image_rows())
+        model.image_embed_id((rows - 1) / config.tile_rows(), (rows - 1) % config.tile_rows())
     };
     ids.iter().map(&mut input_id).collect()
 }

@@ -114,9 +114,16 @@ impl VisionConfig {
 }
 
 impl Config {
-    /// Rows of an image in the prompt: `P`, or `P + 1` with the class row.
-    pub fn image_rows(&self) -> u32 {
+    /// Rows of the tower's features: `P`, or `P + 1` with the class row.
+    pub fn feature_rows(&self) -> u32 {
         self.vision.patches() + u32::from(self.keep_class_row)
+    }
+
+    /// Rows of the connector's output for one tile: a picture is one tile, or several.
+    pub fn tile_rows(&self) -> u32 {
+        match self.connector {
+            ConnectorKind::Linear | ConnectorKind::Mlp2x(_) => self.feature_rows(),
+        }
     }
 }
 

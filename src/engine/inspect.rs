@@ -75,20 +75,29 @@ impl Engine {
     /// Computes the intermediate results of a picture: (name, shape, values). The conversation does not change.
     ///
     /// # Shapes
-    /// `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.
+    /// Of a picture that is one tile: `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.
+    /// The first dimension is as many times larger as there are tiles.
     ///
     /// # Errors
     /// [`Kind::Image`](crate::error::Kind::Image); [`Kind::Gpu`](crate::error::Kind::Gpu).
     pub async fn vision_outputs(&mut self, image: &[u8]) -> Result<Vec<(&'static str, Vec<u32>, Vec<f32>)>> {
         let pixels = preprocess(image, &self.preprocess)?;
-        let (features, embeds) = self.model.vision_outputs(&pixels.data).await?;
         let config = &self.model.config;
-        let (side, rows, c, h) =
-            (config.vision.image_size, config.image_rows(), config.vision.hidden_size, config.text.hidden_size);
+        let (side, c, h) = (config.vision.image_size, config.vision.hidden_size, config.text.hidden_size);
+        let (mut features, mut embeds) = (Vec::new(), Vec::new());
+        for tile in pixels.data.chunks_exact((3 * side * side) as usize) {
+            let (tile_features, tile_embeds) = self.model.vision_outputs(tile).await?;
+            features.extend(tile_features);
+            embeds.extend(tile_embeds);
+        }
+        let result = |name, values: Vec<f32>, inner: &[u32]| {
+            let rows = values.len() as u32 / inner.iter().product::<u32>();
+            (name, [&[rows], inner].concat(), values)
+        };
         Ok(vec![
-            ("pixel_values", vec![3, side, side], pixels.data),
-            ("image_features", vec![rows, c], features),
-            ("image_embeds", vec![rows, h], embeds),
+            result("pixel_values", pixels.data, &[side, side]),
+            result("image_features", features, &[c]),
+            result("image_embeds", embeds, &[h]),
         ])
     }
 }

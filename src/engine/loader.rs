@@ -251,7 +251,7 @@ impl Loader {
         let format = PromptFormat {
             template: b.template,
             tokenizer: self.tokenizer,
-            image_rows: model.config.image_rows(),
+            image_rows: model.config.tile_rows(),
             end_ids,
             vocab_size: model.config.text.vocab_size,
         };

@@ -232,7 +232,7 @@ fn image_tokens(processor: &Value, config: &Config) -> Vec<String> {
         let side = u64::from(config.vision.image_size) / patch;
         let default = processor.get("vision_feature_select_strategy").and_then(Value::as_str) == Some("default");
         let marks = (side * side).saturating_add(number("num_additional_image_tokens").unwrap_or(0));
-        let (marks, rows) = (marks.saturating_sub(u64::from(default)), u64::from(config.image_rows()));
+        let (marks, rows) = (marks.saturating_sub(u64::from(default)), u64::from(config.tile_rows()));
         if marks != rows {
             notes.push(format!("{PROCESSOR} counts {marks} tokens for a picture; by config.json there are {rows}"));
         }

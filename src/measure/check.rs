@@ -33,7 +33,7 @@ pub async fn check(model: &mut Model) -> Result<()> {
     let side = model.config.vision.image_size;
     // A gradient with some texture, in the range of CLIP's normalised pixels.
     let pixels: Vec<f32> = (0..3 * side * side).map(|i| ((i % 251) as f32 + (i % side) as f32 / 2.0) / 100.0).collect();
-    let image_rows = IMAGE_ROWS.min(model.config.image_rows());
+    let image_rows = IMAGE_ROWS.min(model.config.tile_rows());
     let vocabulary = model.config.text.vocab_size;
     let mut ids: Vec<u32> = (0..TOKENS).map(|i| (7 + 31 * i) % vocabulary).collect();
     ids.extend((0..image_rows).map(|row| model.image_embed_id(0, row)));

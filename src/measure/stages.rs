@@ -102,7 +102,7 @@ async fn measure(
     }
     let tokens = options.tokens.clamp(1, model.context - rows);
     model.reserve_rows(rows + tokens).await?;
-    let sizes = Sizes { image_rows: model.config.image_rows(), rows, tokens };
+    let sizes = Sizes { image_rows: model.config.tile_rows(), rows, tokens };
     let pixels = vec![0.5; (3 * model.config.vision.image_size.pow(2)) as usize];
     for stage in [AnswerStage::Encode, AnswerStage::Prefill, AnswerStage::Decode] {
         let mut timing = Timing { ms: f64::INFINITY, gpu_ms: None };

@@ -20,7 +20,7 @@ pub struct Connector {
 impl Connector {
     /// Appends `b.image_features` → `b.image_embeds`.
     pub fn record(&self, pass: &mut Pass, config: &Config, b: &VisionBuffers) {
-        let rows = Rows::Fixed(config.image_rows());
+        let rows = Rows::Fixed(config.feature_rows());
         match &self.linear_2 {
             None => self.linear_1.record(pass, rows, b.image_features, b.image_embeds),
             Some((act, linear_2)) => {

@@ -89,8 +89,8 @@ impl DecoderBuffers {
         let chunk = u64::from(device.tuning().map_or(Tuning::CHUNK, |tuning| tuning.chunk));
         let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
         let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
-        // The number of pictures that fit the context, at least one.
-        let image_rows = u64::from((context / config.image_rows()).max(1) * config.image_rows());
+        // The tiles that fit the context, at least one.
+        let image_rows = u64::from((context / config.tile_rows()).max(1) * config.tile_rows());
         let table = rope::table(context, t.head_dim, t.rope_theta);
         let buffers = Self {
             ids: device.buffer("ids", chunk).await?,

@@ -173,7 +173,7 @@ impl Model {
         t.max_position_embeddings.min((crate::quant::MAX_BINDING / row.max(1)) as u32)
     }
 
-    /// Returns the number of pictures whose embeds the device holds together.
+    /// Returns the number of tiles whose embeds the device holds together.
     pub fn image_slots(&self) -> u32 {
         (self.decoder.image_embeds.words / self.slot_words() as u64) as u32
     }
@@ -185,7 +185,7 @@ impl Model {
     }
 
     fn slot_words(&self) -> usize {
-        self.config.image_rows() as usize * self.config.text.hidden_size as usize
+        self.config.tile_rows() as usize * self.config.text.hidden_size as usize
     }
 
     /// Runs tower and connector on `pixel_values [3, S, S]` and keeps the image embeds in `slot`.
@@ -230,7 +230,7 @@ impl Model {
 
     /// Returns the input id that selects row `row` of the image embeds in `slot`, in place of a token id.
     pub fn image_embed_id(&self, slot: u32, row: u32) -> u32 {
-        crate::kernels::embed_rows::IMAGE_ROW + slot * self.config.image_rows() + row
+        crate::kernels::embed_rows::IMAGE_ROW + slot * self.config.tile_rows() + row
     }
 
     /// Samples a token from the logits: it becomes the next step's input and entry `call.step` of the history.
@@ -275,7 +275,7 @@ impl Model {
     /// What [`Device::replay`] and [`Device::finish_read_back`] report.
     pub async fn vision_outputs(&mut self, pixel_values: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
         self.run_vision(pixel_values)?;
-        let features = self.config.image_rows() as usize * self.config.vision.hidden_size as usize;
+        let features = self.config.feature_rows() as usize * self.config.vision.hidden_size as usize;
         let words = self.slot_words();
         let features = self.device.read_back_f32(self.vision.image_features, 0, features).await?;
         Ok((features, self.device.read_back_f32(self.vision.image_embeds, 0, words).await?))

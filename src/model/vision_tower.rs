@@ -69,9 +69,9 @@ pub struct VisionBuffers {
     attention: AttentionBuffers,
     /// `[P + 1, F]`.
     mlp: Buf,
-    /// `[rows, C]`.
+    /// `[features, C]`.
     pub image_features: Buf,
-    /// `[rows, H]`, between the two layers of the connector.
+    /// `[features, H]`, between the two layers of the connector.
     pub connector_hidden: Buf,
     /// `[rows, H]`.
     pub image_embeds: Buf,
@@ -85,7 +85,7 @@ impl VisionBuffers {
     pub async fn new(device: &mut Device, config: &Config) -> Result<Self> {
         let v = &config.vision;
         let [side, p, c, f] = [v.image_size, v.patches(), v.hidden_size, v.intermediate_size].map(u64::from);
-        let [h, rows] = [config.text.hidden_size, config.image_rows()].map(u64::from);
+        let [h, features, rows] = [config.text.hidden_size, config.feature_rows(), config.tile_rows()].map(u64::from);
         let columns = u64::from(v.patch_columns());
         Ok(Self {
             pixel_values: device.buffer("pixel_values", 3 * side * side).await?,
@@ -95,8 +95,8 @@ impl VisionBuffers {
             normed: device.buffer("vision normed", (p + 1) * c).await?,
             attention: AttentionBuffers::new(device, p + 1, c, c).await?,
             mlp: device.buffer("vision mlp", (p + 1) * f).await?,
-            image_features: device.buffer("image_features", rows * c).await?,
-            connector_hidden: device.buffer("connector hidden", rows * h).await?,
+            image_features: device.buffer("image_features", features * c).await?,
+            connector_hidden: device.buffer("connector hidden", features * h).await?,
             image_embeds: device.buffer("image_embeds", rows * h).await?,
         })
     }
@@ -126,6 +126,6 @@ impl VisionTower {
             block.fc2.record_residual(pass, rows, b.mlp, b.hidden);
         }
         let first = u32::from(!config.keep_class_row);
-        select_rows(pass, b.hidden, Take::Range { first, count: config.image_rows() }, b.image_features, c);
+        select_rows(pass, b.hidden, Take::Range { first, count: config.feature_rows() }, b.image_features, c);
     }
 }
