@@ -2,14 +2,15 @@
 //!
 //! Hub files leave most fields out; an absent field takes the value that transformers gives it. What is not implemented
 //! is refused by name here, so that no later layer has to doubt a size. A family of models has one file here:
-//! `llava.rs`.
+//! `llava.rs`, `llava_next.rs`.
 
 mod fields;
 mod llava;
+mod llava_next;
 mod types;
 
 pub use fields::json_object;
-pub use types::{Activation, Config, ConnectorKind, SquarePolicy, TextConfig, VisionConfig};
+pub use types::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy, TextConfig, VisionConfig};
 
 use crate::error::Result;
 use crate::fail;
@@ -27,6 +28,7 @@ impl Config {
         let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or("llava");
         match model_type {
             "llava" => llava::parse(&root, generation),
+            "llava_next" => llava_next::parse(&root, generation),
             other => fail!(
                 Config,
                 "config.json: model_type",

@@ -10,8 +10,10 @@
 //! the chat template of `llava-hf/llava-1.5-7b-hf` (`llava_hf`).
 
 mod marked;
+mod picture;
 
 pub(crate) use marked::names_token;
+pub use picture::{PictureRow, PictureTiles, picture_rows};
 
 use crate::error::{Error, Result};
 use crate::fail;
@@ -40,6 +42,9 @@ pub enum Template {
     Phi3,
     /// Mistral's instructions: `[INST] <image>\n{q} [/INST]…</s>`.
     Mistral,
+    /// SmolVLM: `<|im_start|>User:<image>{q}<end_of_utterance>\nAssistant: {a}<end_of_utterance>\nUser: …`.
+    #[serde(rename = "smol_vlm")]
+    SmolVlm,
     /// `<image>{q}`: picture, then text. Stage 1.
     Plain,
 }
@@ -77,7 +82,7 @@ enum Segment {
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::VicunaV1,
         Self::LlavaV1,
         Self::LlavaHf,
@@ -85,6 +90,7 @@ impl Template {
         Self::ChatMl,
         Self::Phi3,
         Self::Mistral,
+        Self::SmolVlm,
         Self::Plain,
     ];
 
@@ -98,6 +104,7 @@ impl Template {
             Self::ChatMl => "chat_ml",
             Self::Phi3 => "phi_3",
             Self::Mistral => "mistral",
+            Self::SmolVlm => "smol_vlm",
             Self::Plain => "plain",
         }
     }
@@ -132,8 +139,12 @@ impl Template {
         let marked = self.marked();
         // ChatML's models have no beginning of their own; the others' were all trained with one.
         let begins = *self != Self::ChatMl || tokenizer.begins();
-        let beginning = if begins { vec![tokenizer.bos()] } else { Vec::new() };
-        let mut segments = vec![Segment::Ids(beginning), Segment::Text(self.system().to_string())];
+        let beginning = match marked.and_then(|marked| Some((marked, marked.beginning?))) {
+            Some((marked, mark)) => marked.id(*self, mark, tokenizer)?,
+            None => begins.then(|| tokenizer.bos()),
+        };
+        let mut segments =
+            vec![Segment::Ids(beginning.into_iter().collect()), Segment::Text(self.system().to_string())];
         for turn in turns {
             match marked {
                 Some(marked) => marked.turn(*self, turn, tokenizer, &mut segments)?,

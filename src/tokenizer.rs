@@ -186,12 +186,25 @@ impl Tokenizer {
     /// [`Kind::Prompt`] if the tokenizer has no ids for it, or one that the model has no embedding for.
     pub fn encode_raw(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |e: tokenizers::Error| Error::new(Kind::Prompt, "raw prompt", format!("cannot be tokenised: {e}"));
-        let ids = self.inner.encode_fast(text, true).map_err(failed)?.get_ids().to_vec();
+        self.known(self.inner.encode_fast(text, true).map_err(failed)?.get_ids(), "raw prompt")
+    }
+
+    /// Refuses ids that the model has no embedding for.
+    fn known(&self, ids: &[u32], place: &str) -> Result<Vec<u32>> {
         if let Some(id) = ids.iter().find(|id| **id >= self.vocab_size && **id != self.image) {
             let token = self.inner.id_to_token(*id).unwrap_or_default();
-            fail!(Prompt, "raw prompt", "`{token}` has the id {id}; the model has {} embeddings", self.vocab_size);
+            fail!(Prompt, place, "`{token}` has the id {id}; the model has {} embeddings", self.vocab_size);
         }
-        Ok(ids)
+        Ok(ids.to_vec())
+    }
+
+    /// Encodes text of the model's own, in which special tokens are recognised; nothing is added before it.
+    ///
+    /// # Errors
+    /// As [`encode_raw`](Self::encode_raw).
+    pub fn encode_marked(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |e: tokenizers::Error| Error::new(Kind::Prompt, "marks", format!("cannot be tokenised: {e}"));
+        self.known(self.inner.encode_fast(text, false).map_err(failed)?.get_ids(), "marks")
     }
 
     /// Decodes ids to text, special tokens left out.

@@ -296,8 +296,9 @@ fn other_models_are_refused_by_name() {
     assert!(vision("clip.projector_type", "ldpv2".into()).contains("`ldpv2`"));
     assert!(vision("clip.has_vision_encoder", false.into()).contains("has_vision_encoder"));
     assert!(vision("clip.use_silu", true.into()).contains("SiLU"));
-    assert!(vision("clip.vision.mm_patch_merge_type", "spatial_unpad".into()).contains("LLaVA-1.6"));
-    assert!(refused(|p| p.vision.add("model.image_newline", &[64])).contains("LLaVA-1.6"));
+    assert!(vision("clip.vision.mm_patch_merge_type", "spatial".into()).contains("`spatial`"));
+    assert!(vision("clip.vision.mm_patch_merge_type", "spatial_unpad".into()).contains("image_grid_pinpoints"));
+    assert!(refused(|p| p.vision.add("model.image_newline", &[64])).contains("image_newline"));
     assert!(vision("split.count", 2u32.into()).contains("single file"));
     assert_eq!(
         config(&described(|p| p.vision.set("clip.use_gelu", true.into())).unwrap()).vision.hidden_act,

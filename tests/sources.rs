@@ -206,7 +206,7 @@ fn what_an_original_checkpoint_lacks_is_said() {
     };
     for (key, value) in [
         ("mm_use_im_start_end", json!(true)),
-        ("image_aspect_ratio", json!("anyres")),
+        ("image_aspect_ratio", json!("anyres_max_9")),
         ("mm_vision_select_feature", json!("all")),
         ("mm_projector_type", json!("mlp9x_gelu")),
     ] {

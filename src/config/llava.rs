@@ -3,7 +3,7 @@
 //! Absent fields are those of CLIP ViT-L/14-336 and of LLaMA-7B (Mistral-7B for a Mistral).
 
 use super::fields::{Fields, json_object};
-use super::types::{Activation, Config, ConnectorKind, TextConfig, VisionConfig};
+use super::types::{Activation, Config, ConnectorKind, PictureLayout, TextConfig, VisionConfig};
 use crate::error::Result;
 use crate::{ensure, fail};
 use serde_json::Value;
@@ -52,7 +52,8 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
     };
     let vision_blocks = feature_layer(root, vision.num_hidden_layers)?;
     let image_token_index = top.uint("image_token_index", top.uint("image_token_id", 32000)?)?;
-    Ok(Config { vision, text, connector, vision_blocks, keep_class_row, image_token_index })
+    let layout = PictureLayout::Single;
+    Ok(Config { vision, text, connector, vision_blocks, keep_class_row, image_token_index, layout })
 }
 
 /// Returns the number of blocks to run for `vision_feature_layer`. `hidden_states[0]` is the embedding, `[i]` the

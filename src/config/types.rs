@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Rows of LLaVA-1.5's context in training.
+const USUAL_CONTEXT: u32 = 2048;
+
 /// The whole model: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Config {
@@ -18,6 +21,24 @@ pub struct Config {
     pub keep_class_row: bool,
     /// Id of the `<image>` token. It marks a place and is never embedded.
     pub image_token_index: u32,
+    /// The tiles of a picture, and their rows in the prompt.
+    pub layout: PictureLayout,
+}
+
+/// The tiles of a picture, and the order of their rows in the prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureLayout {
+    /// One tile.
+    Single,
+    /// Tiles with marks between them, the whole picture last (Idefics3, SmolVLM).
+    Marked,
+    /// The whole picture, then its tiles as one map without the rows and columns of the border; the embed
+    /// `image_newline` ends each row of the map (LLaVA-1.6, "anyres").
+    Anyres {
+        /// `image_grid_pinpoints`: height and width of each possible map, pixels.
+        candidates: Vec<[u32; 2]>,
+    },
 }
 
 /// `vision_config`: CLIP.
@@ -117,6 +138,31 @@ impl Config {
     /// Rows of the tower's features: `P`, or `P + 1` with the class row.
     pub fn feature_rows(&self) -> u32 {
         self.vision.patches() + u32::from(self.keep_class_row)
+    }
+
+    /// Whether the decoder has a learned embed for the end of a row of patches.
+    pub fn has_newline(&self) -> bool {
+        matches!(self.layout, PictureLayout::Anyres { .. })
+    }
+
+    /// Returns the usual context, rows: what LLaVA-1.5 was trained at, or twice that for a picture of five tiles.
+    pub fn usual_context(&self) -> u32 {
+        let rows = if self.has_newline() { 2 * USUAL_CONTEXT } else { USUAL_CONTEXT };
+        rows.min(self.text.max_position_embeddings)
+    }
+
+    /// Returns the number of tiles whose embeds are kept for a context of `context` rows: those that fit it, and at
+    /// least those of one picture.
+    pub fn tile_slots(&self, context: u32) -> u32 {
+        let picture = match &self.layout {
+            PictureLayout::Single | PictureLayout::Marked => 1,
+            PictureLayout::Anyres { candidates } => {
+                let tiles =
+                    |[height, width]: &[u32; 2]| (height / self.vision.image_size) * (width / self.vision.image_size);
+                1 + candidates.iter().map(tiles).max().unwrap_or(0)
+            }
+        };
+        (context / self.tile_rows()).max(picture)
     }
 
     /// Rows of the connector's output for one tile: a picture is one tile, or several.

@@ -11,8 +11,10 @@ use super::ImageId;
 pub enum Row {
     /// A token.
     Token(u32),
-    /// A picture, and the row of its embeds.
+    /// A picture, and the row of its embeds, counted through its tiles.
     Image(ImageId, u32),
+    /// The embed that ends a row of patches.
+    Newline,
 }
 
 /// The rows that the KV cache holds, in order.

@@ -7,7 +7,7 @@ use super::RestoredTurn;
 use super::cache::Row;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::prompt::{PromptItem, Template, Turn, raw};
+use crate::prompt::{PictureRow, PromptItem, Template, Turn, raw};
 use crate::tokenizer::Tokenizer;
 
 /// A picture that this engine has encoded. Equal bytes are the same picture.
@@ -18,8 +18,6 @@ pub struct ImageId(pub u64);
 pub(super) struct PromptFormat {
     pub template: Template,
     pub tokenizer: Tokenizer,
-    /// Rows of a picture.
-    pub image_rows: u32,
     /// Tokens that end an answer: those of the checkpoint, and the template's end of a turn.
     pub end_ids: Vec<u32>,
     /// `V`.
@@ -27,15 +25,6 @@ pub(super) struct PromptFormat {
 }
 
 impl PromptFormat {
-    /// Replaces each picture of `items` by its rows.
-    fn expand(&self, items: &[PromptItem], images: &[ImageId]) -> Vec<Row> {
-        let expand = |item: &PromptItem| match *item {
-            PromptItem::Token(id) => vec![Row::Token(id)],
-            PromptItem::Image(index) => (0..self.image_rows).map(|row| Row::Image(images[index], row)).collect(),
-        };
-        items.iter().flat_map(expand).collect()
-    }
-
     /// Returns an answer's ids without those that end it.
     fn without_end(&self, ids: &[u32]) -> Vec<u32> {
         ids.iter().copied().filter(|id| !self.end_ids.contains(id)).collect()
@@ -44,13 +33,16 @@ impl PromptFormat {
 
 /// A picture whose embeds are on the device.
 #[derive(Debug)]
-pub(super) struct ImageSlot {
+pub(super) struct EncodedPicture {
     pub id: ImageId,
     /// SHA-256 of the picture's file.
     sha256: String,
-    slot: u32,
+    /// Slot of each tile.
+    pub slots: Vec<u32>,
+    /// Its rows in a prompt.
+    pub rows: Vec<PictureRow>,
     /// Width and height, pixels.
-    pub size: (u32, u32),
+    pub size: [u32; 2],
 }
 
 /// A turn and its pictures.
@@ -67,7 +59,7 @@ pub(super) struct Conversation {
     /// Pictures of the next question.
     pending: Vec<ImageId>,
     /// Pictures on the device, the oldest first.
-    slots: Vec<ImageSlot>,
+    encoded: Vec<EncodedPicture>,
     last_id: u64,
 }
 
@@ -85,7 +77,26 @@ impl Conversation {
         let mut turns: Vec<Turn> = self.turns.iter().map(|t| t.turn.clone()).collect();
         turns.push(Turn { images: self.pending.len(), question: question.to_string(), answer: None });
         let images: Vec<ImageId> = self.turns.iter().flat_map(|t| &t.images).chain(&self.pending).copied().collect();
-        Ok(format.expand(&format.template.items(&turns, &format.tokenizer)?, &images))
+        Ok(self.expand(&format.template.items(&turns, &format.tokenizer)?, &images))
+    }
+
+    /// Replaces each picture of `items` by its rows.
+    fn expand(&self, items: &[PromptItem], images: &[ImageId]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for item in items {
+            match *item {
+                PromptItem::Token(id) => rows.push(Row::Token(id)),
+                PromptItem::Image(index) => {
+                    let picture = self.picture(images[index]);
+                    rows.extend(picture.rows.iter().map(|row| match *row {
+                        PictureRow::Token(id) => Row::Token(id),
+                        PictureRow::Embed(row) => Row::Image(picture.id, row),
+                        PictureRow::Newline => Row::Newline,
+                    }));
+                }
+            }
+        }
+        rows
     }
 
     /// Returns the rows of the next prompt up to its last picture: they do not depend on the question.
@@ -94,7 +105,7 @@ impl Conversation {
     /// As [`prompt_rows`](Self::prompt_rows).
     pub fn image_prefix(&self, format: &PromptFormat) -> Result<Vec<Row>> {
         let mut rows = self.prompt_rows(format, "")?;
-        let last = rows.iter().rposition(|row| matches!(row, Row::Image(..)));
+        let last = rows.iter().rposition(|row| matches!(row, Row::Image(..) | Row::Newline));
         rows.truncate(last.map_or(0, |last| last + 1));
         Ok(rows)
     }
@@ -108,43 +119,60 @@ impl Conversation {
         let marks = items.iter().filter(|item| matches!(item, PromptItem::Image(_))).count();
         let images = self.pending.len();
         ensure!(marks == images, Prompt, "raw prompt", "{marks} <image> marks for {images} pictures");
-        Ok(format.expand(&items, &self.pending))
+        Ok(self.expand(&items, &self.pending))
     }
 
     /// Finds the picture with this hash among those on the device.
-    pub fn find_image(&self, sha256: &str) -> Option<&ImageSlot> {
-        self.slots.iter().find(|s| s.sha256 == sha256)
+    pub fn find_image(&self, sha256: &str) -> Option<&EncodedPicture> {
+        self.encoded.iter().find(|p| p.sha256 == sha256)
     }
 
-    /// Empties one of `count` slots and returns it: an unused one, else the oldest that the conversation does not need.
+    /// Empties `wanted` of `count` slots and returns them: unused ones, then those of the oldest pictures that the
+    /// conversation does not need.
     ///
     /// # Errors
-    /// [`Kind::ContextFull`] when the conversation needs all of them.
-    pub fn empty_slot(&mut self, count: u32) -> Result<u32> {
+    /// [`Kind::ContextFull`] when the conversation needs too many of them.
+    pub fn empty_slots(&mut self, wanted: u32, count: u32) -> Result<Vec<u32>> {
         let needed = |id: ImageId| self.pending.contains(&id) || self.turns.iter().any(|t| t.images.contains(&id));
-        let unused = (0..count).find(|slot| self.slots.iter().all(|s| s.slot != *slot));
-        let Some(slot) = unused.or_else(|| self.slots.iter().find(|s| !needed(s.id)).map(|s| s.slot)) else {
-            let message = format!("all {count} places for pictures are in use");
-            return Err(Error::new(Kind::ContextFull, "image", message).hint("start a new conversation"));
-        };
-        self.slots.retain(|s| s.slot != slot);
-        Ok(slot)
+        let mut removable = self.encoded.iter().filter(|p| !needed(p.id));
+        let mut free: Vec<u32> = (0..count).filter(|n| !self.encoded.iter().any(|p| p.slots.contains(n))).collect();
+        let mut removed = Vec::new();
+        while free.len() < wanted as usize {
+            let Some(picture) = removable.next() else {
+                let message =
+                    format!("a picture of {wanted} tiles; of {count} places the conversation leaves {}", free.len());
+                return Err(Error::new(Kind::ContextFull, "image", message).hint("start a new conversation"));
+            };
+            free.extend(&picture.slots);
+            removed.push(picture.id);
+        }
+        self.encoded.retain(|p| !removed.contains(&p.id));
+        free.truncate(wanted as usize);
+        Ok(free)
     }
 
-    /// Records that `slot` holds the embeds of a picture.
-    pub fn fill_slot(&mut self, slot: u32, sha256: String, size: (u32, u32)) -> ImageId {
+    /// Records that `slots` hold the embeds of a picture's tiles.
+    pub fn fill_slots(&mut self, slots: Vec<u32>, sha256: String, rows: Vec<PictureRow>, size: [u32; 2]) -> ImageId {
         self.last_id += 1;
         let id = ImageId(self.last_id);
-        self.slots.push(ImageSlot { id, sha256, slot, size });
+        self.encoded.push(EncodedPicture { id, sha256, slots, rows, size });
         id
     }
 
-    /// Returns the slot of a picture of the conversation.
+    /// Returns the slot of a tile of a picture of the conversation.
     ///
     /// # Panics
-    /// When it has none, which no input can cause: pictures of the conversation keep their slots.
-    pub fn slot(&self, id: ImageId) -> u32 {
-        self.slots.iter().find(|s| s.id == id).expect("pictures in use keep their slots").slot
+    /// As [`picture`](Self::picture).
+    pub fn slot(&self, id: ImageId, tile: u32) -> u32 {
+        self.picture(id).slots[tile as usize]
+    }
+
+    /// Returns a picture of the conversation.
+    ///
+    /// # Panics
+    /// When it is not on the device, which no input can cause: pictures of the conversation keep their slots.
+    pub fn picture(&self, id: ImageId) -> &EncodedPicture {
+        self.encoded.iter().find(|p| p.id == id).expect("pictures in use keep their slots")
     }
 
     /// Adds a picture to the next question.
@@ -212,7 +240,7 @@ impl Conversation {
     /// Removes turns and pictures, and empties the slots.
     pub fn clear(&mut self) {
         self.reset();
-        self.slots.clear();
+        self.encoded.clear();
     }
 }
 
@@ -230,7 +258,6 @@ mod tests {
         PromptFormat {
             template: Template::VicunaV1,
             tokenizer: Tokenizer::parse(&file("tokenizer.json"), &config).unwrap(),
-            image_rows: IMAGE_ROWS,
             end_ids: config.text.eos_token_ids.clone(),
             vocab_size: config.text.vocab_size,
         }
@@ -241,12 +268,13 @@ mod tests {
         let id = match conversation.find_image(sha256) {
             Some(known) => known.id,
             None => {
-                let slot = conversation.empty_slot(2)?;
-                conversation.fill_slot(slot, sha256.into(), (8, 6))
+                let slots = conversation.empty_slots(1, 2)?;
+                let rows = (0..IMAGE_ROWS).map(PictureRow::Embed).collect();
+                conversation.fill_slots(slots, sha256.into(), rows, [8, 6])
             }
         };
         conversation.attach(id);
-        Ok(conversation.slot(id))
+        Ok(conversation.slot(id, 0))
     }
 
     fn images(rows: &[Row]) -> Vec<u64> {
@@ -288,6 +316,29 @@ mod tests {
         assert!(talk.find_image("a").is_none());
         talk.clear();
         assert!(talk.find_image("b").is_none());
+    }
+
+    #[test]
+    fn tiles_take_slots_of_several_pictures_that_are_not_needed() {
+        let (mut talk, format) = (Conversation::default(), format());
+        let fill = |talk: &mut Conversation, name: &str, tiles: u32| -> Result<ImageId> {
+            let slots = talk.empty_slots(tiles, 5)?;
+            let rows = vec![PictureRow::Token(7), PictureRow::Embed(IMAGE_ROWS), PictureRow::Newline];
+            Ok(talk.fill_slots(slots, name.into(), rows, [8, 6]))
+        };
+        let [a, _, c] = [("a", 1), ("b", 2), ("c", 2)].map(|(name, tiles)| fill(&mut talk, name, tiles).unwrap());
+        talk.attach(c);
+        let rows = talk.prompt_rows(&format, "?").unwrap();
+        let at = rows.iter().position(|row| *row == Row::Token(7)).unwrap();
+        assert_eq!(rows[at + 1..at + 3], [Row::Image(c, IMAGE_ROWS), Row::Newline]);
+        assert_eq!(talk.image_prefix(&format).unwrap().len(), at + 3, "the prefix ends with the picture");
+        assert_eq!(fill(&mut talk, "d", 4).unwrap_err().kind, Kind::ContextFull);
+        assert!(talk.find_image("a").is_some(), "a refused picture removes nothing");
+        let d = fill(&mut talk, "d", 3).unwrap();
+        let mut slots: Vec<u32> =
+            (0..3).map(|tile| talk.slot(d, tile)).chain((0..2).map(|tile| talk.slot(c, tile))).collect();
+        slots.sort_unstable();
+        assert_eq!((slots, talk.find_image("a").is_none(), a), (vec![0, 1, 2, 3, 4], true, ImageId(1)));
     }
 
     #[test]

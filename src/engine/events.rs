@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Tower and connector.
     Encode {
-        /// Pictures encoded.
+        /// Tiles of the picture encoded.
         done: u32,
-        /// Pictures to encode.
+        /// Tiles of the picture.
         total: u32,
     },
     /// Rows prefilled into the cache.
@@ -151,7 +151,7 @@ pub struct Answer {
 }
 
 /// Result of encoding a picture.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Encoded {
     /// Width of the upright picture, pixels.
     pub width: u32,
@@ -161,7 +161,10 @@ pub struct Encoded {
     pub rows: u32,
     /// Whether the device had its embeds already.
     pub reused: bool,
-    /// Whether the observer cancelled before the prefix was prefilled.
+    /// Tiles of the picture.
+    pub tiles: u32,
+    /// Whether the observer cancelled before the prefix was prefilled. The picture is then not attached; what was
+    /// computed is reused when it is encoded again.
     pub cancelled: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::format::piece::DeviceTensor;
 use crate::format::source::Source;
 use crate::measure::{Clock, SpeedEstimate, estimate_speed, is_candidate, tune};
 use crate::model::load::WeightLoader;
-use crate::model::{CacheType, Model, USUAL_CONTEXT};
+use crate::model::{CacheType, Model};
 use crate::pass::Op;
 use crate::preprocess::PreprocessConfig;
 use crate::prompt::Template;
@@ -167,8 +167,9 @@ impl Loader {
     }
 
     fn context(&self, wanted: Option<u32>) -> Result<u32> {
-        let longest = Model::longest_context(&self.inner.blueprint().config);
-        let context = wanted.unwrap_or(USUAL_CONTEXT.min(longest));
+        let config = &self.inner.blueprint().config;
+        let longest = Model::longest_context(config);
+        let context = wanted.unwrap_or(config.usual_context().min(longest));
         ensure!(
             (1..=longest).contains(&context),
             Argument,
@@ -251,7 +252,6 @@ impl Loader {
         let format = PromptFormat {
             template: b.template,
             tokenizer: self.tokenizer,
-            image_rows: model.config.tile_rows(),
             end_ids,
             vocab_size: model.config.text.vocab_size,
         };

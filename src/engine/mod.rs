@@ -48,8 +48,9 @@ use crate::error::{Error, Kind, Result};
 use crate::format::hash::sha256_hex;
 use crate::model::Model;
 use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
+use crate::prompt::{PictureTiles, picture_rows};
 use cache::{PrefixCache, Row};
-use conversation::{Conversation, PromptFormat};
+use conversation::{Conversation, EncodedPicture, PromptFormat};
 
 /// A loaded model and a conversation with it.
 pub struct Engine {
@@ -77,19 +78,23 @@ impl Engine {
     /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it. The conversation is then unchanged.
     pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
         let sha256 = sha256_hex(image);
-        let (id, (width, height), reused) = match self.conversation.find_image(&sha256) {
-            Some(known) => (known.id, known.size, true),
-            None => {
-                let pixels = preprocess(image, &self.preprocess)?;
-                observer.event(Event::Encode { done: 0, total: 1 });
-                (self.encode_image(&pixels, sha256).await?, (pixels.width, pixels.height), false)
-            }
+        let known = self.conversation.find_image(&sha256).map(|known| known.id);
+        let id = match known {
+            Some(id) => Some(id),
+            None => self.encode_tiles(&preprocess(image, &self.preprocess)?, sha256, observer).await?,
+        };
+        let Some(id) = id else {
+            return Ok(Encoded { cancelled: true, ..Encoded::default() });
         };
         self.conversation.attach(id);
         let prefix = self.image_prefix().inspect_err(|_| self.conversation.detach())?;
-        observer.event(Event::Encode { done: 1, total: 1 });
         let cancelled = self.prefill_rows(&prefix, false, observer).await?;
-        Ok(Encoded { width, height, rows: self.format.image_rows, reused, cancelled })
+        if cancelled {
+            self.conversation.detach();
+        }
+        let EncodedPicture { size: [width, height], rows, slots, .. } = self.conversation.picture(id);
+        let (rows, tiles) = (rows.len() as u32, slots.len() as u32);
+        Ok(Encoded { width: *width, height: *height, rows, tiles, reused: known.is_some(), cancelled })
     }
 
     /// Prefills a question that is still being typed, up to the logits of its last token, so that the answer starts
@@ -166,12 +171,29 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Runs tower and connector, and keeps the image embeds in a slot that the conversation does not need.
-    async fn encode_image(&mut self, pixels: &PixelValues, sha256: String) -> Result<ImageId> {
-        let slot = self.conversation.empty_slot(self.model.image_slots())?;
-        self.model.encode(&pixels.data, slot)?;
-        self.model.device.wait_idle().await?;
-        Ok(self.conversation.fill_slot(slot, sha256, (pixels.width, pixels.height)))
+    /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots that the conversation
+    /// does not need. Returns `None` if the observer cancelled between two tiles.
+    async fn encode_tiles<O: Observer>(
+        &mut self,
+        pixels: &PixelValues,
+        sha256: String,
+        observer: &mut O,
+    ) -> Result<Option<ImageId>> {
+        let PixelValues { tiles, grid, width, height, .. } = *pixels;
+        let picture = PictureTiles { tiles, grid, size: [width, height] };
+        let rows = picture_rows(&self.model.config, &self.format.tokenizer, &picture)?;
+        self.check_context(rows.len())?;
+        let slots = self.conversation.empty_slots(tiles, self.model.image_slots())?;
+        observer.event(Event::Encode { done: 0, total: tiles });
+        for (i, tile) in pixels.data.chunks_exact(pixels.data.len() / tiles as usize).enumerate() {
+            self.model.encode(tile, slots[i])?;
+            self.model.device.wait_idle().await?;
+            observer.event(Event::Encode { done: i as u32 + 1, total: tiles });
+            if i + 1 < slots.len() && observer.pause().await {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.conversation.fill_slots(slots, sha256, rows, picture.size)))
     }
 
     /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row.
@@ -206,7 +228,11 @@ impl Engine {
     fn input_id(&self, row: Row) -> u32 {
         match row {
             Row::Token(id) => id,
-            Row::Image(id, row) => self.model.image_embed_id(self.conversation.slot(id), row),
+            Row::Image(id, row) => {
+                let tile_rows = self.model.config.tile_rows();
+                self.model.image_embed_id(self.conversation.slot(id, row / tile_rows), row % tile_rows)
+            }
+            Row::Newline => self.model.newline_id(),
         }
     }
 

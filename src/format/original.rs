@@ -30,13 +30,12 @@ pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFi
     let tower = whole(source, &format!("{TOWER_DIRECTORY}config.json"), MAX_JSON, Kind::Config).await?;
     let config = to_hf(&root, tower.as_deref())?;
     let tokenizer = tokenizer(source, vocabulary(&root)).await?;
-    let aspect = root.get("image_aspect_ratio").and_then(Value::as_str).unwrap_or("pad");
     let preprocessor =
         whole(source, &format!("{TOWER_DIRECTORY}preprocessor_config.json"), MAX_JSON, Kind::Config).await?;
     Ok(SmallFiles {
         config: config.to_string().into_bytes(),
         generation_config: whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?,
-        preprocessor_config: Some(to_preprocessor(preprocessor.as_deref(), aspect)?),
+        preprocessor_config: Some(to_preprocessor(preprocessor.as_deref(), &root)?),
         tokenizer,
     })
 }
@@ -105,8 +104,10 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
         "cls_patch" => "full",
         other => fail!(Config, at("mm_vision_select_feature"), "`{other}` is unknown (patch, cls_patch)"),
     };
+    let tiled = is_tiled(root)?;
     Ok(json!({
-        "model_type": "llava",
+        "model_type": if tiled { "llava_next" } else { "llava" },
+        "image_grid_pinpoints": root.get("image_grid_pinpoints").filter(|_| tiled),
         "text_config": decoder,
         "vision_config": vision,
         "vision_feature_layer": root.get("mm_vision_select_layer").cloned().unwrap_or(json!(-2)),
@@ -118,16 +119,33 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
     }))
 }
 
-/// Makes `preprocessor_config.json`: CLIP's, with the original code's way of making a picture square.
-fn to_preprocessor(clip: Option<&[u8]>, aspect: &str) -> Result<Vec<u8>> {
-    let known = matches!(aspect, "pad" | "square");
-    ensure!(known, Config, "config.json: image_aspect_ratio", "`{aspect}` is not implemented (pad, square)");
+/// Whether pictures are read in tiles, as LLaVA-1.6 does.
+///
+/// # Errors
+/// [`Kind::Config`] for another way of joining the tiles than LLaVA-1.6's.
+fn is_tiled(root: &Value) -> Result<bool> {
+    let text = |key: &str| root.get(key).and_then(Value::as_str);
+    let tiled = text("image_aspect_ratio") == Some("anyres");
+    let merge = text("mm_patch_merge_type").unwrap_or("flat");
+    let joined = !tiled || merge == "spatial_unpad";
+    ensure!(joined, Config, "config.json: mm_patch_merge_type", "`{merge}` is not implemented (spatial_unpad)");
+    Ok(tiled)
+}
+
+/// Makes `preprocessor_config.json`: CLIP's, with the original code's way of cutting a picture, or of making it square.
+fn to_preprocessor(clip: Option<&[u8]>, root: &Value) -> Result<Vec<u8>> {
+    let aspect = root.get("image_aspect_ratio").and_then(Value::as_str).unwrap_or("pad");
+    let known = matches!(aspect, "pad" | "square" | "anyres");
+    ensure!(known, Config, "config.json: image_aspect_ratio", "`{aspect}` is not implemented (pad, square, anyres)");
     let mut json = match clip {
         Some(bytes) => json_object(bytes, "preprocessor_config.json")?,
         None => json!({}),
     };
     if let Some(fields) = json.as_object_mut() {
-        fields.insert("image_aspect_ratio".into(), json!(aspect));
+        match is_tiled(root)? {
+            true => fields.insert("image_processor_type".into(), json!("LlavaNextImageProcessor")),
+            false => fields.insert("image_aspect_ratio".into(), json!(aspect)),
+        };
     }
     Ok(json.to_string().into_bytes())
 }

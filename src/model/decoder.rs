@@ -55,7 +55,7 @@ pub struct Decoder {
 pub struct DecoderBuffers {
     /// `[chunk]`: token ids and image embed ids of the next pass's rows.
     pub ids: Buf,
-    /// `[slots · P, H]`.
+    /// `[slots · rows of a tile, H]`, and `image_newline` behind them where there is one.
     pub image_embeds: Buf,
     /// `[V]`.
     pub logits: Buf,
@@ -89,8 +89,7 @@ impl DecoderBuffers {
         let chunk = u64::from(device.tuning().map_or(Tuning::CHUNK, |tuning| tuning.chunk));
         let [h, f, d, v] = [t.hidden_size, t.intermediate_size, t.head_dim, t.vocab_size].map(u64::from);
         let [heads, kv_heads] = [t.num_attention_heads, t.num_key_value_heads].map(u64::from);
-        // The tiles that fit the context, at least one.
-        let image_rows = u64::from((context / config.tile_rows()).max(1) * config.tile_rows());
+        let image_rows = u64::from(config.tile_slots(context) * config.tile_rows() + u32::from(config.has_newline()));
         let table = rope::table(context, t.head_dim, t.rope_theta);
         let buffers = Self {
             ids: device.buffer("ids", chunk).await?,

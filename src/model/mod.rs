@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::device::{Device, PassId, Readback};
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Rows;
+use crate::kernels::embed_rows::IMAGE_ROW;
 use crate::kernels::sample::sample;
 use crate::pass::{Buf, Call, Op, Pass};
 use connector::Connector;
@@ -38,8 +39,6 @@ const LARGE_CACHE: u64 = 256 << 20;
 /// Labels of the passes in reports.
 const PASS_NAMES: Passes<&str> =
     Passes { encode: "encode", prefill: "prefill", step: "step", head: "head", sample: "sample" };
-/// The usual context, rows: what LLaVA-1.5 was trained at.
-pub const USUAL_CONTEXT: u32 = 2048;
 
 /// The loaded model: weights on the device, passes recorded and prepared.
 pub struct Model {
@@ -65,7 +64,7 @@ impl Recorded {
     async fn new(config: &Config, device: &mut Device, components: &Components, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(device, config).await?;
         let b = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
-        let Components { vision_tower, connector, decoder } = components;
+        let Components { vision_tower, connector, decoder, .. } = components;
         let text = &config.text;
         let mut passes = PASS_NAMES.map(|name| device.pass(name));
         vision_tower.record(&mut passes.encode, config, &vision);
@@ -92,6 +91,11 @@ impl Model {
             head: device.prepare(passes.head).await?,
             sample: device.prepare(passes.sample).await?,
         };
+        if let Some(newline) = components.newline {
+            let words = newline.words as usize;
+            let end = decoder.image_embeds.words as usize - words;
+            device.copy(newline, decoder.image_embeds, end, words);
+        }
         Ok(Self { config, device, context, vision, decoder, passes })
     }
 
@@ -127,7 +131,7 @@ impl Model {
     fn cache_type(config: &Config) -> CacheType {
         let t = &config.text;
         let row = 2 * 4 * u64::from(t.num_hidden_layers) * u64::from(t.num_key_value_heads) * u64::from(t.head_dim);
-        let large = row * u64::from(USUAL_CONTEXT.min(t.max_position_embeddings)) > LARGE_CACHE;
+        let large = row * u64::from(config.usual_context()) > LARGE_CACHE;
         if large { CacheType::F16 } else { CacheType::F32 }
     }
 
@@ -188,7 +192,7 @@ impl Model {
         self.config.tile_rows() as usize * self.config.text.hidden_size as usize
     }
 
-    /// Runs tower and connector on `pixel_values [3, S, S]` and keeps the image embeds in `slot`.
+    /// Runs tower and connector on the `pixel_values [3, S, S]` of a tile and keeps its image embeds in `slot`.
     ///
     /// # Errors
     /// What [`Device::replay`] reports.
@@ -230,7 +234,12 @@ impl Model {
 
     /// Returns the input id that selects row `row` of the image embeds in `slot`, in place of a token id.
     pub fn image_embed_id(&self, slot: u32, row: u32) -> u32 {
-        crate::kernels::embed_rows::IMAGE_ROW + slot * self.config.tile_rows() + row
+        IMAGE_ROW + slot * self.config.tile_rows() + row
+    }
+
+    /// Returns the input id that selects the embed of `image_newline`, which is behind the slots.
+    pub fn newline_id(&self) -> u32 {
+        self.image_embed_id(self.image_slots(), 0)
     }
 
     /// Samples a token from the logits: it becomes the next step's input and entry `call.step` of the history.
@@ -292,7 +301,7 @@ pub struct RuntimeMemory {
     pub cache_type: CacheType,
 }
 
-/// The loaded weights of LLaVA's three components.
+/// The loaded weights of a LLaVA.
 pub struct Components {
     /// CLIP.
     pub vision_tower: VisionTower,
@@ -300,4 +309,6 @@ pub struct Components {
     pub connector: Connector,
     /// LLaMA.
     pub decoder: Decoder,
+    /// `image_newline [H]`, the embed that ends a row of patches, where the layout of pictures has it.
+    pub newline: Option<Buf>,
 }

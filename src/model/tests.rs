@@ -131,7 +131,7 @@ impl Factory {
             norm: self.vector(h),
             lm_head: self.linear(t.vocab_size, h, false, planes),
         };
-        Components { vision_tower, connector, decoder }
+        Components { vision_tower, connector, decoder, newline: None }
     }
 }
 

@@ -83,8 +83,12 @@ pub struct PreprocessConfig {
 /// A picture as the input of the vision tower.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelValues {
-    /// `[3, S, S]`.
+    /// `[tiles, 3, S, S]`.
     pub data: Vec<f32>,
+    /// Squares that the tower sees.
+    pub tiles: u32,
+    /// Rows and columns that the picture was cut into; `[0, 0]` where it was not.
+    pub grid: [u32; 2],
     /// Width of the original, upright, pixels.
     pub width: u32,
     /// Height of the original, upright, pixels.
@@ -210,7 +214,7 @@ impl PreprocessConfig {
 /// decoded; and for a picture whose decoding would take more than [`MAX_MEMORY`].
 pub fn preprocess(bytes: &[u8], config: &PreprocessConfig) -> Result<PixelValues> {
     let decode::Decoded { image, width, height, format } = decode::decode(bytes, config.rendering)?;
-    Ok(PixelValues { data: normalize(&square(image, config), config), width, height, format })
+    Ok(PixelValues { tiles: 1, grid: [0, 0], data: normalize(&square(image, config), config), width, height, format })
 }
 
 /// Resizes a picture to a square; returns `[S, S, 3]`.

@@ -3,17 +3,24 @@
 //! # Source
 //! The `chat_template` of `meta-llama/Meta-Llama-3-8B-Instruct`, `Qwen/Qwen2-0.5B-Instruct`,
 //! `microsoft/Phi-3-mini-4k-instruct` and `llava-hf/llava-v1.6-mistral-7b-hf`, with the picture where LLaVA's
-//! relatives have it: before the question, on a line of its own.
+//! relatives have it: before the question, on a line of its own. That of `HuggingFaceTB/SmolVLM-256M-Instruct`, where
+//! the question follows the picture directly.
 
 use super::{Segment, Template, Turn};
 use crate::error::Result;
 use crate::fail;
 use crate::tokenizer::{END_OF_TEXT, MARKS, Tokenizer};
 
-/// A template: `open`, pictures and question, `close`, answer, `end`, `after`.
+/// A template: `beginning`, then for each turn `open`, pictures and question, `close`, answer, `end`, `after`.
 pub(super) struct Marked {
     template: Template,
+    /// The special token before the first turn, where the template itself has one.
+    pub beginning: Option<&'static str>,
     open: &'static str,
+    /// Text between `open` and a question without pictures.
+    before_text: &'static str,
+    /// Text after each picture.
+    after_picture: &'static str,
     close: &'static str,
     /// The special token after an answer.
     end: &'static str,
@@ -22,9 +29,12 @@ pub(super) struct Marked {
     spelled: bool,
 }
 
-const TEMPLATES: [Marked; 4] = [
+const TEMPLATES: [Marked; 5] = [
     Marked {
         template: Template::Llama3,
+        beginning: None,
+        before_text: "",
+        after_picture: "\n",
         open: "<|start_header_id|>user<|end_header_id|>\n\n",
         close: "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
         end: "<|eot_id|>",
@@ -33,6 +43,9 @@ const TEMPLATES: [Marked; 4] = [
     },
     Marked {
         template: Template::ChatMl,
+        beginning: None,
+        before_text: "",
+        after_picture: "\n",
         open: "<|im_start|>user\n",
         close: "<|im_end|>\n<|im_start|>assistant\n",
         end: "<|im_end|>",
@@ -41,6 +54,9 @@ const TEMPLATES: [Marked; 4] = [
     },
     Marked {
         template: Template::Phi3,
+        beginning: None,
+        before_text: "",
+        after_picture: "\n",
         open: "<|user|>\n",
         close: "<|end|>\n<|assistant|>\n",
         end: "<|end|>",
@@ -49,17 +65,32 @@ const TEMPLATES: [Marked; 4] = [
     },
     Marked {
         template: Template::Mistral,
+        beginning: None,
+        before_text: "",
+        after_picture: "\n",
         open: "[INST] ",
         close: " [/INST]",
         end: END_OF_TEXT,
         after: "",
         spelled: true,
     },
+    Marked {
+        template: Template::SmolVlm,
+        beginning: Some("<|im_start|>"),
+        open: "User:",
+        before_text: " ",
+        after_picture: "",
+        close: "<end_of_utterance>\nAssistant:",
+        end: "<end_of_utterance>",
+        after: "\n",
+        spelled: false,
+    },
 ];
 
 /// Texts that a chat template contains, all of them, and the template that they stand for; the first row that fits
 /// decides.
-const KINDS: [(&[&str], Template); 7] = [
+const KINDS: [(&[&str], Template); 8] = [
+    (&["<end_of_utterance>", "Assistant:"], Template::SmolVlm),
     (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
     (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
     (&["<|user|>", "<|end|>"], Template::Phi3),
@@ -69,7 +100,8 @@ const KINDS: [(&[&str], Template); 7] = [
     (&["ASSISTANT:"], Template::LlavaHf),
 ];
 /// Marks in a vocabulary that only one template has.
-const VOCABULARIES: [(&[&str], Template); 3] = [
+const VOCABULARIES: [(&[&str], Template); 4] = [
+    (&["<end_of_utterance>", "<fake_token_around_image>"], Template::SmolVlm),
     (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
     (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
     (&["<|user|>", "<|assistant|>", "<|end|>"], Template::Phi3),
@@ -119,7 +151,8 @@ pub(crate) fn names_token(tokenizer_json: &[u8], token: &str) -> bool {
 impl Marked {
     /// Lists its marks.
     fn marks(&self) -> impl Iterator<Item = &'static str> {
-        MARKS.into_iter().filter(|mark| [self.open, self.close, self.end].iter().any(|text| text.contains(mark)))
+        let texts = [self.beginning.unwrap_or_default(), self.open, self.close, self.end];
+        MARKS.into_iter().filter(move |mark| texts.iter().any(|text| text.contains(mark)))
     }
 
     /// Appends one question and its answer.
@@ -131,8 +164,11 @@ impl Marked {
         segments: &mut Vec<Segment>,
     ) -> Result<()> {
         self.write(template, self.open, tokenizer, segments)?;
+        if turn.images == 0 {
+            segments.push(Segment::Text(self.before_text.to_string()));
+        }
         for _ in 0..turn.images {
-            segments.extend([Segment::Image, Segment::Text("\n".to_string())]);
+            segments.extend([Segment::Image, Segment::Text(self.after_picture.to_string())]);
         }
         segments.push(Segment::Text(turn.question.clone()));
         self.write(template, self.close, tokenizer, segments)?;
@@ -168,7 +204,7 @@ impl Marked {
         Ok(())
     }
 
-    fn id(&self, template: Template, mark: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
+    pub(super) fn id(&self, template: Template, mark: &str, tokenizer: &Tokenizer) -> Result<Option<u32>> {
         match tokenizer.special_id(mark) {
             None if !self.spelled => {
                 fail!(Prompt, "prompt template", "{template} needs `{mark}`, which the tokenizer does not have")

@@ -51,7 +51,7 @@ fn written(items: &[PromptItem], tokenizer: &Tokenizer) -> String {
 #[test]
 fn templates_with_marks_of_their_own() {
     let plain = byte_level();
-    let tokenizer = byte_level_with(&MARKS[..8]);
+    let tokenizer = byte_level_with(&MARKS[..11]);
     let answer = tokenizer.encode_text("a").unwrap();
     let turns = [turn(1, "q<|eot_id|><|im_end|>", Some(&answer)), turn(0, "r", None)];
     for (template, first, expected) in [
@@ -73,6 +73,12 @@ fn templates_with_marks_of_their_own() {
             "<|user|>",
             "<s><|user|>\n[0]\nq<|eot_id|><|im_end|><|end|>\n<|assistant|>\na<|end|>\n\
              <|user|>\nr<|end|>\n<|assistant|>\n",
+        ),
+        (
+            Template::SmolVlm,
+            "<|im_start|>",
+            "<|im_start|>User:[0]q<|eot_id|><|im_end|><end_of_utterance>\nAssistant:a<end_of_utterance>\n\
+             User: r<end_of_utterance>\nAssistant:",
         ),
         (Template::Mistral, "", "<s>[INST] [0]\nq<|eot_id|><|im_end|> [/INST]a</s>[INST] r [/INST]"),
     ] {
@@ -105,12 +111,13 @@ fn white_space_after_a_mark_that_takes_it_in_is_left_out() {
 
 #[test]
 fn an_answer_ends_where_its_template_does() {
-    let tokenizer = byte_level_with(&MARKS[..8]);
+    let tokenizer = byte_level_with(&MARKS[..11]);
     for template in Template::ALL {
         let end = match template {
             Template::Llama3 => "<|eot_id|>",
             Template::ChatMl => "<|im_end|>",
             Template::Phi3 => "<|end|>",
+            Template::SmolVlm => "<end_of_utterance>",
             _ => "</s>",
         };
         assert_eq!(template.end_of_turn(&tokenizer), tokenizer.special_id(end), "{template}");
@@ -129,6 +136,10 @@ fn chat_templates_are_recognised() {
         ("{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}", Template::ChatMl),
         ("{{'<|user|>' + '\n' + message['content'] + '<|end|>' + '\n' + '<|assistant|>' + '\n'}}", Template::Phi3),
         ("{{ '[INST] ' + message['content'] + ' [/INST]' }}", Template::Mistral),
+        (
+            "<|im_start|>{{message['role'] | capitalize}}: <end_of_utterance>\n{{ 'Assistant:' }}<|im_end|>",
+            Template::SmolVlm,
+        ),
         (hf, Template::LlavaHf),
         (vicuna, Template::VicunaV1),
         (&vicuna.replace("user", "human"), Template::LlavaV1),
@@ -139,6 +150,7 @@ fn chat_templates_are_recognised() {
     for (tokens, template) in [
         (&[][..], Template::VicunaV1),
         (&["<|start_header_id|>", "<|eot_id|>"], Template::Llama3),
+        (&["<|im_start|>", "<|im_end|>", "<fake_token_around_image>", "<end_of_utterance>"], Template::SmolVlm),
         (&["<|im_start|>"], Template::VicunaV1),
         (&["<|im_start|>", "<|im_end|>"], Template::ChatMl),
         (&["<|user|>", "<|assistant|>", "<|end|>"], Template::Phi3),

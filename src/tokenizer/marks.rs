@@ -1,7 +1,7 @@
 //! Special tokens that chat templates put around turns.
 
 /// Every special token of the prompt templates. In typed text none of them becomes a special token.
-pub const MARKS: [&str; 11] = [
+pub const MARKS: [&str; 14] = [
     "<|start_header_id|>",
     "<|end_header_id|>",
     "<|eot_id|>",
@@ -10,6 +10,9 @@ pub const MARKS: [&str; 11] = [
     "<|user|>",
     "<|assistant|>",
     "<|end|>",
+    "<end_of_utterance>",
+    "<fake_token_around_image>",
+    "<global-img>",
     "[INST]",
     "[/INST]",
     END_OF_TEXT,

@@ -107,7 +107,8 @@ fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (St
     text["eos_token_id"] = json!(vocabulary.eos);
     let config = json!({
         "architectures": ["LlavaForConditionalGeneration"],
-        "model_type": "llava",
+        "model_type": if vision.pinpoints.is_some() { "llava_next" } else { "llava" },
+        "image_grid_pinpoints": vision.pinpoints,
         "image_token_index": vocabulary.image,
         "projector_hidden_act": "gelu",
         "vision_feature_layer": vision.run,

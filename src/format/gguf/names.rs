@@ -4,7 +4,7 @@
 //! # Source
 //! `gguf-py/gguf/constants.py` (`MODEL_TENSOR`) and `convert_image_encoder_to_gguf.py` of llama.cpp.
 
-use crate::format::names::llava::{CLASS_EMBEDDING, NORM};
+use crate::format::names::llava::{CLASS_EMBEDDING, IMAGE_NEWLINE, NORM};
 use crate::format::names::{CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, VISION_TOWER};
 
 /// Language model: tensors outside of blocks.
@@ -42,8 +42,8 @@ const VISION_BLOCK: [(&str, &str); 8] = [
     ("ffn_up", "mlp.fc1"),
     ("ffn_down", "mlp.fc2"),
 ];
-/// Mmproj: the class token's embedding, which has no `.weight`.
-const CLASS: &str = "v.class_embd";
+/// Mmproj: tensors whose names have no `.weight`.
+const VISION_VECTORS: [(&str, &str); 2] = [("v.class_embd", CLASS_EMBEDDING), ("model.image_newline", IMAGE_NEWLINE)];
 
 /// Returns the canonical name of a language model's tensor.
 pub(super) fn language(name: &str) -> Option<String> {
@@ -58,8 +58,8 @@ pub(super) fn language(name: &str) -> Option<String> {
 
 /// Returns the canonical name of an mmproj's tensor. `swapped`: `ffn_down` is the first matrix of an MLP.
 pub(super) fn vision(name: &str, swapped: bool) -> Option<String> {
-    if name == CLASS {
-        return Some(CLASS_EMBEDDING.to_string());
+    if let Some((_, ours)) = VISION_VECTORS.iter().find(|(theirs, _)| *theirs == name) {
+        return Some(ours.to_string());
     }
     let (stem, end) = name.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
     if let Some((_, prefix, ours)) = VISION.iter().find(|(theirs, ..)| *theirs == stem) {
@@ -91,8 +91,8 @@ fn of_language(name: &str) -> Option<String> {
 }
 
 fn of_vision(name: &str) -> Option<String> {
-    if name == CLASS_EMBEDDING {
-        return Some(CLASS.to_string());
+    if let Some((theirs, _)) = VISION_VECTORS.iter().find(|(_, ours)| *ours == name) {
+        return Some(theirs.to_string());
     }
     let (stem, end) = name.rsplit_once('.')?;
     if let Some((theirs, ..)) = VISION.iter().find(|(_, prefix, ours)| stem.strip_prefix(prefix) == Some(*ours)) {

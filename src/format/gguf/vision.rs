@@ -30,6 +30,8 @@ pub(super) struct Vision {
     pub config: Json,
     /// `preprocessor_config.json`.
     pub preprocessor: Json,
+    /// `image_grid_pinpoints` of a model that reads pictures in tiles.
+    pub pinpoints: Option<Vec<[u32; 2]>>,
     pub notes: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ pub(super) struct Vision {
 /// [`Kind::Config`], naming the key, for what is missing, inconsistent or not implemented.
 pub(super) fn vision(file: &Gguf) -> Result<Vision> {
     projector(file)?;
+    let pinpoints = pinpoints(file)?;
     let shape = |name: &str| file.tensor(name).map(|t| t.shape.as_slice());
     let missing = |name: &str| Error::new(Kind::Tensor, name, "is missing from the mmproj, or of another shape");
     let Some(&[width, 3, patch, _]) = shape("v.patch_embd.weight") else {
@@ -86,10 +89,14 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
         "hidden_act": if gelu { "gelu" } else { "quick_gelu" },
     });
     let outputs = ["mm.2.weight", "mm.0.weight"].iter().find_map(|name| shape(name)?.first().copied());
-    Ok(Vision { run, swapped, outputs, config, preprocessor: preprocessor(file, image_size)?, notes })
+    let mut preprocessor = preprocessor(file, image_size)?;
+    if pinpoints.is_some() {
+        preprocessor["image_processor_type"] = json!("LlavaNextImageProcessor");
+    }
+    Ok(Vision { run, swapped, outputs, config, preprocessor, pinpoints, notes })
 }
 
-/// Refuses every connector but LLaVA-1.5's, and LLaVA-1.6's tiles of pictures.
+/// Refuses every connector but LLaVA-1.5's.
 fn projector(file: &Gguf) -> Result<()> {
     for key in ["clip.has_vision_encoder", "clip.has_llava_projector"] {
         let there = file.boolean(key)?.unwrap_or(true);
@@ -100,14 +107,21 @@ fn projector(file: &Gguf) -> Result<()> {
         let kind = kind.escape_debug();
         ensure!(kind.clone().eq("mlp".chars()), Config, format!("GGUF: {key}"), "`{kind}` is not implemented (mlp)");
     }
-    let merge = file.text("clip.vision.mm_patch_merge_type")?.unwrap_or("flat");
-    let grid = file.numbers("clip.vision.image_grid_pinpoints")?.unwrap_or_default();
-    let newline = file.tensors.iter().any(|t| t.name.ends_with("image_newline"));
-    if merge != "flat" || !grid.is_empty() || newline {
-        let error = Error::new(Kind::Config, "GGUF: clip.vision", "this is LLaVA-1.6, which reads a picture in tiles");
-        return Err(error.hint("take the model and mmproj of a LLaVA-1.5"));
-    }
     Ok(())
+}
+
+/// Reads the sizes that a LLaVA-1.6 fits pictures to, heights and widths in turn; `None` for a LLaVA-1.5.
+fn pinpoints(file: &Gguf) -> Result<Option<Vec<[u32; 2]>>> {
+    let merge = file.text("clip.vision.mm_patch_merge_type")?.unwrap_or("flat").escape_debug();
+    let numbers = file.numbers("clip.vision.image_grid_pinpoints")?.unwrap_or_default();
+    if numbers.is_empty() && merge.clone().eq("flat".chars()) {
+        return Ok(None);
+    }
+    let place = "GGUF: clip.vision.mm_patch_merge_type";
+    ensure!(merge.clone().eq("spatial_unpad".chars()), Config, place, "`{merge}` is not implemented (spatial_unpad)");
+    let place = "GGUF: clip.vision.image_grid_pinpoints";
+    ensure!(numbers.len() >= 2 && numbers.len().is_multiple_of(2), Config, place, "{} are no pairs", numbers.len());
+    Ok(Some(numbers.chunks_exact(2).map(|pair| [pair[0] as u32, pair[1] as u32]).collect()))
 }
 
 /// Returns the number of blocks that LLaVA runs: up to the named layer, or up to the last but one of the whole tower.

@@ -20,6 +20,8 @@ pub const EMBED_TOKENS: &str = "language_model.model.embed_tokens.weight";
 pub const NORM: &str = "language_model.model.norm.weight";
 /// The patch embedding: a convolution in the checkpoint, a matrix here (see [`Expected::checkpoint_shape`]).
 pub const PATCH_EMBEDDING: &str = "vision_tower.vision_model.embeddings.patch_embedding.weight";
+/// The embed that ends each row of a map of patches (LLaVA-1.6).
+pub const IMAGE_NEWLINE: &str = "image_newline";
 /// The class token's embedding.
 pub const CLASS_EMBEDDING: &str = "vision_tower.vision_model.embeddings.class_embedding";
 /// The position embeddings, the class token's first.
@@ -142,6 +144,9 @@ fn connector(config: &Config, list: &mut Vec<Expected>) {
     if matches!(config.connector, ConnectorKind::Mlp2x(_)) {
         linear(list, Component::Connector, &connector_linear(2), h, h);
     }
+    if config.has_newline() {
+        push(list, Component::Connector, Role::Vector, IMAGE_NEWLINE, &[h]);
+    }
 }
 
 fn decoder(config: &Config, list: &mut Vec<Expected>) {
@@ -173,7 +178,8 @@ fn decoder(config: &Config, list: &mut Vec<Expected>) {
 /// `lm_head.weight`, and transformers 5 drops `vision_model.` as well. `LlavaLlamaForCausalLM` of the original code: a
 /// LLaMA's own names, `model.mm_projector.*` (an `nn.Sequential` of linear, GELU, linear, or a single linear without
 /// a number), and in some copies `model.vision_tower.vision_tower.*`; its tower's own files have `vision_model.*`.
-const PREFIXES: [(&str, &str); 24] = [
+const PREFIXES: [(&str, &str); 25] = [
+    ("model.image_newline", IMAGE_NEWLINE),
     ("model.language_model.model.", DECODER),
     ("model.language_model.", DECODER),
     ("lm_head.weight", LM_HEAD),
@@ -286,7 +292,7 @@ mod tests {
             ),
             ("vision_model.encoder.layers.0.mlp.fc1.bias", "vision_tower.vision_model.encoder.layers.0.mlp.fc1.bias"),
             ("layers.0.mlp.up_proj.weight", "layers.0.mlp.up_proj.weight"),
-            ("model.image_newline", "model.image_newline"),
+            ("model.image_newline", "image_newline"),
         ] {
             assert_eq!(canonical(key), name);
         }

@@ -23,6 +23,7 @@ impl WeightBuffers {
             vision_tower: self.vision_tower(config)?,
             connector: self.connector(config)?,
             decoder: self.decoder(config)?,
+            newline: config.has_newline().then(|| self.vector(llava::IMAGE_NEWLINE)).transpose()?,
         })
     }
 

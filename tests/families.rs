@@ -1,0 +1,137 @@
+//! Relatives of LLaVA-1.5 from a picture's file to the answer, against PyTorch transformers: the rows of a picture in
+//! the prompt, the image embeds, the logits, the tokens. Each runs on the reference kernels, on the CPU and on the GPU.
+
+use llava_web::device::BackendChoice;
+use llava_web::engine::{Engine, GenerateOptions, SilentObserver};
+use llava_web::native::load_model;
+use pollster::block_on;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+mod common;
+use common::{Scratch, golden, golden_file, gpu_or_skip, nmse};
+
+/// A few roundings of f32, accumulated over two blocks, as in golden.rs.
+const EMBEDS_NMSE: f64 = 1e-8;
+const LOGITS_NMSE: f64 = 1e-7;
+/// A pixel value may differ by one level of 255 of the picture, divided by the smallest standard deviation.
+const PIXEL: f32 = 1.0 / 255.0 / 0.26;
+/// Two logits nearer than this may change places by rounding.
+const MARGIN: f32 = 1e-3;
+
+#[derive(Deserialize)]
+struct Cases {
+    cases: BTreeMap<String, Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: String,
+    images: Vec<String>,
+}
+
+fn floats(file: &SafeTensors, name: &str) -> Vec<f32> {
+    bytemuck::pod_collect_to_vec(file.tensor(name).unwrap().data())
+}
+
+fn words(file: &SafeTensors, name: &str) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(file.tensor(name).unwrap().data())
+}
+
+/// Compares the model in `directory` with the golden data of `family` on every backend.
+fn check(family: &str, directory: &Path) {
+    let bytes = golden_file(&format!("{family}/golden.safetensors"));
+    let golden = SafeTensors::deserialize(&bytes).unwrap();
+    let Cases { cases } = serde_json::from_slice(&golden_file(&format!("{family}/cases.json"))).unwrap();
+    for backend in [BackendChoice::Reference, BackendChoice::Cpu, BackendChoice::Gpu] {
+        if backend == BackendChoice::Gpu && !gpu_or_skip() {
+            continue;
+        }
+        let mut engine = block_on(load_model(directory, None, backend, None)).unwrap();
+        let label = format!("{family} {backend:?}");
+        for picture in golden.names().iter().filter_map(|name| name.strip_suffix(".image_embeds")) {
+            check_picture(&label, &mut engine, &golden, picture);
+        }
+        for (name, case) in &cases {
+            check_case(&label, &mut engine, &golden, name, case);
+        }
+    }
+}
+
+fn check_picture(label: &str, engine: &mut Engine, golden: &SafeTensors, picture: &str) {
+    let stages = block_on(engine.vision_outputs(&golden_file(&format!("{picture}.png")))).unwrap();
+    for (stage, _, got) in stages {
+        let name = format!("{picture}.{stage}");
+        if golden.tensor(&name).is_err() {
+            continue;
+        }
+        let wanted = floats(golden, &name);
+        assert_eq!(got.len(), wanted.len(), "{label} {name}");
+        if stage == "pixel_values" {
+            let worst = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= PIXEL, "{label} {name}: {worst}");
+        } else {
+            let error = nmse(&got, &wanted);
+            println!("NMSE {label:24} {name:24} {error:.1e}");
+            assert!(error <= EMBEDS_NMSE, "{label} {name}: NMSE {error:e}");
+        }
+    }
+}
+
+fn check_case(label: &str, engine: &mut Engine, golden: &SafeTensors, name: &str, case: &Case) {
+    engine.reset();
+    for picture in &case.images {
+        block_on(engine.encode(&golden_file(&format!("{picture}.png")), &mut SilentObserver)).unwrap();
+    }
+    let greedy = words(golden, &format!("{name}.greedy"));
+    let options = GenerateOptions {
+        max_new_tokens: greedy.len() as u32,
+        ignore_eos: true,
+        keep_logits: true,
+        ..GenerateOptions::default()
+    };
+    let answer = block_on(engine.generate_raw(&case.prompt, &options, &mut SilentObserver)).unwrap();
+    assert_eq!(answer.prompt_ids, words(golden, &format!("{name}.ids")), "{label} {name}: ids of the prompt");
+    let wanted = floats(golden, &format!("{name}.step_logits"));
+    let mut worst = 0.0f64;
+    for (step, (got, wanted)) in answer.logits.iter().zip(wanted.chunks_exact(answer.logits[0].len())).enumerate() {
+        worst = worst.max(nmse(got, wanted));
+        assert!(worst <= LOGITS_NMSE, "{label} {name}, step {step}: NMSE {worst:e}");
+    }
+    println!("NMSE {label:24} {:24} {worst:.1e}", format!("{name} logits"));
+    let margins = floats(golden, &format!("{name}.margin"));
+    for (step, ((got, wanted), margin)) in answer.ids.iter().zip(&greedy).zip(margins).enumerate() {
+        if got != wanted {
+            assert!(margin < MARGIN, "{label} {name}: token {step} is {got}, not {wanted} (margin {margin})");
+            break;
+        }
+    }
+    assert_eq!(answer.ids.len(), greedy.len());
+}
+
+/// LLaVA-1.6 reads a picture in tiles: the checkpoint `mha`, and `image_newline` in a second file.
+#[test]
+fn llava_next_equals_transformers() {
+    let scratch = Scratch::new("next");
+    std::fs::create_dir_all(scratch.path()).unwrap();
+    let copy = |from: &str, to: &str| assert!(std::fs::copy(golden(from), scratch.path().join(to)).is_ok(), "{from}");
+    for file in ["tokenizer.json", "generation_config.json"] {
+        copy(&format!("mha/{file}"), file);
+    }
+    for file in ["config.json", "preprocessor_config.json"] {
+        copy(&format!("next/{file}"), file);
+    }
+    let [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    copy("mha/model.safetensors", first);
+    copy("next/newline.safetensors", second);
+    let bytes = golden_file("mha/model.safetensors");
+    let names = SafeTensors::deserialize(&bytes).unwrap().names().iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let mut map: BTreeMap<String, &str> = names.into_iter().map(|name| (name, first)).collect();
+    map.insert("image_newline".into(), second);
+    let index = json!({"metadata": {}, "weight_map": map}).to_string();
+    std::fs::write(scratch.path().join("model.safetensors.index.json"), index).unwrap();
+    check("next", scratch.path());
+}
