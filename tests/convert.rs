@@ -168,7 +168,7 @@ fn what_is_not_run_is_left_out_and_what_is_unknown_is_refused() {
         more.tensors.insert(format!("vision_tower.vision_model.{name}"), (vec![32], vec![0.0; 32]));
     }
     assert_eq!(converted(&more.into_memory(), &options).unwrap().0.shards, plain.shards);
-    for name in ["model.image_newline", "vision_tower.vision_model.encoder.layers.3.layer_norm1.bias"] {
+    for name in ["image_newline", "vision_tower.vision_model.encoder.layers.3.layer_norm1.bias"] {
         let mut unknown = Checkpoint::random(|_| ());
         unknown.tensors.insert(name.into(), (vec![32], vec![0.0; 32]));
         let error = converted(&unknown.into_memory(), &options).err().unwrap();
