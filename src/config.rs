@@ -2,14 +2,16 @@
 //!
 //! Hub files leave most fields out; an absent field takes the value that transformers gives it. What is not implemented
 //! is refused by name here, so that no later layer has to doubt a size. A family of models has one file here:
-//! `llava.rs`.
+//! `llava.rs`, `idefics3.rs`; `towers.rs` has the vision towers that they share.
 
 mod fields;
+mod idefics3;
 mod llava;
+mod towers;
 mod types;
 
 pub use fields::json_object;
-pub use types::{Activation, Config, ConnectorKind, SquarePolicy, TextConfig, VisionConfig};
+pub use types::{Activation, Config, ConnectorKind, SquarePolicy, TextConfig, TowerKind, VisionConfig};
 
 use crate::error::Result;
 use crate::fail;
@@ -27,11 +29,10 @@ impl Config {
         let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or("llava");
         match model_type {
             "llava" => llava::parse(&root, generation),
-            other => fail!(
-                Config,
-                "config.json: model_type",
-                "`{other}` is not implemented; this is LLaVA-1.5 (`llava`) with a CLIP tower and a LLaMA decoder"
-            ),
+            "idefics3" | "smolvlm" => idefics3::parse(&root, generation),
+            other => {
+                fail!(Config, "config.json: model_type", "`{other}` is not implemented (llava, idefics3, smolvlm)")
+            }
         }
     }
 }
