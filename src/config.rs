@@ -2,15 +2,17 @@
 //!
 //! Hub files leave most fields out; an absent field takes the value that transformers gives it. What is not implemented
 //! is refused by name here, so that no later layer has to doubt a size. A family of models has one file here:
-//! `llava.rs`, `llava_next.rs`.
+//! `llava.rs`, `llava_next.rs`, `idefics3.rs`; `towers.rs` has the vision towers that they share.
 
 mod fields;
+mod idefics3;
 mod llava;
 mod llava_next;
+mod towers;
 mod types;
 
 pub use fields::json_object;
-pub use types::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy, TextConfig, VisionConfig};
+pub use types::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy, TextConfig, TowerKind, VisionConfig};
 
 use crate::error::Result;
 use crate::fail;
@@ -29,10 +31,11 @@ impl Config {
         match model_type {
             "llava" => llava::parse(&root, generation),
             "llava_next" => llava_next::parse(&root, generation),
+            "idefics3" | "smolvlm" => idefics3::parse(&root, generation),
             other => fail!(
                 Config,
                 "config.json: model_type",
-                "`{other}` is not implemented; this is LLaVA-1.5 (`llava`) with a CLIP tower and a LLaMA decoder"
+                "`{other}` is not implemented (llava, llava_next, idefics3, smolvlm)"
             ),
         }
     }

@@ -1,9 +1,10 @@
-//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP tower, linear or two-layer connector, LLaMA decoder.
+//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP or SigLIP tower, linear or two-layer connector, LLaMA decoder.
 //!
 //! Absent fields are those of CLIP ViT-L/14-336 and of LLaMA-7B (Mistral-7B for a Mistral).
 
 use super::fields::{Fields, json_object};
-use super::types::{Activation, Config, ConnectorKind, PictureLayout, TextConfig, VisionConfig};
+use super::towers::{self, activation};
+use super::types::{Config, ConnectorKind, PictureLayout, TextConfig};
 use crate::error::Result;
 use crate::{ensure, fail};
 use serde_json::Value;
@@ -14,18 +15,15 @@ use serde_json::Value;
 /// As [`Config::parse`].
 pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
     let empty = Value::Object(Default::default());
-    let vision =
-        vision(&Fields { name: "config.json: vision_config", object: root.get("vision_config").unwrap_or(&empty) })?;
+    let vision = towers::vision(&Fields {
+        name: "config.json: vision_config",
+        object: root.get("vision_config").unwrap_or(&empty),
+    })?;
     let mut text = text(
         &Fields { name: "config.json: text_config", object: root.get("text_config").unwrap_or(&empty) },
         root.get("tie_word_embeddings").and_then(Value::as_bool),
     )?;
-    if let Some(generation) = generation {
-        let generation = json_object(generation, "generation_config.json")?;
-        if let Some(ids) = generation.get("eos_token_id").filter(|v| !v.is_null()) {
-            text.eos_token_ids = id_list(ids, "generation_config.json: eos_token_id")?;
-        }
-    }
+    end_ids(&mut text, generation)?;
     let top = Fields { name: "config.json", object: root };
     ensure!(
         top.boolean("multimodal_projector_bias", true)?,
@@ -50,10 +48,29 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
             fail!(Config, "config.json: vision_feature_select_strategy", "`{other}` is unknown (default, full)")
         }
     };
+    // transformers would drop the first patch.
+    let drops_patch = !keep_class_row && !vision.tower.has_class_row();
+    ensure!(
+        !drops_patch,
+        Config,
+        "config.json: vision_feature_select_strategy",
+        "`default` drops the class row, which a SigLIP tower lacks (full)"
+    );
+    let keep_class_row = keep_class_row && vision.tower.has_class_row();
     let vision_blocks = feature_layer(root, vision.num_hidden_layers)?;
     let image_token_index = top.uint("image_token_index", top.uint("image_token_id", 32000)?)?;
     let layout = PictureLayout::Single;
     Ok(Config { vision, text, connector, vision_blocks, keep_class_row, image_token_index, layout })
+}
+
+/// Reads `eos_token_id` of `generation_config.json`, where there is one.
+pub(super) fn end_ids(text: &mut TextConfig, generation: Option<&[u8]>) -> Result<()> {
+    let Some(generation) = generation else { return Ok(()) };
+    let generation = json_object(generation, "generation_config.json")?;
+    if let Some(ids) = generation.get("eos_token_id").filter(|v| !v.is_null()) {
+        text.eos_token_ids = id_list(ids, "generation_config.json: eos_token_id")?;
+    }
+    Ok(())
 }
 
 /// Returns the number of blocks to run for `vision_feature_layer`. `hidden_states[0]` is the embedding, `[i]` the
@@ -73,48 +90,8 @@ fn feature_layer(root: &Value, layers: u32) -> Result<u32> {
     Ok(index as u32)
 }
 
-fn vision(f: &Fields) -> Result<VisionConfig> {
-    let model_type = f.string("model_type", "clip_vision_model")?;
-    ensure!(
-        model_type == "clip_vision_model",
-        Config,
-        f.at("model_type"),
-        "`{model_type}` is not implemented (clip_vision_model)"
-    );
-    let config = VisionConfig {
-        image_size: f.uint("image_size", 336)?,
-        patch_size: f.uint("patch_size", 14)?,
-        hidden_size: f.uint("hidden_size", 1024)?,
-        intermediate_size: f.uint("intermediate_size", 4096)?,
-        num_hidden_layers: f.layers(24)?,
-        num_attention_heads: f.uint("num_attention_heads", 16)?,
-        layer_norm_eps: f.float("layer_norm_eps", 1e-5)?,
-        hidden_act: activation(f.string("hidden_act", "quick_gelu")?, &f.at("hidden_act"))?,
-    };
-    ensure!(
-        config.image_size.is_multiple_of(config.patch_size),
-        Config,
-        f.at("patch_size"),
-        "{} does not divide image_size {}",
-        config.patch_size,
-        config.image_size
-    );
-    // Before patches() is called: 2^20 pixels have more patches than 32 bits can count.
-    let patches = u64::from(config.image_size / config.patch_size).pow(2);
-    ensure!(
-        config.image_size <= 2048 && patches <= 4096,
-        Config,
-        f.at("image_size"),
-        "{} pixels and {patches} patches are more than 2048 and 4096",
-        config.image_size
-    );
-    f.multiple_of_4("hidden_size", config.hidden_size)?;
-    f.multiple_of_4("intermediate_size", config.intermediate_size)?;
-    f.heads(config.hidden_size, config.num_attention_heads)?;
-    Ok(config)
-}
-
-fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
+/// Parses `text_config`: a LLaMA or a Mistral. `tied` is the outer `tie_word_embeddings`.
+pub(super) fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
     let model_type = f.string("model_type", "llama")?;
     ensure!(
         matches!(model_type, "llama" | "vicuna" | "mistral"),
@@ -190,14 +167,6 @@ fn rope_theta(f: &Fields) -> Result<f32> {
     );
     let nested = rope.and_then(|r| r.get("rope_theta")).and_then(Value::as_f64).unwrap_or(10000.0);
     f.float("rope_theta", nested)
-}
-
-fn activation(name: &str, place: &str) -> Result<Activation> {
-    match name {
-        "quick_gelu" => Ok(Activation::QuickGelu),
-        "gelu" => Ok(Activation::Gelu),
-        other => fail!(Config, place, "`{other}` is not implemented (quick_gelu, gelu)"),
-    }
 }
 
 fn id_list(value: &Value, place: &str) -> Result<Vec<u32>> {

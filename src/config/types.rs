@@ -8,7 +8,7 @@ const USUAL_CONTEXT: u32 = 2048;
 /// The whole model: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Config {
-    /// The CLIP vision tower.
+    /// The vision tower.
     pub vision: VisionConfig,
     /// The LLaMA decoder.
     pub text: TextConfig,
@@ -41,9 +41,13 @@ pub enum PictureLayout {
     },
 }
 
-/// `vision_config`: CLIP.
+/// `vision_config`: CLIP or SigLIP.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VisionConfig {
+    /// The kind of tower.
+    pub tower: TowerKind,
+    /// The features are normalised by the tower's last norm (Idefics3); elsewhere they are a block's output.
+    pub post_layernorm: bool,
     /// Side of the square input, pixels.
     pub image_size: u32,
     /// Side of a patch, pixels.
@@ -60,6 +64,33 @@ pub struct VisionConfig {
     pub layer_norm_eps: f32,
     /// Activation of the MLP.
     pub hidden_act: Activation,
+}
+
+/// Kinds of vision towers. Their blocks are alike; what comes before the first one differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TowerKind {
+    /// CLIP: a class row before the patches, a norm before the first block.
+    Clip,
+    /// SigLIP: neither of them, and a bias in the patch embedding.
+    Siglip,
+}
+
+impl TowerKind {
+    /// Whether a class row comes before the patches.
+    pub fn has_class_row(self) -> bool {
+        self == Self::Clip
+    }
+
+    /// Whether the rows are normalised before the first block.
+    pub fn has_pre_norm(self) -> bool {
+        self == Self::Clip
+    }
+
+    /// Whether the patch embedding has a bias.
+    pub fn has_patch_bias(self) -> bool {
+        self == Self::Siglip
+    }
 }
 
 /// `text_config`: LLaMA.
@@ -103,6 +134,8 @@ pub enum Activation {
     QuickGelu,
     /// Exact: `x · Φ(x)` with erf.
     Gelu,
+    /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`: transformers' `gelu_pytorch_tanh`.
+    GeluTanh,
 }
 
 /// `mm_projector_type` of the original code.
@@ -113,13 +146,27 @@ pub enum ConnectorKind {
     Linear,
     /// Linear, activation, linear (LLaVA-1.5: `mlp2x_gelu`).
     Mlp2x(Activation),
+    /// Squares of `factor · factor` features side by side, then one matrix without bias (Idefics3).
+    PixelShuffle {
+        /// Side of a square, features; it divides the side of the grid.
+        factor: u32,
+    },
 }
 
 impl VisionConfig {
+    /// Patches along a side. Pixels right of and below the last whole patch are not used.
+    pub fn grid(&self) -> u32 {
+        self.image_size / self.patch_size
+    }
+
     /// `P`, patches per image.
     pub fn patches(&self) -> u32 {
-        let side = self.image_size / self.patch_size;
-        side * side
+        self.grid() * self.grid()
+    }
+
+    /// Rows of the tower: `P`, or `P + 1` with a class row.
+    pub fn rows(&self) -> u32 {
+        self.patches() + u32::from(self.tower.has_class_row())
     }
 
     /// Columns of the patch embedding as stored: `3·p·p` rounded up to a multiple of 32 (588 → 608), so that every
@@ -169,6 +216,7 @@ impl Config {
     pub fn tile_rows(&self) -> u32 {
         match self.connector {
             ConnectorKind::Linear | ConnectorKind::Mlp2x(_) => self.feature_rows(),
+            ConnectorKind::PixelShuffle { factor } => (self.vision.grid() / factor).pow(2),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The activations quick-GELU, GELU and `silu(gate) · up`, in f32.
+//! The activations quick-GELU, GELU, GELU by tanh and `silu(gate) · up`, in f32.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
 use super::Workspace;
@@ -16,6 +16,7 @@ pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
     let function = match kind {
         Activation::QuickGelu => Function::QuickGelu,
         Activation::Gelu => Function::Gelu,
+        Activation::GeluTanh => Function::GeluTanh,
     };
     unsafe { Elementwise { a, up: None, function }.run::<S>() };
 }
@@ -33,6 +34,7 @@ pub(super) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], workspace: &
 enum Function {
     QuickGelu,
     Gelu,
+    GeluTanh,
     Silu,
 }
 
@@ -53,6 +55,7 @@ impl Job for Elementwise<'_> {
                     Function::Silu => S::mul(x, sigmoid::<S>(x)),
                     Function::QuickGelu => S::mul(x, sigmoid::<S>(S::mul(x, S::splat(1.702)))),
                     Function::Gelu => gelu::<S>(x),
+                    Function::GeluTanh => gelu_tanh::<S>(x),
                 };
                 if let Some(up) = self.up {
                     let up = &up[i * S::W..][..a.len()];
@@ -69,6 +72,15 @@ unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
     unsafe {
         let one = S::splat(1.0);
         S::div(one, S::add(one, exp::<S>(S::sub(S::splat(0.0), x))))
+    }
+}
+
+/// `x/2 · (1 + tanh(u)) = x · sigmoid(2u)`, `u = √(2/π) (x + 0.044715 x³)`.
+#[inline(always)]
+unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {
+    unsafe {
+        let factor = S::mul_add(S::splat(0.071_354_814), S::mul(x, x), S::splat(1.595_769_1));
+        S::mul(x, sigmoid::<S>(S::mul(x, factor)))
     }
 }
 

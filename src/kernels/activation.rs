@@ -1,5 +1,5 @@
-//! Pointwise activations: quick-GELU (CLIP) and exact GELU (the connector) in the epilogue of a product, SiLU·mul (the
-//! decoder's gate) as a kernel.
+//! Pointwise activations: quick-GELU (CLIP), GELU by tanh (SigLIP) and exact GELU (the connector) in the epilogue of a
+//! product, SiLU·mul (the decoder's gate) as a kernel.
 
 use super::{Rows, row_count};
 use crate::config::Activation;
@@ -40,6 +40,7 @@ pub(super) fn activated(kind: Activation, x: f64) -> f64 {
     match kind {
         Activation::QuickGelu => quick_gelu(x),
         Activation::Gelu => gelu(x),
+        Activation::GeluTanh => gelu_tanh(x),
     }
 }
 
@@ -49,12 +50,14 @@ pub(super) fn activation_code(kind: Option<Activation>) -> u32 {
         None => 0,
         Some(Activation::QuickGelu) => 1,
         Some(Activation::Gelu) => 2,
+        Some(Activation::GeluTanh) => 3,
     }
 }
 
 /// Returns the activation with this code.
 pub(crate) fn activation_of_code(code: u32) -> Option<Activation> {
-    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| activation_code(Some(*kind)) == code)
+    let all = [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
+    all.into_iter().find(|kind| activation_code(Some(*kind)) == code)
 }
 
 fn quick_gelu(x: f64) -> f64 {
@@ -63,6 +66,15 @@ fn quick_gelu(x: f64) -> f64 {
 
 fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
+/// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`
+///
+/// # Source
+/// Hendrycks and Gimpel, arXiv 1606.08415, section 2; `gelu_pytorch_tanh` of transformers.
+fn gelu_tanh(x: f64) -> f64 {
+    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+    0.5 * x * (1.0 + inner.tanh())
 }
 
 /// Returns erf to about 1e-15: its Taylor series near zero, the continued fraction of erfc elsewhere.

@@ -169,6 +169,8 @@ mod tests {
         check(1, 63, 2, 1, 128, true);
         check(1, 64, 2, 1, 12, true);
         check(5, 0, 4, 4, 16, false);
+        check(70, 0, 3, 3, 72, false);
+        check(70, 3, 3, 1, 72, true);
         check(67, 0, 2, 2, 64, false);
         check(66, 30, 4, 2, 24, true);
         check(3, 500, 2, 2, 128, true);

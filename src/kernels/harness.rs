@@ -270,6 +270,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &matmul_tiled::MATMUL_TILED,
         &matvec::MATVEC,
         &patches::PATCHES,
+        &pixel_shuffle::PIXEL_SHUFFLE,
         &rms_norm::RMS_NORM,
         &rope::ROPE,
         &sample::SAMPLE,

@@ -185,6 +185,8 @@ mod tests {
         if floats { case.check_cpu(MATMUL.tolerance, 1e-4) } else { case.check_cpu(MATMUL_INT8.tolerance, 0.2) }
     }
 
+    const ACTIVATIONS: [Activation; 3] = [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
+
     #[test]
     fn shader_and_fast_version_equal_twin() {
         for kind in WeightType::ALL {
@@ -195,7 +197,9 @@ mod tests {
             check(kind, 37, 64, k(608), false, Epilogue::Add, 32);
             check(kind, 70, 150, k(36), true, Epilogue::Store, 0);
         }
-        for activation in [Activation::QuickGelu, Activation::Gelu] {
+        // The second layer of SigLIP's MLP: rows of 4304 are no multiple of 32.
+        check(WeightType::F16, 9, 67, 4304, true, Epilogue::Add, 3);
+        for activation in ACTIVATIONS {
             for kind in [WeightType::F32, WeightType::Q4] {
                 check(kind, 9, 67, 64, true, Epilogue::Activate(activation), 3);
             }
@@ -204,7 +208,7 @@ mod tests {
 
     #[test]
     fn activations_are_as_exact_as_their_formulas() {
-        for activation in [Activation::QuickGelu, Activation::Gelu] {
+        for activation in ACTIVATIONS {
             for (m, n) in [(1, 64), (3, 100), (37, 1408)] {
                 let mut case = Case::new(format!("{activation:?} {m}x{n}"));
                 let x = case.random(u64::from(4 * m), 8.0);
@@ -217,6 +221,33 @@ mod tests {
                 case.check(MATMUL.tolerance, 2e-6);
                 case.check_cpu(MATMUL.tolerance, 2e-6);
             }
+        }
+    }
+
+    /// Beyond what exp holds: the cube of 1e4 is 1e12. The values of the limits are exact.
+    #[test]
+    fn gelu_by_tanh_of_large_values_is_their_limit() {
+        for factor in [20.0, 1e3, 1e6] {
+            let mut case = Case::new(format!("GELU by tanh of ±{factor}"));
+            let x = case.floats_of(&[1.0, 0.0, 0.0, 0.0]);
+            let w = case.weight(WeightType::F32, 0, 8, 4);
+            let bias = case.floats_of(&[factor, -factor, 0.0, factor, -factor, factor, -factor, 0.0]);
+            let out = case.output(8, None);
+            matmul(
+                &mut case.pass,
+                Rows::Fixed(1),
+                x,
+                w,
+                Some(bias),
+                bias,
+                out,
+                8,
+                Epilogue::Activate(Activation::GeluTanh),
+            );
+            case.check(MATMUL.tolerance, 2e-6);
+            case.check_cpu(MATMUL.tolerance, 2e-6);
+            let y = &case.reference()[0];
+            assert!(y[1].abs() < 1e-6 && (y[0] - factor).abs() <= 1.0, "{y:?}");
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod matmul;
 pub mod matmul_tiled;
 pub mod matvec;
 pub mod patches;
+pub mod pixel_shuffle;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -1,7 +1,8 @@
 //! `out[p, (c, y, x)] = pixel_values[c, P_y·size + y, P_x·size + x]`: the convolution of the patch embedding as a
 //! matrix product.
 //!
-//! Rows are padded with zeros to a multiple of 32, like the stored weight, so that every weight type fits.
+//! Rows are padded with zeros to a multiple of 32, like the stored weight, so that every weight type fits. Pixels right of
+//! and below the last whole patch are not read, as in a convolution without padding.
 
 use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
 use crate::tuning::Operands;
@@ -48,12 +49,24 @@ mod tests {
 
     #[test]
     fn shader_equals_twin() {
-        for (side, size, cols) in [(28, 14, 608), (12, 4, 64), (6, 6, 108)] {
+        for (side, size, cols) in [(28, 14, 608), (12, 4, 64), (6, 6, 108), (31, 8, 192), (384, 14, 608)] {
             let mut case = Case::new(format!("patches {side}/{size}"));
             let pixels = case.random(u64::from(3 * side * side), 1.0);
             let out = case.output(u64::from((side / size) * (side / size) * cols), None);
             patches(&mut case.pass, pixels, out, side, size, cols);
             case.check(PATCHES.tolerance, 0.0);
         }
+    }
+
+    /// Of 5 · 5 pixels, four patches of 2 · 2 are cut; the fifth row and column belong to none.
+    #[test]
+    fn rows_step_by_the_width_of_the_image() {
+        let mut case = Case::new("patches of counted pixels".into());
+        let pixels: Vec<f32> = (0u8..75).map(f32::from).collect();
+        let (pixels, out) = (case.floats_of(&pixels), case.output(4 * 12, None));
+        patches(&mut case.pass, pixels, out, 5, 2, 12);
+        let first = |corner: u8| [0, 25, 50].map(|c| [0, 1, 5, 6].map(|at| f32::from(corner + c + at)));
+        let wanted: Vec<f32> = [0, 2, 10, 12].into_iter().flat_map(|p| first(p).concat()).collect();
+        assert_eq!(case.reference()[0], wanted);
     }
 }

@@ -10,7 +10,7 @@ use attention::Attention;
 use decoder::DecoderBlock;
 use linear::Linear;
 use pollster::block_on;
-use vision_tower::{LayerNorm, VisionBlock};
+use vision_tower::{ClassRow, LayerNorm, VisionBlock};
 
 /// How the matrices of a decoder block lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,10 +102,10 @@ impl Factory {
         };
         let vision_tower = VisionTower {
             patch_embedding,
-            class_embedding: self.vector(c),
-            position_embedding: self.vector((v.patches() + 1) * c),
-            pre_layrnorm: self.layer_norm(c),
+            class_row: Some(ClassRow { class_embedding: self.vector(c), pre_layrnorm: self.layer_norm(c) }),
+            position_embedding: self.vector(v.rows() * c),
             blocks: (0..config.vision_blocks).map(|_| vision_block(self)).collect(),
+            post_layernorm: None,
         };
         let ConnectorKind::Mlp2x(activation) = config.connector else { panic!("the usual connector") };
         let connector = Connector {

@@ -1,6 +1,7 @@
-//! LLaVA-1.5 and its relatives: CLIP tower, linear or two-layer connector, LLaMA decoder.
+//! LLaVA-1.5 and its relatives: CLIP or SigLIP tower, connector, LLaMA decoder.
 //!
-//! [`expected`] lists the tensors under the names of the llava-hf files, [`canonical`] translates other spellings, and
+//! [`expected`] lists the tensors under the names of the llava-hf files, which are those of every family here,
+//! [`canonical`] translates other spellings, and
 //! [`is_skipped`] names what checkpoints hold and the model does not run.
 
 use super::expected::{Component, Expected, Role};
@@ -22,12 +23,18 @@ pub const NORM: &str = "language_model.model.norm.weight";
 pub const PATCH_EMBEDDING: &str = "vision_tower.vision_model.embeddings.patch_embedding.weight";
 /// The embed that ends each row of a map of patches (LLaVA-1.6).
 pub const IMAGE_NEWLINE: &str = "image_newline";
+/// SigLIP's bias of it.
+pub const PATCH_BIAS: &str = "vision_tower.vision_model.embeddings.patch_embedding.bias";
 /// The class token's embedding.
 pub const CLASS_EMBEDDING: &str = "vision_tower.vision_model.embeddings.class_embedding";
-/// The position embeddings, the class token's first.
+/// The position embeddings, the class token's first where there is one.
 pub const POSITION_EMBEDDING: &str = "vision_tower.vision_model.embeddings.position_embedding.weight";
 /// The norm before the first block. The name is misspelt in transformers and therefore in every checkpoint.
 pub const PRE_LAYRNORM: &str = "vision_tower.vision_model.pre_layrnorm";
+/// The norm after the last block.
+pub const POST_LAYERNORM: &str = "vision_tower.vision_model.post_layernorm";
+/// SigLIP's pooling, which no family runs.
+const POOLING: &str = "head.";
 
 /// Names in a block of the vision tower; each is the stem of a `.weight` and a `.bias`.
 pub struct VisionBlockNames {
@@ -126,9 +133,16 @@ fn vision_tower(config: &Config, list: &mut Vec<Expected>) {
         role: Role::Matrix,
         component,
     });
-    push(list, component, Role::Vector, CLASS_EMBEDDING, &[c]);
-    push(list, component, Role::Vector, POSITION_EMBEDDING, &[v.patches() + 1, c]);
-    layer_norm(list, PRE_LAYRNORM, c);
+    if v.tower.has_patch_bias() {
+        push(list, component, Role::Vector, PATCH_BIAS, &[c]);
+    }
+    if v.tower.has_class_row() {
+        push(list, component, Role::Vector, CLASS_EMBEDDING, &[c]);
+    }
+    push(list, component, Role::Vector, POSITION_EMBEDDING, &[v.rows(), c]);
+    if v.tower.has_pre_norm() {
+        layer_norm(list, PRE_LAYRNORM, c);
+    }
     for block in (0..config.vision_blocks).map(vision_block) {
         layer_norm(list, &block.layer_norm1, c);
         block.attention.iter().for_each(|stem| linear(list, component, stem, c, c));
@@ -136,13 +150,24 @@ fn vision_tower(config: &Config, list: &mut Vec<Expected>) {
         linear(list, component, &block.fc1, f, c);
         linear(list, component, &block.fc2, c, f);
     }
+    if v.post_layernorm {
+        layer_norm(list, POST_LAYERNORM, c);
+    }
 }
 
 fn connector(config: &Config, list: &mut Vec<Expected>) {
     let (c, h) = (config.vision.hidden_size, config.text.hidden_size);
-    linear(list, Component::Connector, &connector_linear(1), h, c);
-    if matches!(config.connector, ConnectorKind::Mlp2x(_)) {
-        linear(list, Component::Connector, &connector_linear(2), h, h);
+    let component = Component::Connector;
+    match config.connector {
+        ConnectorKind::Linear => linear(list, component, &connector_linear(1), h, c),
+        ConnectorKind::Mlp2x(_) => {
+            linear(list, component, &connector_linear(1), h, c);
+            linear(list, component, &connector_linear(2), h, h);
+        }
+        ConnectorKind::PixelShuffle { factor } => {
+            let name = format!("{}.weight", connector_linear(1));
+            push(list, component, Role::Matrix, name, &[h, c * factor * factor]);
+        }
     }
     if config.has_newline() {
         push(list, Component::Connector, Role::Vector, IMAGE_NEWLINE, &[h]);
@@ -206,9 +231,9 @@ const PREFIXES: [(&str, &str); 25] = [
     ("mm_projector.bias", "multi_modal_projector.linear_1.bias"),
 ];
 
-/// Returns the canonical name of a checkpoint's key. A key of no known layout is returned unchanged: the check of
-/// tensors refuses it.
-pub fn canonical(key: &str) -> String {
+/// Returns the canonical name of a LLaVA's key. A key of no known layout is returned unchanged: the check of tensors
+/// refuses it.
+pub(super) fn canonical(key: &str) -> String {
     let found = PREFIXES.iter().find_map(|(theirs, ours)| Some((key.strip_prefix(theirs)?, ours)));
     found.map_or_else(|| key.to_string(), |(rest, ours)| format!("{ours}{rest}"))
 }
@@ -220,14 +245,15 @@ pub fn is_clip_text(key: &str) -> bool {
 }
 
 /// Whether checkpoints legitimately hold `name` (canonical) although `config` does not use it: vision blocks after
-/// the selected layer, the tower's last norm, position counters, rotary tables, a head that is tied.
+/// the selected layer, the tower's last norm or pooling, position counters, rotary tables, a head that is tied.
 pub fn is_skipped(config: &Config, name: &str) -> bool {
     if let Some(rest) = name.strip_prefix(VISION_TOWER) {
         if let Some(rest) = rest.strip_prefix("encoder.layers.") {
             let block = rest.split('.').next().and_then(|i| i.parse::<u32>().ok());
             return block.is_some_and(|i| (config.vision_blocks..config.vision.num_hidden_layers).contains(&i));
         }
-        return matches!(rest, "post_layernorm.weight" | "post_layernorm.bias" | "embeddings.position_ids");
+        let pooling = !config.vision.tower.has_class_row() && rest.starts_with(POOLING);
+        return pooling || matches!(rest, "post_layernorm.weight" | "post_layernorm.bias" | "embeddings.position_ids");
     }
     name.starts_with(DECODER) && name.ends_with(".rotary_emb.inv_freq")
         || name == LM_HEAD && config.text.tie_word_embeddings

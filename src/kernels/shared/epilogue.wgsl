@@ -14,7 +14,8 @@ struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: 
 // 24 bits hold the size of a workgroup's tile, which only the grid needs.
 const BIAS: u32 = 0x1000000u;
 const ACCUMULATE: u32 = 0x2000000u;
-const ACTIVATION: u32 = 26u; // from this bit on: 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x)
+const ACTIVATION: u32 = 26u; // from this bit on: 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x),
+// 3 GELU by tanh
 
 fn quick_gelu(x: vec4<f32>) -> vec4<f32> { return x / (1.0 + exp(-1.702 * x)); }
 
@@ -26,6 +27,13 @@ fn erf(x: vec4<f32>) -> vec4<f32> {
 }
 
 fn gelu(x: vec4<f32>) -> vec4<f32> { return 0.5 * x * (1.0 + erf(x * 0.70710678118)); }
+
+// x/2 · (1 + tanh(u)) = x · sigmoid(2u), u = √(2/π) (x + 0.044715 x³). The cube soon exceeds what exp can take: beyond
+// ±80 the sigmoid is 0 or 1 to less than one rounding.
+fn gelu_tanh(x: vec4<f32>) -> vec4<f32> {
+    let twice = x * (1.59576912161 + 0.0713548162726 * x * x);
+    return x / (1.0 + exp(clamp(-twice, vec4<f32>(-80.0), vec4<f32>(80.0))));
+}
 
 fn stored(at: vec4<u32>) -> vec4<f32> { return vec4<f32>(out[at.x], out[at.y], out[at.z], out[at.w]); }
 
@@ -70,6 +78,8 @@ fn store(m: u32, m_rows: u32, columns: vec4<u32>, sums: mat4x4<f32>) {
         for (var r = 0u; r < 4u; r++) { y[r] = quick_gelu(y[r]); }
     } else if (activation == 2u) {
         for (var r = 0u; r < 4u; r++) { y[r] = gelu(y[r]); }
+    } else if (activation == 3u) {
+        for (var r = 0u; r < 4u; r++) { y[r] = gelu_tanh(y[r]); }
     }
     put(at0, y[0]);
     put(at1, y[1]);

@@ -10,7 +10,7 @@ use crate::model::attention::Attention;
 use crate::model::connector::Connector;
 use crate::model::decoder::{Decoder, DecoderBlock};
 use crate::model::linear::Linear;
-use crate::model::vision_tower::{LayerNorm, VisionBlock, VisionTower};
+use crate::model::vision_tower::{ClassRow, LayerNorm, VisionBlock, VisionTower};
 use crate::pass::Buf;
 
 impl WeightBuffers {
@@ -63,19 +63,28 @@ impl WeightBuffers {
                 fc2: self.biased(&names.fc2)?,
             })
         };
+        let v = &config.vision;
+        let class_row = || {
+            let class_embedding = self.vector(llava::CLASS_EMBEDDING)?;
+            Ok(ClassRow { class_embedding, pre_layrnorm: self.layer_norm(llava::PRE_LAYRNORM)? })
+        };
         Ok(VisionTower {
-            patch_embedding: self.matrix(PATCH_EMBEDDING, None)?,
-            class_embedding: self.vector(llava::CLASS_EMBEDDING)?,
+            patch_embedding: self.matrix(PATCH_EMBEDDING, v.tower.has_patch_bias().then_some(llava::PATCH_BIAS))?,
+            class_row: v.tower.has_class_row().then(class_row).transpose()?,
             position_embedding: self.vector(llava::POSITION_EMBEDDING)?,
-            pre_layrnorm: self.layer_norm(llava::PRE_LAYRNORM)?,
             blocks: (0..config.vision_blocks).map(block).collect::<Result<_>>()?,
+            post_layernorm: v.post_layernorm.then(|| self.layer_norm(llava::POST_LAYERNORM)).transpose()?,
         })
     }
 
     fn connector(&self, config: &Config) -> Result<Connector> {
         let linear = |i: u32| self.biased(&llava::connector_linear(i));
+        if let ConnectorKind::PixelShuffle { .. } = config.connector {
+            let weight = format!("{}.weight", llava::connector_linear(1));
+            return Ok(Connector { linear_1: self.matrix(&weight, None)?, linear_2: None });
+        }
         let linear_2 = match config.connector {
-            ConnectorKind::Linear => None,
+            ConnectorKind::Linear | ConnectorKind::PixelShuffle { .. } => None,
             ConnectorKind::Mlp2x(activation) => Some((activation, linear(2)?)),
         };
         Ok(Connector { linear_1: linear(1)?, linear_2 })
