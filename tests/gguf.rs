@@ -16,7 +16,7 @@ use llava_web::format::gguf::{Described, Strings, Value, describe};
 use llava_web::format::names::expected;
 use llava_web::format::stored::LocatedTensor;
 use llava_web::native::{Folder, load};
-use llava_web::preprocess::PreprocessConfig;
+use llava_web::preprocess::{PreprocessConfig, Tiling};
 use llava_web::quant::{Encoding, decode};
 use llava_web::tokenizer::Tokenizer;
 use pair::{GgufFile, Pair, sentence_piece};
@@ -62,7 +62,7 @@ fn a_pair_is_described_like_its_checkpoint() {
     assert_eq!((of(&half).std, of(&half).mean), ([0.5; 3], of(&d).mean));
     let pixels = PreprocessConfig::parse(Some(&d.preprocessor_config), &ours.vision).unwrap();
     assert_eq!(pixels, PreprocessConfig::llava(42), "padded, with CLIP's numbers to the last digit");
-    assert_eq!(pixels.policy, SquarePolicy::Pad);
+    assert_eq!(pixels.tiling, Tiling::One(SquarePolicy::Pad));
     assert_eq!((d.name.as_str(), d.notes.len()), ("tiny", 0), "{:?}", d.notes);
     // Tensors: what is needed, in order of use, each where its file has it.
     let list = expected(&ours);

@@ -4,7 +4,7 @@
 //! tests report that they are skipped.
 
 use llava_web::config::{Config, SquarePolicy};
-use llava_web::preprocess::{PreprocessConfig, preprocess};
+use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::prompt::{PromptItem, Template, Turn, raw};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use safetensors::SafeTensors;
@@ -42,7 +42,8 @@ fn pixels_are_those_of_pil() {
     for name in goldens.names() {
         let Some((picture, route)) = name.strip_suffix(".u8").and_then(|n| n.rsplit_once('.')) else { continue };
         let policy = if route == "pad" { SquarePolicy::Pad } else { SquarePolicy::Crop };
-        let config = PreprocessConfig { policy, ..PreprocessConfig::parse(None, &vision).unwrap() };
+        let defaults = PreprocessConfig::parse(None, &vision).unwrap();
+        let config = PreprocessConfig { tiling: Tiling::One(policy), ..defaults };
         let png = std::fs::read(folder.join(format!("{picture}.png"))).unwrap();
         let pixels = preprocess(&png, &config).unwrap();
         let golden = goldens.tensor(name).unwrap();

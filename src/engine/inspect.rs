@@ -81,6 +81,7 @@ impl Engine {
     /// [`Kind::Image`](crate::error::Kind::Image); [`Kind::Gpu`](crate::error::Kind::Gpu).
     pub async fn vision_outputs(&mut self, image: &[u8]) -> Result<Vec<(&'static str, Vec<u32>, Vec<f32>)>> {
         let pixels = preprocess(image, &self.preprocess)?;
+        super::one_square(&pixels)?;
         let (features, embeds) = self.model.vision_outputs(&pixels.data).await?;
         let config = &self.model.config;
         let (side, rows, c, h) =

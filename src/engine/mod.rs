@@ -168,6 +168,7 @@ impl Engine {
 
     /// Runs tower and connector, and keeps the image embeds in a slot that the conversation does not need.
     async fn encode_image(&mut self, pixels: &PixelValues, sha256: String) -> Result<ImageId> {
+        one_square(pixels)?;
         let slot = self.conversation.empty_slot(self.model.image_slots())?;
         self.model.encode(&pixels.data, slot)?;
         self.model.device.wait_idle().await?;
@@ -231,4 +232,10 @@ impl Engine {
         ensure!(!rows.is_empty(), Prompt, "prompt", "is empty");
         self.check_context(rows.len())
     }
+}
+
+/// Refuses a picture of several squares: the tower runs once a picture.
+fn one_square(pixels: &PixelValues) -> Result<()> {
+    ensure!(pixels.tiles == 1, Config, "picture", "{} squares of one picture are not implemented", pixels.tiles);
+    Ok(())
 }

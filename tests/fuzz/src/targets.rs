@@ -12,7 +12,7 @@ use llava_web::format::source::Source;
 use llava_web::format::stored::StoredTensor;
 use llava_web::format::torch::pickle::MEMORY_FACTOR;
 use llava_web::format::{names, safetensors, sentencepiece, torch};
-use llava_web::preprocess::{PreprocessConfig, preprocess};
+use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use pollster::block_on;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -278,7 +278,8 @@ fn picture(data: &[u8]) {
     if pixels > PIXELS {
         return;
     }
-    let crop = PreprocessConfig { policy: llava_web::config::SquarePolicy::Crop, ..PreprocessConfig::llava(28) };
+    let crop = Tiling::One(llava_web::config::SquarePolicy::Crop);
+    let crop = PreprocessConfig { tiling: crop, ..PreprocessConfig::llava(28) };
     for config in [PreprocessConfig::llava(28), crop] {
         // 16-bit RGBA and RGB beside each other, and the tables of a decoder.
         let limit = 32 * pixels as usize + 64 * data.len() + (16 << 20);
