@@ -7,7 +7,7 @@
 mod fields;
 mod idefics3;
 mod llava;
-mod llava_next;
+pub mod llava_next;
 mod towers;
 mod types;
 

@@ -16,7 +16,7 @@ use llava_web::format::gguf::{Described, Strings, Value, describe};
 use llava_web::format::names::expected;
 use llava_web::format::stored::LocatedTensor;
 use llava_web::native::{Folder, load};
-use llava_web::preprocess::PreprocessConfig;
+use llava_web::preprocess::{PreprocessConfig, Tiling};
 use llava_web::quant::{Encoding, decode};
 use llava_web::tokenizer::Tokenizer;
 use pair::{GgufFile, Pair, sentence_piece};
@@ -57,12 +57,12 @@ fn a_pair_is_described_like_its_checkpoint() {
     assert_eq!(ours.connector, ConnectorKind::Mlp2x(Activation::Gelu));
     assert_eq!(ours.vision, llava_web::config::VisionConfig { num_hidden_layers: 2, ..theirs.vision.clone() });
     assert_eq!(ours.image_token_index, 3, "`<image>` is in this vocabulary");
-    let of = |d: &Described| PreprocessConfig::parse(Some(&d.preprocessor_config), &config(d).vision).unwrap();
+    let of = |d: &Described| PreprocessConfig::parse(Some(&d.preprocessor_config), &config(d)).unwrap();
     let half = described(|p| p.vision.set("clip.vision.image_std", (&[0.5f32; 3][..]).into())).unwrap();
     assert_eq!((of(&half).std, of(&half).mean), ([0.5; 3], of(&d).mean));
-    let pixels = PreprocessConfig::parse(Some(&d.preprocessor_config), &ours.vision).unwrap();
+    let pixels = PreprocessConfig::parse(Some(&d.preprocessor_config), &ours).unwrap();
     assert_eq!(pixels, PreprocessConfig::llava(42), "padded, with CLIP's numbers to the last digit");
-    assert_eq!(pixels.policy, SquarePolicy::Pad);
+    assert_eq!(pixels.tiling, Tiling::One(SquarePolicy::Pad));
     assert_eq!((d.name.as_str(), d.notes.len()), ("tiny", 0), "{:?}", d.notes);
     // Tensors: what is needed, in order of use, each where its file has it.
     let list = expected(&ours);

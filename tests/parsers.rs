@@ -218,22 +218,22 @@ proptest! {
             let (result, most) = measured(|| Config::parse(&bytes, Some(&bytes)));
             prop_assert!(most <= JSON_FACTOR * bytes.len() + 4096, "{most} bytes for {}", bytes.len());
             if let Ok(config) = result {
-                // 512 blocks of 16 and of 9 tensors, each with a name and two shapes.
+                // 512 blocks of 16 and of 12 tensors, each with a name and two shapes.
                 let (list, most) = measured(|| names::expected(&config));
-                prop_assert!(list.len() <= 16 * 512 + 9 * 512 + 16 && most <= 16 << 20, "{} in {most}", list.len());
-                let _ = PreprocessConfig::parse(Some(&bytes), &config.vision);
+                prop_assert!(list.len() <= 16 * 512 + 12 * 512 + 64 && most <= 16 << 20, "{} in {most}", list.len());
+                let _ = PreprocessConfig::parse(Some(&bytes), &config);
             }
         }
     }
 
     #[test]
     fn preprocessor_configurations(edits in edits(), which: Index, number in any_number()) {
-        let vision = Config::parse(&golden_file("mha/config.json"), None).unwrap().vision;
+        let model = Config::parse(&golden_file("mha/config.json"), None).unwrap();
         let valid = golden_file("mha/preprocessor_config.json");
         for bytes in [damaged(&valid, &edits, None), renumbered(&valid, which, number)] {
-            if let Ok(config) = PreprocessConfig::parse(Some(&bytes), &vision) {
+            if let Ok(config) = PreprocessConfig::parse(Some(&bytes), &model) {
                 let pixels = preprocess(&golden_file("tall.png"), &config).unwrap();
-                prop_assert_eq!(pixels.data.len(), 3 * 42 * 42);
+                prop_assert_eq!(pixels.data.len(), pixels.tiles as usize * 3 * 42 * 42);
             }
         }
     }

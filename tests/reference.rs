@@ -4,7 +4,7 @@
 //! tests report that they are skipped.
 
 use llava_web::config::{Config, SquarePolicy};
-use llava_web::preprocess::{PreprocessConfig, preprocess};
+use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::prompt::{PromptItem, Template, Turn, raw};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use safetensors::SafeTensors;
@@ -25,11 +25,6 @@ fn reference(test: &str) -> Option<PathBuf> {
     folder
 }
 
-fn vision_of(image_size: u32) -> llava_web::config::VisionConfig {
-    let json = format!(r#"{{"vision_config": {{"image_size": {image_size}}}}}"#);
-    Config::parse(json.as_bytes(), None).unwrap().vision
-}
-
 /// Each picture by both policies: at most 1/255 from PIL in any value. (Measured: equal.)
 #[test]
 fn pixels_are_those_of_pil() {
@@ -37,12 +32,12 @@ fn pixels_are_those_of_pil() {
     let folder = folder.join("preproc");
     let bytes = std::fs::read(folder.join("preproc.safetensors")).unwrap();
     let goldens = SafeTensors::deserialize(&bytes).unwrap();
-    let vision = vision_of(336);
     let (mut pictures, mut worst, mut worst_float) = (0, 0u8, 0f32);
     for name in goldens.names() {
         let Some((picture, route)) = name.strip_suffix(".u8").and_then(|n| n.rsplit_once('.')) else { continue };
         let policy = if route == "pad" { SquarePolicy::Pad } else { SquarePolicy::Crop };
-        let config = PreprocessConfig { policy, ..PreprocessConfig::parse(None, &vision).unwrap() };
+        let defaults = PreprocessConfig::llava(336);
+        let config = PreprocessConfig { tiling: Tiling::One(policy), ..defaults };
         let png = std::fs::read(folder.join(format!("{picture}.png"))).unwrap();
         let pixels = preprocess(&png, &config).unwrap();
         let golden = goldens.tensor(name).unwrap();

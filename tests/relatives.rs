@@ -207,7 +207,7 @@ fn transformers_5s_processor_is_read() {
     };
     let read = |files: &Memory| {
         let plan = plan(files, if files.0.contains_key("manifest.json") { &["manifest.json"] } else { &HUB });
-        let config = PreprocessConfig::parse(plan.small.preprocessor_config.as_deref(), &plan.config.vision).unwrap();
+        let config = PreprocessConfig::parse(plan.small.preprocessor_config.as_deref(), &plan.config).unwrap();
         (config, plan.notes())
     };
     let wanted = read(&control().into_memory());

@@ -15,7 +15,7 @@ const MAX_CANDIDATES: usize = 64;
 /// Largest number of tiles along a side, and in all.
 const MAX_TILES: u32 = 36;
 /// transformers' `image_grid_pinpoints`: height and width, pixels.
-const CANDIDATES: [[u32; 2]; 5] = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]];
+pub const CANDIDATES: [[u32; 2]; 5] = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]];
 
 /// Parses the fields of `config.json`.
 ///

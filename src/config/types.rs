@@ -229,4 +229,6 @@ pub enum SquarePolicy {
     Pad,
     /// Resize the shorter side, then cut out the centre: the Hugging Face default; loses the borders.
     Crop,
+    /// Resize to the square, whatever the aspect: SigLIP's processors.
+    Stretch,
 }

@@ -109,8 +109,8 @@ impl Loader {
     pub async fn open<S: Source>(device: Device, source: &S, entry: &[String], clock: Clock<'static>) -> Result<Self> {
         let blueprint = Blueprint::open(source, entry).await?;
         let tokenizer = Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
-        let preprocess =
-            PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
+        let file = blueprint.small.preprocessor_config.as_deref();
+        let preprocess = PreprocessConfig::parse(file, &blueprint.config)?;
         let inner = WeightLoader::new(device, blueprint).await?;
         Ok(Self { inner, quant: None, pipelines: None, tokenizer, preprocess, clock })
     }

@@ -122,7 +122,7 @@ pub async fn convert<S: Source>(
     let blueprint = Blueprint::from_checkpoint(checkpoint, fallback, &wanted, part_bytes)?;
     // A loader would refuse these later: refused here, they cost no hours of work.
     Tokenizer::parse(&blueprint.small.tokenizer, &blueprint.config)?;
-    PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config.vision)?;
+    PreprocessConfig::parse(blueprint.small.preprocessor_config.as_deref(), &blueprint.config)?;
     let (tensors, shards) = write_tensors(source, &blueprint, sink, options, progress).await?;
     let mut small = |name: &str, bytes: &[u8]| -> Result<FileRecord> {
         sink.write(name, bytes)?;

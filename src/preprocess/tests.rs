@@ -1,13 +1,11 @@
+use super::resample::{Rgb, resample};
 use super::*;
+use crate::config::{SquarePolicy, VisionConfig};
+use crate::error::Kind;
 use proptest::prelude::*;
 
-fn vision(image_size: u32) -> VisionConfig {
-    let json = format!(r#"{{"vision_config": {{"image_size": {image_size}, "patch_size": 14}}}}"#);
-    crate::config::Config::parse(json.as_bytes(), None).unwrap().vision
-}
-
 fn parse(json: &str) -> Result<PreprocessConfig> {
-    PreprocessConfig::parse(Some(json.as_bytes()), &vision(336))
+    PreprocessConfig::parse_with(Some(json.as_bytes()), PreprocessConfig::llava(336))
 }
 
 fn encoded(image: &image::DynamicImage, format: image::ImageFormat) -> Vec<u8> {
@@ -22,17 +20,17 @@ fn gradient(width: u32, height: u32) -> image::RgbImage {
 
 fn squared(image: image::RgbImage, config: &PreprocessConfig) -> Vec<u8> {
     let (width, height) = image.dimensions();
-    square(Rgb { width, height, data: image.into_raw() }, config)
+    tiles::cut(Rgb { width, height, data: image.into_raw() }, config).data
 }
 
 #[test]
 fn the_policy_is_the_checkpoints() {
-    let policy = |json| parse(json).map(|c| c.policy);
-    assert_eq!(PreprocessConfig::parse(None, &vision(336)).unwrap(), PreprocessConfig::llava(336));
-    assert_eq!(policy(r#"{"do_center_crop": true}"#).unwrap(), SquarePolicy::Crop);
-    assert_eq!(policy("{}").unwrap(), SquarePolicy::Crop, "CLIPImageProcessor's default");
-    assert_eq!(policy(r#"{"do_pad": true, "do_center_crop": true}"#).unwrap(), SquarePolicy::Pad);
-    assert_eq!(policy(r#"{"image_aspect_ratio": "pad"}"#).unwrap(), SquarePolicy::Pad);
+    let policy = |json| parse(json).map(|c| c.tiling);
+    assert_eq!(PreprocessConfig::parse_with(None, PreprocessConfig::llava(336)).unwrap(), PreprocessConfig::llava(336));
+    assert_eq!(policy(r#"{"do_center_crop": true}"#).unwrap(), Tiling::One(SquarePolicy::Crop));
+    assert_eq!(policy("{}").unwrap(), Tiling::One(SquarePolicy::Crop), "CLIPImageProcessor's default");
+    assert_eq!(policy(r#"{"do_pad": true, "do_center_crop": true}"#).unwrap(), Tiling::One(SquarePolicy::Pad));
+    assert_eq!(policy(r#"{"image_aspect_ratio": "pad"}"#).unwrap(), Tiling::One(SquarePolicy::Pad));
     assert_eq!(PreprocessConfig::llava(336).border(), [122, 116, 104]);
 }
 
@@ -60,7 +58,7 @@ fn what_is_not_implemented_is_refused_by_name() {
 fn a_size_that_fits_is_left_alone() {
     let image = gradient(56, 56);
     for policy in [SquarePolicy::Pad, SquarePolicy::Crop] {
-        let config = PreprocessConfig { policy, ..PreprocessConfig::llava(56) };
+        let config = PreprocessConfig { tiling: Tiling::One(policy), ..PreprocessConfig::llava(56) };
         assert_eq!(squared(image.clone(), &config), image.clone().into_raw(), "{policy:?}");
     }
 }
@@ -68,20 +66,20 @@ fn a_size_that_fits_is_left_alone() {
 /// The virtual border gives what a real one gives, and the virtual crop what a real one does.
 #[test]
 fn virtual_and_real_borders_agree() {
-    for (width, height) in [(50, 31), (31, 50), (300, 7), (200, 199)] {
+    for (width, height) in [(50, 31), (31, 50), (300, 7), (200, 199), (120, 400)] {
         let image = gradient(width, height);
         let config = PreprocessConfig::llava(56);
         let side = width.max(height);
         let mut padded = image::RgbImage::from_pixel(side, side, image::Rgb(config.border()));
         image::imageops::replace(&mut padded, &image, i64::from((side - width) / 2), i64::from((side - height) / 2));
         assert_eq!(squared(image.clone(), &config), squared(padded, &config), "{width}x{height} padded");
-        let crop = PreprocessConfig { policy: SquarePolicy::Crop, ..config };
-        let (mut columns, mut rows) = crop.axes(width, height);
+        let crop = PreprocessConfig { tiling: Tiling::One(SquarePolicy::Crop), ..config };
+        let (mut columns, mut rows) = crop.axes(SquarePolicy::Crop, width, height);
         let wanted = (columns.first as usize, rows.first as usize);
         (columns.first, columns.count) = (0, columns.virtual_out);
         (rows.first, rows.count) = (0, rows.virtual_out);
         let rgb = Rgb { width, height, data: image.clone().into_raw() };
-        let whole = resample(rgb, &columns, &rows, [0; 3]);
+        let whole = resample(&rgb, &columns, &rows, [0; 3], Filter::Bicubic);
         let line = columns.count as usize * 3;
         let cut: Vec<u8> =
             (0..56).flat_map(|y| whole[(wanted.1 + y) * line + wanted.0 * 3..][..56 * 3].to_vec()).collect();
@@ -265,7 +263,7 @@ fn crc(bytes: &[u8]) -> u32 {
 fn a_strip_is_neither_padded_nor_stretched_in_memory() {
     let strip = encoded(&image::DynamicImage::ImageRgb8(gradient(MAX_SIDE, 1)), image::ImageFormat::Png);
     for policy in [SquarePolicy::Pad, SquarePolicy::Crop] {
-        let config = PreprocessConfig { policy, ..PreprocessConfig::llava(336) };
+        let config = PreprocessConfig { tiling: Tiling::One(policy), ..PreprocessConfig::llava(336) };
         assert_eq!(preprocess(&strip, &config).unwrap().data.len(), 3 * 336 * 336);
     }
 }
@@ -304,7 +302,7 @@ proptest! {
     #[test]
     fn any_shape_becomes_square(width in 1u32..400, height in 1u32..400, crop: bool) {
         let policy = if crop { SquarePolicy::Crop } else { SquarePolicy::Pad };
-        let config = PreprocessConfig { policy, ..PreprocessConfig::llava(28) };
+        let config = PreprocessConfig { tiling: Tiling::One(policy), ..PreprocessConfig::llava(28) };
         prop_assert_eq!(squared(gradient(width, height), &config).len(), 28 * 28 * 3);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::preprocess::{PreprocessConfig, preprocess};
+use crate::preprocess::{PreprocessConfig, Tiling, preprocess};
 use image::ImageReader;
 
 const WIDTH: u32 = 403;
@@ -25,7 +25,8 @@ fn shrunk(bytes: &[u8], format: ImageFormat, target: u64) -> RgbImage {
 /// Resizes a shrunk picture; returns `[3, 28, 28]`, levels of 0 … 255.
 fn looked_at(image: &RgbImage) -> Vec<f64> {
     // Without a border, which a picture of other proportions (after rounding) meets at another place.
-    let config = PreprocessConfig { policy: crate::config::SquarePolicy::Crop, ..PreprocessConfig::llava(28) };
+    let config =
+        PreprocessConfig { tiling: Tiling::One(crate::config::SquarePolicy::Crop), ..PreprocessConfig::llava(28) };
     let png = encoded(&DynamicImage::ImageRgb8(image.clone()), ImageFormat::Png);
     let data = preprocess(&png, &config).unwrap().data;
     let level = |(i, v): (usize, &f32)| (f64::from(*v) * config.std[i / 784] + config.mean[i / 784]) * 255.0;

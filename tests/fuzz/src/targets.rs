@@ -12,7 +12,7 @@ use llava_web::format::source::Source;
 use llava_web::format::stored::StoredTensor;
 use llava_web::format::torch::pickle::MEMORY_FACTOR;
 use llava_web::format::{names, safetensors, sentencepiece, torch};
-use llava_web::preprocess::{PreprocessConfig, preprocess};
+use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use pollster::block_on;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ fn gguf(data: &[u8]) {
     assert_eq!(described.tensors.len(), names::expected(&config).len());
     let text = described.tokenizer.len();
     let _ = bounded(TOKENIZER * text + LARGE, || Tokenizer::parse(&described.tokenizer, &config).map(drop));
-    let _ = PreprocessConfig::parse(Some(&described.preprocessor_config), &config.vision);
+    let _ = PreprocessConfig::parse(Some(&described.preprocessor_config), &config);
 }
 
 fn header(file: &Frame) -> Option<Gguf> {
@@ -179,16 +179,16 @@ fn config(data: &[u8]) {
     let file = |i: usize| files.get(i).map(|f| f.bytes).filter(|bytes| !bytes.is_empty());
     let parsed = bounded(JSON * data.len() + BASE, || Config::parse(file(0).unwrap_or_default(), file(1)));
     let Ok(config) = parsed else { return };
-    // 512 blocks of 16 and of 9 tensors, each with a name and two shapes.
+    // 512 blocks of 16 and of 12 tensors, each with a name and two shapes.
     let list = bounded(LARGE, || names::expected(&config));
-    assert!(list.len() <= 16 * 512 + 9 * 512 + 16, "{} tensors", list.len());
-    let Ok(preprocess) = bounded(JSON * data.len() + BASE, || PreprocessConfig::parse(file(2), &config.vision)) else {
+    assert!(list.len() <= 16 * 512 + 12 * 512 + 64, "{} tensors", list.len());
+    let Ok(preprocess) = bounded(JSON * data.len() + BASE, || PreprocessConfig::parse(file(2), &config)) else {
         return;
     };
     assert_eq!(preprocess.size, config.vision.image_size);
     if config.vision.image_size <= 112 {
         let pixels = llava_web::preprocess::preprocess(golden!("tall.png"), &preprocess).expect("a golden picture");
-        assert_eq!(pixels.data.len(), 3 * (config.vision.image_size as usize).pow(2));
+        assert_eq!(pixels.data.len(), pixels.tiles as usize * 3 * (config.vision.image_size as usize).pow(2));
     }
 }
 
@@ -278,7 +278,8 @@ fn picture(data: &[u8]) {
     if pixels > PIXELS {
         return;
     }
-    let crop = PreprocessConfig { policy: llava_web::config::SquarePolicy::Crop, ..PreprocessConfig::llava(28) };
+    let crop = Tiling::One(llava_web::config::SquarePolicy::Crop);
+    let crop = PreprocessConfig { tiling: crop, ..PreprocessConfig::llava(28) };
     for config in [PreprocessConfig::llava(28), crop] {
         // 16-bit RGBA and RGB beside each other, and the tables of a decoder.
         let limit = 32 * pixels as usize + 64 * data.len() + (16 << 20);
