@@ -1,4 +1,5 @@
-//! Idefics3 and SmolVLM (`idefics3`, `smolvlm`): SigLIP tower with its last norm, pixel-shuffle connector, LLaMA decoder.
+//! Idefics3 and SmolVLM (`idefics3`, `smolvlm`): SigLIP tower with its last norm, pixel-shuffle connector, LLaMA
+//! decoder.
 //!
 //! Absent fields take the values of transformers' Idefics3Config, which SmolVLMConfig shares. `perceiver_config`,
 //! `pad_token_id` and what belongs to videos is not read.
@@ -130,7 +131,7 @@ mod tests {
     #[test]
     fn a_llava_may_have_a_siglip_tower() {
         let llava = |select: &str| {
-            let json = json!({"model_type": "llava", "vision_feature_layer": -1, "vision_feature_select_strategy": select,
+            let json = json!({"vision_feature_layer": -1, "vision_feature_select_strategy": select,
                 "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 1152, "image_size": 384,
                     "intermediate_size": 4304, "num_attention_heads": 16, "num_hidden_layers": 26, "patch_size": 14,
                     "vision_use_head": false}});

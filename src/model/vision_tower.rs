@@ -81,7 +81,8 @@ pub struct VisionBuffers {
     mlp: Buf,
     /// `[features, C]`.
     pub image_features: Buf,
-    /// `[features, H]`, between the two layers of the connector; `[features, C]` in another order, before its one layer.
+    /// `[features, H]`, between the two layers of the connector; `[features, C]` in another order, before its one
+    /// layer.
     pub connector_hidden: Buf,
     /// `[rows, H]`.
     pub image_embeds: Buf,

@@ -12,7 +12,8 @@ use crate::preprocess::PreprocessConfig;
 use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 
-/// Published towers of CLIP, and SigLIP so400m: width → blocks. A file with all blocks holds one that LLaVA does not run.
+/// Published towers of CLIP, and SigLIP so400m: width → blocks. A file with all blocks holds one that LLaVA does not
+/// run.
 const WHOLE_TOWERS: [(u32, u32); 6] = [(768, 12), (1024, 24), (1152, 27), (1280, 32), (1408, 40), (1664, 48)];
 /// [`Vision::connector`] of an Idefics3.
 pub(super) const IDEFICS3: &str = "idefics3";
@@ -94,12 +95,7 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
         "num_attention_heads": key("attention.head_count")?.unwrap_or(width / 64),
         "image_size": image_size,
         "patch_size": key("patch_size")?.unwrap_or(patch),
-        "layer_norm_eps": match file.float("clip.vision.attention.layer_norm_epsilon")? {
-            // The converter writes 1e-5 where config.json has none; transformers then takes 1e-6.
-            Some(eps) if !(idefics3 && eps as f32 == 1e-5) => eps,
-            _ if siglip => 1e-6,
-            _ => 1e-5,
-        },
+        "layer_norm_eps": epsilon(file, siglip, idefics3)?,
         "hidden_act": match (gelu, siglip) {
             (true, true) => "gelu_pytorch_tanh",
             (true, false) => "gelu",
@@ -116,6 +112,16 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
     let preprocessor = if idefics3 { tiles(file, image_size)? } else { preprocessor(file, image_size, siglip)? };
     let select = if siglip { "full" } else { "default" };
     Ok(Vision { run, swapped, connector, select, scale_factor, outputs, config, preprocessor, notes })
+}
+
+/// Returns the epsilon of the tower's norms.
+fn epsilon(file: &Gguf, siglip: bool, idefics3: bool) -> Result<f64> {
+    Ok(match file.float("clip.vision.attention.layer_norm_epsilon")? {
+        // The converter writes 1e-5 where config.json has none; transformers then takes 1e-6.
+        Some(eps) if !(idefics3 && eps as f32 == 1e-5) => eps,
+        _ if siglip => 1e-6,
+        _ => 1e-5,
+    })
 }
 
 /// `clip.projector_type` → `mm_projector_type` of the original code, or [`IDEFICS3`].
@@ -217,8 +223,8 @@ fn preprocessor(file: &Gguf, size: u32, siglip: bool) -> Result<Json> {
     Ok(config)
 }
 
-/// Adds the mean and the deviation of the file. The usual ones, as every file has them, are rounded to f32 there: they are
-/// replaced by the exact ones, which `stated` writes and which are otherwise left out, since CLIP's are the default.
+/// Adds the mean and the deviation of the file. The usual ones, as every file has them, are rounded to f32 there: the
+/// exact ones take their place. They are left out unless `stated`, since CLIP's are the default.
 fn numbers(file: &Gguf, config: &mut Json, usual: [[f64; 3]; 2], stated: bool) -> Result<()> {
     for (name, usual) in ["image_mean", "image_std"].into_iter().zip(usual) {
         let values = file.numbers(&format!("clip.vision.{name}"))?;
