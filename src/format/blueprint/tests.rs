@@ -39,7 +39,8 @@ fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
 fn matrices_whose_rows_fit_no_group_stay_wider_alone() {
     let json = r#"{"model_type": "idefics3", "scale_factor": 3,
         "vision_config": {"image_size": 384, "patch_size": 14, "intermediate_size": 4304, "num_hidden_layers": 2},
-        "text_config": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2}}"#;
+        "text_config": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1,
+            "num_attention_heads": 2}}"#;
     for (encoding, wanted) in [(Encoding::F16, WeightType::Q4), (Encoding::F32, WeightType::Q8)] {
         let checkpoint = checkpoint_of(Config::parse(json.as_bytes(), None).unwrap(), encoding);
         let b = Blueprint::from_checkpoint(checkpoint, "t", &|_, _| wanted, 1 << 20).unwrap();
