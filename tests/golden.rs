@@ -8,16 +8,24 @@
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
+use llava_web::format::gguf::describe;
+use llava_web::format::names::{canonical, expected};
 use llava_web::model::Model;
 use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, Threads};
 use llava_web::pass::Call;
 use llava_web::tuning::{Operands, Tuning, WorkgroupTile};
+use pair::{Pair, byte_level};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use std::collections::HashMap;
 
+#[path = "common/checkpoint.rs"]
+mod checkpoint;
 mod common;
+#[path = "common/gguf.rs"]
+mod pair;
+use checkpoint::Checkpoint;
 use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse};
 
 /// Stages must be this close: a few roundings of f32 (2⁻²⁴)² accumulated over two blocks.
@@ -84,7 +92,11 @@ fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
 }
 
 async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tuning) -> Model {
-    let blueprint = Blueprint::open(&Folder::new(directory, None), &["manifest.json".into()]).await.unwrap();
+    load_entry(directory, &["manifest.json".into()], backend, tuning).await
+}
+
+async fn load_entry(directory: &std::path::Path, entry: &[String], backend: BackendChoice, tuning: Tuning) -> Model {
+    let blueprint = Blueprint::open(&Folder::new(directory, None), entry).await.unwrap();
     let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
     let mut device = Device::open(backend).await.unwrap();
     device.set_tuning(tuning);
@@ -93,7 +105,8 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
     let mut loader = WeightLoader::new(device, blueprint).await.unwrap();
     // Backwards: the order of the parts does not matter.
     for (index, part) in parts.iter().enumerate().rev() {
-        loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();
+        let file = std::fs::read(directory.join(&part.file)).unwrap();
+        loader.push(index, &file[part.offset as usize..][..part.bytes as usize]).await.unwrap();
     }
     loader.finish(context).await.unwrap().0
 }
@@ -182,10 +195,13 @@ fn check_gpu_tiers(name: &str, quant: &str) {
 
 fn check_tuned(name: &str, quant: &str, backend: BackendChoice, tuning: Tuning) {
     let directory = convert(name, quant);
+    let model = block_on(load(directory.path(), backend, tuning));
+    check_model(name, quant, model, bounds(quant, backend, tuning));
+}
+
+fn check_model(name: &str, quant: &str, mut model: Model, (stage, logits): (f64, f64)) {
     let golden = Golden::read(name);
-    let (stage, logits) = bounds(quant, backend, tuning);
     block_on(async {
-        let mut model = load(directory.path(), backend, tuning).await;
         let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
         for picture in ["wide", "tall"].into_iter().filter(|p| cases(name).iter().any(|(_, names)| names.contains(p))) {
             let pixel_values = golden.floats(&format!("{picture}.pixel_values"));
@@ -245,6 +261,128 @@ fn siglip_towers_give_the_states_of_transformers() {
     // The last norm is applied: the features are not the last block's output.
     let last = smolvlm.floats("hidden.2");
     assert!(nmse(smolvlm.floats("wide.image_features"), last) > 1e-2);
+}
+
+/// A golden checkpoint's tensors by canonical name.
+fn checkpoint_of(model: &str) -> Checkpoint {
+    let bytes = golden_file(&format!("{model}/model.safetensors"));
+    let tensor = |(key, view): (String, safetensors::tensor::TensorView)| {
+        let values = view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
+        (canonical(&key), (view.shape().iter().map(|n| *n as u32).collect(), values))
+    };
+    Checkpoint {
+        config: serde_json::from_slice(&golden_file(&format!("{model}/config.json"))).unwrap(),
+        tensors: SafeTensors::deserialize(&bytes).unwrap().tensors().into_iter().map(tensor).collect(),
+        files: Default::default(),
+    }
+}
+
+/// `smolvlm` as llama.cpp's converter writes it.
+fn smolvlm_pair() -> Pair {
+    let mut pair = Pair::of(&checkpoint_of("smolvlm"));
+    byte_level(&mut pair.language, &golden_file("smolvlm/tokenizer.json"));
+    let control: Vec<i32> = (0..302).map(|id| if id < 43 { 3 } else { 1 }).collect();
+    pair.language.set("tokenizer.ggml.pre", "smollm".into());
+    pair.language.set("tokenizer.ggml.add_bos_token", false.into());
+    pair.language.set("tokenizer.ggml.eos_token_id", 42u32.into());
+    pair.language.set("tokenizer.ggml.token_type", control.as_slice().into());
+    pair.vision.rename("mm.0.weight", "mm.model.fc.weight");
+    pair.vision.set("clip.projector_type", "idefics3".into());
+    pair.vision.set("clip.use_gelu", true.into());
+    pair.vision.set("clip.vision.projector.scale_factor", 2u32.into());
+    // What the converter writes where config.json says nothing; 1e-6 is what transformers computes with.
+    pair.vision.set("clip.vision.attention.layer_norm_epsilon", 1e-5f32.into());
+    for key in ["image_mean", "image_std"] {
+        pair.vision.set(&format!("clip.vision.{key}"), (&[0.5f32; 3][..]).into());
+    }
+    pair
+}
+
+/// `siglip` as a pair with the connector of LLaVA-1.5.
+fn siglip_pair() -> Pair {
+    let mut pair = Pair::of(&checkpoint_of("siglip"));
+    pair.vision.set("clip.use_gelu", true.into());
+    pair.vision.set("clip.vision.feature_layer", 2u32.into());
+    pair
+}
+
+fn config_of(pair: &Pair) -> Result<Config, llava_web::error::Error> {
+    let d = describe(&pair.headers())?;
+    Config::parse(&d.config, Some(&d.generation_config))
+}
+
+#[test]
+fn pairs_with_a_siglip_tower_are_described_like_their_checkpoints() {
+    for (name, pair) in [("smolvlm", smolvlm_pair()), ("siglip", siglip_pair())] {
+        let theirs = Config::parse(&golden_file(&format!("{name}/config.json")), None).unwrap();
+        assert_eq!(config_of(&pair).unwrap(), theirs, "{name}");
+        let tensors = describe(&pair.headers()).unwrap().tensors;
+        assert!(tensors.iter().map(|(e, _)| e).eq(&expected(&theirs)), "{name}");
+    }
+    let preprocessor = |pair: &Pair| -> serde_json::Value {
+        serde_json::from_slice(&describe(&pair.headers()).unwrap().preprocessor_config).unwrap()
+    };
+    let mut pair = smolvlm_pair();
+    // The converter's file says the same as the processor of the checkpoint.
+    let theirs: serde_json::Value = serde_json::from_slice(&golden_file("smolvlm/preprocessor_config.json")).unwrap();
+    assert_eq!(preprocessor(&pair), theirs);
+    pair.vision.set("clip.vision.preproc_image_size", 44u32.into());
+    assert_eq!(preprocessor(&pair)["size"]["longest_edge"], 44);
+    assert_eq!(preprocessor(&siglip_pair())["image_mean"], serde_json::json!([0.5, 0.5, 0.5]));
+    // Without its key, the factor follows from the matrix.
+    pair.vision.unset("clip.vision.projector.scale_factor");
+    assert_eq!(config_of(&pair).unwrap().tile_rows(), 4);
+    let refused = |change: &dyn Fn(&mut Pair)| {
+        let mut pair = smolvlm_pair();
+        change(&mut pair);
+        config_of(&pair).unwrap_err().to_string()
+    };
+    let factor = refused(&|p| p.vision.set("clip.vision.projector.scale_factor", 3u32.into()));
+    assert!(factor.contains("scale_factor"), "{factor}");
+    let fc = refused(&|p| p.vision.set("clip.vision.projector.scale_factor", 4u32.into()));
+    assert!(fc.contains("mm.model.fc.weight") && fc.contains("[48, 768]"), "{fc}");
+    let block = refused(&|p| p.vision.set("clip.vision.block_count", 3u32.into()));
+    assert!(block.contains("v.blk.2") && block.contains("announces 3"), "{block}");
+    let norm = refused(&|p| drop(p.vision.remove("v.post_ln.bias")));
+    assert!(norm.contains("post_layernorm.bias"), "{norm}");
+    let bias = refused(&|p| drop(p.vision.remove("v.patch_embd.bias")));
+    assert!(bias.contains("v.patch_embd.bias"), "{bias}");
+}
+
+#[test]
+fn pairs_with_a_siglip_tower_equal_transformers() {
+    for (name, pair) in [("smolvlm", smolvlm_pair()), ("siglip", siglip_pair())] {
+        let scratch = Scratch::new(name);
+        std::fs::create_dir_all(scratch.path()).unwrap();
+        for (file, bytes) in [("model.gguf", pair.language.bytes()), ("mmproj.gguf", pair.vision.bytes())] {
+            std::fs::write(scratch.path().join(file), bytes).unwrap();
+        }
+        let entry = ["model.gguf".to_string(), "mmproj.gguf".to_string()];
+        let mut runs = vec![(BackendChoice::Reference, Tuning::default()), (BackendChoice::Cpu, Tuning::default())];
+        if gpu_or_skip() {
+            runs.extend([Tuning::SOFTWARE, Tuning::HARDWARE].map(|tuning| (BackendChoice::Gpu, tuning)));
+        }
+        for (backend, tuning) in runs {
+            let model = block_on(load_entry(scratch.path(), &entry, backend, tuning));
+            check_model(name, "pair", model, (STAGE_NMSE, LOGITS_NMSE));
+        }
+    }
+}
+
+/// What distinguishes SigLIP from its neighbours is no matter of rounding.
+#[test]
+fn the_comparison_notices_another_tower() {
+    let golden = Golden::read("siglip");
+    let differs = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let directory = convert_changed("siglip", change);
+        let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
+        let (features, _) = block_on(model.vision_outputs(golden.floats("wide.pixel_values"))).unwrap();
+        let error = nmse(&features, golden.floats("wide.image_features"));
+        assert!(error > 2.0 * STAGE_NMSE, "{what}: {error:e}");
+    };
+    differs("GELU by erf", &|config| config["vision_config"]["hidden_act"] = "gelu".into());
+    differs("another epsilon", &|config| config["vision_config"]["layer_norm_eps"] = 1e-3.into());
+    differs("the last block but one", &|config| config["vision_feature_layer"] = (-2).into());
 }
 
 #[test]

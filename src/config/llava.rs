@@ -1,4 +1,5 @@
-//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP or SigLIP tower, linear or two-layer connector, LLaMA decoder.
+//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP or SigLIP tower, linear or two-layer connector, LLaMA
+//! decoder.
 //!
 //! Absent fields are those of CLIP ViT-L/14-336 and of LLaMA-7B (Mistral-7B for a Mistral).
 

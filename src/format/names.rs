@@ -15,8 +15,8 @@ pub use llava::{
 };
 pub use matched::{Found, Holder, matched};
 
-/// Returns the canonical name of a checkpoint's key, whatever its family. A key of no known layout is returned unchanged:
-/// the check of tensors refuses it.
+/// Returns the canonical name of a checkpoint's key, whatever its family. A key of no known layout is returned
+/// unchanged: the check of tensors refuses it.
 pub fn canonical(key: &str) -> String {
     idefics3::canonical(key).unwrap_or_else(|| llava::canonical(key))
 }

@@ -35,7 +35,11 @@ pub async fn small_files<S: Source>(source: &S, config: &[u8]) -> Result<SmallFi
     Ok(SmallFiles {
         config: config.to_string().into_bytes(),
         generation_config: whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?,
-        preprocessor_config: Some(to_preprocessor(preprocessor.as_deref(), &root)?),
+        preprocessor_config: Some(to_preprocessor(
+            preprocessor.as_deref(),
+            is_siglip(&config["vision_config"]),
+            &root,
+        )?),
         tokenizer,
     })
 }
@@ -83,14 +87,19 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
         None => match text("mm_vision_tower").and_then(|name| name.rsplit('/').next()) {
             Some("clip-vit-large-patch14-336") => json!({}),
             Some("clip-vit-large-patch14") => json!({"image_size": 224}),
+            Some("siglip-so400m-patch14-384") => json!({
+                "model_type": SIGLIP, "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
+                "num_attention_heads": 16, "image_size": 384, "patch_size": 14,
+            }),
             other => {
                 let what = format!("`{}`: give its directory with config.json", other.unwrap_or("?"));
                 return Err(Error::new(Kind::Config, at("mm_vision_tower"), what));
             }
         },
     };
+    let siglip = is_siglip(&vision);
     if let Some(fields) = vision.as_object_mut() {
-        fields.insert("model_type".into(), json!("clip_vision_model"));
+        fields.insert("model_type".into(), json!(if siglip { SIGLIP } else { "clip_vision_model" }));
     }
     let mut decoder = root.clone();
     if let Some(fields) = decoder.as_object_mut() {
@@ -100,6 +109,8 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
         fields.insert("model_type".into(), json!(if mistral { "mistral" } else { "llama" }));
     }
     let strategy = match text("mm_vision_select_feature").unwrap_or("patch") {
+        // There is no class row to drop.
+        "patch" if siglip => "full",
         "patch" => "default",
         "cls_patch" => "full",
         other => fail!(Config, at("mm_vision_select_feature"), "`{other}` is unknown (patch, cls_patch)"),
@@ -132,13 +143,23 @@ fn is_tiled(root: &Value) -> Result<bool> {
     Ok(tiled)
 }
 
-/// Makes `preprocessor_config.json`: CLIP's, with the original code's way of cutting a picture, or of making it square.
-fn to_preprocessor(clip: Option<&[u8]>, root: &Value) -> Result<Vec<u8>> {
+/// `model_type` of a SigLIP tower.
+const SIGLIP: &str = "siglip_vision_model";
+
+/// Whether a tower's configuration is that of a SigLIP, alone or with its text tower.
+fn is_siglip(vision: &Value) -> bool {
+    vision.get("model_type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("siglip"))
+}
+
+/// Makes `preprocessor_config.json`: the tower's, with the original code's way of cutting a picture, or of making it
+/// square.
+fn to_preprocessor(clip: Option<&[u8]>, siglip: bool, root: &Value) -> Result<Vec<u8>> {
     let aspect = root.get("image_aspect_ratio").and_then(Value::as_str).unwrap_or("pad");
     let known = matches!(aspect, "pad" | "square" | "anyres");
     ensure!(known, Config, "config.json: image_aspect_ratio", "`{aspect}` is not implemented (pad, square, anyres)");
     let mut json = match clip {
         Some(bytes) => json_object(bytes, "preprocessor_config.json")?,
+        None if siglip => json!({"resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}),
         None => json!({}),
     };
     if let Some(fields) = json.as_object_mut() {
@@ -148,4 +169,36 @@ fn to_preprocessor(clip: Option<&[u8]>, root: &Value) -> Result<Vec<u8>> {
         };
     }
     Ok(json.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Activation, Config, TowerKind};
+
+    fn parse(root: Value, tower: Option<Value>) -> Result<Config> {
+        let tower = tower.map(|tower| tower.to_string().into_bytes());
+        Config::parse(to_hf(&root, tower.as_deref())?.to_string().as_bytes(), None)
+    }
+
+    /// nanoLLaVA's tower: its last block and its last norm are not run.
+    #[test]
+    fn a_siglip_tower_is_known_by_its_name_or_its_configuration() {
+        let flat = json!({"model_type": "llava", "mm_vision_tower": "google/siglip-so400m-patch14-384",
+            "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2, "mm_hidden_size": 1152});
+        let named = parse(flat.clone(), None).unwrap();
+        let v = &named.vision;
+        assert_eq!((v.tower, v.hidden_act, v.layer_norm_eps), (TowerKind::Siglip, Activation::GeluTanh, 1e-6));
+        assert_eq!((named.vision_blocks, v.num_hidden_layers, v.post_layernorm), (26, 27, false));
+        assert_eq!((v.head_dim(), named.feature_rows(), named.keep_class_row), (72, 729, false));
+        // The published file nests the tower beside a text tower.
+        let nested = json!({"model_type": "siglip", "text_config": {"num_hidden_layers": 27}, "vision_config": {
+            "model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304, "image_size": 384,
+            "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14}});
+        assert_eq!(parse(flat.clone(), Some(nested)).unwrap(), named);
+        let other = parse(json!({"mm_vision_tower": "google/siglip-other"}), None).unwrap_err().to_string();
+        assert!(other.contains("siglip-other"), "{other}");
+        let numbers = String::from_utf8(to_preprocessor(None, true, &json!({})).unwrap()).unwrap();
+        assert!(numbers.contains(r#""image_mean":[0.5,0.5,0.5]"#) && numbers.contains("pad"), "{numbers}");
+    }
 }

@@ -1,8 +1,8 @@
 //! `out[p, (c, y, x)] = pixel_values[c, P_y·size + y, P_x·size + x]`: the convolution of the patch embedding as a
 //! matrix product.
 //!
-//! Rows are padded with zeros to a multiple of 32, like the stored weight, so that every weight type fits. Pixels right of
-//! and below the last whole patch are not read, as in a convolution without padding.
+//! Rows are padded with zeros to a multiple of 32, like the stored weight, so that every weight type fits. Pixels
+//! right of and below the last whole patch are not read, as in a convolution without padding.
 
 use crate::pass::{Access::*, Buf, Cost, Kernel, Op, Pass};
 use crate::tuning::Operands;

@@ -3,8 +3,8 @@
 //! Patch embedding, positions, pre-norm blocks with full attention. CLIP has a class row and a norm before the first
 //! block; SigLIP's patch embedding has a bias. The features are the output of the selected block, without the class row
 //! unless the strategy is `full`, and without a final norm except in Idefics3.
-//! Source: `CLIPVisionTransformer` of transformers; Radford et al., arXiv 2103.00020. `SiglipVisionTransformer`; Zhai et
-//! al., arXiv 2303.15343. `Idefics3VisionTransformer`.
+//! Source: `CLIPVisionTransformer` of transformers; Radford et al., arXiv 2103.00020. `SiglipVisionTransformer`; Zhai
+//! et al., arXiv 2303.15343. `Idefics3VisionTransformer`.
 
 use super::attention::{Attention, AttentionBuffers};
 use super::linear::Linear;
@@ -81,7 +81,8 @@ pub struct VisionBuffers {
     mlp: Buf,
     /// `[features, C]`.
     pub image_features: Buf,
-    /// `[features, H]`, between the two layers of the connector; `[features, C]` in another order, before its one layer.
+    /// `[features, H]`, between the two layers of the connector; `[features, C]` in another order, before its one
+    /// layer.
     pub connector_hidden: Buf,
     /// `[rows, H]`.
     pub image_embeds: Buf,

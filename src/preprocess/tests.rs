@@ -1,6 +1,6 @@
 use super::resample::{Rgb, resample};
 use super::*;
-use crate::config::{SquarePolicy, VisionConfig};
+use crate::config::SquarePolicy;
 use crate::error::Kind;
 use proptest::prelude::*;
 

@@ -11,7 +11,10 @@ fn config() -> Config {
 
 /// A checkpoint whose tensors lie in the order of their names, as safetensors writes them.
 fn checkpoint(encoding: Encoding) -> Checkpoint {
-    let config = config();
+    checkpoint_of(config(), encoding)
+}
+
+fn checkpoint_of(config: Config, encoding: Encoding) -> Checkpoint {
     let order = names::expected(&config);
     let mut expected = order.clone();
     expected.sort_by(|a, b| a.name.cmp(&b.name));
@@ -29,6 +32,27 @@ fn checkpoint(encoding: Encoding) -> Checkpoint {
 
 fn plan(part_bytes: u64, wanted: WeightType) -> Blueprint {
     Blueprint::from_checkpoint(checkpoint(Encoding::F16), "t", &|_, _| wanted, part_bytes).unwrap()
+}
+
+/// SigLIP so400m: rows of 4304 are no multiple of 32, so that one matrix of each block stays f16.
+#[test]
+fn matrices_whose_rows_fit_no_group_stay_wider_alone() {
+    let json = r#"{"model_type": "idefics3", "scale_factor": 3,
+        "vision_config": {"image_size": 384, "patch_size": 14, "intermediate_size": 4304, "num_hidden_layers": 2},
+        "text_config": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1,
+            "num_attention_heads": 2}}"#;
+    for (encoding, wanted) in [(Encoding::F16, WeightType::Q4), (Encoding::F32, WeightType::Q8)] {
+        let checkpoint = checkpoint_of(Config::parse(json.as_bytes(), None).unwrap(), encoding);
+        let b = Blueprint::from_checkpoint(checkpoint, "t", &|_, _| wanted, 1 << 20).unwrap();
+        // What the page quantises to while it loads.
+        let again = Blueprint { tensors: b.tensors_as(&|_, _| wanted).unwrap(), ..b };
+        for tensor in again.tensors.iter().filter(|t| t.layout == Layout::Blocks) {
+            let wider = tensor.expected.name.ends_with("mlp.fc2.weight");
+            assert_eq!(tensor.expected.shape[1] == 4304, wider, "{}", tensor.expected.name);
+            let found = if wider { WeightType::F16 } else { wanted };
+            assert_eq!(tensor.weight_type, found, "{}", tensor.expected.name);
+        }
+    }
 }
 
 /// For every limit, each byte of each tensor is in exactly one piece, inside its part, at whole rows.

@@ -6,7 +6,7 @@ use super::language::{Language, language};
 use super::names;
 use super::pair::{Pair, pair};
 use super::tokenizer::{Vocabulary, vocabulary};
-use super::vision::{Vision, vision};
+use super::vision::{IDEFICS3, Vision, vision};
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
@@ -105,18 +105,30 @@ fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (St
     let mut text = language.config.clone();
     text["bos_token_id"] = json!(vocabulary.bos);
     text["eos_token_id"] = json!(vocabulary.eos);
-    let config = json!({
+    let mut config = json!({
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": if vision.pinpoints.is_some() { "llava_next" } else { "llava" },
         "image_grid_pinpoints": vision.pinpoints,
         "image_token_index": vocabulary.image,
         "projector_hidden_act": "gelu",
         "vision_feature_layer": vision.run,
-        "vision_feature_select_strategy": "default",
+        "mm_projector_type": vision.connector,
+        "vision_feature_select_strategy": vision.select,
         "tie_word_embeddings": text["tie_word_embeddings"],
         "text_config": text,
         "vision_config": vision.config,
     });
+    if vision.connector == IDEFICS3 {
+        config = json!({
+            "architectures": ["Idefics3ForConditionalGeneration"],
+            "model_type": "idefics3",
+            "image_token_id": vocabulary.image,
+            "scale_factor": vision.scale_factor,
+            "tie_word_embeddings": config["tie_word_embeddings"],
+            "text_config": config["text_config"],
+            "vision_config": config["vision_config"],
+        });
+    }
     let generation = json!({"bos_token_id": vocabulary.bos, "eos_token_id": vocabulary.eos});
     (config.to_string(), generation.to_string())
 }

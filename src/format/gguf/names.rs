@@ -23,8 +23,10 @@ const LANGUAGE_BLOCK: [(&str, &str); 9] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 /// Mmproj: stems outside of blocks; each has a `.weight` and most a `.bias`.
-const VISION: [(&str, &str, &str); 6] = [
+const VISION: [(&str, &str, &str); 7] = [
     ("mm.0", CONNECTOR, "linear_1"),
+    // Idefics3's one matrix.
+    ("mm.model.fc", CONNECTOR, "linear_1"),
     ("mm.2", CONNECTOR, "linear_2"),
     ("v.patch_embd", VISION_TOWER, "embeddings.patch_embedding"),
     ("v.position_embd", VISION_TOWER, "embeddings.position_embedding"),

@@ -238,9 +238,9 @@ pub(super) fn canonical(key: &str) -> String {
     found.map_or_else(|| key.to_string(), |(rest, ours)| format!("{ours}{rest}"))
 }
 
-/// Whether a key of a whole CLIP belongs to its text tower or to a projection, neither of which LLaVA uses.
+/// Whether a key of a whole CLIP or SigLIP belongs to its text tower or to a projection, neither of which LLaVA uses.
 pub fn is_clip_text(key: &str) -> bool {
-    let unused = ["text_model.", "text_projection.", "visual_projection.", "logit_scale"];
+    let unused = ["text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias"];
     unused.iter().any(|start| key.starts_with(start))
 }
 

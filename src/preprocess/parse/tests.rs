@@ -47,7 +47,7 @@ fn the_processor_is_the_files_or_the_familys() {
     }
     let unnamed = r#"{"image_processor_type": "LlavaNextImageProcessor"}"#;
     assert_eq!(candidates(&parse(unnamed, families[3].clone()).unwrap()), pairs, "the argument's");
-    assert_eq!(candidates(&parse(unnamed, families[0].clone()).unwrap()), LLAVA_NEXT, "the processor's");
+    assert_eq!(candidates(&parse(unnamed, families[0].clone()).unwrap()), CANDIDATES, "the processor's");
 }
 
 /// A size of height and width is stretched, with and without a centre crop that cuts nothing.
