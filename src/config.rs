@@ -2,17 +2,18 @@
 //!
 //! Hub files leave most fields out; an absent field takes the value that transformers gives it. What is not implemented
 //! is refused by name here, so that no later layer has to doubt a size. A family of models has one file here:
-//! `llava.rs`.
+//! `llava.rs`. Its decoder, which families share, is in `text.rs`.
 
 mod fields;
 mod llava;
+mod text;
 mod types;
 
 pub use fields::json_object;
+pub(crate) use text::instead;
 pub use types::{Activation, Config, ConnectorKind, SquarePolicy, TextConfig, VisionConfig};
 
-use crate::error::Result;
-use crate::fail;
+use crate::error::{Error, Kind, Result};
 use serde_json::Value;
 
 impl Config {
@@ -27,11 +28,10 @@ impl Config {
         let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or("llava");
         match model_type {
             "llava" => llava::parse(&root, generation),
-            other => fail!(
-                Config,
-                "config.json: model_type",
-                "`{other}` is not implemented; this is LLaVA-1.5 (`llava`) with a CLIP tower and a LLaMA decoder"
-            ),
+            other => {
+                let message = format!("`{other}` is not implemented; this is LLaVA-1.5 (`llava`) and its relatives");
+                Err(Error::new(Kind::Config, "config.json: model_type", message).hint(instead(other)))
+            }
         }
     }
 }
