@@ -148,7 +148,7 @@ fn close(what: &str, got: &[f32], wanted: &[f32], bound: f64) {
 
 /// Compares ids, image features, image embeds, logits and greedy tokens of all cases.
 fn check(label: &str, name: &str, mut engine: Engine, [stage, logits]: [f64; 2]) {
-    let label = format!("{name} {label} {}", engine.report().backend);
+    let label = format!("{name} {label} {}", engine.report().adapter);
     let golden = golden_file(&format!("qwen2/{name}.safetensors"));
     let golden = SafeTensors::deserialize(&golden).unwrap();
     let cases: Json = serde_json::from_slice(&golden_file("qwen2/cases.json")).unwrap();
@@ -253,4 +253,67 @@ fn a_pair_is_asked_in_chat_ml_without_a_beginning() {
     let options = GenerateOptions { max_new_tokens: 1, ..GenerateOptions::default() };
     let answer = block_on(engine.generate("é", &options, &mut SilentObserver)).unwrap();
     assert_eq!(answer.prompt_ids[0], 277, "<|im_start|>");
+}
+
+fn parse(config: Json) -> Result<Config, String> {
+    Config::parse(config.to_string().as_bytes(), None).map_err(|e| e.to_string())
+}
+
+/// As `Qwen2Config()` of transformers 5.23, but for the ids, of which it has none.
+#[test]
+fn absent_fields_are_those_of_transformers() {
+    let text = |text: Json| parse(json!({"text_config": text})).unwrap().text;
+    let bare = text(json!({"model_type": "qwen2"}));
+    let sizes = [bare.hidden_size, bare.intermediate_size, bare.num_hidden_layers, bare.vocab_size];
+    assert_eq!(sizes, [4096, 22016, 32, 151_936]);
+    assert_eq!([bare.num_attention_heads, bare.num_key_value_heads, bare.max_position_embeddings], [32, 32, 32768]);
+    assert_eq!((bare.rms_norm_eps, bare.rope_theta, bare.tie_word_embeddings), (1e-6, 10000.0, false));
+    assert_eq!((bare.bos_token_id, bare.eos_token_ids), (151_643, vec![151_645, 151_643]));
+    // The window counts where it is used: within it, attention is the ordinary one.
+    for (used, context) in [(json!(null), 32768), (json!(false), 32768), (json!(true), 1024)] {
+        let config = text(json!({"model_type": "qwen2", "sliding_window": 1024, "use_sliding_window": used}));
+        assert_eq!(config.max_position_embeddings, context, "{used}");
+    }
+    let error = parse(json!({"text_config": {"attention_bias": true}})).unwrap_err();
+    assert!(error.contains("attention_bias") && error.contains("biases in a llama"), "{error}");
+}
+
+#[test]
+fn other_decoders_are_refused_with_one_to_take_instead() {
+    for (config, name, instead) in [
+        (json!({"text_config": {"model_type": "phi3"}}), "phi3", "xtuner/llava-phi-3-mini-gguf"),
+        (json!({"model_type": "moondream1"}), "moondream1", "SmolVLM-500M"),
+        (json!({"text_config": {"model_type": "phi"}}), "phi", "SmolVLM-500M"),
+        (json!({"text_config": {"model_type": "gemma"}}), "gemma", "Qwen2"),
+    ] {
+        let error = parse(config).unwrap_err();
+        assert!(error.contains(&format!("`{name}`")) && error.contains(instead), "{error}");
+    }
+}
+
+/// nanoLLaVA's kind: a flat configuration, `llava-qwen2`.
+#[test]
+fn the_original_layout_names_its_decoder() {
+    let mut flat = hub("odd");
+    let vision = json!({"vision_config": flat.config["vision_config"]});
+    flat.files.insert("vision_tower/config.json".into(), vision.to_string().into_bytes());
+    let image = flat.config["image_token_index"].clone();
+    flat.config = flat.config["text_config"].clone();
+    for (key, value) in [
+        ("model_type", json!("llava-qwen2")),
+        ("mm_vision_tower", json!("openai/clip-vit-large-patch14-336")),
+        ("mm_projector_type", json!("mlp2x_gelu")),
+        ("image_token_index", image),
+    ] {
+        flat.config[key] = value;
+    }
+    let theirs = |key: &str| match key.strip_prefix("language_model.") {
+        Some(rest) => rest.to_string(),
+        None => key
+            .replace("vision_tower.", "model.vision_tower.vision_tower.")
+            .replace("multi_modal_projector.linear_1", "model.mm_projector.0")
+            .replace("multi_modal_projector.linear_2", "model.mm_projector.2"),
+    };
+    let files = flat.renamed(theirs).into_memory();
+    check("original", "odd", open(&files, BackendChoice::Reference, None), EXACT);
 }
