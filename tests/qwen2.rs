@@ -63,7 +63,7 @@ fn weight(name: &str, shape: &[u32]) -> Vec<f32> {
     };
     let norm = if vector && exponent == -9 { 1.0 } else { 0.0 };
     let value = |(i, q): (u32, i32)| {
-        let q = if !vector && i % columns % 32 == 0 { 127 } else { q };
+        let q = if !vector && (i % columns).is_multiple_of(32) { 127 } else { q };
         norm + q as f32 * 2f32.powi(exponent)
     };
     (0..shape.iter().product()).zip(uniform(name)).map(value).collect()

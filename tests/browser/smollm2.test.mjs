@@ -21,7 +21,7 @@ describe("a real language model", { skip }, () => {
   /** @type {Awaited<ReturnType<typeof rootWith>>} */ let served;
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "llava-smollm2-"));
-    execFileSync(path.join(BIN, "weights"), ["--size", "smollm2-block", "--format", "gguf-q4_0", "--out", folder]);
+    execFileSync(path.join(BIN, "weights"), ["--size", "smollm2-block", "--format", "gguf-q4_0-pure", "--out", folder]);
     const mmproj = (await readdir(folder)).find((name) => name.includes("mmproj"));
     assert(mmproj, "weights writes a pair");
     served = await rootWith(async (root) => {
