@@ -2,20 +2,21 @@
 //!
 //! Hub files leave most fields out; an absent field takes the value that transformers gives it. What is not implemented
 //! is refused by name here, so that no later layer has to doubt a size. A family of models has one file here:
-//! `llava.rs`, `llava_next.rs`, `idefics3.rs`; `towers.rs` has the vision towers that they share.
+//! `llava.rs`, `llava_next.rs`, `idefics3.rs`. What families share is in `towers.rs` and `text.rs`.
 
 mod fields;
 mod idefics3;
 mod llava;
 pub mod llava_next;
+mod text;
 mod towers;
 mod types;
 
 pub use fields::json_object;
+pub(crate) use text::instead;
 pub use types::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy, TextConfig, TowerKind, VisionConfig};
 
-use crate::error::Result;
-use crate::fail;
+use crate::error::{Error, Kind, Result};
 use serde_json::Value;
 
 impl Config {
@@ -32,11 +33,10 @@ impl Config {
             "llava" => llava::parse(&root, generation),
             "llava_next" => llava_next::parse(&root, generation),
             "idefics3" | "smolvlm" => idefics3::parse(&root, generation),
-            other => fail!(
-                Config,
-                "config.json: model_type",
-                "`{other}` is not implemented (llava, llava_next, idefics3, smolvlm)"
-            ),
+            other => {
+                let message = format!("`{other}` is not implemented (llava, llava_next, idefics3, smolvlm)");
+                Err(Error::new(Kind::Config, "config.json: model_type", message).hint(instead(other)))
+            }
         }
     }
 }

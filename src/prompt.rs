@@ -124,8 +124,8 @@ impl Template {
         }
     }
 
-    /// Returns the items of a conversation, the beginning-of-sequence token first. The decoder continues with the last
-    /// turn's answer.
+    /// Returns the items of a conversation, the beginning-of-sequence token first where the tokenizer puts one before a
+    /// text. The decoder continues with the last turn's answer.
     ///
     /// # Errors
     /// [`crate::error::Kind::Prompt`] if a turn before the last has no answer, or there is no turn.
@@ -137,14 +137,14 @@ impl Template {
             fail!(Prompt, format!("turn {i}"), "has no answer, but turns follow it");
         }
         let marked = self.marked();
-        // ChatML's models have no beginning of their own; the others' were all trained with one.
-        let begins = *self != Self::ChatMl || tokenizer.begins();
+        // Where the tokenizer does not say: ChatML's models have no beginning; the others' were all trained with one.
+        let begins = tokenizer.begins().unwrap_or(*self != Self::ChatMl);
         let beginning = match marked.and_then(|marked| Some((marked, marked.beginning?))) {
             Some((marked, mark)) => marked.id(*self, mark, tokenizer)?,
             None => begins.then(|| tokenizer.bos()),
         };
-        let mut segments =
-            vec![Segment::Ids(beginning.into_iter().collect()), Segment::Text(self.system().to_string())];
+        let beginning = Segment::Ids(beginning.into_iter().collect());
+        let mut segments = vec![beginning, Segment::Text(self.system().to_string())];
         for turn in turns {
             match marked {
                 Some(marked) => marked.turn(*self, turn, tokenizer, &mut segments)?,

@@ -58,8 +58,8 @@ pub struct Tokenizer {
     special: HashSet<u32>,
     /// Ids that stand in for another, or for nothing ([`stand_in`]).
     stand_ins: HashMap<u32, u32>,
-    /// Whether a raw text begins with [`Tokenizer::bos`].
-    begins: bool,
+    /// Whether a raw text begins with [`Tokenizer::bos`], where the file says what surrounds a text.
+    begins: Option<bool>,
     vocab_size: u32,
     bos: u32,
     eos: u32,
@@ -101,7 +101,7 @@ impl Tokenizer {
         let own =
             empty.get_ids().first().copied().filter(|id| special.contains(id) && !text.eos_token_ids.contains(id));
         let bos = own.unwrap_or(text.bos_token_id);
-        let begins = empty.get_ids().first() == Some(&bos);
+        let begins = inner.get_post_processor().map(|_| empty.get_ids().first() == Some(&bos));
         special.extend([bos, image].iter().chain(&text.eos_token_ids));
         // What chat templates put around turns is no text, whether the file calls it special or not.
         special.extend(MARKS.iter().filter_map(|mark| inner.token_to_id(mark)));
@@ -226,8 +226,9 @@ impl Tokenizer {
         self.bos
     }
 
-    /// Whether the checkpoint's own tokenizer puts [`Tokenizer::bos`] before a text.
-    pub fn begins(&self) -> bool {
+    /// Whether the checkpoint's own tokenizer puts [`Tokenizer::bos`] before a text; `None` where its file has no
+    /// post-processor, as in files that were not made by transformers.
+    pub fn begins(&self) -> Option<bool> {
         self.begins
     }
 

@@ -274,8 +274,10 @@ fn what_is_not_a_pair_is_named() {
 fn other_models_are_refused_by_name() {
     let language = |key: &str, value: Value| refused(|p| p.language.set(key, value));
     let vision = |key: &str, value: Value| refused(|p| p.vision.set(key, value));
-    let qwen = language("general.architecture", "qwen2".into());
-    assert!(qwen.contains("`qwen2`") && qwen.contains("Vicuna"), "{qwen}");
+    for (other, instead) in [("gemma", "Vicuna"), ("phi3", "llava-phi-3-mini-gguf"), ("phi2", "SmolVLM-500M")] {
+        let error = language("general.architecture", other.into());
+        assert!(error.contains(&format!("`{other}`")) && error.contains(instead), "{error}");
+    }
     assert!(language("llama.expert_count", 8u32.into()).contains("8 experts"));
     assert!(language("llama.rope.scaling.type", "yarn".into()).contains("`yarn`"));
     assert!(language("llama.rope.scale_linear", 4f32.into()).contains("rotary scaling by 4"));

@@ -6,7 +6,7 @@
 
 use super::fields::Fields;
 use super::types::{Config, ConnectorKind, PictureLayout};
-use super::{llava, towers};
+use super::{llava, text, towers};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
     };
     let top = Fields { name: "config.json", object: root };
     let vision = towers::idefics3(&part("config.json: vision_config", "vision_config")?)?;
-    let mut text = llava::text(&part("config.json: text_config", "text_config")?, None)?;
+    let mut text = text::text(&part("config.json: text_config", "text_config")?, None)?;
     // The outer field decides alone: that of text_config has no effect in transformers.
     text.tie_word_embeddings = top.boolean("tie_word_embeddings", false)?;
     llava::end_ids(&mut text, generation)?;

@@ -1,9 +1,8 @@
-//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP or SigLIP tower, linear or two-layer connector, LLaMA
-//! decoder.
-//!
-//! Absent fields are those of CLIP ViT-L/14-336 and of LLaMA-7B (Mistral-7B for a Mistral).
+//! LLaVA-1.5 and its relatives in llava-hf's layout: CLIP or SigLIP tower, linear or two-layer connector, and a decoder
+//! of LLaMA's kind. `towers.rs` and `text.rs` have the values of absent fields.
 
 use super::fields::{Fields, json_object};
+use super::text::{id_list, text};
 use super::towers::{self, activation};
 use super::types::{Config, ConnectorKind, PictureLayout, TextConfig};
 use crate::error::Result;
@@ -89,95 +88,4 @@ fn feature_layer(root: &Value, layers: u32) -> Result<u32> {
     let index = if layer < 0 { states + layer } else { layer };
     ensure!((0..states).contains(&index), Config, place, "{layer} is outside the tower's {states} hidden states");
     Ok(index as u32)
-}
-
-/// Parses `text_config`: a LLaMA or a Mistral. `tied` is the outer `tie_word_embeddings`.
-pub(super) fn text(f: &Fields, tied: Option<bool>) -> Result<TextConfig> {
-    let model_type = f.string("model_type", "llama")?;
-    ensure!(
-        matches!(model_type, "llama" | "vicuna" | "mistral"),
-        Config,
-        f.at("model_type"),
-        "`{model_type}` is not implemented (llama, mistral)"
-    );
-    // transformers' defaults of intermediate_size, num_key_value_heads, max_position_embeddings.
-    let mistral = model_type == "mistral";
-    let (intermediate, kv_heads, positions) = if mistral { (14336, Some(8), 4096 * 32) } else { (11008, None, 2048) };
-    let act = f.string("hidden_act", "silu")?;
-    ensure!(act == "silu", Config, f.at("hidden_act"), "`{act}` is not implemented (silu)");
-    for key in ["attention_bias", "mlp_bias"] {
-        ensure!(!f.boolean(key, false)?, Config, f.at(key), "biases in the decoder are not implemented");
-    }
-    let heads = f.uint("num_attention_heads", 32)?;
-    let hidden_size = f.uint("hidden_size", 4096)?;
-    let explicit_head = f.object.get("head_dim").is_some_and(|v| !v.is_null());
-    if !explicit_head {
-        f.heads(hidden_size, heads)?;
-    }
-    let positions = f.positions(positions)?;
-    let window = if mistral { f.sliding_window()?.filter(|window| *window < positions) } else { None };
-    let config = TextConfig {
-        hidden_size,
-        intermediate_size: f.uint("intermediate_size", intermediate)?,
-        num_hidden_layers: f.layers(32)?,
-        num_attention_heads: heads,
-        num_key_value_heads: f.uint("num_key_value_heads", kv_heads.unwrap_or(heads))?,
-        head_dim: f.uint("head_dim", hidden_size / heads)?,
-        vocab_size: f.uint("vocab_size", 32000)?,
-        rms_norm_eps: f.float("rms_norm_eps", 1e-6)?,
-        rope_theta: rope_theta(f)?,
-        max_position_embeddings: window.unwrap_or(positions),
-        sliding_window: window,
-        tie_word_embeddings: f.boolean("tie_word_embeddings", tied.unwrap_or(false))?,
-        bos_token_id: f.uint_or_zero("bos_token_id", 1)?,
-        eos_token_ids: match f.object.get("eos_token_id").filter(|v| !v.is_null()) {
-            Some(ids) => id_list(ids, &f.at("eos_token_id"))?,
-            None => vec![2],
-        },
-    };
-    f.multiple_of_4("hidden_size", config.hidden_size)?;
-    f.multiple_of_4("intermediate_size", config.intermediate_size)?;
-    ensure!(
-        config.head_dim.is_multiple_of(4) && config.head_dim <= 256,
-        Config,
-        f.at("head_dim"),
-        "{} is not a multiple of 4 up to 256",
-        config.head_dim
-    );
-    ensure!(
-        heads % config.num_key_value_heads == 0,
-        Config,
-        f.at("num_key_value_heads"),
-        "{} does not divide num_attention_heads {heads}",
-        config.num_key_value_heads
-    );
-    Ok(config)
-}
-
-/// Returns the base of the rotary frequencies; refuses scaled variants by name.
-fn rope_theta(f: &Fields) -> Result<f32> {
-    let rope = f.get("rope_parameters").or(f.get("rope_scaling"));
-    let rope_type =
-        rope.and_then(|r| r.get("rope_type").or(r.get("type"))).and_then(Value::as_str).unwrap_or("default");
-    let unscaled = rope_type == "linear" && rope.and_then(|r| r.get("factor")).and_then(Value::as_f64) == Some(1.0);
-    ensure!(
-        rope_type == "default" || unscaled,
-        Config,
-        f.at("rope_scaling"),
-        "rope type `{rope_type}` is not implemented (default)"
-    );
-    let nested = rope.and_then(|r| r.get("rope_theta")).and_then(Value::as_f64).unwrap_or(10000.0);
-    f.float("rope_theta", nested)
-}
-
-fn id_list(value: &Value, place: &str) -> Result<Vec<u32>> {
-    let one = |v: &Value| v.as_u64().and_then(|id| u32::try_from(id).ok());
-    let ids = match value {
-        Value::Array(list) => list.iter().map(one).collect::<Option<Vec<_>>>(),
-        single => one(single).map(|id| vec![id]),
-    };
-    match ids {
-        Some(ids) if ids.len() <= 64 => Ok(ids),
-        _ => fail!(Config, place, "`{value}` is not a token id or a list of at most 64"),
-    }
 }

@@ -10,7 +10,7 @@ const USUAL_CONTEXT: u32 = 2048;
 pub struct Config {
     /// The vision tower.
     pub vision: VisionConfig,
-    /// The LLaMA decoder.
+    /// The decoder.
     pub text: TextConfig,
     /// The connector between the two.
     pub connector: ConnectorKind,
@@ -93,7 +93,7 @@ impl TowerKind {
     }
 }
 
-/// `text_config`: LLaMA.
+/// `text_config`: LLaMA, Mistral or Qwen2.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TextConfig {
     /// `H`.
@@ -112,6 +112,8 @@ pub struct TextConfig {
     pub vocab_size: u32,
     /// RMSNorm epsilon.
     pub rms_norm_eps: f32,
+    /// `q`, `k` and `v` have biases (Qwen2); no other matrix of the decoder has one.
+    pub attention_bias: bool,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
     /// Longest context, tokens: no longer than a sliding window, within which attention is the ordinary one.

@@ -104,9 +104,12 @@ fn to_hf(root: &Value, tower: Option<&[u8]>) -> Result<Value> {
     let mut decoder = root.clone();
     if let Some(fields) = decoder.as_object_mut() {
         fields.retain(|key, _| !key.starts_with("mm_"));
-        // `llava`, `llava_llama`; LLaVA-Mistral (BakLLaVA) has a LLaMA's tensors and perhaps a window.
-        let mistral = text("model_type").is_some_and(|t| t.contains("mistral"));
-        fields.insert("model_type".into(), json!(if mistral { "mistral" } else { "llama" }));
+        // `llava`, `llava_llama`; LLaVA-Mistral (BakLLaVA) has a LLaMA's tensors and perhaps a window; `llava_qwen` and
+        // `llava-qwen2` have a Qwen2's.
+        let own = text("model_type").unwrap_or_default().replace('_', "");
+        let known = [("mistral", "mistral"), ("qwen", "qwen2"), ("phi3", "phi3")];
+        let decoder = known.iter().find(|(part, _)| own.contains(part)).map(|(_, decoder)| *decoder);
+        fields.insert("model_type".into(), json!(decoder.unwrap_or("llama")));
     }
     let strategy = match text("mm_vision_select_feature").unwrap_or("patch") {
         // There is no class row to drop.

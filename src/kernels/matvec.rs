@@ -29,7 +29,7 @@ pub static MATVEC: Kernel = Kernel {
 };
 
 // Words of `Params`: columns `K`, rows of the product, first column of `out`, ε as bits, LANES, rows of the planes, the
-// product's first row in them.
+// product's first row in them, its first bias behind `gamma`.
 const P_K: usize = 0;
 const P_ROWS: usize = 1;
 const P_FIRST: usize = 2;
@@ -37,6 +37,7 @@ const P_EPS: usize = 3;
 const P_LANES: usize = 4;
 const P_PLANE_ROWS: usize = 5;
 const P_PLANE_FIRST: usize = 6;
+const P_BIAS: usize = 7;
 
 /// The twin, with sums in f64.
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
@@ -51,7 +52,11 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
         let inverse = 1.0 / (mean + f64::from(f32::from_bits(op.params[P_EPS]))).sqrt();
         z.iter_mut().zip(gamma.f32()).for_each(|(z, g)| *z *= inverse * f64::from(*g));
     }
-    let y = products(op, &z, blocks, scales);
+    let mut y = products(op, &z, blocks, scales);
+    if op.constant("BIAS") == 1 {
+        let bias = &gamma.f32()[op.params[P_BIAS] as usize..];
+        y.iter_mut().zip(bias).for_each(|(y, b)| *y += f64::from(*b));
+    }
     match op.constant("EPILOGUE") {
         0 => out.f32_mut()[first..][..n].iter_mut().zip(y).for_each(|(o, y)| *o = y as f32),
         1 => out.f32_mut()[first..][..n].iter_mut().zip(y).for_each(|(o, y)| *o = (f64::from(*o) + y) as f32),
@@ -101,7 +106,8 @@ fn cost(op: &Op, _: &Call) -> Cost {
     let [k, n, plane_rows] = [P_K, P_ROWS, P_PLANE_ROWS].map(|i| u64::from(op.params[i]));
     let scales = if op.buffers[2].words > 1 { op.buffers[2].words } else { 0 };
     let weights = (op.buffers[1].words + scales) * n / plane_rows.max(1);
-    Cost { bytes: 4 * (weights + k + n), flops: 2 * n * k }
+    let bias = n * u64::from(op.constant("BIAS"));
+    Cost { bytes: 4 * (weights + k + n + bias), flops: 2 * n * k }
 }
 
 /// The row that is multiplied, and its normalisation.
@@ -144,7 +150,19 @@ pub enum RowOutput {
         counts: [u32; 3],
         /// `D`, elements per head.
         size: u32,
+        /// Added before the rotation.
+        bias: Option<RowBias>,
     },
+}
+
+/// The bias of a product, in a buffer with the weights of the norm ahead: a shader has no binding left for a buffer of
+/// its own.
+#[derive(Debug, Clone, Copy)]
+pub struct RowBias {
+    /// The norm's weights `[K]`, then biases. It is bound in place of [`RowInput::Norm`]'s `gamma`.
+    pub vectors: Buf,
+    /// Place of the product's first bias in it, words.
+    pub first: u32,
 }
 
 /// Buffers for the bindings that a product does not use: two for reading, then three for writing.
@@ -179,6 +197,7 @@ pub fn matvec(pass: &mut Pass, input: RowInput, w: Weight, output: RowOutput, pl
     };
     assert!(x.words >= u64::from(w.cols) && (norm == 0 || gamma.words >= u64::from(w.cols)), "matvec: x");
     let mut heads = ([1, 0, 0], 4, 0);
+    let mut row_bias = None;
     let (epilogue, least, [table, out, keys, values]) = match output {
         RowOutput::Store(out) => (0, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
         RowOutput::Add(out) => (1, w.first_row + w.rows, [no_table, out, no_keys, no_values]),
@@ -186,7 +205,8 @@ pub fn matvec(pass: &mut Pass, input: RowInput, w: Weight, output: RowOutput, pl
             assert!(w.rows.is_multiple_of(4) && w.first_row == 0, "matvec: gate");
             (2, w.rows / 2, [no_table, out, no_keys, no_values])
         }
-        RowOutput::Heads { q, cache, table, counts, size } => {
+        RowOutput::Heads { q, cache, table, counts, size, bias } => {
+            row_bias = bias;
             assert!(counts.iter().sum::<u32>() * size == w.rows && size.is_multiple_of(4), "matvec: heads");
             heads = (counts, size, cache.stored.code());
             let q = if counts[0] > 0 { q } else { no_out };
@@ -194,6 +214,14 @@ pub fn matvec(pass: &mut Pass, input: RowInput, w: Weight, output: RowOutput, pl
         }
     };
     assert!(out.words >= u64::from(least), "matvec: out");
+    let gamma = match row_bias {
+        Some(RowBias { vectors, first }) => {
+            assert!(first >= w.cols && vectors.words >= u64::from(first + w.rows), "matvec: bias");
+            params[P_BIAS] = first;
+            vectors
+        }
+        None => gamma,
+    };
     let ([q_heads, k_heads, v_heads], size, stored) = heads;
     pass.push(Op {
         kernel: &MATVEC,
@@ -201,6 +229,7 @@ pub fn matvec(pass: &mut Pass, input: RowInput, w: Weight, output: RowOutput, pl
             ("WEIGHT_TYPE", weight_type_code(w.kind)),
             ("EPILOGUE", epilogue),
             ("NORM", norm),
+            ("BIAS", u32::from(row_bias.is_some())),
             ("HEAD_ROW", u32::from(head_row)),
             ("LANES", tuning.lanes),
             ("SPLIT", tuning.split),
@@ -268,30 +297,49 @@ mod tests {
     #[test]
     fn heads_are_rotated_and_cached() {
         for (tuning, stored) in TUNINGS.into_iter().flat_map(|t| [(t, CacheType::F32), (t, CacheType::F16)]) {
-            for (heads, kv_heads, size, pos, part) in
-                [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)]
-            {
-                let all = [heads, kv_heads, kv_heads];
-                let counts = if part == 3 { all } else { [0, 1, 2].map(|i| if i == part { all[i] } else { 0 }) };
-                let (mut case, placeholders) = case(format!("heads {counts:?} x {size} at {pos}, {stored}"), tuning);
-                case.call = Call::new(1, pos);
-                let x = case.random(64, 1.0);
-                let gamma = case.random(64, 1.0);
-                // Rows of a taller stack.
-                let mut w = case.weight(WeightType::Q4, 0, counts.iter().sum::<u32>() * size + 10, 64);
-                (w.rows, w.plane_first) = (w.rows - 10, 6);
-                let table = case.floats_of(&rope::table(pos + 1, size, 10000.0));
-                let q = case.output(u64::from(heads * size), None);
-                let words = u64::from((pos + 1) * kv_heads * size);
-                let [k, v] = [(); 2].map(|()| case.cache_output(stored, words, 1.0));
-                let cache = Kv { k, v, stored };
-                let input = RowInput::Norm { x, gamma, eps: 1e-5, head_row: false };
-                matvec(&mut case.pass, input, w, RowOutput::Heads { q, cache, table, counts, size }, placeholders);
-                match stored {
-                    CacheType::F32 => check(&case),
-                    // WGSL lets a conversion to f16 round either way: a step of 2⁻¹⁰.
-                    CacheType::F16 => case.check(1e-6, 2e-3),
-                }
+            check_heads(tuning, stored, true, false);
+        }
+    }
+
+    #[test]
+    fn heads_take_their_bias_before_the_rotation() {
+        for (tuning, norm) in TUNINGS.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+            check_heads(tuning, CacheType::F32, norm, true);
+        }
+    }
+
+    fn check_heads(tuning: Tuning, stored: CacheType, norm: bool, biased: bool) {
+        for (heads, kv_heads, size, pos, part) in
+            [(4, 2, 8, 3, 3), (3, 3, 12, 0, 3), (2, 1, 64, 9, 0), (2, 1, 64, 9, 1)]
+        {
+            let all = [heads, kv_heads, kv_heads];
+            let counts = if part == 3 { all } else { [0, 1, 2].map(|i| if i == part { all[i] } else { 0 }) };
+            let name = format!("heads {counts:?} x {size} at {pos}, {stored}, norm {norm}, bias {biased}");
+            let (mut case, placeholders) = case(name, tuning);
+            case.call = Call::new(1, pos);
+            let x = case.random(64, 1.0);
+            let gamma = case.random(64, 1.0);
+            // Rows of a taller stack.
+            let mut w = case.weight(WeightType::Q4, 0, counts.iter().sum::<u32>() * size + 10, 64);
+            (w.rows, w.plane_first) = (w.rows - 10, 6);
+            let table = case.floats_of(&rope::table(pos + 1, size, 10000.0));
+            let q = case.output(u64::from(heads * size), None);
+            let words = u64::from((pos + 1) * kv_heads * size);
+            let [k, v] = [(); 2].map(|()| case.cache_output(stored, words, 1.0));
+            let cache = Kv { k, v, stored };
+            let input = match norm {
+                true => RowInput::Norm { x, gamma, eps: 1e-5, head_row: false },
+                false => RowInput::Plain(x),
+            };
+            // Behind biases of others, as where the matrices are not stacked.
+            let first = 64 + 12;
+            let bias = biased.then(|| RowBias { vectors: case.random(u64::from(first + w.rows), 1.0), first });
+            let output = RowOutput::Heads { q, cache, table, counts, size, bias };
+            matvec(&mut case.pass, input, w, output, placeholders);
+            match stored {
+                CacheType::F32 => check(&case),
+                // WGSL lets a conversion to f16 round either way: a step of 2⁻¹⁰.
+                CacheType::F16 => case.check(1e-6, 2e-3),
             }
         }
     }

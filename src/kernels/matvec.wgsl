@@ -3,8 +3,10 @@
 // EPILOGUE 0: out[first + n] = y[n]
 //          1: out[first + n] += y[n]
 //          2: out[n] = silu(y[n]) · y[rows / 2 + n], n < rows / 2: gate and up projection stacked
-//          3: heads of q, k, v stacked: q and k rotated by RoPE; q → out, k and v → row pos of the caches
-// Shapes: x [.., K], of which row call.head_row is read with HEAD_ROW, else row 0; gamma [K]; w [N, K], a tile as in
+//          3: heads of q, k, v stacked: q and k rotated by RoPE; q → out, k and v → row pos of the caches;
+//             with BIAS, y[n] += gamma[params.bias + n] first
+// Shapes: x [.., K], of which row call.head_row is read with HEAD_ROW, else row 0; gamma [K], or with BIAS
+//   [K + ..]: biases behind the norm's weights; w [N, K], a tile as in
 //   shared/weight.wgsl; table [positions, D/2] of (cos, sin); caches [S, K_HEADS, D], [S, V_HEADS, D].
 // Grid: rows / (4 · LANES). A workgroup has SPLIT invocations for each of LANES column quads. Each reads every SPLIT-th
 //   block of its 4 columns, so that neighbours read neighbouring blocks.
@@ -15,6 +17,7 @@
 const WEIGHT_TYPE: u32 = 3u; // as in shared/weight.wgsl
 const EPILOGUE: u32 = 3u;
 const NORM: u32 = 1u;
+const BIAS: u32 = 1u;
 const HEAD_ROW: u32 = 0u;
 const LANES: u32 = 16u;
 const SPLIT: u32 = 4u;
@@ -24,7 +27,7 @@ const K_HEADS: u32 = 4u;
 const V_HEADS: u32 = 4u;
 const CACHE_F16: u32 = 1u;
 
-struct Params { k: u32, rows: u32, first: u32, eps: f32, p4: u32, plane_rows: u32, plane_first: u32, p7: u32 }
+struct Params { k: u32, rows: u32, first: u32, eps: f32, p4: u32, plane_rows: u32, plane_first: u32, bias: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> blocks: array<vec4<u32>>;
@@ -70,6 +73,17 @@ fn columns(t: u32) -> vec4<u32> {
     }
     let n = t / LANES * LANES * 4u + within;
     return vec4<u32>(n, n + LANES, n + 2u * LANES, n + 3u * LANES);
+}
+
+// Returns the biases of four columns.
+fn biases(n: vec4<u32>) -> vec4<f32> {
+    let i = params.bias + n;
+    return vec4<f32>(
+        gamma[i.x / 4u][i.x % 4u],
+        gamma[i.y / 4u][i.y % 4u],
+        gamma[i.z / 4u][i.z % 4u],
+        gamma[i.w / 4u][i.w % 4u],
+    );
 }
 
 // Stores elements i and i + 1 of a head, and their partners D/2 further on.
@@ -155,7 +169,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (NORM == 1u) { y *= inverseSqrt(square / f32(params.k) + params.eps); }
     if (EPILOGUE == 3u) {
-        if (n.x < params.rows) { store_heads(n.x, y); }
+        if (n.x < params.rows) {
+            if (BIAS == 1u) { y += biases(n); }
+            store_heads(n.x, y);
+        }
     } else if (EPILOGUE == 2u) {
         let gated = y.xy / (1.0 + exp(-y.xy)) * y.zw;
         if (n.x < params.rows / 2u) { out[n.x] = gated.x; }

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::attention_step::attention_step;
-use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
+use crate::kernels::matvec::{Placeholders, RowBias, RowInput, RowOutput, matvec};
 use crate::kernels::rope::{Rotation, rope};
 use crate::kernels::{CacheType, Kv, Rows};
 use crate::pass::{Buf, Pass};
@@ -21,6 +21,9 @@ pub struct Attention {
     pub v_proj: Linear,
     /// `N·D →`.
     pub o_proj: Linear,
+    /// What a step on a GPU reads beside the matrices where `q`, `k` and `v` have biases: the weights of the norm ahead
+    /// `[H]`, then the biases of `q`, `k` and `v`.
+    pub row_vectors: Option<Buf>,
 }
 
 /// Activations of an attention, shared by all layers.
@@ -97,7 +100,7 @@ impl Attention {
         step: Option<StepBuffers>,
     ) {
         let CausalOperands { norm, hidden, heads, rope_table, cache } = operands;
-        match step.filter(|_| self.heads_are_whole()) {
+        match step.filter(|_| self.heads_by_mat_vecs()) {
             Some(StepBuffers { key_parts, placeholders }) => {
                 let x = norm.record_row(pass, None);
                 self.record_heads(pass, x, b.q, &operands, placeholders);
@@ -132,23 +135,26 @@ impl Attention {
         placeholders: Placeholders,
     ) {
         let CausalOperands { heads: h, rope_table: table, cache, .. } = *operands;
-        let output = |counts| RowOutput::Heads { q, cache, table, counts, size: h.size };
+        let mut bias = self.row_vectors.map(|vectors| RowBias { vectors, first: operands.norm.gamma.words as u32 });
+        let output = |counts, bias| RowOutput::Heads { q, cache, table, counts, size: h.size, bias };
         let counts = [h.heads, h.kv_heads, h.kv_heads];
         let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
         match stacked(&projections) {
-            Some(qkv) => matvec(pass, x, qkv, output(counts), placeholders),
+            Some(qkv) => matvec(pass, x, qkv, output(counts, bias), placeholders),
             None => {
                 for (i, linear) in projections.into_iter().enumerate() {
                     let mut own = [0; 3];
                     own[i] = counts[i];
-                    matvec(pass, x, linear.tiles[0], output(own), placeholders);
+                    matvec(pass, x, linear.tiles[0], output(own, bias), placeholders);
+                    bias.iter_mut().for_each(|bias| bias.first += linear.outputs);
                 }
             }
         }
     }
 
-    /// Whether each of `q`, `k`, `v` is one tile.
-    fn heads_are_whole(&self) -> bool {
-        [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(|linear| linear.tiles.len() == 1)
+    /// Whether each of `q`, `k`, `v` is one tile, and their biases, if any, lie where mat-vecs read them.
+    fn heads_by_mat_vecs(&self) -> bool {
+        let fits = |linear: &&Linear| linear.tiles.len() == 1 && (linear.bias.is_none() || self.row_vectors.is_some());
+        [&self.q_proj, &self.k_proj, &self.v_proj].iter().all(fits)
     }
 }

@@ -51,9 +51,10 @@ impl Linear {
         }
     }
 
-    /// Appends the product of one row as mat-vecs, on a GPU. An output that combines columns needs a matrix of one
-    /// tile.
+    /// Appends the product of one row as mat-vecs, on a GPU, for a matrix without bias. An output that combines columns
+    /// needs a matrix of one tile.
     pub fn record_row(&self, pass: &mut Pass, input: RowInput, output: RowOutput, placeholders: Placeholders) {
+        assert!(self.bias.is_none(), "a mat-vec adds the bias of heads alone");
         for tile in &self.tiles {
             matvec(pass, input, *tile, output, placeholders);
         }

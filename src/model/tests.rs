@@ -66,16 +66,17 @@ impl Factory {
     }
 
     /// Matrices of as many columns, together in one plane or not.
-    fn group<const N: usize>(&mut self, rows: [u32; N], cols: u32, planes: Planes) -> [Linear; N] {
+    fn group<const N: usize>(&mut self, rows: [u32; N], cols: u32, bias: bool, planes: Planes) -> [Linear; N] {
         if planes != Planes::Stacked {
-            return rows.map(|rows| self.linear(rows, cols, false, planes));
+            return rows.map(|rows| self.linear(rows, cols, bias, planes));
         }
         let whole = self.planes(rows.iter().sum(), cols);
         let mut plane_first = 0;
         rows.map(|rows| {
             let tile = Weight { rows, plane_first, ..whole };
             plane_first += rows;
-            Linear { tiles: vec![tile], bias: None, outputs: rows, unused: self.unused }
+            let bias = bias.then(|| self.vector(rows));
+            Linear { tiles: vec![tile], bias, outputs: rows, unused: self.unused }
         })
     }
 
@@ -95,6 +96,7 @@ impl Factory {
                 k_proj: f.linear(c, c, true, Planes::Single),
                 v_proj: f.linear(c, c, true, Planes::Single),
                 o_proj: f.linear(c, c, true, Planes::Single),
+                row_vectors: None,
             },
             layer_norm2: f.layer_norm(c),
             fc1: f.linear(v.intermediate_size, c, true, Planes::Single),
@@ -114,11 +116,17 @@ impl Factory {
         };
         let (q, kv) = (t.num_attention_heads * t.head_dim, t.num_key_value_heads * t.head_dim);
         let block = |f: &mut Self| {
-            let [q_proj, k_proj, v_proj] = f.group([q, kv, kv], h, planes);
-            let [gate_proj, up_proj] = f.group([t.intermediate_size; 2], h, planes);
+            let [q_proj, k_proj, v_proj] = f.group([q, kv, kv], h, t.attention_bias, planes);
+            let [gate_proj, up_proj] = f.group([t.intermediate_size; 2], h, false, planes);
             DecoderBlock {
                 input_layernorm: f.vector(h),
-                self_attn: Attention { q_proj, k_proj, v_proj, o_proj: f.linear(h, q, false, planes) },
+                self_attn: Attention {
+                    q_proj,
+                    k_proj,
+                    v_proj,
+                    o_proj: f.linear(h, q, false, planes),
+                    row_vectors: t.attention_bias.then(|| f.vector(h + q + 2 * kv)),
+                },
                 post_attention_layernorm: f.vector(h),
                 gate_proj,
                 up_proj,
@@ -136,8 +144,14 @@ impl Factory {
 }
 
 fn recorded(tuning: Option<Tuning>, planes: Planes) -> Passes<Pass> {
+    recorded_as("llama", tuning, planes)
+}
+
+fn recorded_as(decoder: &str, tuning: Option<Tuning>, planes: Planes) -> Passes<Pass> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mha/config.json");
-    let config = Config::parse(&std::fs::read(path).unwrap(), None).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    config["text_config"]["model_type"] = decoder.into();
+    let config = Config::parse(config.to_string().as_bytes(), None).unwrap();
     let mut factory = Factory::new(tuning.map_or_else(Device::ledger, Device::ledger_with));
     let components = factory.components(&config, planes);
     block_on(Recorded::new(&config, &mut factory.device, &components, 512)).unwrap().passes
@@ -191,6 +205,27 @@ fn prefill_is_never_fused_and_a_cpu_steps_as_it_prefills() {
             assert_eq!(kernels(&passes.head), ["select_rows", "rms_norm", "matmul"]);
         }
         assert_eq!(kernels(&passes.sample), ["sample"]);
+    }
+}
+
+/// Biases of `q`, `k` and `v` are part of their products.
+#[test]
+fn biases_take_no_dispatch() {
+    let tunings = [None, Some(Tuning::SOFTWARE), Some(Tuning::HARDWARE)];
+    for (tuning, planes) in tunings.into_iter().flat_map(|t| [Planes::Single, Planes::Stacked].map(|p| (t, p))) {
+        let [plain, biased] = ["llama", "qwen2"].map(|decoder| recorded_as(decoder, tuning, planes));
+        assert_eq!(kernels(&biased.step), kernels(&plain.step), "{tuning:?} {planes:?}");
+        assert_eq!(kernels(&biased.prefill), kernels(&plain.prefill), "{tuning:?} {planes:?}");
+        let first = biased.step.ops.iter().filter(|op| op.consts.contains(&("BIAS", 1)));
+        let products = if tuning.is_none() {
+            0
+        } else if planes == Planes::Stacked {
+            2
+        } else {
+            6
+        };
+        assert_eq!(first.count(), products, "{tuning:?} {planes:?}");
+        assert!(!plain.step.ops.iter().any(|op| op.consts.contains(&("BIAS", 1))));
     }
 }
 

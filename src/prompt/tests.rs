@@ -1,6 +1,6 @@
 use super::*;
 use crate::tokenizer::MARKS;
-use crate::tokenizer::tests::{byte_level, byte_level_of, byte_level_with, llama_like};
+use crate::tokenizer::tests::{byte_level, byte_level_of, byte_level_with, llama_like, llama_without_beginning};
 use proptest::prelude::*;
 
 fn turn(images: usize, question: &str, answer: Option<&[u32]>) -> Turn {
@@ -107,6 +107,19 @@ fn white_space_after_a_mark_that_takes_it_in_is_left_out() {
         written(&items, &tokenizer),
         "<s><|user|>[0]\n q<|end|><|assistant|>a<|end|><|user|>r<|end|><|assistant|>"
     );
+}
+
+#[test]
+fn a_beginning_is_put_where_the_tokenizer_puts_one() {
+    let (with, without) = (llama_like(), llama_without_beginning());
+    for template in SPELLED {
+        let items = |tokenizer: &Tokenizer| template.items(&[turn(1, "a", None)], tokenizer).unwrap();
+        let beginning = PromptItem::Token(with.bos());
+        assert_eq!(items(&with)[0], beginning, "{template}");
+        assert_eq!(items(&without), items(&with)[1..], "{template}");
+        // Where its file says nothing, the template's models were trained with one.
+        assert_eq!(items(&byte_level())[0], PromptItem::Token(byte_level().bos()), "{template}");
+    }
 }
 
 #[test]

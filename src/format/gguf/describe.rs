@@ -173,6 +173,7 @@ fn located(expected: &Expected, placed: &Placed, language: &Language) -> Result<
         }
     };
     let rope_heads = match expected.name.strip_prefix(DECODER) {
+        Some(_) if !language.interleaved => None,
         Some(name) if name.ends_with(".q_proj.weight") => Some(language.heads),
         Some(name) if name.ends_with(".k_proj.weight") => Some(language.kv_heads),
         _ => None,

@@ -10,7 +10,8 @@ use crate::format::names::{CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, VISION_TOW
 /// Language model: tensors outside of blocks.
 const LANGUAGE: [(&str, &str); 3] =
     [("token_embd.weight", EMBED_TOKENS), ("output.weight", LM_HEAD), ("output_norm.weight", NORM)];
-/// Language model: stems in a block, `blk.{i}.` there and `layers.{i}.` here; each has a `.weight`.
+/// Language model: stems in a block, `blk.{i}.` there and `layers.{i}.` here; each has a `.weight`, and `attn_q`, `attn_k`
+/// and `attn_v` may have a `.bias`.
 const LANGUAGE_BLOCK: [(&str, &str); 9] = [
     ("attn_norm", "input_layernorm"),
     ("attn_q", "self_attn.q_proj"),
@@ -53,9 +54,14 @@ pub(super) fn language(name: &str) -> Option<String> {
         return Some(ours.to_string());
     }
     let (block, stem) = numbered(name.strip_prefix("blk.")?)?;
-    let stem = stem.strip_suffix(".weight")?;
-    let (_, ours) = LANGUAGE_BLOCK.iter().find(|(theirs, _)| *theirs == stem)?;
-    Some(format!("{DECODER}layers.{block}.{ours}.weight"))
+    let (stem, end) = stem.rsplit_once('.')?;
+    let (_, ours) = LANGUAGE_BLOCK.iter().find(|(theirs, _)| *theirs == stem && has(stem, end))?;
+    Some(format!("{DECODER}layers.{block}.{ours}.{end}"))
+}
+
+/// Whether a language model may have `blk.{i}.{stem}.{end}`.
+fn has(stem: &str, end: &str) -> bool {
+    end == "weight" || end == "bias" && matches!(stem, "attn_q" | "attn_k" | "attn_v")
 }
 
 /// Returns the canonical name of an mmproj's tensor. `swapped`: `ffn_down` is the first matrix of an MLP.
@@ -87,9 +93,9 @@ fn of_language(name: &str) -> Option<String> {
         return Some(theirs.to_string());
     }
     let (block, stem) = numbered(name.strip_prefix(DECODER)?.strip_prefix("layers.")?)?;
-    let stem = stem.strip_suffix(".weight")?;
-    let (theirs, _) = LANGUAGE_BLOCK.iter().find(|(_, ours)| *ours == stem)?;
-    Some(format!("blk.{block}.{theirs}.weight"))
+    let (stem, end) = stem.rsplit_once('.')?;
+    let (theirs, _) = LANGUAGE_BLOCK.iter().find(|(theirs, ours)| *ours == stem && has(theirs, end))?;
+    Some(format!("blk.{block}.{theirs}.{end}"))
 }
 
 fn of_vision(name: &str) -> Option<String> {

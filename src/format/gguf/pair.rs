@@ -1,6 +1,8 @@
 //! A GGUF pair among the files of a repository: the language model, perhaps split, and its mmproj.
 
 use super::header::Gguf;
+use super::language::ARCHITECTURES;
+use crate::config::instead;
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
 use std::collections::HashSet;
@@ -30,15 +32,14 @@ fn kind_of(file: &Gguf) -> Result<FileKind> {
     let part = file.u32("split.no")?.unwrap_or(0);
     match file.text("general.architecture")? {
         _ if part > 0 => Ok(FileKind::Further(part)),
-        Some("llama") => Ok(FileKind::Language),
+        Some(name) if ARCHITECTURES.contains(&name) => Ok(FileKind::Language),
         Some("clip") => Ok(FileKind::Vision),
         None if file.tensors.iter().any(|t| t.name.starts_with("v.")) => Ok(FileKind::Vision),
         None if file.tensor("token_embd.weight").is_some() => Ok(FileKind::Language),
         None => fail!(Config, "GGUF: general.architecture", "is missing"),
         Some(other) => {
-            let message = format!("`{}` is not implemented (llama, clip)", other.escape_debug());
-            let hint = "take a LLaVA-1.5 whose language model is LLaMA, Vicuna or Mistral";
-            Err(Error::new(Kind::Config, "GGUF: general.architecture", message).hint(hint))
+            let message = format!("`{}` is not implemented (llama, qwen2, clip)", other.escape_debug());
+            Err(Error::new(Kind::Config, "GGUF: general.architecture", message).hint(instead(other)))
         }
     }
 }

@@ -83,11 +83,16 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
     } else {
         byte_level_fields(file, &tokens, &mut notes)?
     };
-    let begins = file.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(fields.begins);
+    let begins = file.boolean("tokenizer.ggml.add_bos_token")?;
     let beginning = tokens.text(bos);
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let single = match begins.unwrap_or(fields.begins) {
+        true => json!([{"SpecialToken": {"id": beginning, "type_id": 0}}, text]),
+        false => json!([text]),
+    };
     let template = json!({
         "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": beginning, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "single": single,
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {beginning: {"id": beginning, "ids": [bos], "tokens": [beginning]}},
     });
@@ -96,7 +101,8 @@ pub(super) fn vocabulary(file: &Gguf, rows: u32) -> Result<Vocabulary> {
         added_tokens: tokens.added(&special),
         normalizer: fields.normalizer,
         pre_tokenizer: fields.pre_tokenizer,
-        post_processor: if begins { template } else { Json::Null },
+        // Without one where neither the file nor its kind of tokenizer says anything.
+        post_processor: if begins.is_some() || fields.begins { template } else { Json::Null },
         decoder: fields.decoder,
         model: fields.model,
     };

@@ -67,12 +67,14 @@ pub fn connector_linear(i: u32) -> String {
     format!("{CONNECTOR}linear_{i}")
 }
 
-/// Names in a block of the decoder, which has no biases.
+/// Names in a block of the decoder.
 pub struct DecoderBlockNames {
     /// Norm before attention.
     pub input_layernorm: String,
     /// `q`, `k`, `v` and the output projection.
     pub attention: [String; 4],
+    /// Biases of `q`, `k` and `v`, in decoders that have them ([`attention_bias`](crate::config::TextConfig::attention_bias)).
+    pub attention_bias: [String; 3],
     /// Norm before the MLP.
     pub post_attention_layernorm: String,
     /// `[F, H]`.
@@ -88,6 +90,7 @@ pub fn decoder_block(i: u32) -> DecoderBlockNames {
     let name = |stem: &str| format!("{DECODER}layers.{i}.{stem}.weight");
     DecoderBlockNames {
         input_layernorm: name("input_layernorm"),
+        attention_bias: ["q", "k", "v"].map(|stem| format!("{DECODER}layers.{i}.self_attn.{stem}_proj.bias")),
         attention: ["q_proj", "k_proj", "v_proj", "o_proj"].map(|stem| name(&format!("self_attn.{stem}"))),
         post_attention_layernorm: name("post_attention_layernorm"),
         gate_proj: name("mlp.gate_proj"),
@@ -183,6 +186,9 @@ fn decoder(config: &Config, list: &mut Vec<Expected>) {
         push(list, component, Role::Vector, block.input_layernorm, &[h]);
         for (name, [n, k]) in block.attention.into_iter().zip([[q, h], [kv, h], [kv, h], [h, q]]) {
             push(list, component, Role::Matrix, name, &[n, k]);
+        }
+        for (name, n) in block.attention_bias.into_iter().zip([q, kv, kv]).filter(|_| t.attention_bias) {
+            push(list, component, Role::Vector, name, &[n]);
         }
         push(list, component, Role::Vector, block.post_attention_layernorm, &[h]);
         for (name, [n, k]) in [(block.gate_proj, [f, h]), (block.up_proj, [f, h]), (block.down_proj, [h, f])] {

@@ -56,6 +56,36 @@ fn stacks(blueprint: &Blueprint) -> HashMap<String, Place> {
     places
 }
 
+/// Place of a copy of a vector in a buffer that a step's mat-vecs bind: the weights of a norm, then the biases of the
+/// matrices that read the normalised row.
+struct RowPlace {
+    /// The norm, under whose name the buffer is kept.
+    norm: String,
+    /// Words of the buffer.
+    words: u64,
+    /// Place of the vector in it, words.
+    first: u64,
+}
+
+/// The places of copies on a GPU, in decoders whose `q`, `k` and `v` have biases.
+fn row_places(device: &Device, blueprint: &Blueprint) -> HashMap<String, RowPlace> {
+    let text = &blueprint.config.text;
+    let mut places = HashMap::new();
+    if !device.is_gpu() || !text.attention_bias {
+        return places;
+    }
+    let [q, kv] = [text.num_attention_heads, text.num_key_value_heads].map(|heads| u64::from(heads * text.head_dim));
+    let h = u64::from(text.hidden_size);
+    for names in (0..text.num_hidden_layers).map(decoder_block) {
+        let [q_bias, k_bias, v_bias] = names.attention_bias;
+        let norm = names.input_layernorm;
+        for (name, first) in [(norm.clone(), 0), (q_bias, h), (k_bias, h + q), (v_bias, h + q + kv)] {
+            places.insert(name, RowPlace { norm: norm.clone(), words: h + q + 2 * kv, first });
+        }
+    }
+    places
+}
+
 /// The stacks on a GPU; none on the CPU, whose kernels take one matrix at a time.
 fn stacks_for(device: &Device, blueprint: &Blueprint) -> HashMap<String, Place> {
     if device.is_gpu() { stacks(blueprint) } else { HashMap::new() }
@@ -66,6 +96,9 @@ pub(super) struct WeightBuffers {
     stacks: HashMap<String, Place>,
     /// Blocks and scales of stacks, by their first matrix.
     shared: HashMap<String, (Buf, Buf)>,
+    row_places: HashMap<String, RowPlace>,
+    /// Copies of norms and biases together, by the norm.
+    pub(super) row_vectors: HashMap<String, Buf>,
     pub(super) vectors: HashMap<String, Buf>,
     pub(super) tiles: HashMap<String, Vec<Weight>>,
     /// Bound where there is no bias.
@@ -77,10 +110,11 @@ pub(super) struct WeightBuffers {
 impl WeightBuffers {
     /// Starts without buffers, except the two that are bound where one is unused.
     pub async fn new(device: &mut Device, blueprint: &Blueprint) -> Result<Self> {
-        let stacks = stacks_for(device, blueprint);
+        let (stacks, row_places) = (stacks_for(device, blueprint), row_places(device, blueprint));
+        let row_vectors = HashMap::new();
         let (vectors, tiles) = (HashMap::new(), HashMap::new());
         let (unused, unused_scales) = (device.buffer("unused", 1).await?, device.buffer("unused scales", 1).await?);
-        Ok(Self { stacks, shared: HashMap::new(), vectors, tiles, unused, unused_scales })
+        Ok(Self { stacks, shared: HashMap::new(), row_places, row_vectors, vectors, tiles, unused, unused_scales })
     }
 
     /// Stacks the matrices anew, after their types have changed and before any buffer is made.
@@ -101,6 +135,9 @@ impl WeightBuffers {
         self.allocate(device, tensor).await?;
         if let Some(vector) = self.vectors.get(name) {
             device.upload(*vector, 0, stored);
+            if let Some(place) = self.row_places.get(name) {
+                device.upload(self.row_vectors[&place.norm], place.first as usize, stored);
+            }
             return Ok(());
         }
         let (t, k) = (tensor.weight_type, tensor.expected.shape[1]);
@@ -144,6 +181,11 @@ impl WeightBuffers {
         }
         if tensor.layout == Layout::Rows {
             self.vectors.insert(name.clone(), device.buffer(name, tensor.bytes() / 4).await?);
+            if let Some(place) = self.row_places.get(name)
+                && !self.row_vectors.contains_key(&place.norm)
+            {
+                self.row_vectors.insert(place.norm.clone(), device.buffer(&place.norm, place.words).await?);
+            }
             return Ok(());
         }
         let (kind, cols) = (tensor.weight_type, tensor.expected.shape[1]);

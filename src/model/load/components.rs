@@ -57,7 +57,13 @@ impl WeightBuffers {
             let [q_proj, k_proj, v_proj, o_proj] = names.attention.map(|stem| self.biased(&stem));
             Ok(VisionBlock {
                 layer_norm1: self.layer_norm(&names.layer_norm1)?,
-                self_attn: Attention { q_proj: q_proj?, k_proj: k_proj?, v_proj: v_proj?, o_proj: o_proj? },
+                self_attn: Attention {
+                    q_proj: q_proj?,
+                    k_proj: k_proj?,
+                    v_proj: v_proj?,
+                    o_proj: o_proj?,
+                    row_vectors: None,
+                },
                 layer_norm2: self.layer_norm(&names.layer_norm2)?,
                 fc1: self.biased(&names.fc1)?,
                 fc2: self.biased(&names.fc2)?,
@@ -93,10 +99,19 @@ impl WeightBuffers {
     fn decoder(&self, config: &Config) -> Result<Decoder> {
         let block = |i: u32| {
             let names = llava::decoder_block(i);
-            let [q_proj, k_proj, v_proj, o_proj] = names.attention.map(|name| self.matrix(&name, None));
+            let [q, k, v, o] = &names.attention;
+            let biases =
+                names.attention_bias.each_ref().map(|name| config.text.attention_bias.then_some(name.as_str()));
+            let self_attn = Attention {
+                q_proj: self.matrix(q, biases[0])?,
+                k_proj: self.matrix(k, biases[1])?,
+                v_proj: self.matrix(v, biases[2])?,
+                o_proj: self.matrix(o, None)?,
+                row_vectors: self.row_vectors.get(&names.input_layernorm).copied(),
+            };
             Ok(DecoderBlock {
                 input_layernorm: self.vector(&names.input_layernorm)?,
-                self_attn: Attention { q_proj: q_proj?, k_proj: k_proj?, v_proj: v_proj?, o_proj: o_proj? },
+                self_attn,
                 post_attention_layernorm: self.vector(&names.post_attention_layernorm)?,
                 gate_proj: self.matrix(&names.gate_proj, None)?,
                 up_proj: self.matrix(&names.up_proj, None)?,

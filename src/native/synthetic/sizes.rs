@@ -28,6 +28,9 @@ pub enum ModelSize {
     /// 200 million parameters, for the same comparison.
     #[value(name = "200m")]
     M200,
+    /// One decoder block of SmolLM2-135M's width: its mmproj fits the published SmolLM2.
+    #[value(name = "smollm2-block")]
+    SmolLm2Block,
 }
 
 /// The format of the files.
@@ -84,6 +87,7 @@ impl ModelSize {
             Self::Tiny => "tiny",
             Self::M30 => "30m",
             Self::M200 => "200m",
+            Self::SmolLm2Block => "smollm2-block",
         }
     }
 
@@ -116,6 +120,7 @@ impl ModelSize {
             Self::Tiny => small(256, 512, 2, 4, 1024, 1024),
             Self::M30 => small(512, 1536, 6, 8, 4096, 8192),
             Self::M200 => small(1024, 2816, 13, 16, 1024, 16384),
+            Self::SmolLm2Block => small(576, 1536, 1, 9, 1024, 1024),
         }
     }
 
