@@ -9,7 +9,7 @@ mod llava;
 mod types;
 
 pub use fields::json_object;
-pub use types::{Activation, Config, ConnectorKind, SquarePolicy, TextConfig, VisionConfig};
+pub use types::{Activation, Config, ConnectorKind, LDP_V2_SIDE, SquarePolicy, TextConfig, VisionConfig};
 
 use crate::error::Result;
 use crate::fail;

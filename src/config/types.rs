@@ -82,7 +82,12 @@ pub enum Activation {
     QuickGelu,
     /// Exact: `x · Φ(x)` with erf.
     Gelu,
+    /// `max(x, 0)`.
+    Relu,
 }
+
+/// Rows and columns of image embeds that [`ConnectorKind::LdpV2`] makes.
+pub const LDP_V2_SIDE: u32 = 12;
 
 /// `mm_projector_type` of the original code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -92,13 +97,21 @@ pub enum ConnectorKind {
     Linear,
     /// Linear, activation, linear (LLaVA-1.5: `mlp2x_gelu`).
     Mlp2x(Activation),
+    /// The same with GELU, then two mobile blocks, the second with stride 2 (MobileVLM: `ldpnet`).
+    Ldp,
+    /// The same with GELU, then pooling to 12 × 12 and a depthwise convolution (MobileVLM V2: `ldpnetv2`).
+    LdpV2,
 }
 
 impl VisionConfig {
+    /// Patches per row and per column.
+    pub fn grid(&self) -> u32 {
+        self.image_size / self.patch_size
+    }
+
     /// `P`, patches per image.
     pub fn patches(&self) -> u32 {
-        let side = self.image_size / self.patch_size;
-        side * side
+        self.grid() * self.grid()
     }
 
     /// Columns of the patch embedding as stored: `3·p·p` rounded up to a multiple of 32 (588 → 608), so that every
@@ -123,6 +136,9 @@ impl Config {
     pub fn tile_rows(&self) -> u32 {
         match self.connector {
             ConnectorKind::Linear | ConnectorKind::Mlp2x(_) => self.feature_rows(),
+            ConnectorKind::Ldp => self.vision.grid().div_ceil(2).pow(2),
+            // Whatever the tower's grid: `TokenDownLayer((12, 12))` of MobileVLM.
+            ConnectorKind::LdpV2 => LDP_V2_SIDE * LDP_V2_SIDE,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The activations quick-GELU, GELU and `silu(gate) · up`, in f32.
+//! The activations quick-GELU, GELU, ReLU and `silu(gate) · up`, in f32.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
 use super::Workspace;
@@ -16,6 +16,7 @@ pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
     let function = match kind {
         Activation::QuickGelu => Function::QuickGelu,
         Activation::Gelu => Function::Gelu,
+        Activation::Relu => Function::Relu,
     };
     unsafe { Elementwise { a, up: None, function }.run::<S>() };
 }
@@ -33,6 +34,7 @@ pub(super) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], workspace: &
 enum Function {
     QuickGelu,
     Gelu,
+    Relu,
     Silu,
 }
 
@@ -53,6 +55,7 @@ impl Job for Elementwise<'_> {
                     Function::Silu => S::mul(x, sigmoid::<S>(x)),
                     Function::QuickGelu => S::mul(x, sigmoid::<S>(S::mul(x, S::splat(1.702)))),
                     Function::Gelu => gelu::<S>(x),
+                    Function::Relu => S::max(x, S::splat(0.0)),
                 };
                 if let Some(up) = self.up {
                     let up = &up[i * S::W..][..a.len()];

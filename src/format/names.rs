@@ -5,6 +5,7 @@
 //! fields of its configuration have one file in `src/config/`.
 
 mod expected;
+pub mod ldp;
 pub mod llava;
 mod matched;
 

@@ -1,5 +1,5 @@
-//! Pointwise activations: quick-GELU (CLIP) and exact GELU (the connector) in the epilogue of a product, SiLU·mul (the
-//! decoder's gate) as a kernel.
+//! Pointwise activations: quick-GELU (CLIP), exact GELU (the connector) and ReLU (squeeze-and-excitation) in the
+//! epilogue of a product, SiLU·mul (the decoder's gate) as a kernel.
 
 use super::{Rows, row_count};
 use crate::config::Activation;
@@ -40,6 +40,7 @@ pub(super) fn activated(kind: Activation, x: f64) -> f64 {
     match kind {
         Activation::QuickGelu => quick_gelu(x),
         Activation::Gelu => gelu(x),
+        Activation::Relu => x.max(0.0),
     }
 }
 
@@ -49,12 +50,15 @@ pub(super) fn activation_code(kind: Option<Activation>) -> u32 {
         None => 0,
         Some(Activation::QuickGelu) => 1,
         Some(Activation::Gelu) => 2,
+        Some(Activation::Relu) => 4,
     }
 }
 
 /// Returns the activation with this code.
 pub(crate) fn activation_of_code(code: u32) -> Option<Activation> {
-    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|kind| activation_code(Some(*kind)) == code)
+    [Activation::QuickGelu, Activation::Gelu, Activation::Relu]
+        .into_iter()
+        .find(|kind| activation_code(Some(*kind)) == code)
 }
 
 fn quick_gelu(x: f64) -> f64 {

@@ -195,7 +195,7 @@ mod tests {
             check(kind, 37, 64, k(608), false, Epilogue::Add, 32);
             check(kind, 70, 150, k(36), true, Epilogue::Store, 0);
         }
-        for activation in [Activation::QuickGelu, Activation::Gelu] {
+        for activation in [Activation::QuickGelu, Activation::Gelu, Activation::Relu] {
             for kind in [WeightType::F32, WeightType::Q4] {
                 check(kind, 9, 67, 64, true, Epilogue::Activate(activation), 3);
             }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn activations_are_as_exact_as_their_formulas() {
-        for activation in [Activation::QuickGelu, Activation::Gelu] {
+        for activation in [Activation::QuickGelu, Activation::Gelu, Activation::Relu] {
             for (m, n) in [(1, 64), (3, 100), (37, 1408)] {
                 let mut case = Case::new(format!("{activation:?} {m}x{n}"));
                 let x = case.random(u64::from(4 * m), 8.0);

@@ -5,6 +5,7 @@
 //! Source: `CLIPVisionTransformer` of transformers; Radford et al., arXiv 2103.00020.
 
 use super::attention::{Attention, AttentionBuffers};
+use super::ldp::LdpBuffers;
 use super::linear::Linear;
 use crate::config::Config;
 use crate::device::Device;
@@ -73,6 +74,8 @@ pub struct VisionBuffers {
     pub image_features: Buf,
     /// `[features, H]`, between the two layers of the connector.
     pub connector_hidden: Buf,
+    /// Of MobileVLM's connectors.
+    ldp: Option<LdpBuffers>,
     /// `[rows, H]`.
     pub image_embeds: Buf,
 }
@@ -97,8 +100,14 @@ impl VisionBuffers {
             mlp: device.buffer("vision mlp", (p + 1) * f).await?,
             image_features: device.buffer("image_features", features * c).await?,
             connector_hidden: device.buffer("connector hidden", features * h).await?,
+            ldp: LdpBuffers::new(device, config).await?,
             image_embeds: device.buffer("image_embeds", rows * h).await?,
         })
+    }
+
+    /// Returns the activations of MobileVLM's connectors, which were allocated by the same configuration.
+    pub(super) fn ldp(&self) -> &LdpBuffers {
+        self.ldp.as_ref().expect("allocated for a connector that uses them")
     }
 }
 

@@ -110,6 +110,7 @@ fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (St
         "model_type": "llava",
         "image_token_index": vocabulary.image,
         "projector_hidden_act": "gelu",
+        "mm_projector_type": vision.connector,
         "vision_feature_layer": vision.run,
         "vision_feature_select_strategy": "default",
         "tie_word_embeddings": text["tie_word_embeddings"],

@@ -4,6 +4,7 @@
 //! # Source
 //! `gguf-py/gguf/constants.py` (`MODEL_TENSOR`) and `convert_image_encoder_to_gguf.py` of llama.cpp.
 
+use crate::format::names::ldp;
 use crate::format::names::llava::{CLASS_EMBEDDING, NORM};
 use crate::format::names::{CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, VISION_TOWER};
 
@@ -60,6 +61,9 @@ pub(super) fn language(name: &str) -> Option<String> {
 pub(super) fn vision(name: &str, swapped: bool) -> Option<String> {
     if name == CLASS {
         return Some(CLASS_EMBEDDING.to_string());
+    }
+    if let Some(name) = name.strip_prefix("mm.").and_then(ldp::canonical) {
+        return Some(name);
     }
     let (stem, end) = name.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
     if let Some((_, prefix, ours)) = VISION.iter().find(|(theirs, ..)| *theirs == stem) {

@@ -7,9 +7,9 @@
 //! exactly LLaVA's blocks run.
 
 use super::header::Gguf;
-use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::preprocess::PreprocessConfig;
+use crate::{ensure, fail};
 use serde_json::{Value as Json, json};
 
 /// CLIP's published towers: width → blocks. A file with all blocks holds one that LLaVA does not run.
@@ -24,6 +24,8 @@ pub(super) struct Vision {
     pub run: u32,
     /// Whether `ffn_down` is the first matrix of an MLP, not `ffn_up`.
     pub swapped: bool,
+    /// `mm_projector_type` of the original code.
+    pub connector: &'static str,
     /// Outputs of the connector.
     pub outputs: Option<u32>,
     /// `vision_config`.
@@ -38,7 +40,7 @@ pub(super) struct Vision {
 /// # Errors
 /// [`Kind::Config`], naming the key, for what is missing, inconsistent or not implemented.
 pub(super) fn vision(file: &Gguf) -> Result<Vision> {
-    projector(file)?;
+    let connector = projector(file)?;
     let shape = |name: &str| file.tensor(name).map(|t| t.shape.as_slice());
     let missing = |name: &str| Error::new(Kind::Tensor, name, "is missing from the mmproj, or of another shape");
     let Some(&[width, 3, patch, _]) = shape("v.patch_embd.weight") else {
@@ -85,20 +87,28 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
         "layer_norm_eps": file.float("clip.vision.attention.layer_norm_epsilon")?.unwrap_or(1e-5),
         "hidden_act": if gelu { "gelu" } else { "quick_gelu" },
     });
-    let outputs = ["mm.2.weight", "mm.0.weight"].iter().find_map(|name| shape(name)?.first().copied());
-    Ok(Vision { run, swapped, outputs, config, preprocessor: preprocessor(file, image_size)?, notes })
+    let last = ["mm.2.weight", "mm.model.mlp.2.weight", "mm.model.mlp.3.weight", "mm.0.weight"];
+    let outputs = last.iter().find_map(|name| shape(name)?.first().copied());
+    Ok(Vision { run, swapped, connector, outputs, config, preprocessor: preprocessor(file, image_size)?, notes })
 }
 
-/// Refuses every connector but LLaVA-1.5's, and LLaVA-1.6's tiles of pictures.
-fn projector(file: &Gguf) -> Result<()> {
+/// `clip.projector_type` → `mm_projector_type` of the original code.
+const PROJECTORS: [(&str, &str); 3] = [("mlp", "mlp2x_gelu"), ("ldp", "ldpnet"), ("ldpv2", "ldpnetv2")];
+
+/// Returns the connector; refuses those that are not implemented, and LLaVA-1.6's tiles of pictures.
+fn projector(file: &Gguf) -> Result<&'static str> {
     for key in ["clip.has_vision_encoder", "clip.has_llava_projector"] {
         let there = file.boolean(key)?.unwrap_or(true);
         ensure!(there, Config, format!("GGUF: {key}"), "is false: this is the mmproj of another kind of model");
     }
+    let mut connector = None;
     for key in ["clip.projector_type", "clip.vision.projector_type"] {
-        let kind = file.text(key)?.unwrap_or("mlp");
-        let kind = kind.escape_debug();
-        ensure!(kind.clone().eq("mlp".chars()), Config, format!("GGUF: {key}"), "`{kind}` is not implemented (mlp)");
+        let Some(kind) = file.text(key)? else { continue };
+        let Some((_, ours)) = PROJECTORS.iter().find(|(theirs, _)| *theirs == kind) else {
+            let (kind, known) = (kind.escape_debug(), PROJECTORS.map(|(theirs, _)| theirs).join(", "));
+            fail!(Config, format!("GGUF: {key}"), "`{kind}` is not implemented ({known})");
+        };
+        connector = connector.or(Some(*ours));
     }
     let merge = file.text("clip.vision.mm_patch_merge_type")?.unwrap_or("flat");
     let grid = file.numbers("clip.vision.image_grid_pinpoints")?.unwrap_or_default();
@@ -107,7 +117,7 @@ fn projector(file: &Gguf) -> Result<()> {
         let error = Error::new(Kind::Config, "GGUF: clip.vision", "this is LLaVA-1.6, which reads a picture in tiles");
         return Err(error.hint("take the model and mmproj of a LLaVA-1.5"));
     }
-    Ok(())
+    Ok(connector.unwrap_or("mlp2x_gelu"))
 }
 
 /// Returns the number of blocks that LLaVA runs: up to the named layer, or up to the last but one of the whole tower.

@@ -4,6 +4,7 @@
 //! [`is_skipped`] names what checkpoints hold and the model does not run.
 
 use super::expected::{Component, Expected, Role};
+use super::ldp;
 use crate::config::{Config, ConnectorKind};
 
 /// Prefix of the vision tower's tensors.
@@ -139,9 +140,10 @@ fn vision_tower(config: &Config, list: &mut Vec<Expected>) {
 fn connector(config: &Config, list: &mut Vec<Expected>) {
     let (c, h) = (config.vision.hidden_size, config.text.hidden_size);
     linear(list, Component::Connector, &connector_linear(1), h, c);
-    if matches!(config.connector, ConnectorKind::Mlp2x(_)) {
+    if config.connector != ConnectorKind::Linear {
         linear(list, Component::Connector, &connector_linear(2), h, h);
     }
+    list.extend(ldp::expected(config));
 }
 
 fn decoder(config: &Config, list: &mut Vec<Expected>) {
@@ -203,6 +205,10 @@ const PREFIXES: [(&str, &str); 24] = [
 /// Returns the canonical name of a checkpoint's key. A key of no known layout is returned unchanged: the check of
 /// tensors refuses it.
 pub fn canonical(key: &str) -> String {
+    let layer = key.strip_prefix("model.mm_projector.").or(key.strip_prefix("mm_projector."));
+    if let Some(name) = layer.and_then(ldp::canonical) {
+        return name;
+    }
     let found = PREFIXES.iter().find_map(|(theirs, ours)| Some((key.strip_prefix(theirs)?, ours)));
     found.map_or_else(|| key.to_string(), |(rest, ours)| format!("{ours}{rest}"))
 }

@@ -44,6 +44,11 @@ impl Holder {
     }
 }
 
+/// The sides of a shape that order its values: ggml and some converters drop sides of 1, or add them.
+fn sides(shape: &[u32]) -> impl Iterator<Item = u32> {
+    shape.iter().copied().filter(|n| *n != 1)
+}
+
 /// Pairs each tensor that `config` needs, in order of use, with the one that was found under its canonical name.
 ///
 /// # Errors
@@ -60,7 +65,7 @@ pub fn matched<T: Found>(
             return Err(Error::new(Kind::Tensor, expected.name, what).hint(holder.hint));
         };
         let (shape, wanted) = (tensor.shape(&expected), T::wanted(&expected));
-        if shape != wanted {
+        if !sides(&shape).eq(sides(wanted)) {
             let name = tensor.own_name().unwrap_or(&expected.name);
             fail!(Tensor, name, "is {shape:?} in {}; {} makes it {wanted:?}", holder.name, holder.config);
         }
