@@ -14,4 +14,4 @@ pub use llava::{
     CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, VISION_TOWER, canonical, expected, is_clip_text,
     is_skipped,
 };
-pub use matched::{Found, Holder, matched};
+pub use matched::{Found, Holder, matched, without_unit_sides};

@@ -1,5 +1,5 @@
-//! `out[y, x, c] = Σ_ij w[c, i, j] · map[s·y + i − 1, s·x + j − 1, c] + bias[c] + map[y, x, c]`: a depthwise convolution
-//! over a square map of rows, as in MobileVLM's connectors (arXiv 2312.16886, 2402.03766).
+//! `out[y, x, c] = Σ_ij w[c, i, j] · map[s·y + i − 1, s·x + j − 1, c] + bias[c] + map[y, x, c]`: a depthwise
+//! convolution over a square map of rows, as in MobileVLM's connectors (arXiv 2312.16886, 2402.03766).
 //!
 //! Each channel has a 3 × 3 filter of its own. Outside of the map there are zeros. Bias and the last term, which is the
 //! map itself, are optional; the last one needs stride 1.

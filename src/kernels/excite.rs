@@ -1,5 +1,5 @@
-//! `map[p, c] = hardswish(map[p, c]) · hardsigmoid(gate[c])`, in place: the activation of a mobile block and the channel
-//! weights of its squeeze-and-excitation.
+//! `map[p, c] = hardswish(map[p, c]) · hardsigmoid(gate[c])`, in place: the activation of a mobile block and the weights
+//! of channels by its squeeze-and-excitation.
 //!
 //! `hardsigmoid(x) = clamp(x + 3, 0, 6) / 6`, `hardswish(x) = x · hardsigmoid(x)`. Source: arXiv 1905.02244, section 5.
 

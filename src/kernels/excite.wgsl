@@ -1,4 +1,5 @@
-// map[p, c] = hardswish(map[p, c]) · hardsigmoid(gate[c]), hardsigmoid(x) = clamp(x + 3, 0, 6) / 6, hardswish(x) = x · that
+// map[p, c] = hardswish(map[p, c]) · hardsigmoid(gate[c])
+// hardsigmoid(x) = clamp(x + 3, 0, 6) / 6; hardswish(x) = x · hardsigmoid(x)
 // Shapes: gate [cols]; map [rows, cols].   Grid: (cols / 4 / 64, rows).   Limits: cols a multiple of 4.
 // Bytes moved: map twice.   Twin: excite::EXCITE.   Joined with: call.   Source: arXiv 1905.02244
 struct Params { cols: u32, rows: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }

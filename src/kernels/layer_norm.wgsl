@@ -1,6 +1,7 @@
 // out[t, i] = (x[t, i] − mean) / sqrt(variance + eps) · w[i] + b[i], added to the old value if params.add is 1
 // Shapes: x, out [T, cols]; w, b [cols].   Grid: T / (64 / LANES); LANES invocations share a row.
-// Bytes moved: x three times, out once or twice.   Workgroup memory: with LANES > 1, 512 bytes and two barriers; else none.
+// Bytes moved: x three times, out once or twice.
+// Workgroup memory: with LANES > 1, 512 bytes and two barriers; else none.
 // Limits: cols a multiple of 4.
 // Twin: layer_norm::reference.   Joined with: call.   Source: arXiv 1607.06450
 const LANES: u32 = 64u;

@@ -44,9 +44,11 @@ impl Holder {
     }
 }
 
-/// The sides of a shape that order its values: ggml and some converters drop sides of 1, or add them.
-fn sides(shape: &[u32]) -> impl Iterator<Item = u32> {
-    shape.iter().copied().filter(|n| *n != 1)
+/// Returns `wanted` where `shape` differs from it by sides of 1 only, which order nothing; else `shape`. ggml and some
+/// converters drop such sides, or add them.
+pub fn without_unit_sides(shape: &[u32], wanted: &[u32]) -> Vec<u32> {
+    let sides = |shape: &[u32]| -> Vec<u32> { shape.iter().copied().filter(|n| *n != 1).collect() };
+    if sides(shape) == sides(wanted) { wanted.to_vec() } else { shape.to_vec() }
 }
 
 /// Pairs each tensor that `config` needs, in order of use, with the one that was found under its canonical name.
@@ -65,7 +67,7 @@ pub fn matched<T: Found>(
             return Err(Error::new(Kind::Tensor, expected.name, what).hint(holder.hint));
         };
         let (shape, wanted) = (tensor.shape(&expected), T::wanted(&expected));
-        if !sides(&shape).eq(sides(wanted)) {
+        if shape != wanted {
             let name = tensor.own_name().unwrap_or(&expected.name);
             fail!(Tensor, name, "is {shape:?} in {}; {} makes it {wanted:?}", holder.name, holder.config);
         }
