@@ -347,7 +347,7 @@ fn llava_phi_3_mini_ends_at_32007() {
     let files = Memory(GGUF.iter().map(|n| n.to_string()).zip([pair.language.bytes(), pair.vision.bytes()]).collect());
     let plan = block_on(Blueprint::open(&files, &entry(&GGUF))).unwrap();
     assert_eq!((plan.template, plan.config.image_token_index), (Template::Phi3, 32038));
-    assert_eq!(plan.config.text.eos_token_ids, [32000], "what the file says");
+    assert_eq!(plan.config.text.eos_token_ids, [32000, 32007], "what the file says, and the end of its turns");
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut engine = block_on(load(&files, &entry(&GGUF), device, None)).unwrap();
     block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
