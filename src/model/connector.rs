@@ -15,7 +15,7 @@ pub enum Connector {
     /// `linear`, `mlp2x_gelu`.
     Mlp(Mlp),
     /// MobileVLM.
-    Ldp(Ldp),
+    Ldp(Box<Ldp>),
     /// MobileVLM V2.
     LdpV2(LdpV2),
 }

@@ -80,7 +80,7 @@ impl WeightBuffers {
             ConnectorKind::Mlp2x(activation) => Connector::Mlp(two(activation)?),
             ConnectorKind::Ldp => {
                 let blocks = [self.mobile_block(1)?, self.mobile_block(2)?];
-                Connector::Ldp(Ldp { mlp: two(Activation::Gelu)?, blocks })
+                Connector::Ldp(Box::new(Ldp { mlp: two(Activation::Gelu)?, blocks }))
             }
             ConnectorKind::LdpV2 => {
                 let [peg, peg_bias] = ["weight", "bias"].map(|end| self.vector(&format!("{}.{end}", ldp::PEG)));
