@@ -14,7 +14,9 @@ mod types;
 
 pub use fields::json_object;
 pub(crate) use text::instead;
-pub use types::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy, TextConfig, TowerKind, VisionConfig};
+pub use types::{
+    Activation, Config, ConnectorKind, LDP_V2_SIDE, PictureLayout, SquarePolicy, TextConfig, TowerKind, VisionConfig,
+};
 
 use crate::error::{Error, Kind, Result};
 use serde_json::Value;

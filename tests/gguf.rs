@@ -295,7 +295,7 @@ fn other_models_are_refused_by_name() {
     assert!(language("llama.attention.layer_norm_rms_epsilon", "x".into()).contains("layer_norm_rms_epsilon"));
     assert!(language("llama.feed_forward_length", (&[1i32, 2][..]).into()).contains("feed_forward_length"));
     assert!(refused(|p| p.language.unset("llama.block_count")).contains("llama.block_count"));
-    assert!(vision("clip.projector_type", "ldpv2".into()).contains("`ldpv2`"));
+    assert!(vision("clip.projector_type", "resampler".into()).contains("`resampler`"));
     assert!(vision("clip.has_vision_encoder", false.into()).contains("has_vision_encoder"));
     assert!(vision("clip.use_silu", true.into()).contains("SiLU"));
     assert!(vision("clip.vision.mm_patch_merge_type", "spatial".into()).contains("`spatial`"));

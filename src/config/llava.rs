@@ -37,9 +37,13 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
             top.string("projector_hidden_act", "gelu")?,
             "config.json: projector_hidden_act",
         )?),
-        other => {
-            fail!(Config, "config.json: mm_projector_type", "`{other}` is not implemented (mlp2x_gelu, linear)")
-        }
+        "ldpnet" => ConnectorKind::Ldp,
+        "ldpnetv2" => ConnectorKind::LdpV2,
+        other => fail!(
+            Config,
+            "config.json: mm_projector_type",
+            "`{other}` is not implemented (mlp2x_gelu, linear, ldpnet, ldpnetv2)"
+        ),
     };
     let keep_class_row = match top.string("vision_feature_select_strategy", "default")? {
         "default" => false,
@@ -57,6 +61,17 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
         "`default` drops the class row, which a SigLIP tower lacks (full)"
     );
     let keep_class_row = keep_class_row && vision.tower.has_class_row();
+    if matches!(connector, ConnectorKind::Ldp | ConnectorKind::LdpV2) {
+        let (rows, channels) = ("config.json: vision_feature_select_strategy", "config.json: text_config.hidden_size");
+        ensure!(
+            !keep_class_row,
+            Config,
+            rows,
+            "`full`: MobileVLM's connector reads a map of patches, without class row"
+        );
+        // torchvision rounds the channels of a mobile block to a multiple of 8.
+        ensure!(text.hidden_size.is_multiple_of(8), Config, channels, "MobileVLM's connector needs a multiple of 8");
+    }
     let vision_blocks = feature_layer(root, vision.num_hidden_layers)?;
     let image_token_index = top.uint("image_token_index", top.uint("image_token_id", 32000)?)?;
     let layout = PictureLayout::Single;

@@ -138,7 +138,12 @@ pub enum Activation {
     Gelu,
     /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`: transformers' `gelu_pytorch_tanh`.
     GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
 }
+
+/// Rows and columns of image embeds that [`ConnectorKind::LdpV2`] makes.
+pub const LDP_V2_SIDE: u32 = 12;
 
 /// `mm_projector_type` of the original code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -153,6 +158,10 @@ pub enum ConnectorKind {
         /// Side of a square, features; it divides the side of the grid.
         factor: u32,
     },
+    /// The same with GELU, then two mobile blocks, the second with stride 2 (MobileVLM: `ldpnet`).
+    Ldp,
+    /// The same with GELU, then pooling to 12 × 12 and a depthwise convolution (MobileVLM V2: `ldpnetv2`).
+    LdpV2,
 }
 
 impl VisionConfig {
@@ -219,6 +228,9 @@ impl Config {
         match self.connector {
             ConnectorKind::Linear | ConnectorKind::Mlp2x(_) => self.feature_rows(),
             ConnectorKind::PixelShuffle { factor } => (self.vision.grid() / factor).pow(2),
+            ConnectorKind::Ldp => self.vision.grid().div_ceil(2).pow(2),
+            // Whatever the tower's grid: `TokenDownLayer((12, 12))` of MobileVLM.
+            ConnectorKind::LdpV2 => LDP_V2_SIDE * LDP_V2_SIDE,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The activations quick-GELU, GELU, GELU by tanh and `silu(gate) · up`, in f32.
+//! The activations quick-GELU, GELU, GELU by tanh, ReLU and `silu(gate) · up`, in f32.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
 use super::Workspace;
@@ -17,6 +17,7 @@ pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
         Activation::QuickGelu => Function::QuickGelu,
         Activation::Gelu => Function::Gelu,
         Activation::GeluTanh => Function::GeluTanh,
+        Activation::Relu => Function::Relu,
     };
     unsafe { Elementwise { a, up: None, function }.run::<S>() };
 }
@@ -35,6 +36,7 @@ enum Function {
     QuickGelu,
     Gelu,
     GeluTanh,
+    Relu,
     Silu,
 }
 
@@ -56,6 +58,7 @@ impl Job for Elementwise<'_> {
                     Function::QuickGelu => S::mul(x, sigmoid::<S>(S::mul(x, S::splat(1.702)))),
                     Function::Gelu => gelu::<S>(x),
                     Function::GeluTanh => gelu_tanh::<S>(x),
+                    Function::Relu => S::max(x, S::splat(0.0)),
                 };
                 if let Some(up) = self.up {
                     let up = &up[i * S::W..][..a.len()];

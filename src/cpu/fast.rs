@@ -1,11 +1,14 @@
 //! The table of fast versions: kernels that the CPU runs without their twin.
 
-use super::{Workspace, activation, attention, calibrate, matmul, norm};
+use super::{Workspace, activation, attention, calibrate, map, matmul, norm};
 use crate::kernels::activation::SILU_MUL;
 use crate::kernels::attention::ATTENTION;
 use crate::kernels::calibrate::{COPY, FMA};
+use crate::kernels::depthwise::DEPTHWISE;
+use crate::kernels::excite::EXCITE;
 use crate::kernels::layer_norm::LAYER_NORM;
 use crate::kernels::matmul::MATMUL;
+use crate::kernels::mean_pool::MEAN_POOL;
 use crate::kernels::rms_norm::RMS_NORM;
 use crate::pass::{Call, Kernel, Op, Words};
 
@@ -13,12 +16,15 @@ use crate::pass::{Call, Kernel, Op, Words};
 pub(super) type Fast = fn(&Op, &Call, &mut [Words], &mut Workspace);
 
 /// Kernels and their fast versions. The twin runs every other kernel.
-static FAST: [(&Kernel, Fast); 7] = [
+static FAST: [(&Kernel, Fast); 10] = [
     (&MATMUL, matmul::matmul),
     (&ATTENTION, attention::attention),
     (&RMS_NORM, norm::rms_norm),
     (&LAYER_NORM, norm::layer_norm),
     (&SILU_MUL, activation::silu_mul),
+    (&DEPTHWISE, map::depthwise),
+    (&MEAN_POOL, map::mean_pool),
+    (&EXCITE, map::excite),
     (&COPY, calibrate::copy),
     (&FMA, calibrate::fma),
 ];
@@ -36,7 +42,9 @@ mod tests {
     /// The kernels that a model on the CPU spends its time in, and those that its rates are measured with.
     #[test]
     fn kernels_that_take_time_have_a_fast_version() {
-        for kernel in [&MATMUL, &ATTENTION, &RMS_NORM, &LAYER_NORM, &SILU_MUL, &COPY, &FMA] {
+        for kernel in
+            [&MATMUL, &ATTENTION, &RMS_NORM, &LAYER_NORM, &SILU_MUL, &DEPTHWISE, &MEAN_POOL, &EXCITE, &COPY, &FMA]
+        {
             assert!(fast_version(kernel).is_some(), "{}: missing in the table", kernel.name);
         }
         assert!(fast_version(&SAMPLE).is_none());

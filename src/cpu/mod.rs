@@ -5,6 +5,7 @@ mod activations;
 mod attention;
 mod calibrate;
 mod fast;
+mod map;
 mod matmul;
 mod norm;
 mod panel;

@@ -18,7 +18,7 @@ pub(super) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Work
     }
 }
 
-/// `out[t, i] = (x[t, i] − mean) / sqrt(variance + ε) · w[i] + b[i]`
+/// `out[t, i] = (x[t, i] − mean) / sqrt(variance + ε) · w[i] + b[i]`, added to the old value or not.
 pub(super) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Workspace) {
     let [x, w, b, out] = buffers else { unreachable!("checked by Pass::push") };
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
@@ -27,8 +27,11 @@ pub(super) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], _: &mut Wo
     for (x, out) in x.f32()[..count].chunks_exact(cols).zip(out.f32_mut().chunks_exact_mut(cols)) {
         let mean = sum(x, |x| x) / cols as f32;
         let inverse = 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / cols as f32 + eps).sqrt();
+        if op.params[4] == 0 {
+            out.fill(0.0);
+        }
         for (((out, x), w), b) in out.iter_mut().zip(x).zip(w).zip(b) {
-            *out = (x - mean) * inverse * w + b;
+            *out += (x - mean) * inverse * w + b;
         }
     }
 }

@@ -182,7 +182,12 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
             if e.kind == Kind::Io && e.hint.is_empty() { e.hint(hint) } else { e }
         })?;
     }
-    let tensors = matched(&config, weights.tensors, &DIRECTORY)?;
+    let tensors = matched(&config, weights.tensors, &DIRECTORY)?.into_iter().map(|(expected, located)| {
+        // Its own may differ by sides of 1.
+        let shape = expected.checkpoint_shape.clone();
+        (expected, LocatedTensor { shape, ..located })
+    });
+    let tensors = tensors.collect();
     Ok(Checkpoint { name: None, files: weights.files, small, config, template, notes: processor.notes, tensors })
 }
 

@@ -6,6 +6,7 @@
 
 mod expected;
 mod idefics3;
+pub mod ldp;
 pub mod llava;
 mod matched;
 
@@ -13,7 +14,7 @@ pub use expected::{Component, Expected, Role, group};
 pub use llava::{
     CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, VISION_TOWER, expected, is_clip_text, is_skipped,
 };
-pub use matched::{Found, Holder, matched};
+pub use matched::{Found, Holder, matched, without_unit_sides};
 
 /// Returns the canonical name of a checkpoint's key, whatever its family. A key of no known layout is returned
 /// unchanged: the check of tensors refuses it.

@@ -1,6 +1,6 @@
 //! Places of tensors in weight files: as one file's header states them, and as the plan of a model uses them.
 
-use crate::format::names::{Expected, Found};
+use crate::format::names::{Expected, Found, without_unit_sides};
 use crate::quant::Encoding;
 use safetensors::Dtype;
 
@@ -44,8 +44,8 @@ impl LocatedTensor {
 }
 
 impl Found for LocatedTensor {
-    fn shape(&self, _: &Expected) -> Vec<u32> {
-        self.shape.clone()
+    fn shape(&self, expected: &Expected) -> Vec<u32> {
+        without_unit_sides(&self.shape, &expected.checkpoint_shape)
     }
 }
 

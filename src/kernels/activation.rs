@@ -1,5 +1,5 @@
-//! Pointwise activations: quick-GELU (CLIP), GELU by tanh (SigLIP) and exact GELU (the connector) in the epilogue of a
-//! product, SiLU·mul (the decoder's gate) as a kernel.
+//! Pointwise activations: quick-GELU (CLIP), GELU by tanh (SigLIP), exact GELU (the connector) and ReLU
+//! (squeeze-and-excitation) in the epilogue of a product, SiLU·mul (the decoder's gate) as a kernel.
 
 use super::{Rows, row_count};
 use crate::config::Activation;
@@ -41,6 +41,7 @@ pub(super) fn activated(kind: Activation, x: f64) -> f64 {
         Activation::QuickGelu => quick_gelu(x),
         Activation::Gelu => gelu(x),
         Activation::GeluTanh => gelu_tanh(x),
+        Activation::Relu => x.max(0.0),
     }
 }
 
@@ -51,12 +52,13 @@ pub(super) fn activation_code(kind: Option<Activation>) -> u32 {
         Some(Activation::QuickGelu) => 1,
         Some(Activation::Gelu) => 2,
         Some(Activation::GeluTanh) => 3,
+        Some(Activation::Relu) => 4,
     }
 }
 
 /// Returns the activation with this code.
 pub(crate) fn activation_of_code(code: u32) -> Option<Activation> {
-    let all = [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
+    let all = [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh, Activation::Relu];
     all.into_iter().find(|kind| activation_code(Some(*kind)) == code)
 }
 

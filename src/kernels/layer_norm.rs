@@ -28,7 +28,9 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
         let inverse = 1.0 / (variance + eps).sqrt();
         let out = &mut out.f32_mut()[t * cols..][..cols];
         for i in 0..cols {
-            out[i] = ((f64::from(x[i]) - mean) * inverse * f64::from(w.f32()[i]) + f64::from(b.f32()[i])) as f32;
+            let y = (f64::from(x[i]) - mean) * inverse * f64::from(w.f32()[i]) + f64::from(b.f32()[i]);
+            let old = if op.params[4] == 1 { f64::from(out[i]) } else { 0.0 };
+            out[i] = (old + y) as f32;
         }
     }
 }
@@ -39,9 +41,23 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// When a buffer is too small: shapes come from a checked config.
 #[allow(clippy::too_many_arguments)] // the operands of the formula
 pub fn layer_norm(pass: &mut Pass, m: Rows, x: Buf, w: Buf, b: Buf, out: Buf, cols: u32, eps: f32) {
+    push(pass, m, x, w, b, out, cols, eps, false);
+}
+
+/// Appends `out [T, cols] += layer_norm(x [T, cols]) · w [cols] + b [cols]`.
+///
+/// # Panics
+/// As [`layer_norm`].
+#[allow(clippy::too_many_arguments)] // the operands of the formula
+pub fn layer_norm_add(pass: &mut Pass, m: Rows, x: Buf, w: Buf, b: Buf, out: Buf, cols: u32, eps: f32) {
+    push(pass, m, x, w, b, out, cols, eps, true);
+}
+
+#[allow(clippy::too_many_arguments)] // the operands of the formula
+fn push(pass: &mut Pass, m: Rows, x: Buf, w: Buf, b: Buf, out: Buf, cols: u32, eps: f32, add: bool) {
     assert!([w, b, x, out].iter().all(|v| v.words >= u64::from(cols)), "layer_norm");
     let lanes = pass.tuning.norm_lanes;
-    let params = [cols, m.param(), eps.to_bits(), lanes, 0, 0, 0, 0];
+    let params = [cols, m.param(), eps.to_bits(), lanes, add.into(), 0, 0, 0];
     pass.push(Op { kernel: &LAYER_NORM, consts: vec![("LANES", lanes)], params, buffers: vec![x, w, b, out] });
 }
 
@@ -63,6 +79,8 @@ mod tests {
             let (w, b) = (case.random(u64::from(cols), 1.0), case.random(u64::from(cols), 1.0));
             let out = case.output(u64::from(t * cols), None);
             layer_norm(&mut case.pass, Rows::Fixed(t), x, w, b, out, cols, 1e-5);
+            let sum = case.output(u64::from(t * cols), Some(2.0));
+            layer_norm_add(&mut case.pass, Rows::Fixed(t), x, w, b, sum, cols, 1e-5);
             case.check(LAYER_NORM.tolerance, 1e-5);
             case.check_cpu(LAYER_NORM.tolerance, 1e-5);
         }

@@ -1,11 +1,12 @@
-// out[t, i] = (x[t, i] − mean) / sqrt(variance + eps) · w[i] + b[i]
+// out[t, i] = (x[t, i] − mean) / sqrt(variance + eps) · w[i] + b[i], added to the old value if params.add is 1
 // Shapes: x, out [T, cols]; w, b [cols].   Grid: T / (64 / LANES); LANES invocations share a row.
-// Bytes moved: x three times, out once.   Workgroup memory: with LANES > 1, 512 bytes and two barriers; else none.
+// Bytes moved: x three times, out once or twice.
+// Workgroup memory: with LANES > 1, 512 bytes and two barriers; else none.
 // Limits: cols a multiple of 4.
 // Twin: layer_norm::reference.   Joined with: call.   Source: arXiv 1607.06450
 const LANES: u32 = 64u;
 
-struct Params { cols: u32, rows: u32, eps: f32, p3: u32, p4: u32, p5: u32, p6: u32, p7: u32 }
+struct Params { cols: u32, rows: u32, eps: f32, lanes: u32, add: u32, p5: u32, p6: u32, p7: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> w: array<vec4<f32>>;
@@ -45,5 +46,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (t >= rows) { return; }
     let inverse = inverseSqrt(square / f32(params.cols) + params.eps);
-    for (var i = lane % LANES; i < parts; i += LANES) { out[base + i] = (x[base + i] - mean) * inverse * w[i] + b[i]; }
+    for (var i = lane % LANES; i < parts; i += LANES) {
+        var y = (x[base + i] - mean) * inverse * w[i] + b[i];
+        if (params.add == 1u) { y += out[base + i]; }
+        out[base + i] = y;
+    }
 }

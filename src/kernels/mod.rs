@@ -9,13 +9,16 @@ pub mod attention;
 pub mod attention_step;
 mod cache;
 pub mod calibrate;
+pub mod depthwise;
 pub mod embed_rows;
+pub mod excite;
 #[cfg(test)]
 pub(crate) mod harness;
 pub mod layer_norm;
 pub mod matmul;
 pub mod matmul_tiled;
 pub mod matvec;
+pub mod mean_pool;
 pub mod patches;
 pub mod pixel_shuffle;
 pub mod rms_norm;

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod connector;
 pub mod decoder;
 pub mod kv_cache;
+pub mod ldp;
 pub mod linear;
 pub mod load;
 pub mod norm;

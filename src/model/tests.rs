@@ -1,5 +1,6 @@
 //! Recorded passes of a small model, on a device without memory.
 
+use super::connector::Mlp;
 use super::*;
 use crate::config::ConnectorKind;
 use crate::kernels::Weight;
@@ -110,10 +111,10 @@ impl Factory {
             post_layernorm: None,
         };
         let ConnectorKind::Mlp2x(activation) = config.connector else { panic!("the usual connector") };
-        let connector = Connector {
+        let connector = Connector::Mlp(Mlp {
             linear_1: self.linear(h, c, true, Planes::Single),
             linear_2: Some((activation, self.linear(h, h, true, Planes::Single))),
-        };
+        });
         let (q, kv) = (t.num_attention_heads * t.head_dim, t.num_key_value_heads * t.head_dim);
         let block = |f: &mut Self| {
             let [q_proj, k_proj, v_proj] = f.group([q, kv, kv], h, t.attention_bias, planes);

@@ -7,6 +7,7 @@
 //! et al., arXiv 2303.15343. `Idefics3VisionTransformer`.
 
 use super::attention::{Attention, AttentionBuffers};
+use super::ldp::LdpBuffers;
 use super::linear::Linear;
 use crate::config::{Config, ConnectorKind};
 use crate::device::Device;
@@ -84,6 +85,8 @@ pub struct VisionBuffers {
     /// `[features, H]`, between the two layers of the connector; `[features, C]` in another order, before its one
     /// layer.
     pub connector_hidden: Buf,
+    /// Of MobileVLM's connectors.
+    ldp: Option<LdpBuffers>,
     /// `[rows, H]`.
     pub image_embeds: Buf,
 }
@@ -100,7 +103,7 @@ impl VisionBuffers {
             [config.text.hidden_size, config.feature_rows(), config.tile_rows()].map(u64::from);
         let rows = u64::from(v.rows());
         let between = match config.connector {
-            ConnectorKind::Linear | ConnectorKind::Mlp2x(_) => h,
+            ConnectorKind::Linear | ConnectorKind::Mlp2x(_) | ConnectorKind::Ldp | ConnectorKind::LdpV2 => h,
             ConnectorKind::PixelShuffle { .. } => c,
         };
         let columns = u64::from(v.patch_columns());
@@ -114,8 +117,14 @@ impl VisionBuffers {
             mlp: device.buffer("vision mlp", rows * f).await?,
             image_features: device.buffer("image_features", features * c).await?,
             connector_hidden: device.buffer("connector hidden", features * between).await?,
+            ldp: LdpBuffers::new(device, config).await?,
             image_embeds: device.buffer("image_embeds", tile_rows * h).await?,
         })
+    }
+
+    /// Returns the activations of MobileVLM's connectors, which were allocated by the same configuration.
+    pub(super) fn ldp(&self) -> &LdpBuffers {
+        self.ldp.as_ref().expect("allocated for a connector that uses them")
     }
 }
 

@@ -10,7 +10,7 @@ use super::vision::{IDEFICS3, Vision, vision};
 use crate::config::Config;
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::names::{DECODER, Expected, Found, Holder, matched};
+use crate::format::names::{DECODER, Expected, Found, Holder, matched, without_unit_sides};
 use crate::format::stored::LocatedTensor;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -50,11 +50,8 @@ impl Found for Placed<'_> {
         Some(&self.tensor.name)
     }
 
-    /// ggml drops trailing sides of 1 and some converters keep them: row-major, they lead.
     fn shape(&self, expected: &Expected) -> Vec<u32> {
-        let shape = &self.tensor.shape;
-        let extra = shape.len().saturating_sub(expected.checkpoint_shape.len());
-        if shape[..extra].iter().all(|n| *n == 1) { shape[extra..].to_vec() } else { shape.clone() }
+        without_unit_sides(&self.tensor.shape, &expected.checkpoint_shape)
     }
 }
 
@@ -111,6 +108,7 @@ fn configs(language: &Language, vision: &Vision, vocabulary: &Vocabulary) -> (St
         "image_grid_pinpoints": vision.pinpoints,
         "image_token_index": vocabulary.image,
         "projector_hidden_act": "gelu",
+        "mm_projector_type": vision.connector,
         "vision_feature_layer": vision.run,
         "mm_projector_type": vision.connector,
         "vision_feature_select_strategy": vision.select,

@@ -4,6 +4,7 @@
 //! # Source
 //! `gguf-py/gguf/constants.py` (`MODEL_TENSOR`) and `convert_image_encoder_to_gguf.py` of llama.cpp.
 
+use crate::format::names::ldp;
 use crate::format::names::llava::{CLASS_EMBEDDING, IMAGE_NEWLINE, NORM};
 use crate::format::names::{CONNECTOR, DECODER, EMBED_TOKENS, LM_HEAD, VISION_TOWER};
 
@@ -68,6 +69,9 @@ fn has(stem: &str, end: &str) -> bool {
 pub(super) fn vision(name: &str, swapped: bool) -> Option<String> {
     if let Some((_, ours)) = VISION_VECTORS.iter().find(|(theirs, _)| *theirs == name) {
         return Some(ours.to_string());
+    }
+    if let Some(name) = name.strip_prefix("mm.").and_then(ldp::canonical) {
+        return Some(name);
     }
     let (stem, end) = name.rsplit_once('.').filter(|(_, end)| matches!(*end, "weight" | "bias"))?;
     if let Some((_, prefix, ours)) = VISION.iter().find(|(theirs, ..)| *theirs == stem) {

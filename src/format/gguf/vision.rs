@@ -105,7 +105,7 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
             (false, _) => "quick_gelu",
         },
     });
-    let last = ["mm.2.weight", "mm.0.weight", "mm.model.fc.weight"];
+    let last = ["mm.2.weight", "mm.model.mlp.2.weight", "mm.model.mlp.3.weight", "mm.0.weight", "mm.model.fc.weight"];
     let outputs = last.iter().find_map(|name| shape(name)?.first().copied());
     let scale_factor = match (file.u32("clip.vision.projector.scale_factor")?, shape("mm.model.fc.weight")) {
         (Some(factor), _) => factor,
@@ -131,7 +131,8 @@ fn epsilon(file: &Gguf, siglip: bool, idefics3: bool) -> Result<f64> {
 }
 
 /// `clip.projector_type` → `mm_projector_type` of the original code, or [`IDEFICS3`].
-const PROJECTORS: [(&str, &str); 2] = [("mlp", "mlp2x_gelu"), ("idefics3", IDEFICS3)];
+const PROJECTORS: [(&str, &str); 4] =
+    [("mlp", "mlp2x_gelu"), ("ldp", "ldpnet"), ("ldpv2", "ldpnetv2"), ("idefics3", IDEFICS3)];
 
 /// Returns the connector; refuses those that are not implemented.
 fn projector(file: &Gguf) -> Result<&'static str> {

@@ -35,9 +35,10 @@ pub enum Component {
 pub struct Expected {
     /// Canonical (hub) name.
     pub name: String,
-    /// Shape as stored in shards. Differs from `checkpoint_shape` for the patch embedding only.
+    /// Shape as stored in shards. Differs from `checkpoint_shape` for convolutions: the patch embedding and those of
+    /// MobileVLM's connectors.
     pub shape: Vec<u32>,
-    /// Shape in the checkpoint. The patch embedding `[C, 3, p, p]` becomes `[C, 3·p·p]`, padded with zero columns to
+    /// Shape in the checkpoint, but for sides of 1. The patch embedding `[C, 3, p, p]` becomes `[C, 3·p·p]`, padded with zero columns to
     /// a multiple of 32, so that every weight type fits.
     pub checkpoint_shape: Vec<u32>,
     /// Use in the model.

@@ -5,6 +5,7 @@
 //! [`is_skipped`] names what checkpoints hold and the model does not run.
 
 use super::expected::{Component, Expected, Role};
+use super::ldp;
 use crate::config::{Config, ConnectorKind};
 
 /// Prefix of the vision tower's tensors.
@@ -163,7 +164,7 @@ fn connector(config: &Config, list: &mut Vec<Expected>) {
     let component = Component::Connector;
     match config.connector {
         ConnectorKind::Linear => linear(list, component, &connector_linear(1), h, c),
-        ConnectorKind::Mlp2x(_) => {
+        ConnectorKind::Mlp2x(_) | ConnectorKind::Ldp | ConnectorKind::LdpV2 => {
             linear(list, component, &connector_linear(1), h, c);
             linear(list, component, &connector_linear(2), h, h);
         }
@@ -173,8 +174,9 @@ fn connector(config: &Config, list: &mut Vec<Expected>) {
         }
     }
     if config.has_newline() {
-        push(list, Component::Connector, Role::Vector, IMAGE_NEWLINE, &[h]);
+        push(list, component, Role::Vector, IMAGE_NEWLINE, &[h]);
     }
+    list.extend(ldp::expected(config));
 }
 
 fn decoder(config: &Config, list: &mut Vec<Expected>) {
@@ -240,6 +242,10 @@ const PREFIXES: [(&str, &str); 25] = [
 /// Returns the canonical name of a LLaVA's key. A key of no known layout is returned unchanged: the check of tensors
 /// refuses it.
 pub(super) fn canonical(key: &str) -> String {
+    let layer = key.strip_prefix("model.mm_projector.").or(key.strip_prefix("mm_projector."));
+    if let Some(name) = layer.and_then(ldp::canonical) {
+        return name;
+    }
     let found = PREFIXES.iter().find_map(|(theirs, ours)| Some((key.strip_prefix(theirs)?, ours)));
     found.map_or_else(|| key.to_string(), |(rest, ours)| format!("{ours}{rest}"))
 }

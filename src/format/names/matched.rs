@@ -44,6 +44,13 @@ impl Holder {
     }
 }
 
+/// Returns `wanted` where `shape` differs from it by sides of 1 only, which order nothing; else `shape`. ggml and some
+/// converters drop such sides, or add them.
+pub fn without_unit_sides(shape: &[u32], wanted: &[u32]) -> Vec<u32> {
+    let sides = |shape: &[u32]| -> Vec<u32> { shape.iter().copied().filter(|n| *n != 1).collect() };
+    if sides(shape) == sides(wanted) { wanted.to_vec() } else { shape.to_vec() }
+}
+
 /// Pairs each tensor that `config` needs, in order of use, with the one that was found under its canonical name.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ struct Params { k: u32, rows: u32, first: u32, stride: u32, m: u32, plane_rows: 
 const BIAS: u32 = 0x1000000u;
 const ACCUMULATE: u32 = 0x2000000u;
 const ACTIVATION: u32 = 26u; // from this bit on: 0 none, 1 quick-GELU x · sigmoid(1.702 x), 2 exact GELU x · Φ(x),
-// 3 GELU by tanh
+// 3 GELU by tanh, 4 ReLU
 
 fn quick_gelu(x: vec4<f32>) -> vec4<f32> { return x / (1.0 + exp(-1.702 * x)); }
 
@@ -80,6 +80,8 @@ fn store(m: u32, m_rows: u32, columns: vec4<u32>, sums: mat4x4<f32>) {
         for (var r = 0u; r < 4u; r++) { y[r] = gelu(y[r]); }
     } else if (activation == 3u) {
         for (var r = 0u; r < 4u; r++) { y[r] = gelu_tanh(y[r]); }
+    } else if (activation == 4u) {
+        for (var r = 0u; r < 4u; r++) { y[r] = max(y[r], vec4<f32>(0.0)); }
     }
     put(at0, y[0]);
     put(at1, y[1]);

@@ -1,14 +1,15 @@
 //! Loaded buffers → the model's components, by the names of [`llava`].
 
 use super::buffers::WeightBuffers;
-use crate::config::{Config, ConnectorKind};
+use crate::config::{Activation, Config, ConnectorKind};
 use crate::error::{Error, Kind, Result};
 use crate::fail;
-use crate::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, llava};
+use crate::format::names::{EMBED_TOKENS, LM_HEAD, PATCH_EMBEDDING, ldp, llava};
 use crate::model::Components;
 use crate::model::attention::Attention;
-use crate::model::connector::Connector;
+use crate::model::connector::{Connector, Mlp};
 use crate::model::decoder::{Decoder, DecoderBlock};
+use crate::model::ldp::{Ldp, LdpV2, MobileBlock};
 use crate::model::linear::Linear;
 use crate::model::vision_tower::{ClassRow, LayerNorm, VisionBlock, VisionTower};
 use crate::pass::Buf;
@@ -85,15 +86,35 @@ impl WeightBuffers {
 
     fn connector(&self, config: &Config) -> Result<Connector> {
         let linear = |i: u32| self.biased(&llava::connector_linear(i));
-        if let ConnectorKind::PixelShuffle { .. } = config.connector {
-            let weight = format!("{}.weight", llava::connector_linear(1));
-            return Ok(Connector { linear_1: self.matrix(&weight, None)?, linear_2: None });
-        }
-        let linear_2 = match config.connector {
-            ConnectorKind::Linear | ConnectorKind::PixelShuffle { .. } => None,
-            ConnectorKind::Mlp2x(activation) => Some((activation, linear(2)?)),
-        };
-        Ok(Connector { linear_1: linear(1)?, linear_2 })
+        let two = |activation| Ok(Mlp { linear_1: linear(1)?, linear_2: Some((activation, linear(2)?)) });
+        Ok(match config.connector {
+            ConnectorKind::Linear => Connector::Mlp(Mlp { linear_1: linear(1)?, linear_2: None }),
+            ConnectorKind::Mlp2x(activation) => Connector::Mlp(two(activation)?),
+            ConnectorKind::PixelShuffle { factor } => {
+                let weight = format!("{}.weight", llava::connector_linear(1));
+                Connector::PixelShuffle { factor, linear: self.matrix(&weight, None)? }
+            }
+            ConnectorKind::Ldp => {
+                let blocks = [self.mobile_block(1)?, self.mobile_block(2)?];
+                Connector::Ldp(Box::new(Ldp { mlp: two(Activation::Gelu)?, blocks }))
+            }
+            ConnectorKind::LdpV2 => {
+                let [peg, peg_bias] = ["weight", "bias"].map(|end| self.vector(&format!("{}.{end}", ldp::PEG)));
+                Connector::LdpV2(LdpV2 { mlp: two(Activation::Gelu)?, peg: peg?, peg_bias: peg_bias? })
+            }
+        })
+    }
+
+    fn mobile_block(&self, i: u32) -> Result<MobileBlock> {
+        let names = ldp::mobile_block(i);
+        Ok(MobileBlock {
+            depthwise: self.vector(&names.depthwise)?,
+            depthwise_norm: self.layer_norm(&names.depthwise_norm)?,
+            fc1: self.biased(&names.fc1)?,
+            fc2: self.biased(&names.fc2)?,
+            pointwise: self.matrix(&names.pointwise, None)?,
+            pointwise_norm: self.layer_norm(&names.pointwise_norm)?,
+        })
     }
 
     fn decoder(&self, config: &Config) -> Result<Decoder> {
