@@ -5,8 +5,8 @@ use super::llava::{CONNECTOR, DECODER, VISION_TOWER};
 /// Prefix in a checkpoint → prefix of the canonical name.
 ///
 /// # Source
-/// `Idefics3ForConditionalGeneration` and `SmolVLMForConditionalGeneration` of transformers, as 5.23.0 saves them and as
-/// the published SmolVLM-500M has them. `lm_head.weight` is spelled as in LLaVA.
+/// `Idefics3ForConditionalGeneration` and `SmolVLMForConditionalGeneration` of transformers, as 5.23.0 saves them and
+/// as the published SmolVLM-500M has them. `lm_head.weight` is spelled as in LLaVA.
 const PREFIXES: [(&str, &str); 3] = [
     ("model.text_model.", DECODER),
     ("model.vision_model.", VISION_TOWER),
