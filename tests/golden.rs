@@ -308,6 +308,8 @@ fn siglip_pair() -> Pair {
     let mut pair = Pair::of(&checkpoint_of("siglip"));
     pair.vision.set("clip.use_gelu", true.into());
     pair.vision.set("clip.vision.feature_layer", 2u32.into());
+    // Absent, they are SigLIP's.
+    ["image_mean", "image_std"].iter().for_each(|key| pair.vision.unset(&format!("clip.vision.{key}")));
     pair
 }
 
