@@ -30,6 +30,9 @@ use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse
 
 /// Stages must be this close: a few roundings of f32 (2⁻²⁴)² accumulated over two blocks.
 const STAGE_NMSE: f64 = 1e-8;
+/// Stages of SigLIP towers must be closer, so that the two forms of GELU are told apart: 5e-9 in `siglip`. Found: up to
+/// 1.1e-11.
+const SIGLIP_NMSE: f64 = 1e-10;
 /// Logits come after the decoder, too.
 const LOGITS_NMSE: f64 = 1e-7;
 /// With activations of 8 bits: 2e-5 for each product (see `kernels::matmul`), amplified by random blocks with large
@@ -201,6 +204,8 @@ fn check_tuned(name: &str, quant: &str, backend: BackendChoice, tuning: Tuning) 
 
 fn check_model(name: &str, quant: &str, mut model: Model, (stage, logits): (f64, f64)) {
     let golden = Golden::read(name);
+    let exact = stage == STAGE_NMSE && matches!(name, "smolvlm" | "siglip");
+    let stage = if exact { SIGLIP_NMSE } else { stage };
     block_on(async {
         let label = format!("{name} {quant} {} {}", model.device.backend(), model.device.adapter());
         for picture in ["wide", "tall"].into_iter().filter(|p| cases(name).iter().any(|(_, names)| names.contains(p))) {
@@ -256,7 +261,7 @@ fn siglip_towers_give_the_states_of_transformers() {
         let directory = convert_changed("siglip", |config| config["vision_feature_layer"] = layer.into());
         let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
         let (features, _) = block_on(model.vision_outputs(siglip.floats("wide.pixel_values"))).unwrap();
-        close(&format!("siglip layer {layer}"), &features, siglip.floats(&format!("hidden.{layer}")), STAGE_NMSE);
+        close(&format!("siglip layer {layer}"), &features, siglip.floats(&format!("hidden.{layer}")), SIGLIP_NMSE);
     }
     // The last norm is applied: the features are not the last block's output.
     let last = smolvlm.floats("hidden.2");
@@ -303,6 +308,8 @@ fn siglip_pair() -> Pair {
     let mut pair = Pair::of(&checkpoint_of("siglip"));
     pair.vision.set("clip.use_gelu", true.into());
     pair.vision.set("clip.vision.feature_layer", 2u32.into());
+    // Absent, they are SigLIP's.
+    ["image_mean", "image_std"].iter().for_each(|key| pair.vision.unset(&format!("clip.vision.{key}")));
     pair
 }
 
@@ -315,7 +322,10 @@ fn config_of(pair: &Pair) -> Result<Config, llava_web::error::Error> {
 fn pairs_with_a_siglip_tower_are_described_like_their_checkpoints() {
     for (name, pair) in [("smolvlm", smolvlm_pair()), ("siglip", siglip_pair())] {
         let theirs = Config::parse(&golden_file(&format!("{name}/config.json")), None).unwrap();
-        assert_eq!(config_of(&pair).unwrap(), theirs, "{name}");
+        let mut ours = config_of(&pair).unwrap();
+        // A vocabulary's `<|im_end|>` ends an answer, too.
+        ours.text.eos_token_ids.truncate(1);
+        assert_eq!(ours, theirs, "{name}");
         let tensors = describe(&pair.headers()).unwrap().tensors;
         assert!(tensors.iter().map(|(e, _)| e).eq(&expected(&theirs)), "{name}");
     }
@@ -378,7 +388,7 @@ fn the_comparison_notices_another_tower() {
         let mut model = block_on(load(directory.path(), BackendChoice::Reference, Tuning::default()));
         let (features, _) = block_on(model.vision_outputs(golden.floats("wide.pixel_values"))).unwrap();
         let error = nmse(&features, golden.floats("wide.image_features"));
-        assert!(error > 2.0 * STAGE_NMSE, "{what}: {error:e}");
+        assert!(error > 2.0 * SIGLIP_NMSE, "{what}: {error:e}");
     };
     differs("GELU by erf", &|config| config["vision_config"]["hidden_act"] = "gelu".into());
     differs("another epsilon", &|config| config["vision_config"]["layer_norm_eps"] = 1e-3.into());

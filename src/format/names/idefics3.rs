@@ -5,8 +5,8 @@ use super::llava::{CONNECTOR, DECODER, VISION_TOWER};
 /// Prefix in a checkpoint → prefix of the canonical name.
 ///
 /// # Source
-/// `Idefics3ForConditionalGeneration` and `SmolVLMForConditionalGeneration` of transformers, as 5.23.0 saves them and as
-/// the published SmolVLM-500M has them. `lm_head.weight` is spelled as in LLaVA.
+/// `Idefics3ForConditionalGeneration` and `SmolVLMForConditionalGeneration` of transformers, as 5.23.0 saves them and
+/// as the published SmolVLM-500M has them. `lm_head.weight` is spelled as in LLaVA.
 const PREFIXES: [(&str, &str); 3] = [
     ("model.text_model.", DECODER),
     ("model.vision_model.", VISION_TOWER),
@@ -49,6 +49,8 @@ mod tests {
         let mmproj: u64 = list.iter().filter(|e| e.component <= Component::Connector).map(|e| bytes(&e)).sum();
         assert_eq!(mmproj, 108_783_360 - 13_056);
         assert_eq!((config.vision.patches(), config.tile_rows()), (1024, 64));
+        // SigLIP's pooling is in some files and is not run; a norm before the blocks belongs to another tower.
+        assert!(is_skipped(&config, "vision_tower.vision_model.head.attention.in_proj_weight"));
         assert!(!is_skipped(&config, "vision_tower.vision_model.pre_layrnorm.weight"));
     }
 

@@ -347,6 +347,7 @@ mod tests {
         assert!(!is_skipped(&config, &layer(22)) && !is_skipped(&config, &layer(24)));
         assert!(is_skipped(&config, &format!("{VISION_TOWER}post_layernorm.weight")));
         assert!(!is_skipped(&config, &format!("{VISION_TOWER}post_layernorm.scale")));
+        assert!(!is_skipped(&config, &format!("{VISION_TOWER}head.probe")));
         assert!(!is_skipped(&config, "model.image_newline"));
     }
 }

@@ -97,6 +97,7 @@ pub fn fill(encoding: Encoding, fill: Fill, random: &mut Random, out: &mut [u8])
         }
         (Fill::Random, Encoding::F16) => fill_f16(random, out),
         (Fill::Random, Encoding::Q4_0) => out.chunks_exact_mut(18).for_each(|block| q4_0(random, block)),
+        (Fill::Random, Encoding::Q8_0) => out.chunks_exact_mut(34).for_each(|block| q8_0(random, block)),
         (Fill::Random, Encoding::Q4K) => out.chunks_exact_mut(144).for_each(|block| q4_k(random, block)),
         (Fill::Random, Encoding::Q6K) => out.chunks_exact_mut(210).for_each(|block| q6_k(random, block)),
         (_, Encoding::F32) => out.chunks_exact_mut(4).for_each(|b| b.copy_from_slice(&one(1.0).to_le_bytes())),
@@ -146,6 +147,19 @@ fn q4_0(random: &mut Random, block: &mut [u8]) {
     fill_nibbles(random, &mut block[2..]);
 }
 
+/// Fills a block of Q8_0: `d · q` with `q` of deviation 32.
+fn q8_0(random: &mut Random, block: &mut [u8]) {
+    let d = scale(random, DEVIATION / 32.0);
+    block[..2].copy_from_slice(&d.to_le_bytes());
+    for two in block[2..].chunks_exact_mut(2) {
+        let bits = random.next();
+        for (value, shift) in two.iter_mut().zip([52, 40]) {
+            let normal = f16::from_bits(f16_table()[(bits >> shift) as usize & 4095]).to_f32() / DEVIATION;
+            *value = (normal * 32.0).round().clamp(-127.0, 127.0) as i8 as u8;
+        }
+    }
+}
+
 /// Fills a block of Q4_K: `d · sc · q − dmin · m` with `m = sc` and `dmin = 8 d`, which is `d · sc · (q − 8)`.
 fn q4_k(random: &mut Random, block: &mut [u8]) {
     let d = scale(random, DEVIATION / LEVELS / 40.0);
@@ -184,7 +198,7 @@ mod tests {
     /// Checks of every encoding: finite, mean about 0, deviation about 0.02, reproducible from the seed.
     #[test]
     fn weights_are_sane() {
-        for encoding in [Encoding::F32, Encoding::F16, Encoding::Q4_0, Encoding::Q4K, Encoding::Q6K] {
+        for encoding in [Encoding::F32, Encoding::F16, Encoding::Q4_0, Encoding::Q8_0, Encoding::Q4K, Encoding::Q6K] {
             let (values, bytes) = encoding.block();
             let mut out = vec![0; (1 << 18) / values as usize * bytes as usize];
             fill(encoding, Fill::Random, &mut Random::new(7, "x", 0), &mut out);

@@ -25,7 +25,7 @@ pub fn vocabulary(count: usize) -> (Vec<String>, Vec<f32>, Vec<i32>) {
 /// Letters by frequency in English, so that short vocabularies contain the frequent pairs.
 const LETTERS: &str = "etaoinshrdlucmfwypvbgkjqxz";
 
-/// Returns the pieces: characters, then letter pairs and triples.
+/// Returns the pieces: characters, then letter pairs, triples and quadruples.
 fn pieces() -> impl Iterator<Item = String> {
     let letters = || LETTERS.chars();
     let pairs = move || letters().flat_map(move |a| letters().map(move |b| format!("{a}{b}")));
@@ -40,6 +40,7 @@ fn pieces() -> impl Iterator<Item = String> {
         .chain(pairs().map(|ab| format!("▁{ab}")))
         .chain(triples().map(|abc| format!("▁{abc}")))
         .chain(triples())
+        .chain(triples().flat_map(move |abc| letters().map(move |d| format!("{abc}{d}"))))
 }
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_size_is_full_and_every_piece_is_made_of_two() {
-        for count in [300, 1024, 32000] {
+        for count in [300, 1024, 32000, 49280] {
             let (tokens, scores, types) = vocabulary(count);
             assert_eq!((tokens.len(), scores.len(), types.len()), (count, count, count));
             let set: HashSet<&str> = tokens.iter().map(String::as_str).collect();
