@@ -1,6 +1,6 @@
 // The dialog "Another model…": opens a model by address, from the disk, or from this browser's storage.
 
-import { fileAddress, modelFromFiles } from "../shared/address.js";
+import { modelFromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
@@ -20,8 +20,9 @@ export class ModelDialog {
   /** @type {Caller | null} */
   #worker = null;
 
-  /** @param {(model: ModelRef) => void} onModel @param {() => void} onShipped */
-  constructor(onModel, onShipped) {
+  /** @param {(model: ModelRef) => void} onModel @param {() => void} onShipped
+   * @param {(texts: string[]) => Promise<ModelRef>} resolve finds the model that names or addresses mean */
+  constructor(onModel, onShipped, resolve) {
     this.onModel = onModel;
     byId("open-models", HTMLButtonElement).addEventListener("click", () => this.#open());
     byId("models-close", HTMLButtonElement).addEventListener("click", () => this.#dialog.close());
@@ -32,7 +33,7 @@ export class ModelDialog {
     byId("models-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       const texts = [this.#model.value, this.#mmproj.value].map((text) => text.trim()).filter(Boolean);
-      if (texts.length) this.#choose(() => ({ addresses: texts.map((text) => fileAddress(text, document.baseURI)) }));
+      if (texts.length) this.#choose(() => resolve(texts));
       else this.#model.focus();
     });
     for (const id of ["model-files", "model-folder"]) {
@@ -58,10 +59,13 @@ export class ModelDialog {
     this.#refresh();
   }
 
-  /** @param {() => ModelRef} make */
-  #choose(make) {
+  /** @param {() => ModelRef | Promise<ModelRef>} make */
+  async #choose(make) {
+    this.#error.textContent = "";
     try {
-      const model = make();
+      const model = await make();
+      // The person may have closed the dialog while the hub was asked.
+      if (!this.#dialog.open) return;
       this.#dialog.close();
       this.onModel(model);
     } catch (thrown) {

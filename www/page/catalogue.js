@@ -1,0 +1,48 @@
+// The catalogue of models that are known to this page (models/catalogue.json; src/docs/sources.md has its fields).
+
+import { fileOnHub } from "../shared/hub-name.js";
+
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
+/** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */
+
+/** Address of the catalogue, of the same version as this script. */
+export const catalogueAddress = new URL("../models/catalogue.json", import.meta.url).href;
+/** Revision of the repositories that is opened. */
+const REVISION = "main";
+
+/** @type {Promise<CatalogueModel[]> | null} */
+let catalogue = null;
+
+/** Returns the models of the catalogue; none where it cannot be read. */
+export function loadCatalogue() {
+  catalogue ??= fetch(catalogueAddress)
+    .then(async (response) => (response.ok ? (await response.json()).models : []))
+    .catch((thrown) => (console.info("No catalogue:", thrown), []));
+  return catalogue;
+}
+
+/** Returns the bytes to download. @param {CatalogueVariant} variant */
+export const bytesOf = ({ files }) => files.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** Returns the addresses of a variant's files; `null` where their names are not known.
+ * @param {CatalogueVariant} variant @returns {string[] | null} */
+export function addressesOf({ repository, files }) {
+  if (!repository) return null;
+  const paths = files.flatMap(({ path }) => path ?? []);
+  return paths.length === files.length ? paths.map((path) => fileOnHub({ id: repository, revision: REVISION }, path)) : null;
+}
+
+/** Returns a model with what the catalogue knows of its addresses: the template of its prompts, its variants.
+ * @param {ModelRef} model @param {CatalogueModel[]} models @returns {ModelRef} */
+export function withCatalogue(model, models) {
+  if (!("addresses" in model)) return model;
+  const same = (/** @type {CatalogueVariant} */ variant) => addressesOf(variant)?.join("\n") === model.addresses.join("\n");
+  const entry = models.find(({ variants }) => variants.some(same));
+  if (!entry) return model;
+  const variants = entry.variants.flatMap((variant) => {
+    const addresses = addressesOf(variant);
+    return addresses ? [{ name: variant.name, addresses, bytes: bytesOf(variant) }] : [];
+  });
+  return { ...model, variants: model.variants ?? variants, ...(entry.template && { prompt_template: entry.template }) };
+}
