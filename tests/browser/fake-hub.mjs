@@ -22,10 +22,10 @@ export class FakeHub {
   pageLength = 1000;
   /** Requests after which each further one is answered with 429. */
   limit = Infinity;
-  /** Answers of the second origin that a signature is good for; 0 is for ever. */
-  uses = 0;
-  /** Signed addresses by their signature, with the answers that are left. @type {Map<string, number>} */
-  #signatures = new Map();
+  /** Whether a signature, by its number, has expired before it is used. @type {(number: number) => boolean} */
+  expires = () => false;
+  /** Signatures that were given, and whether each is good. @type {boolean[]} */
+  #signatures = [];
   /** Requests that came with a signature that had expired. */
   expired = 0;
   /** The second origin: files by their id and path. */
@@ -85,8 +85,8 @@ export class FakeHub {
     const path = decodeURIComponent(rest);
     const content = repository.files.get(path);
     if (content === undefined) return reply(404, "Entry not found", { "x-error-code": "EntryNotFound" });
-    const signature = `s${this.#signatures.size}`;
-    this.#signatures.set(signature, this.uses || Infinity);
+    const signature = this.#signatures.length;
+    this.#signatures.push(!this.expires(signature));
     const size = String(typeof content === "number" ? content : content.length);
     return reply(302, "", { location: `${this.signedOrigin}/${id}/${path}?signature=${signature}`, "x-linked-size": size, ...(method === "HEAD" && { "content-length": "0" }) });
   }
@@ -113,24 +113,17 @@ export class FakeHub {
    * @param {import("node:http").IncomingMessage} request @param {import("node:http").ServerResponse} response */
   async #pass(request, response) {
     const url = new URL(request.url ?? "/", this.signedOrigin);
-    const signature = url.searchParams.get("signature") ?? "";
-    const left = this.#signatures.get(signature) ?? 0;
+    const good = this.#signatures[Number(url.searchParams.get("signature") ?? NaN)] ?? false;
     response.setHeader("access-control-allow-origin", "*").setHeader("access-control-expose-headers", "content-range, etag, accept-ranges");
-    if (left <= 0) {
+    if (!good) {
       this.expired++;
       return void response.writeHead(403).end("<Error><Code>AccessDenied</Code></Error>");
     }
-    this.#signatures.set(signature, left - 1);
     const answer = await fetch(this.cdn.origin + url.pathname, { headers: request.headers.range ? { range: request.headers.range } : {} });
     for (const name of ["content-range", "content-length", "etag", "content-type"]) {
       const value = answer.headers.get(name);
       if (value) response.setHeader(name, value);
     }
     response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
-  }
-
-  /** Lets the signature of the answer that is given next expire before it is used. */
-  expireNext() {
-    this.#signatures.set(`s${this.#signatures.size}`, 0);
   }
 }
