@@ -5,10 +5,8 @@ import { adapterName } from "../shared/adapter.js";
 import { EngineLink, engineVersion } from "./engine-link.js";
 import { LocalStore } from "./local-store.js";
 import { rulerModel } from "./ruler.js";
-import { CPU_MEMORY_LIMIT } from "./speed-estimate.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
-/** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */
 
 /** Bytes of weights that are read in a second while a token is computed, by the type of the weights.
  * @typedef {{ q8: number, q4: number }} Rates */
@@ -61,12 +59,4 @@ export async function speedsHere(wanted, signal) {
     }
   }
   return speeds;
-}
-
-/** Returns the tokens per second of a model on the faster backend; 0 where nothing was measured.
- * @param {CatalogueVariant} variant @param {Speeds} speeds */
-export function tokensPerSecond({ name, bytes_per_token, memory }, { webgpu, cpu }) {
-  const type = /^(Q4|INT4|F32)/.test(name) ? "q4" : "q8";
-  const rates = [webgpu?.[type] ?? 0, (memory <= CPU_MEMORY_LIMIT && cpu?.[type]) || 0];
-  return Math.max(...rates) / bytes_per_token;
 }

@@ -2,7 +2,7 @@
 
 import { LONG_DOWNLOAD } from "../shared/hub-files.js";
 import { bytesOf } from "./catalogue.js";
-import { tokensPerSecond } from "./speed-here.js";
+import { CPU_MEMORY_LIMIT } from "./speed-estimate.js";
 
 /** @typedef {import("./machine.js").Machine} Machine */
 /** @typedef {import("./speed-here.js").Speeds} Speeds */
@@ -17,6 +17,14 @@ const MOST = 3;
 export const TOO_SLOW = 1;
 /** Share of the memory below which there is no doubt that a model fits. */
 const CLEAR_SHARE = 0.5;
+
+/** Returns the tokens per second of a model on the faster backend; 0 where nothing was measured.
+ * @param {CatalogueVariant} variant @param {Speeds} speeds */
+export function tokensPerSecond({ name, bytes_per_token, memory }, { webgpu, cpu }) {
+  const type = /^(Q4|INT4|F32)/.test(name) ? "q4" : "q8";
+  const rates = [webgpu?.[type] ?? 0, (memory <= CPU_MEMORY_LIMIT && cpu?.[type]) || 0];
+  return Math.max(...rates) / bytes_per_token;
+}
 
 /** Returns a model's best variant for a machine: the largest that fits and is no long download, or the smallest that
  * fits. @param {CatalogueModel} model @param {Machine} machine */
