@@ -1,14 +1,17 @@
 // Names of models as people write them: read, listed by a stand-in of the hub, paired, opened.
 
 import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { findModels, pairsOfType, proposePair, quantOf } from "../../www/shared/hub-files.js";
 import { parseName } from "../../www/shared/hub-name.js";
 import { FakeHub } from "./fake-hub.mjs";
 import { fakeModel } from "./faulty-host.mjs";
-import { fakeRoot, launch, open, serve } from "./harness.mjs";
+import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
 const HUB = "https://huggingface.co";
+const CATALOGUE = path.join(www, "models/catalogue.json");
 const BASE = "http://localhost:8080/";
 
 describe("names", () => {
@@ -119,6 +122,7 @@ describe("a model of the hub", () => {
   before(async () => {
     hub = await new FakeHub().listen();
     served = await fakeRoot();
+    await writeFile(path.join(served.root, "models/catalogue.json"), await readFile(CATALOGUE));
     // The second origin of the stand-in; the hub itself is allowed by default.
     server = await serve(served.root, ["--model-host", hub.signedOrigin]);
     browser = await launch({ gpu: false });
@@ -244,6 +248,40 @@ describe("a model of the hub", () => {
       assert.equal(new URL(it.page.url()).searchParams.get("model"), `${HUB}/${id}/resolve/main/${file}`);
       await it.close();
     }
+  });
+
+  test("what the catalogue knows of a model: its template, whichever way it is named", async () => {
+    const id = "xtuner/llava-phi-3-mini-gguf";
+    const [language, projector] = ["llava-phi-3-mini-int4.gguf", "llava-phi-3-mini-mmproj-f16.gguf"];
+    hub.add(id, { [language]: gguf(language, 12), "llava-phi-3-mini-f16.gguf": 9000, [projector]: 1000 });
+    const pair = `${HUB}/${id}/resolve/main/${language}`;
+    for (const [name, more] of [[`${id}:INT4`, ""], [pair, `&mmproj=${HUB}/${id}/resolve/main/${projector}`]]) {
+      const it = await visit(String(name), more);
+      await machineSays(it.page, "template phi_3");
+      await it.close();
+    }
+  });
+
+  test("every model of the catalogue is suggested where a name is typed, and its name means its files", async () => {
+    const it = await visit("models/scenes/manifest.json");
+    await it.reaches("ready");
+    await it.page.getByRole("button", { name: "Another model" }).click();
+    const options = it.page.locator("#known-models option");
+    await options.first().waitFor({ state: "attached" });
+    const values = await options.evaluateAll((list) => list.map((option) => /** @type {HTMLOptionElement} */ (option).value));
+    const { models } = JSON.parse(await readFile(CATALOGUE, "utf8"));
+    const variants = models.flatMap((/** @type {any} */ { variants }) => variants).filter((/** @type {any} */ { repository }) => repository);
+    assert.equal(values.length, variants.length);
+    for (const { repository, name, files } of variants) {
+      const paths = files.map((/** @type {any} */ { path }) => path);
+      if (paths.includes(null)) continue;
+      const text = `${repository}:${name}`;
+      assert(values.includes(text), text);
+      const all = variants.filter((/** @type {any} */ other) => other.repository === repository).flatMap((/** @type {any} */ other) => other.files);
+      const found = proposePair(pairsOfType(findModels(all).pairs, name), 1e12);
+      assert.deepEqual(found?.paths, paths, text);
+    }
+    await it.close();
   });
 
   test("a language model of the hub with an mmproj from elsewhere", async () => {

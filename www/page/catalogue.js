@@ -1,6 +1,6 @@
 // The catalogue of models that are known to this page (models/catalogue.json; src/docs/sources.md has its fields).
 
-import { fileOnHub } from "../shared/hub-name.js";
+import { HUB_ORIGIN, fileOnHub } from "../shared/hub-name.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
@@ -33,16 +33,17 @@ export function addressesOf({ repository, files }) {
   return paths.length === files.length ? paths.map((path) => fileOnHub({ id: repository, revision: REVISION }, path)) : null;
 }
 
-/** Returns a model with what the catalogue knows of its addresses: the template of its prompts, its variants.
- * @param {ModelRef} model @param {CatalogueModel[]} models @returns {ModelRef} */
-export function withCatalogue(model, models) {
-  if (!("addresses" in model)) return model;
+/** Adds what the catalogue knows of a model of the hub, and what its addresses do not say: the template of its prompts,
+ * its variants. Returns every other model as it is.
+ * @param {ModelRef} model @returns {Promise<ModelRef>} */
+export async function withCatalogue(model) {
+  if (!("addresses" in model) || !model.addresses[0]?.startsWith(`${HUB_ORIGIN}/`)) return model;
   const same = (/** @type {CatalogueVariant} */ variant) => addressesOf(variant)?.join("\n") === model.addresses.join("\n");
-  const entry = models.find(({ variants }) => variants.some(same));
+  const entry = (await loadCatalogue()).find(({ variants }) => variants.some(same));
   if (!entry) return model;
   const variants = entry.variants.flatMap((variant) => {
     const addresses = addressesOf(variant);
     return addresses ? [{ name: variant.name, addresses, bytes: bytesOf(variant) }] : [];
   });
-  return { ...model, variants: model.variants ?? variants, ...(entry.template && { prompt_template: entry.template }) };
+  return { ...model, variants: model.variants?.length ? model.variants : variants, ...(entry.template && { prompt_template: entry.template }) };
 }

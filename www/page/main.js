@@ -1,9 +1,8 @@
 // Entry point of the page: creates the components and connects them. session.js holds the state.
 
 import { deepLink, modelFromFiles } from "../shared/address.js";
-import { HUB_ORIGIN } from "../shared/hub-name.js";
 import { Camera } from "./camera.js";
-import { loadCatalogue, withCatalogue } from "./catalogue.js";
+import { withCatalogue } from "./catalogue.js";
 import { Composer } from "./composer.js";
 import { DetailsPanel } from "./details-panel.js";
 import { byId } from "./dom.js";
@@ -72,8 +71,9 @@ const isShipped = () => session.loading.model === shipped;
 const resolve = (texts) => resolveModel(texts, document.baseURI, async () => (await describeMachine(settings.current.backend !== "cpu")).memory);
 
 /** Opens another model, and writes its address into the page's, for sharing.
- * @param {ModelRef} model @param {boolean} [askAgain] */
-async function choose(model, askAgain = true) {
+ * @param {ModelRef} named @param {boolean} [askAgain] @param {boolean} [again] whether it is that of the last visit */
+async function choose(named, askAgain = true, again = false) {
+  const model = await withCatalogue(named);
   const unnamed = model === shipped || !("addresses" in model);
   try {
     history.replaceState(null, "", deepLink(unnamed ? [] : model.addresses, location.href));
@@ -83,7 +83,7 @@ async function choose(model, askAgain = true) {
   }
   // The limits in the introduction are those of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
-  byId("remembered", HTMLElement).hidden = true;
+  byId("remembered", HTMLElement).hidden = !again;
   if (model === shipped) remembered.forget();
   else if (askAgain) remembered.choose(model);
   await session.loading.choose(model, askAgain);
@@ -97,11 +97,12 @@ async function showingErrors(work) {
     session.activity.fail(thrown, "model", () => session.activity.dismissError());
   }
 }
-new ModelCard(session, () => choose(shipped), choose);
-new ModelDialog(choose, () => choose(shipped), resolve);
-byId("remembered-shipped", HTMLElement).addEventListener("click", () => choose(shipped));
+const backToShipped = () => choose(shipped);
+new ModelCard(session, backToShipped, choose);
+new ModelDialog(choose, backToShipped, resolve);
+byId("remembered-shipped", HTMLElement).addEventListener("click", backToShipped);
 const offers = new Offers(session, isShipped, (offer) => showingErrors(async () => {
-  await choose(await modelOfOffer(offer));
+  await choose(modelOfOffer(offer));
   await acceptIfClear(session, offer);
 }));
 new PhotoHint(session, isShipped, offers);
@@ -123,10 +124,6 @@ const last = named.length ? null : lastChoice();
 async function openFirst() {
   const model = named.length ? await resolve(named) : last;
   if (!model || ("addresses" in model && model.addresses[0] === shipped.addresses[0])) return choose(shipped);
-  // What the catalogue knows of the model is not in its address.
-  const hosted = "addresses" in model && model.addresses[0]?.startsWith(`${HUB_ORIGIN}/`);
-  const opened = choose(hosted ? withCatalogue(model, await loadCatalogue()) : model, false);
-  byId("remembered", HTMLElement).hidden = !last;
-  return opened;
+  return choose(model, false, model === last);
 }
 await showingErrors(openFirst);

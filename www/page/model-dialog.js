@@ -4,6 +4,7 @@ import { modelFromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
+import { bytesOf, loadCatalogue } from "./catalogue.js";
 import { byId, make } from "./dom.js";
 import { formatBytes } from "./format.js";
 
@@ -57,6 +58,22 @@ export class ModelDialog {
     const worker = new Worker(ownScripts.createScriptURL("worker/storage.js"), { type: "module", name: "storage" });
     this.#worker = new Caller(worker, (failure) => this.#showError(failure));
     this.#refresh();
+    this.#suggest();
+  }
+
+  /** Fills the suggestions of the address field with the models of the catalogue. */
+  async #suggest() {
+    const known = (await loadCatalogue()).flatMap(({ name, variants }) =>
+      variants.flatMap((variant) => {
+        const { repository, files } = variant;
+        if (!repository) return [];
+        const option = make("option", { text: `${name}, ${variant.name}: ${formatBytes(bytesOf(variant))}` });
+        // Files whose names are not known are found by their repository.
+        option.value = files.every(({ path }) => path) ? `${repository}:${variant.name}` : repository;
+        return [option];
+      }),
+    );
+    byId("known-models", HTMLDataListElement).replaceChildren(...known);
   }
 
   /** @param {() => ModelRef | Promise<ModelRef>} make */

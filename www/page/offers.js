@@ -1,6 +1,6 @@
 // The models that the first screen offers beside the shipped one: those that know photographs and suit this machine.
 
-import { addressesOf, loadCatalogue, withCatalogue } from "./catalogue.js";
+import { addressesOf, loadCatalogue } from "./catalogue.js";
 import { byId, make } from "./dom.js";
 import { formatBytes, formatRate } from "./format.js";
 import { describeMachine } from "./machine.js";
@@ -94,10 +94,8 @@ export class Offers {
 }
 
 /** Returns the model of an offer; the names of its files are known (tests/browser/catalogue.test.mjs).
- * @param {Suitable} offer @returns {Promise<import("../shared/protocol.js").ModelRef>} */
-export async function modelOfOffer({ variant }) {
-  return withCatalogue({ addresses: addressesOf(variant) ?? [] }, await loadCatalogue());
-}
+ * @param {Suitable} offer */
+export const modelOfOffer = ({ variant }) => ({ addresses: addressesOf(variant) ?? [] });
 
 /** Loads an opened model without a further question, where the person has seen its bytes and there is no doubt that it
  * fits. @param {Session} session @param {Suitable} offer */
