@@ -112,6 +112,10 @@ describe("the rule for photographs", () => {
     const next = random(1);
     const noisy = rgba(bitmap(64, (x) => (x < 40 ? [220, 38, 38] : [40, 90, 220]).map((value) => value + Math.round(6 * (next() - 0.5)))));
     assert(!isPhotograph({ rgba: noisy, head, pixels: 4096 }), JSON.stringify(countColours(noisy)));
+    // Many colours in a small part of a drawing are none, either.
+    const rainbow = rgba(bitmap(64, (x, y) => (x < 20 && y < 20 ? [x * 13, y * 13, (x * y) % 256] : [255, 255, 255])));
+    assert(countColours(rainbow).colours > 150, JSON.stringify(countColours(rainbow)));
+    assert(!isPhotograph({ rgba: rainbow, head, pixels: 4096 }));
     // A gradient has many shades, and few at 4 bits a channel.
     assert(!isPhotograph({ rgba: rgba(bitmap(64, (x) => [x * 4, x * 4, 128])), head, pixels: 4096 }));
   });

@@ -1,7 +1,8 @@
 // Decides whether a picture is plainly a photograph: by the camera's name in its file, or by its colours. Drawings have
 // few colours in large areas. The limits leave a margin to both sides: this page's examples and 60 generated scenes have
-// at most 59 colours, and at least 0.76 of their area in 8 of them; eight colour photographs have 114 colours or more, and
-// at most 0.66 of their area in 8 of them (tests/browser/offers.test.mjs). Grey photographs are not told from drawings.
+// at most 59 colours, and at least 0.76 of their area in 8 of them; the eight colour photographs of the package
+// scikit-image have at least 114 colours, and at most 0.66 of their area in 8 of them. Grey photographs are not told from
+// drawings.
 
 /** Side of the sample of a picture that is counted, pixels: taken without smoothing, which would mix colours. */
 export const SAMPLE_SIDE = 64;
