@@ -1,7 +1,7 @@
 // The speed of this machine, measured once before any large model is downloaded: the engine's own estimate of the model
 // of headers in ruler.js, in a worker of its own, on the GPU and on the CPU.
 
-import { adapterName } from "../shared/adapter.js";
+import { adapterLimits, adapterName } from "../shared/adapter.js";
 import { EngineLink, engineVersion } from "./engine-link.js";
 import { LocalStore } from "./local-store.js";
 import { rulerModel } from "./ruler.js";
@@ -39,12 +39,13 @@ async function measure(backend, link) {
  * @returns {Promise<Speeds>}
  */
 export async function speedsHere(wanted, signal) {
-  const adapter = wanted === "cpu" ? "" : await adapterName();
+  // Some browsers have an adapter without a name.
+  const gpu = wanted !== "cpu" && (await adapterLimits()) !== null;
   /** @type {Speeds} */
   const speeds = {};
   for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
-    if ((backend === "webgpu" && !adapter) || (wanted !== "auto" && wanted !== backend)) continue;
-    const key = [backend, backend === "webgpu" && adapter, await engineVersion, crossOriginIsolated].join("|");
+    if ((backend === "webgpu" && !gpu) || (wanted !== "auto" && wanted !== backend)) continue;
+    const key = [backend, backend === "webgpu" ? await adapterName() : "", await engineVersion, crossOriginIsolated].join("|");
     const known = measured.get(key);
     if (known) {
       speeds[backend] = known;
