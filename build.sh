@@ -38,6 +38,7 @@ help() {
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
 ./build.sh site FROM TO        of a page like www/, write what a host serves
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
+./build.sh check-catalogue     ask the hub for every file that www/models/catalogue.json names, and compare its length
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one)
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on one thread of this machine, 7B in 4 bits
@@ -292,7 +293,11 @@ build() {
 }
 
 # The files of the page that belong together, by the names they have in www: one version of it.
-version_files() { find -L page shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'; }
+version_files() {
+    find -L page shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'
+    # Pages of tests have none.
+    [ ! -f models/catalogue.json ] || echo models/catalogue.json
+}
 
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
@@ -409,6 +414,12 @@ check_host() {
     exec node tests/browser/check-host.mjs "$@"
 }
 
+# Whether the files of the catalogue are where it says, and as long.
+check_catalogue() {
+    { have node && node_is_new; } || die "check-catalogue needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs."
+    exec node tests/browser/check-catalogue.mjs "$@"
+}
+
 # A GGUF pair in that folder, made where there is none.
 weights_7b() {
     compgen -G "$1/*.gguf" >/dev/null || weights --size 7b --format gguf-q4_0 --out "$1"
@@ -515,6 +526,7 @@ case $command in
     test) test_all ;;
     site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
     check-host) check_host "$@" ;;
+    check-catalogue) check_catalogue "$@" ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
 esac

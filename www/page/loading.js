@@ -115,17 +115,17 @@ export class Loading {
     this.activity.changed();
   }
 
-  /** Chooses another type for the weights of the offered model, and estimates its speed again.
-   * @param {import("../shared/protocol.js").Quant} quant */
-  async setQuant(quant) {
+  /** Plans the offered model with another type for its weights, or size of pictures, and estimates its speed again.
+   * @param {{ quant: import("../shared/protocol.js").Quant } | { longest_edge: number }} choice */
+  async planAgain(choice) {
     const { offer, model } = this;
     try {
-      const plan = await this.link.call("choose", { quant });
+      const plan = await ("quant" in choice ? this.link.call("choose", choice) : this.link.call("pictureSize", choice));
       if (model !== this.model) return;
-      Object.assign(this, { plan, weights: { ...this.weights, chosen: true, why: "as you chose" } });
+      Object.assign(this, { plan, weights: "quant" in choice ? { ...this.weights, chosen: true, why: "as you chose" } : this.weights });
       if (offer && offer === this.offer) await this.#estimate(offer);
     } catch (thrown) {
-      if (model === this.model) this.activity.fail(thrown, "weights", () => this.open());
+      if (model === this.model) this.activity.fail(thrown, "plan", () => this.open());
     }
   }
 

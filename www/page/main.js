@@ -1,7 +1,8 @@
 // Entry point of the page: creates the components and connects them. session.js holds the state.
 
-import { deepLink, fileAddress, modelFromFiles } from "../shared/address.js";
+import { deepLink, modelFromFiles } from "../shared/address.js";
 import { Camera } from "./camera.js";
+import { withCatalogue } from "./catalogue.js";
 import { Composer } from "./composer.js";
 import { DetailsPanel } from "./details-panel.js";
 import { byId } from "./dom.js";
@@ -9,9 +10,14 @@ import { DrawingPad } from "./drawing-pad.js";
 import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
+import { resolveModel } from "./hub.js";
+import { LastChoice, lastChoice } from "./last-choice.js";
+import { describeMachine } from "./machine.js";
 import { ModelCard } from "./model-card.js";
 import { ModelDialog } from "./model-dialog.js";
+import { Offers, acceptIfClear, modelOfOffer } from "./offers.js";
 import { cacheForOffline } from "./offline-cache.js";
+import { PhotoHint } from "./photo-hint.js";
 import { PictureBox } from "./picture-box.js";
 import { Session } from "./session.js";
 import { Settings } from "./settings.js";
@@ -59,9 +65,15 @@ acceptDrops(showPicture, (files) => showingErrors(() => choose(modelFromFiles(fi
 new Camera(showPicture);
 new Examples(showPicture, (thrown, retry) => session.activity.showError(thrown, "example", retry));
 
+const remembered = new LastChoice(session);
+const isShipped = () => session.loading.model === shipped;
+/** Returns the model that names or addresses mean. @param {string[]} texts */
+const resolve = (texts) => resolveModel(texts, document.baseURI, async () => (await describeMachine(settings.current.backend !== "cpu")).memory);
+
 /** Opens another model, and writes its address into the page's, for sharing.
- * @param {ModelRef} model @param {boolean} [askAgain] */
-async function choose(model, askAgain = true) {
+ * @param {ModelRef} named @param {boolean} [askAgain] @param {boolean} [again] whether it is that of the last visit */
+async function choose(named, askAgain = true, again = false) {
+  const model = await withCatalogue(named);
   const unnamed = model === shipped || !("addresses" in model);
   try {
     history.replaceState(null, "", deepLink(unnamed ? [] : model.addresses, location.href));
@@ -71,6 +83,9 @@ async function choose(model, askAgain = true) {
   }
   // The limits in the introduction are those of the shipped model.
   byId("intro-limits", HTMLElement).hidden = model !== shipped;
+  byId("remembered", HTMLElement).hidden = !again;
+  if (model === shipped) remembered.forget();
+  else if (askAgain) remembered.choose(model);
   await session.loading.choose(model, askAgain);
 }
 
@@ -82,8 +97,15 @@ async function showingErrors(work) {
     session.activity.fail(thrown, "model", () => session.activity.dismissError());
   }
 }
-new ModelCard(session, () => choose(shipped));
-new ModelDialog(choose, () => choose(shipped));
+const backToShipped = () => choose(shipped);
+new ModelCard(session, backToShipped, choose);
+new ModelDialog(choose, backToShipped, resolve);
+byId("remembered-shipped", HTMLElement).addEventListener("click", backToShipped);
+const offers = new Offers(session, isShipped, (offer) => showingErrors(async () => {
+  await choose(modelOfOffer(offer));
+  await acceptIfClear(session, offer);
+}));
+new PhotoHint(session, isShipped, offers);
 
 const whenLoaded = async () => {
   if (!session.activity.loaded) return;
@@ -97,7 +119,11 @@ session.activity.addEventListener("change", whenLoaded);
 if (!document.documentElement.dataset.old) byId("start-error", HTMLElement).remove();
 
 const named = [query.get("model"), query.get("mmproj")].filter((text) => text !== null);
-await showingErrors(() => {
-  const addresses = named.map((text) => fileAddress(text, document.baseURI));
-  return addresses[0] && addresses[0] !== shipped.addresses[0] ? choose({ addresses }, false) : choose(shipped);
-});
+const last = named.length ? null : lastChoice();
+/** Opens the model of the address, that of the last visit, or the shipped one. */
+async function openFirst() {
+  const model = named.length ? await resolve(named) : last;
+  if (!model || ("addresses" in model && model.addresses[0] === shipped.addresses[0])) return choose(shipped);
+  return choose(model, false, model === last);
+}
+await showingErrors(openFirst);

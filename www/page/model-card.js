@@ -3,6 +3,8 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatDuration, formatRate } from "./format.js";
+import { PictureSizeChoice } from "./picture-size-choice.js";
+import { VariantChoice } from "./variant-choice.js";
 import { WeightsChoice } from "./weights-choice.js";
 
 /** @typedef {import("./session.js").Session} Session */
@@ -29,11 +31,14 @@ export class ModelCard {
   #load = byId("offer-load", HTMLButtonElement);
   /** The offer that the fields were filled for; from then on the person edits them. @type {Offer | null} */
   #filled = null;
-  #weights = new WeightsChoice((quant) => this.session.loading.setQuant(quant));
+  #weights = new WeightsChoice((quant) => this.session.loading.planAgain({ quant }));
+  #sizes = new PictureSizeChoice((longest_edge) => this.session.loading.planAgain({ longest_edge }));
 
-  /** @param {Session} session @param {() => void} onCancel */
-  constructor(session, onCancel) {
+  /** @param {Session} session @param {() => void} onCancel
+   * @param {(model: import("../shared/protocol.js").ModelRef) => void} onModel */
+  constructor(session, onCancel, onModel) {
     this.session = session;
+    this.variants = new VariantChoice(onModel);
     session.activity.addEventListener("change", () => this.#render());
     this.#context.addEventListener("change", () => this.#render());
     byId("offer-cancel", HTMLButtonElement).addEventListener("click", onCancel);
@@ -66,6 +71,8 @@ export class ModelCard {
     const memory = this.#memory(plan, plan.memory?.total ?? 0);
     const where = report?.backend === "cpu" ? "memory" : "graphics memory";
     const toFetch = missing > 0 ? `${formatBytes(missing)} to ${local ? "read" : "download"}` : "nothing to download";
+    this.variants.render(model);
+    this.#sizes.render(plan, offer.probe);
     this.#weights.render(plan, weights, toFetch, (bytes) => `${formatBytes(this.#memory(plan, bytes))} of ${where}`);
     /** @type {[string, string | false | null | undefined][]} */
     const rows = [

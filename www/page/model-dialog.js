@@ -1,9 +1,10 @@
 // The dialog "Another model…": opens a model by address, from the disk, or from this browser's storage.
 
-import { fileAddress, modelFromFiles } from "../shared/address.js";
+import { modelFromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
+import { bytesOf, loadCatalogue } from "./catalogue.js";
 import { byId, make } from "./dom.js";
 import { formatBytes } from "./format.js";
 
@@ -20,8 +21,9 @@ export class ModelDialog {
   /** @type {Caller | null} */
   #worker = null;
 
-  /** @param {(model: ModelRef) => void} onModel @param {() => void} onShipped */
-  constructor(onModel, onShipped) {
+  /** @param {(model: ModelRef) => void} onModel @param {() => void} onShipped
+   * @param {(texts: string[]) => Promise<ModelRef>} resolve finds the model that names or addresses mean */
+  constructor(onModel, onShipped, resolve) {
     this.onModel = onModel;
     byId("open-models", HTMLButtonElement).addEventListener("click", () => this.#open());
     byId("models-close", HTMLButtonElement).addEventListener("click", () => this.#dialog.close());
@@ -32,7 +34,7 @@ export class ModelDialog {
     byId("models-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       const texts = [this.#model.value, this.#mmproj.value].map((text) => text.trim()).filter(Boolean);
-      if (texts.length) this.#choose(() => ({ addresses: texts.map((text) => fileAddress(text, document.baseURI)) }));
+      if (texts.length) this.#choose(() => resolve(texts));
       else this.#model.focus();
     });
     for (const id of ["model-files", "model-folder"]) {
@@ -56,12 +58,31 @@ export class ModelDialog {
     const worker = new Worker(ownScripts.createScriptURL("worker/storage.js"), { type: "module", name: "storage" });
     this.#worker = new Caller(worker, (failure) => this.#showError(failure));
     this.#refresh();
+    this.#suggest();
   }
 
-  /** @param {() => ModelRef} make */
-  #choose(make) {
+  /** Fills the suggestions of the address field with the models of the catalogue. */
+  async #suggest() {
+    const known = (await loadCatalogue()).flatMap(({ name, variants }) =>
+      variants.flatMap((variant) => {
+        const { repository, files } = variant;
+        if (!repository) return [];
+        const option = make("option", { text: `${name}, ${variant.name}: ${formatBytes(bytesOf(variant))}` });
+        // Files whose names are not known are found by their repository.
+        option.value = files.every(({ path }) => path) ? `${repository}:${variant.name}` : repository;
+        return [option];
+      }),
+    );
+    byId("known-models", HTMLDataListElement).replaceChildren(...known);
+  }
+
+  /** @param {() => ModelRef | Promise<ModelRef>} make */
+  async #choose(make) {
+    this.#error.textContent = "";
     try {
-      const model = make();
+      const model = await make();
+      // The person may have closed the dialog while the hub was asked.
+      if (!this.#dialog.open) return;
       this.#dialog.close();
       this.onModel(model);
     } catch (thrown) {

@@ -1,6 +1,7 @@
 // Caches the files of the page that this visit has used, so that the next visit needs no network.
 
 import { ownScripts } from "../shared/own-scripts.js";
+import { catalogueAddress } from "./catalogue.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -18,7 +19,7 @@ export async function cacheForOffline(session) {
     const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
     // The worker of the model list may not have been requested on this visit.
     const modelList = ownScripts.createScriptURL("worker/storage.js");
-    const files = [...loaded, String(modelList), ...(await session.link.call("files", null))];
+    const files = [...loaded, String(modelList), catalogueAddress, ...(await session.link.call("files", null))];
     if (!active) return;
     const { port1, port2 } = new MessageChannel();
     const reply = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));

@@ -34,4 +34,30 @@
 
 /** @typedef {{ note: string }} Note  a message between turns */
 
+/**
+ * A model of models/catalogue.json; src/docs/sources.md describes the fields.
+ * @typedef {object} CatalogueModel
+ * @property {string} id
+ * @property {string} name
+ * @property {string} sentence
+ * @property {boolean} offered  whether the first screen may offer it
+ * @property {"photographs" | "shapes"} knows
+ * @property {string} licence
+ * @property {number} context  rows that `memory` is for
+ * @property {number} parameters
+ * @property {number} cache_per_token  bytes
+ * @property {string} [page]  repository that describes it
+ * @property {number[]} [longest_sides]  of a picture that is cut into tiles, pixels
+ * @property {string} [template]  of its prompts, where the file's own is wrong or missing
+ * @property {string[]} [traps]
+ * @property {CatalogueVariant[]} variants
+ */
+
+/**
+ * The files of a model with one type of weights. `path` is `null` where it is not known; `bytes` of a file that is not
+ * `exact` are rounded. `memory` are the bytes of weights and cache on the device.
+ * @typedef {{ name: string, repository?: string, address?: string, bytes_per_token: number, memory: number,
+ *   files: { path: string | null, bytes: number, exact: boolean }[] }} CatalogueVariant
+ */
+
 export {};

@@ -18,10 +18,12 @@
  * the size of the memory that threads may share, 0 in the build without threads.
  * @typedef {{ build: "" | "threads/" | "relaxed/", threads: number, pages: number, why: string }} Threads */
 
+/** Files of the same model with another type of weights. @typedef {{ name: string, addresses: string[], bytes: number }} Variant */
+
 /**
  * A model as the person named it: by addresses, by files (under the names that the engine knows), or by the key of a
  * model in this browser's storage that came from files.
- * @typedef {{ addresses: string[], prompt_template?: string }
+ * @typedef {{ addresses: string[], prompt_template?: string, variants?: Variant[] }
  *   | { files: Record<string, File>, entry: string[], prompt_template?: string }
  *   | { stored: string, prompt_template?: string }} ModelRef
  */
@@ -35,9 +37,9 @@
  */
 
 /** `prompt_template` replaces the model's own. `tuning` is an earlier report's tuning of this GPU, as JSON. `quant` is
- * one of the plan's choices.
+ * one of the plan's choices, `longest_edge` that of one of its `picture_sizes`.
  * @typedef {{ context?: number, prompt_template?: string, tuning?: string,
- *   quant?: "exact" | "q8" | "q4" }} PlanOptions */
+ *   quant?: "exact" | "q8" | "q4", longest_edge?: number }} PlanOptions */
 
 /** Type that the weights of a float checkpoint are quantised to during loading; `null` keeps their own.
  * @typedef {"q8" | "q4" | null} Quant */
@@ -70,13 +72,19 @@
  * @property {number} [bytes_per_token]
  * @property {Quant} [quant]  the chosen one of `choices`
  * @property {WeightsOption[]} [choices]  the widest first; empty for quantised files
+ * @property {PictureSize[]} [picture_sizes]  of a model that cuts pictures into tiles, the smallest first
+ * @property {number} [longest_edge]  the chosen one of them, pixels
  */
+
+/** A size that pictures are scaled to: its longest side in pixels, and the tiles and rows of a picture of 4:3.
+ * @typedef {{ longest_edge: number, tiles: number, rows: number }} PictureSize */
 
 /**
  * An estimate of this model's speed on this machine, measured in about a second.
  * @typedef {object} Probe
  * @property {number} decode_tokens_per_second
  * @property {number} prefill_rows_per_second
+ * @property {number} [tile_seconds]  of the tower for a tile, where it was measured
  * @property {boolean} fits
  * @property {string} message
  */
@@ -188,6 +196,7 @@
  *   `code` is the engine's compiled module; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
+ * @property {[{ longest_edge: number }, Plan]} pictureSize  before `load`
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode

@@ -36,7 +36,9 @@ export function startEngineWorker(build) {
 
     probe: () => loader.probe(),
 
-    choose: ({ quant }) => loader.choose(quant),
+    choose: ({ quant }) => loader.choose({ quant: quant ?? "exact" }),
+
+    pictureSize: ({ longest_edge }) => loader.choose({ longest_edge }),
 
     storage: () => loader.storage(),
 

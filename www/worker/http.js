@@ -68,7 +68,10 @@ export async function request(url, { range, signal, again = false, method = "GET
   if (response.ok || [404, 410, 416].includes(status)) return response;
   await response.body?.cancel();
   const fields = { kind: "network", place: placeOf(url), message: `the server answered ${status} ${response.statusText}`.trim(), hint: statusHint(url, status) };
-  throw TRANSIENT_STATUSES.includes(status) ? new RetryableError(fields, parseRetryAfter(response.headers.get("retry-after"))) : new Failure(fields);
+  // A hub refuses at its own address what needs an account. Where it has redirected to a signed address, a refusal means
+  // that the signature has expired: the hub's address gives another.
+  const expired = response.redirected && [401, 403].includes(status);
+  throw expired || TRANSIENT_STATUSES.includes(status) ? new RetryableError(fields, parseRetryAfter(response.headers.get("retry-after"))) : new Failure(fields);
 }
 
 /** @param {URL} url */

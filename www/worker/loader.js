@@ -13,6 +13,7 @@ import { endThreads, startThreads } from "./thread-pool.js";
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {import("../shared/protocol.js").PlanOptions} PlanOptions */
 /** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
 /** @typedef {import("../pkg/llava_web.js").Llava} Llava */
@@ -34,6 +35,8 @@ export class Loader {
   #plan = null;
   /** @type {CachedSource | null} */
   #source = null;
+  /** What the person has chosen for the plan. @type {Pick<PlanOptions, "quant" | "longest_edge">} */
+  #choices = {};
   #stop = new AbortController();
   /** Indices of the parts that the engine has accepted: a second `load` fetches only the others. @type {Set<number>} */
   #pushed = new Set();
@@ -83,6 +86,7 @@ export class Loader {
         throw source.lastError ?? thrown;
       });
     this.#pushed.clear();
+    this.#choices = {};
     this.#memory = wasm.memory;
     this.#engine = engine;
     this.#source = source;
@@ -122,10 +126,11 @@ export class Loader {
     return this.#runSerially(() => this.engine.probe());
   }
 
-  /** Plans again with another type for the weights; the parts are the same.
-   * @param {import("../shared/protocol.js").Quant} quant */
-  async choose(quant) {
-    this.#plan = await this.#runSerially(() => this.engine.plan([], /** @type {CachedSource} */ (this.#source), { quant: quant ?? "exact" }));
+  /** Plans again with another type for the weights or another size of pictures; the parts are the same.
+   * @param {Pick<PlanOptions, "quant" | "longest_edge">} choice */
+  async choose(choice) {
+    Object.assign(this.#choices, choice);
+    this.#plan = await this.#runSerially(() => this.engine.plan([], /** @type {CachedSource} */ (this.#source), { ...this.#choices }));
     return this.#plan;
   }
 

@@ -9,6 +9,8 @@ export default async function init() {
 /** @param {number} ms */
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Types of weights that the page measures. */
+const RULER = ["q8", "q4"];
 /** Bytes of a header that are read before the rest of a file. */
 const HEADER = 4096;
 export class Llava {
@@ -40,9 +42,11 @@ export class Llava {
    * @param {string[]} entry
    * @param {{ size: (file: string) => Promise<number | null>,
    *   read: (file: string, offset: number, bytes: number) => Promise<Uint8Array> }} source
-   * @param {{ tuning?: string, quant?: string }} options */
-  async plan(entry, { size, read }, { tuning, quant }) {
-    if (quant) return this.#choose(quant);
+   * @param {{ tuning?: string, quant?: string, longest_edge?: number, prompt_template?: string }} options */
+  async plan(entry, { size, read }, { tuning, quant, longest_edge, prompt_template }) {
+    if (longest_edge) this.#plan = { ...this.#plan, longest_edge };
+    if (quant && !longest_edge) return this.#choose(quant);
+    if (longest_edge) return this.#plan;
     this.#tuning = tuning ?? "";
     const file = entry.find((name) => name.endsWith(".json")) ?? entry[0] ?? "";
     const bytes = await size(file);
@@ -54,10 +58,12 @@ export class Llava {
       if (length >= bytes || text.endsWith("}")) break;
     }
     const plan = JSON.parse(text);
+    // The model of headers by which the page measures the machine (page/ruler.js).
+    if (plan.model_type) return (this.#plan = { name: "ruler", parts: [], total_bytes: 0, bytes_per_token: 1e8, choices: RULER.map((quant) => ({ quant, memory: 0 })), memory: {} });
     for (const name of plan.also ?? []) await read(name, 0, Math.min(HEADER, (await size(name)) ?? 0));
     if (plan.absent && (await size(plan.absent)) !== null) throw { kind: "manifest", place: plan.absent, message: "is there", hint: "" };
-    this.#plan = plan;
-    return plan;
+    this.#plan = { ...plan, ...(prompt_template && { notes: [`template ${prompt_template}`] }) };
+    return this.#plan;
   }
 
   /** A plan may list what can be chosen, and what a trial of each says. @param {string} name */
@@ -126,7 +132,7 @@ export class Llava {
   }
 
   report() {
-    const notes = this.#plan?.quant ? [`loaded as ${this.#plan.quant}`] : [];
+    const notes = this.#plan?.quant ? [`loaded as ${this.#plan.quant}`] : (this.#plan?.notes ?? []);
     return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
   }
 

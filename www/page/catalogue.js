@@ -1,0 +1,49 @@
+// The catalogue of models that are known to this page (models/catalogue.json; src/docs/sources.md has its fields).
+
+import { HUB_ORIGIN, fileOnHub } from "../shared/hub-name.js";
+
+/** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
+/** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */
+
+/** Address of the catalogue, of the same version as this script. */
+export const catalogueAddress = new URL("../models/catalogue.json", import.meta.url).href;
+/** Revision of the repositories that is opened. */
+const REVISION = "main";
+
+/** @type {Promise<CatalogueModel[]> | null} */
+let catalogue = null;
+
+/** Returns the models of the catalogue; none where it cannot be read. */
+export function loadCatalogue() {
+  catalogue ??= fetch(catalogueAddress)
+    .then(async (response) => (response.ok ? (await response.json()).models : []))
+    .catch((thrown) => (console.info("No catalogue:", thrown), []));
+  return catalogue;
+}
+
+/** Returns the bytes to download. @param {CatalogueVariant} variant */
+export const bytesOf = ({ files }) => files.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** Returns the addresses of a variant's files; `null` where their names are not known.
+ * @param {CatalogueVariant} variant @returns {string[] | null} */
+export function addressesOf({ repository, files }) {
+  if (!repository) return null;
+  const paths = files.flatMap(({ path }) => path ?? []);
+  return paths.length === files.length ? paths.map((path) => fileOnHub({ id: repository, revision: REVISION }, path)) : null;
+}
+
+/** Adds what the catalogue knows of a model of the hub, and what its addresses do not say: the template of its prompts,
+ * its variants. Returns every other model as it is.
+ * @param {ModelRef} model @returns {Promise<ModelRef>} */
+export async function withCatalogue(model) {
+  if (!("addresses" in model) || !model.addresses[0]?.startsWith(`${HUB_ORIGIN}/`)) return model;
+  const same = (/** @type {CatalogueVariant} */ variant) => addressesOf(variant)?.join("\n") === model.addresses.join("\n");
+  const entry = (await loadCatalogue()).find(({ variants }) => variants.some(same));
+  if (!entry) return model;
+  const variants = entry.variants.flatMap((variant) => {
+    const addresses = addressesOf(variant);
+    return addresses ? [{ name: variant.name, addresses, bytes: bytesOf(variant) }] : [];
+  });
+  return { ...model, variants: model.variants?.length ? model.variants : variants, ...(entry.template && { prompt_template: entry.template }) };
+}
