@@ -70,6 +70,7 @@
  * @property {number} [bytes_per_token]
  * @property {Quant} [quant]  the chosen one of `choices`
  * @property {WeightsOption[]} [choices]  the widest first; empty for quantised files
+ * @property {boolean} [several_pictures]  whether it was trained with several pictures in a conversation
  */
 
 /**
@@ -157,8 +158,9 @@
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
-/** A past turn to be prefilled again. `images` is the number of encoded pictures in its question.
- * @typedef {{ question: string, ids: number[], images: number }} Restored */
+/** A past turn to be prefilled again: its answer, as tokens or as the text of another model, and the number of encoded
+ * pictures in its question.
+ * @typedef {{ question: string, images: number, ids?: number[], text?: string }} Restored */
 
 /**
  * Progress of the weights. `received` counts the bytes from the network in this call; `waiting` describes a pending
