@@ -131,7 +131,7 @@ export class Composer {
     const pictures = conversation.pictures.length;
     if (!pictures) return `No picture: the model answers from the text alone${loading.model === this.session.shipped ? "; it was trained with pictures only" : ""}.`;
     if (pictures < 2 || loading.plan?.several_pictures) return "";
-    return "Models of this kind were trained with one picture per conversation; with more, answers get worse.";
+    return "Models like this one were trained with one picture; with more, answers get worse.";
   }
 
   #render() {
