@@ -152,6 +152,13 @@ describe("pictures of a conversation", () => {
       await visit.page.locator("#model-address").fill(`${url}models/scenes/other.json`);
       await visit.page.locator("#models-open").click();
       await visit.page.locator(".note", { hasText: "From here on Another one answers" }).waitFor();
+      // Back to the first one, and to the other again, before anything is asked: one note, of the one that answers.
+      for (const [button, notes] of /** @type {const} */ ([["#models-shipped", 0], ["#models-open", 1]])) {
+        await visit.page.getByRole("button", { name: "Another model" }).click();
+        await visit.page.locator(button).click();
+        await visit.page.waitForFunction((notes) => document.querySelectorAll(".note").length === notes, notes);
+        await visit.reaches("ready");
+      }
       await visit.ask("second");
       const { turns } = JSON.parse(await visit.ask("what is held"));
       assert.deepEqual(turns[0], { question: "first", images: 1, text: answer });
@@ -393,6 +400,7 @@ describe("a reload", () => {
       await visit.page.goto(url);
       await visit.show(ONE);
       assert.match(await visit.ask("first"), /\(1 image, turn 1\)/);
+      await visit.page.locator("#machine", { hasText: "not saved for the next visit" }).waitFor({ state: "attached" });
       await visit.page.reload();
       await visit.reaches("ready");
       assert.equal(await visit.at("answer").count(), 0);

@@ -4,6 +4,12 @@
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Turn} Turn */
 
+/** @param {Blob} blob @param {string} name @param {Picture["source"]} source @returns {Picture} */
+export function newPicture(blob, name, source) {
+  const id = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+  return { id, blob, name, source, url: URL.createObjectURL(blob), seen: null };
+}
+
 export class Conversation {
   /** @type {(Turn | Note)[]} */
   entries = [];
@@ -75,6 +81,15 @@ export class Conversation {
       this.attached = [...attached.filter((picture) => !this.attached.includes(picture)), ...this.attached];
     };
     return { turn: asked, undo };
+  }
+
+  /** Notes which model answers from here on, if another one has answered before.
+   * @param {string} model its key @param {string} name */
+  continueWith(model, name) {
+    const end = this.entries.at(-1);
+    if (end && "note" in end && end.model) this.entries.pop();
+    const last = this.answered.at(-1);
+    if (last && last.model !== model) this.entries.push({ note: `From here on ${name} answers. It is given the conversation above.`, model });
   }
 
   /** Adds a note between turns. @param {string} note */

@@ -10,6 +10,9 @@ import { encodePicture } from "./redraw.js";
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Turn} Turn */
 
+/** Kinds of failure of a picture that does not go with the next question. */
+const REFUSED = ["image", "context-full"];
+
 export class EngineMemory {
   /** Whether the two lists are what the engine holds. */
   #known = false;
@@ -19,6 +22,8 @@ export class EngineMemory {
   #pictures = [];
   /** Question that the engine has prefilled. */
   #prefilled = "";
+  /** Whether the conversation is of an earlier visit, and the person has only read it yet. */
+  onlyShown = false;
   /** Picture that is being encoded, or whose encoding has failed. @type {Picture | null} */
   encoding = null;
 
@@ -43,6 +48,7 @@ export class EngineMemory {
    * which all is given. */
   async sync() {
     const { activity, loading } = this.session;
+    this.onlyShown = false;
     try {
       const report = await this.#update();
       if (!report) return;
@@ -71,6 +77,13 @@ export class EngineMemory {
     } finally {
       loading.recovering = false;
     }
+  }
+
+  /** Returns the picture of the next question that the engine has refused, if a failure of this kind says so.
+   * @param {string} kind */
+  refusedPicture(kind) {
+    const refused = REFUSED.includes(kind) && this.session.conversation.attached.includes(/** @type {Picture} */ (this.encoding));
+    return refused ? this.encoding : null;
   }
 
   /** Prefills a question that is still being typed. A failure shows only when the question is asked.

@@ -33,39 +33,33 @@ const result = (request) =>
  * @template T
  * @param {IDBTransactionMode} mode
  * @param {(entries: IDBObjectStore, pictures: IDBObjectStore) => Promise<T>} work that awaits requests only
- * @returns {Promise<T | null>} `null` where the browser stores nothing
+ * @returns {Promise<T>} which rejects where the browser stores nothing
  */
 async function transact(mode, work) {
+  const opening = indexedDB.open(DATABASE, VERSION);
+  opening.onupgradeneeded = () => {
+    for (const name of [...opening.result.objectStoreNames]) opening.result.deleteObjectStore(name);
+    for (const name of [ENTRIES, PICTURES]) opening.result.createObjectStore(name);
+  };
+  const database = await result(opening);
   try {
-    const opening = indexedDB.open(DATABASE, VERSION);
-    opening.onupgradeneeded = () => {
-      for (const name of opening.result.objectStoreNames) opening.result.deleteObjectStore(name);
-      for (const name of [ENTRIES, PICTURES]) opening.result.createObjectStore(name);
-    };
-    const database = await result(opening);
-    try {
-      const transaction = database.transaction([ENTRIES, PICTURES], mode);
-      const ended = new Promise((resolve, reject) => {
-        transaction.oncomplete = resolve;
-        transaction.onabort = () => reject(transaction.error);
-      });
-      const value = await work(transaction.objectStore(ENTRIES), transaction.objectStore(PICTURES));
-      await ended;
-      return value;
-    } finally {
-      database.close();
-    }
-  } catch (thrown) {
-    console.info("The conversation is not stored:", thrown);
-    return null;
+    const transaction = database.transaction([ENTRIES, PICTURES], mode);
+    const ended = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const [value] = await Promise.all([work(transaction.objectStore(ENTRIES), transaction.objectStore(PICTURES)), ended]);
+    return value;
+  } finally {
+    database.close();
   }
 }
 
 /** Stores a conversation in place of the last one. Pictures that are stored already are not written again.
- * @param {Conversation} conversation */
+ * @param {Conversation} conversation @returns {Promise<string>} why it is not stored; empty where it is */
 export function save({ entries }) {
   const copy = entries.map((entry) => ({ ...entry }));
-  return runSerially(() => store(copy));
+  return runSerially(() => store(copy)).then(() => "", String);
 }
 
 /** @param {(Turn | Note)[]} entries */
@@ -94,7 +88,7 @@ async function store(entries) {
 
 /** Returns the entries of the stored conversation. @returns {Promise<(Turn | Note)[] | null>} */
 export function loadSaved() {
-  return runSerially(() => transact("readonly", async (entries, pictures) => {
+  const saved = transact("readonly", async (entries, pictures) => {
     /** @type {StoredEntry[] | undefined} */
     const stored = await result(entries.get(ENTRIES));
     if (!stored?.length) return null;
@@ -102,7 +96,8 @@ export function loadSaved() {
     const shown = new Map(ids.map((id, i) => [String(id), shownPicture(String(id), files[i])]));
     const picturesOf = (/** @type {string[]} */ ids) => ids.flatMap((id) => shown.get(id) ?? []);
     return stored.map((entry) => ("note" in entry ? entry : { ...entry, pictures: picturesOf(entry.pictures) }));
-  }));
+  });
+  return saved.catch((thrown) => (console.info("No conversation is stored:", thrown), null));
 }
 
 /** @param {string} id @param {StoredPicture} file @returns {Picture} */
@@ -113,8 +108,9 @@ function shownPicture(id, { name, type, bytes }) {
 
 /** Erases the stored conversation and its pictures. */
 export function clearSaved() {
-  return runSerially(() => transact("readwrite", async (entries, pictures) => {
+  const clear = () => transact("readwrite", async (entries, pictures) => {
     entries.clear();
     await result(pictures.clear());
-  }));
+  });
+  return runSerially(clear).catch((thrown) => console.info("No conversation is erased:", thrown));
 }

@@ -3,7 +3,7 @@
 
 import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
-import { Conversation } from "./conversation.js";
+import { Conversation, newPicture } from "./conversation.js";
 import { EngineMemory } from "./engine-memory.js";
 import { generateAnswer } from "./generate-answer.js";
 import { Loading } from "./loading.js";
@@ -14,16 +14,13 @@ import { clearSaved, loadSaved, save } from "./saved-conversation.js";
 /** @typedef {import("./types.js").Picture} Picture */
 /** @typedef {import("./types.js").Turn} Turn */
 
-/** Kinds of failure of a picture that does not go with the next question. */
-const REFUSED = ["image", "context-full"];
-
 export class Session {
   conversation = new Conversation();
   memory = new EngineMemory(this);
   /** Whether the page's own files are cached, so that the next visit needs no network. */
   offline = false;
-  /** Whether the conversation is of an earlier visit, and the person has only read it yet. */
-  #onlyShown = false;
+  /** Reason why the conversation is not stored; empty where it is. */
+  unsaved = "";
   /** Unfinished question; empty where nothing is typed. */
   #draft = "";
   activity = new Activity();
@@ -57,28 +54,24 @@ export class Session {
   /** Shows the conversation of the last visit, unless another one has begun. */
   async resume() {
     const saved = await loadSaved();
-    const { entries, attached } = this.conversation;
-    if (!saved || attached.length || entries.some((entry) => "question" in entry)) return;
+    const { entries, last, attached } = this.conversation;
+    if (!saved || last || attached.length) return;
     this.conversation.entries = [...saved, ...entries];
-    this.#onlyShown = true;
+    this.memory.onlyShown = true;
     this.activity.changed();
   }
 
   async #loaded() {
     const { conversation, activity } = this;
-    const last = conversation.answered.at(-1);
-    if (last && last.model !== this.modelKey) {
-      conversation.note(`From here on ${this.loading.plan?.name} answers. It is given the conversation above.`);
-      activity.changed();
-    }
-    if (!this.#onlyShown || conversation.attached.length || this.#draft) await this.prepare();
+    conversation.continueWith(this.modelKey, this.loading.plan?.name ?? "");
+    activity.changed();
+    if (!this.memory.onlyShown || conversation.attached.length || this.#draft) await this.prepare();
   }
 
   /** Adds a picture to the next question, and encodes it.
    * @param {Blob} blob @param {string} name @param {Picture["source"]} [source] */
   async attach(blob, name, source = "") {
-    const id = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-    this.conversation.attach({ id, blob, name, source, url: URL.createObjectURL(blob), seen: null });
+    this.conversation.attach(newPicture(blob, name, source));
     if (this.activity.loaded) this.activity.error = null;
     this.activity.changed();
     await this.prepare();
@@ -145,7 +138,6 @@ export class Session {
     return this.activity.exclusive(async () => {
       const { activity, memory } = this;
       if (!activity.loaded || activity.error) return;
-      this.#onlyShown = false;
       try {
         await memory.sync();
       } catch (thrown) {
@@ -159,22 +151,20 @@ export class Session {
   async #answer(turn, undo, again) {
     const { activity, loading, memory } = this;
     this.#draft = "";
-    this.#onlyShown = false;
     activity.error = null;
     activity.changed();
     await activity.exclusive(async () => {
       try {
         await memory.sync();
         if (turn.state === "stopped" || !activity.loaded) throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
-        const { link } = this;
         const options = this.settings().generate;
-        const result = await generateAnswer(turn, { link, activity, options, recovered: (thrown) => memory.recovered(thrown) });
+        const result = await generateAnswer(turn, { link: this.link, activity, options, recovered: (thrown) => memory.recovered(thrown) });
         Object.assign(turn, { result, answer: result.answer.text, model: this.modelKey });
         turn.state = result.answer.stop === "cancelled" ? "stopped" : "done";
         memory.answered(turn);
         loading.report = result.report;
         activity.end();
-        save(this.conversation);
+        this.#store();
       } catch (thrown) {
         turn.state = Failure.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
         undo();
@@ -184,12 +174,18 @@ export class Session {
     if (this.conversation.attached.length) await this.prepare();
   }
 
+  /** Stores the conversation in this browser, while the page goes on. */
+  async #store() {
+    this.unsaved = await save(this.conversation);
+    this.activity.changed();
+  }
+
   /** Shows a failure. A picture that the engine refuses no longer goes with the next question.
    * @param {unknown} thrown @param {string} place @param {() => Promise<void>} again */
   #showFailure(thrown, place, again) {
     const { conversation, memory, activity, loading } = this;
     const { kind } = Failure.from(thrown, place);
-    const refused = memory.encoding && REFUSED.includes(kind) && conversation.attached.includes(memory.encoding) ? memory.encoding : null;
+    const refused = memory.refusedPicture(kind);
     if (refused) conversation.detach(refused);
     activity.fail(thrown, place, async () => {
       if (["gpu", "gpu-lost", "out-of-memory"].includes(kind)) await loading.open();

@@ -34,6 +34,6 @@
  * @property {string} model  key of the model that has answered
  */
 
-/** @typedef {{ note: string }} Note  a message between turns */
+/** A message between turns; `model` is the key of the model that it names. @typedef {{ note: string, model?: string }} Note */
 
 export {};
