@@ -161,7 +161,7 @@ impl Llava {
         self.state.edit_engine("truncate", |engine| engine.truncate(turns))
     }
 
-    /// Restores a conversation on a new device, after `encode` of its pictures.
+    /// Appends turns of an earlier conversation, after `encode` of their pictures.
     pub fn restore(&self, #[wasm_bindgen(unchecked_param_type = "Restored[]")] turns: JsValue) -> Result<()> {
         let turns: Vec<RestoredTurn> = from_js(turns, "restore: turns")?;
         self.state.edit_engine("restore", |engine| engine.restore(&turns))

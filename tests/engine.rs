@@ -448,7 +448,7 @@ fn a_conversation_continues_on_another_engine() {
     assert_eq!(whole.ids.len(), 10);
     for cut in [0, 1, 4, 9] {
         let mut second = open(directory.path());
-        let turns = [RestoredTurn { question: QUESTION.into(), ids: said.ids.clone(), images: 1 }];
+        let turns = [RestoredTurn { question: QUESTION.into(), ids: said.ids.clone(), text: None, images: 1 }];
         assert_eq!(second.restore(&turns).unwrap_err().kind, Kind::Argument, "the picture is missing");
         block_on(second.encode(&picture, &mut SilentObserver)).unwrap();
         second.restore(&turns).unwrap();
@@ -458,7 +458,7 @@ fn a_conversation_continues_on_another_engine() {
         assert_eq!(second.report().turns, 2);
     }
     let mut strange = open(directory.path());
-    let unknown = [RestoredTurn { question: "?".into(), ids: vec![1 << 20], images: 0 }];
+    let unknown = [RestoredTurn { question: "?".into(), ids: vec![1 << 20], text: None, images: 0 }];
     assert_eq!(strange.restore(&unknown).unwrap_err().kind, Kind::Argument);
     let continued = GenerateOptions { answer_prefix: vec![1 << 20], ..options(3) };
     assert_eq!(block_on(strange.generate("?", &continued, &mut SilentObserver)).unwrap_err().kind, Kind::Argument);

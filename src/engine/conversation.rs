@@ -212,21 +212,25 @@ impl Conversation {
         Ok(())
     }
 
-    /// Rebuilds `turns`; they use the attached pictures in order.
+    /// Appends `turns` of an earlier conversation; they use the attached pictures in order.
     ///
     /// # Errors
-    /// [`Kind::State`] when there are turns already; [`Kind::Argument`] when pictures are missing or an id is outside
-    /// the vocabulary. Nothing has changed then.
+    /// [`Kind::Argument`] when pictures are missing or an id is outside the vocabulary; [`Kind::Prompt`] for a text
+    /// that cannot be tokenised. Nothing has changed then.
     pub fn restore(&mut self, format: &PromptFormat, turns: &[RestoredTurn]) -> Result<()> {
         let needed: usize = turns.iter().map(|turn| turn.images).sum();
         let attached = self.pending.len();
-        ensure!(self.turns.is_empty(), State, "restore", "there is a conversation already");
         ensure!(needed <= attached, Argument, "restore", "the turns have {needed} pictures; {attached} were encoded");
         let vocabulary = format.vocab_size;
         let known = turns.iter().flat_map(|turn| &turn.ids).all(|id| *id < vocabulary);
         ensure!(known, Argument, "restore", "an answer has tokens outside the vocabulary of {vocabulary}");
-        for RestoredTurn { question, ids, images } in turns {
-            self.push_turn_with(format, question, ids, *images);
+        let tokens = |turn: &RestoredTurn| match &turn.text {
+            Some(text) => format.tokenizer.encode_text(text),
+            None => Ok(turn.ids.clone()),
+        };
+        let answers: Vec<_> = turns.iter().map(tokens).collect::<Result<_>>()?;
+        for (turn, ids) in turns.iter().zip(answers) {
+            self.push_turn_with(format, &turn.question, &ids, turn.images);
         }
         Ok(())
     }
@@ -361,10 +365,12 @@ mod tests {
     #[test]
     fn a_restored_conversation_has_the_same_rows() {
         let (format, mut talk, mut again) = (format(), Conversation::default(), Conversation::default());
-        let turn = |question: &str, images| RestoredTurn { question: question.into(), ids: vec![17, 18], images };
+        let ids = vec![17, 18];
+        let turn =
+            |question: &str, images| RestoredTurn { question: question.into(), ids: ids.clone(), images, text: None };
         let turns = [turn("a", 1), turn("plain", 0), turn("b", 1)];
         assert_eq!(again.restore(&format, &turns).unwrap_err().kind, Kind::Argument, "pictures are missing");
-        for RestoredTurn { question, ids, images } in &turns {
+        for RestoredTurn { question, ids, images, .. } in &turns {
             if *images > 0 {
                 encode(&mut talk, question).unwrap();
                 encode(&mut again, question).unwrap();
@@ -375,7 +381,29 @@ mod tests {
         assert_eq!(again.restore(&format, &[unknown]).unwrap_err().kind, Kind::Argument);
         again.restore(&format, &turns).unwrap();
         assert_eq!(again.prompt_rows(&format, "?").unwrap(), talk.prompt_rows(&format, "?").unwrap());
-        assert_eq!(again.restore(&format, &turns).unwrap_err().kind, Kind::State);
+        // Turn by turn, each after its pictures, and an answer as text: the rows are the same.
+        again.reset();
+        for turn in &turns {
+            if turn.images > 0 {
+                encode(&mut again, &turn.question).unwrap();
+            }
+            again.restore(&format, std::slice::from_ref(turn)).unwrap();
+        }
+        assert_eq!(again.prompt_rows(&format, "?").unwrap(), talk.prompt_rows(&format, "?").unwrap());
+    }
+
+    #[test]
+    fn an_answer_of_another_model_is_tokenised() {
+        let (format, mut talk) = (format(), Conversation::default());
+        let turn = |ids, text| RestoredTurn { question: "so?".into(), ids, text, images: 0 };
+        let mut rows = |turn| {
+            talk.reset();
+            talk.restore(&format, &[turn]).unwrap();
+            talk.prompt_rows(&format, "and?").unwrap()
+        };
+        let ids = format.tokenizer.encode_text("a red circle").unwrap();
+        assert!(!ids.is_empty());
+        assert_eq!(rows(turn(Vec::new(), Some("a red circle".into()))), rows(turn(ids, None)));
     }
 
     #[test]

@@ -108,12 +108,16 @@ impl GenerateOptions {
 }
 
 /// A turn of an earlier conversation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RestoredTurn {
     /// The question.
     pub question: String,
     /// The answer's tokens.
+    #[serde(default)]
     pub ids: Vec<u32>,
+    /// The answer's text, in place of `ids`, where another model has written it.
+    #[serde(default)]
+    pub text: Option<String>,
     /// Number of pictures before the question.
     pub images: usize,
 }

@@ -16,14 +16,12 @@ impl Engine {
         self.conversation.truncate(turns)
     }
 
-    /// Restores a conversation on a new device that has encoded its pictures in order. Its rows are prefilled with the
-    /// next question.
+    /// Appends turns of an earlier conversation, whose pictures have been encoded in order. Their rows are prefilled
+    /// with the next picture or question.
     ///
     /// # Errors
-    /// [`Kind::State`](crate::error::Kind::State) when there is a conversation; [`Kind::Argument`] when pictures are
-    /// missing or a token is outside the vocabulary. Nothing has changed then.
-    ///
-    /// [`Kind::Argument`]: crate::error::Kind::Argument
+    /// [`Kind::Argument`](crate::error::Kind::Argument) when pictures are missing or a token is outside the vocabulary;
+    /// [`Kind::Prompt`](crate::error::Kind::Prompt) for a text that cannot be tokenised. Nothing has changed then.
     pub fn restore(&mut self, turns: &[RestoredTurn]) -> Result<()> {
         self.conversation.restore(&self.format, turns)
     }

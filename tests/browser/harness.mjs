@@ -160,6 +160,13 @@ export class Visit {
     await this.at("image-input").setInputFiles(file);
   }
 
+  /** Begins a new conversation, with this picture. @param {string | { name: string, mimeType: string, buffer: Buffer }} file */
+  async showAlone(file) {
+    await this.page.locator("#new-chat").click();
+    await this.page.locator("#frame[data-state=empty]").waitFor();
+    await this.show(file);
+  }
+
   /** Asks, waits for the end, and gives the answer's text. @param {string} question */
   async ask(question) {
     await this.at("question").fill(question);

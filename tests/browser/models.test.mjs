@@ -248,7 +248,9 @@ describe("a GPU that is lost", () => {
     assert.equal(visit.requests.filter((request) => request.endsWith("worker/worker.js")).length, 2);
     const weights = visit.requests.filter((request) => request.endsWith(".bin"));
     assert.equal(weights.length, new Set(weights).size, "the weights came from the storage");
-    assert.deepEqual(JSON.parse(await visit.ask("what was restored")), [{ question: "first", ids: [0, 1, 2, 3, 4, 5, 6], images: 1 }]);
+    const { turns } = JSON.parse(await visit.ask("what is held"));
+    assert.deepEqual(turns[0], { question: "first", images: 1, ids: [0, 1, 2, 3, 4, 5, 6] });
+    assert.equal(turns.length, 2);
     await visit.close();
   });
 

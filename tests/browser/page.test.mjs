@@ -78,12 +78,12 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
       await visit.close();
     });
 
-    test("a new picture is looked at anew", async () => {
+    test("in a new conversation a picture is looked at anew", async () => {
       const visit = await open(browser, url);
       await visit.reaches("ready");
       await visit.show(example("shapes.png"));
       assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
-      await visit.show(example("outlines.png"));
+      await visit.showAlone(example("outlines.png"));
       assert.match(await visit.ask("What color is the star?"), /\bpurple\b/i);
       await visit.close();
     });

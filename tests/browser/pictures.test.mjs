@@ -121,11 +121,11 @@ describe("pictures that the engine does not read", () => {
       ["disc.avif", "image/avif", AVIF],
       ["disc.svg", "image/svg+xml", svg('viewBox="0 0 100 100"')],
     ])) {
-      await visit.show({ name, mimeType, buffer });
+      await visit.showAlone({ name, mimeType, buffer });
       await visit.page.locator("#frame[data-state=read]").waitFor();
       assert.match(await visit.ask("What color is the circle?"), /\bred\b/i, name);
     }
-    await visit.show({ name: "large.png", mimeType: "image/png", buffer: png(17_000, 3000, () => false, 1) });
+    await visit.showAlone({ name: "large.png", mimeType: "image/png", buffer: png(17_000, 3000, () => false, 1) });
     await visit.page.locator("#frame[data-state=read]").waitFor();
     assert(await visit.at("error").isHidden(), await visit.errorText());
     // Beside the picture, which is 17 : 3, the frame keeps its own colour.

@@ -62,7 +62,7 @@ export async function startup(browser, url, backend, rate = Infinity) {
     new MutationObserver((_, observer) => {
       const send = document.querySelector("[data-testid=send]");
       const question = document.querySelector("[data-testid=question]");
-      if (!(send instanceof HTMLButtonElement && question instanceof HTMLTextAreaElement) || send.disabled || !question.value) return;
+      if (!(send instanceof HTMLButtonElement && question instanceof HTMLTextAreaElement) || send.disabled || !question.value || !document.querySelector("#tray img")) return;
       observer.disconnect();
       send.click();
     }).observe(document, { childList: true, subtree: true, attributeFilter: ["disabled"] });

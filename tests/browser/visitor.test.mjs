@@ -72,8 +72,15 @@ async function read(tab, name, patience) {
   }, name, patience);
 }
 
-/** @param {Driver} tab @param {string} file */
+/** Begins a new conversation. @param {Driver} tab */
+async function beginAnew(tab) {
+  await tab.click("#new-chat");
+  await tab.until("an empty conversation", () => !document.querySelector("[data-testid=answer], #tray img"));
+}
+
+/** Shows a picture in a new conversation. @param {Driver} tab @param {string} file */
 async function show(tab, file) {
+  await beginAnew(tab);
   await tab.setFiles("#image-input", file);
   await read(tab, path.basename(file));
 }
@@ -142,6 +149,12 @@ for (const engine of ENGINES) {
     /** @param {string} name @param {{ prompt: string } | { raw: string }} question */
     const expected = (name, question) => natively(SCENES, example(name), question, backend).text.trim();
 
+    /** What is answered when COLOUR and then HEART are asked about shapes.png. */
+    const secondAnswer = () => {
+      const first = expected("shapes.png", { prompt: COLOUR });
+      return expected("shapes.png", { raw: `USER: <image>\n${COLOUR} ASSISTANT: ${first}</s>USER: ${HEART} ASSISTANT:` });
+    };
+
     before(async () => {
       folder = await mkdtemp(path.join(tmpdir(), "llava-visitor-"));
       run("weights", ["--size", "200m", "--format", "gguf-q4_0-pure", "--out", large()]);
@@ -200,15 +213,13 @@ for (const engine of ENGINES) {
     });
 
     step("a second question, of the same conversation", async () => {
-      await tab.click("#new-chat");
-      await tab.until("an empty conversation", () => !document.querySelector("[data-testid=answer]"));
-      const first = await ask(tab, COLOUR);
-      assert.equal(first, expected("shapes.png", { prompt: COLOUR }));
-      const both = { raw: `USER: <image>\n${COLOUR} ASSISTANT: ${first}</s>USER: ${HEART} ASSISTANT:` };
-      assert.equal(await ask(tab, HEART), expected("shapes.png", both));
+      await show(tab, example("shapes.png"));
+      assert.equal(await ask(tab, COLOUR), expected("shapes.png", { prompt: COLOUR }));
+      assert.equal(await ask(tab, HEART), secondAnswer());
     });
 
     step("a drawing, with the pointer and with the keyboard", async () => {
+      await beginAnew(tab);
       await tab.click("#mode-draw");
       const paper = await tab.evaluate(drawing);
       await tab.click("[data-choice=star]");
@@ -234,6 +245,7 @@ for (const engine of ENGINES) {
       await tab.setFiles("#image-input", file);
       await tab.shown("#error");
       assert.match(await tab.text("#error-title"), /picture/);
+      assert.equal(await tab.count("#tray img"), 0, "it does not go with a question");
       await show(tab, example("shapes.png"));
       assert(await tab.evaluate(() => document.getElementById("error")?.hidden), "the error is over");
       assert.equal(await ask(tab, COLOUR), expected("shapes.png", { prompt: COLOUR }));
@@ -246,7 +258,39 @@ for (const engine of ENGINES) {
       await tab.click("#models-shipped");
       await tab.shown(READY);
       await read(tab, "shapes.png");
-      assert.equal(await ask(tab, COLOUR), expected("shapes.png", { prompt: COLOUR }));
+      assert.equal(await ask(tab, HEART), secondAnswer(), "the conversation goes on");
+    });
+
+    step("two pictures in a conversation: each is shown where it was asked about, and an edit keeps it", async () => {
+      await show(tab, example("shapes.png"));
+      await ask(tab, COLOUR);
+      await tab.setFiles("#image-input", example("outlines.png"));
+      await read(tab, "outlines.png");
+      assert.match(await tab.text("#composer-hint"), /trained with one picture/);
+      const second = await ask(tab, DESCRIBE);
+      const shown = () => [...document.querySelectorAll(".turn")].map((turn) => [...turn.querySelectorAll("img")].map((image) => image.alt));
+      assert.deepEqual(await tab.evaluate(shown), [["Picture: shapes.png"], ["Picture: outlines.png"]]);
+      await tab.click(".turn:last-child .edit");
+      await tab.press("#question", "Enter");
+      assert.equal(await answered(tab, 2), second, "the same question has the same answer");
+      assert.deepEqual(await tab.evaluate(shown), [["Picture: shapes.png"], ["Picture: outlines.png"]]);
+    });
+
+    step("a question without a picture", async () => {
+      await beginAnew(tab);
+      assert.match(await tab.text("#composer-hint"), /No picture/);
+      assert.notEqual(await ask(tab, COLOUR), "");
+    });
+
+    step("a reload keeps the conversation, and it goes on", async () => {
+      await show(tab, example("shapes.png"));
+      await ask(tab, COLOUR);
+      // The answer is stored after it is shown.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await tab.reload();
+      await tab.until("the conversation of before", () => document.querySelectorAll("[data-testid=answer]").length === 1);
+      await tab.shown(READY);
+      assert.equal(await ask(tab, HEART), secondAnswer());
     });
 
     step("reload: everything is saved, no weights are fetched", async () => {

@@ -185,7 +185,7 @@ describe("a float checkpoint, and the engine", () => {
         await page.goto(address.href);
         await visit.reaches("ready");
         await machineSays(page, `quantised to ${quant}`);
-        await visit.show(picture);
+        await visit.showAlone(picture);
         await visit.reaches("ready");
         assert.equal(await visit.ask("what is it?"), wanted[quant]);
         assert(weights() <= 1, `${weights()} requests for weights that are kept: ${visit.requests.join(" ")}`);

@@ -21,7 +21,7 @@ export class DetailsPanel {
   }
 
   /** @param {Session} session */
-  #render({ loading, picture, offline }) {
+  #render({ loading, picture, offline, unsaved, conversation }) {
     const { plan, report, storage, agreed, model, why, weights } = loading;
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
@@ -43,6 +43,7 @@ export class DetailsPanel {
       ["Why this backend", report && why],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} tokens used` : undefined],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${seen.encoded.rows} tokens, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
+      ["Conversation", conversation.answered.length > 0 && (unsaved ? `not saved for the next visit: ${unsaved}` : "saved in this browser, until you forget it")],
       ["Offline use", offline && storage && plan && storage.bytes >= plan.total_bytes && "everything is saved: the next visit needs no network"],
       ["Data sent to others", "none"],
     ];

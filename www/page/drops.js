@@ -57,10 +57,10 @@ export function acceptDrops(onPicture, onModel) {
     if (!data?.types.includes("Files")) return;
     event.preventDefault();
     const files = await filesOf(data);
-    const picture = files.find(({ file }) => file.type.startsWith("image/"));
     if (looksLikeModel(files)) return onModel(files);
-    const file = picture?.file ?? files[0]?.file;
-    if (file) onPicture(file, file.name);
+    const pictures = files.filter(({ file }) => file.type.startsWith("image/"));
+    // A single file may be a picture whose type the browser does not know.
+    for (const { file } of pictures.length ? pictures : files.slice(0, 1)) onPicture(file, file.name);
   };
   /** @param {DragEvent} event */
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files") ?? false;

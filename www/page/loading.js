@@ -14,7 +14,7 @@ import { rememberWeights } from "./weights.js";
 /**
  * What the session does at points of loading.
  * @typedef {object} Hooks
- * @property {(note: string) => void} onReset  the engine's memory of the conversation is lost; `note` says why
+ * @property {() => void} onReset  the engine's memory of the conversation is lost
  * @property {(note: string) => void} onNote  `note` is to be shown in the conversation
  * @property {() => Promise<void>} onLoaded
  */
@@ -71,7 +71,7 @@ export class Loading {
   /** Opens the model in a new worker. @param {boolean} [askAgain] see `choose` */
   async open(askAgain = false) {
     this.activity.loaded = false;
-    this.hooks.onReset("The model was restarted and does not remember the conversation above.");
+    this.hooks.onReset();
     Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
     this.activity.begin("loading");
     const { model } = this;

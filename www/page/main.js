@@ -10,6 +10,7 @@ import { DrawingPad } from "./drawing-pad.js";
 import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
+import { ExportDialog } from "./export-dialog.js";
 import { resolveModel } from "./hub.js";
 import { LastChoice, lastChoice } from "./last-choice.js";
 import { describeMachine } from "./machine.js";
@@ -36,11 +37,13 @@ const session = new Session(shipped, () => settings.current);
 
 new StatusBar(session);
 new DetailsPanel(session);
-new Transcript(session);
 new ErrorBox(session, () => settings.useBackend("cpu"));
 const composer = new Composer(session);
+new Transcript(session, (turn, from) => composer.edit(turn, from));
+new ExportDialog(session);
+byId("forget-conversation", HTMLElement).addEventListener("click", () => session.newConversation());
 
-const pad = new DrawingPad(showPicture);
+const pad = new DrawingPad((drawing, name) => showPicture(drawing, name, Examples.general, "drawing"));
 /** @param {boolean} drawing */
 function draw(drawing) {
   byId("mode-draw", HTMLElement).setAttribute("aria-pressed", String(drawing));
@@ -51,19 +54,20 @@ function draw(drawing) {
 byId("mode-draw", HTMLElement).addEventListener("click", () => draw(true));
 byId("mode-picture", HTMLElement).addEventListener("click", () => draw(false));
 
-/** Shows a picture, which is encoded while the person types.
- * @param {Blob} blob @param {string} name @param {string[]} [questions] */
-function showPicture(blob, name, questions = Examples.general) {
+/** Attaches a picture to the next question; it is encoded while the person types.
+ * @param {Blob} blob @param {string} name @param {string[]} [questions]
+ * @param {import("./types.js").Picture["source"]} [source] */
+function showPicture(blob, name, questions = Examples.general, source = "") {
   draw(false);
   composer.suggest(questions);
-  session.show(blob, name);
+  session.attach(blob, name, source);
   // On a touch screen the focus would open the keyboard over the picture.
   if (matchMedia("(pointer: fine)").matches) byId("question", HTMLElement).focus({ preventScroll: true });
 }
-new PictureBox(session, showPicture);
-acceptDrops(showPicture, (files) => showingErrors(() => choose(modelFromFiles(files))));
-new Camera(showPicture);
-new Examples(showPicture, (thrown, retry) => session.activity.showError(thrown, "example", retry));
+new PictureBox(session, (file, name) => showPicture(file, name));
+acceptDrops((file, name) => showPicture(file, name), (files) => showingErrors(() => choose(modelFromFiles(files))));
+new Camera((photo, name) => showPicture(photo, name));
+new Examples((picture, name, questions) => showPicture(picture, name, questions, "example"), (thrown, retry) => session.activity.showError(thrown, "example", retry));
 
 const remembered = new LastChoice(session);
 const isShipped = () => session.loading.model === shipped;
@@ -106,6 +110,8 @@ const offers = new Offers(session, isShipped, (offer) => showingErrors(async () 
   await acceptIfClear(session, offer);
 }));
 new PhotoHint(session, isShipped, offers);
+
+session.resume();
 
 const whenLoaded = async () => {
   if (!session.activity.loaded) return;

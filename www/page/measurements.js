@@ -28,7 +28,7 @@ export async function showMeasurements(session) {
   if (report?.tuning) write(`# ${JSON.stringify(report.tuning)}`);
   // The measurement clears the engine's picture and conversation.
   await session.stop();
-  session.reset("The model was measured and does not remember the conversation above.");
+  session.memory.forget();
   await activity.exclusive(async () => {
     activity.begin("measuring");
     try {
@@ -41,5 +41,5 @@ export async function showMeasurements(session) {
       activity.fail(thrown, "bench", () => activity.dismissError());
     }
   });
-  await session.encode();
+  await session.prepare();
 }

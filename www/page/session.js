@@ -1,12 +1,13 @@
-// The page's state: the model, the picture and the conversation. Components read its fields on a "change" of
-// `activity`; only its methods change them. Calls to the engine never overlap.
+// The page's state: the model and the conversation. Components read its fields on a "change" of `activity`; only its
+// methods change them. Calls to the engine never overlap.
 
 import { Failure } from "../shared/failure.js";
 import { Activity } from "./activity.js";
-import { Conversation } from "./conversation.js";
+import { Conversation, newPicture } from "./conversation.js";
+import { EngineMemory } from "./engine-memory.js";
 import { generateAnswer } from "./generate-answer.js";
 import { Loading } from "./loading.js";
-import { encodePicture } from "./redraw.js";
+import { clearSaved, loadSaved, save } from "./saved-conversation.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./types.js").Choices} Choices */
@@ -14,22 +15,24 @@ import { encodePicture } from "./redraw.js";
 /** @typedef {import("./types.js").Turn} Turn */
 
 export class Session {
-  /** @type {Picture | null} */
-  picture = null;
   conversation = new Conversation();
+  memory = new EngineMemory(this);
   /** Whether the page's own files are cached, so that the next visit needs no network. */
   offline = false;
-  /** Unfinished question that waits to be prefilled. @type {string | null} */
-  #draft = null;
+  /** Reason why the conversation is not stored; empty where it is. */
+  unsaved = "";
+  /** Unfinished question; empty where nothing is typed. */
+  #draft = "";
   activity = new Activity();
 
-  /** @param {ModelRef} model @param {() => Choices} settings */
+  /** @param {ModelRef} model that is shipped with the page @param {() => Choices} settings */
   constructor(model, settings) {
+    this.shipped = model;
     this.settings = settings;
     this.loading = new Loading(model, settings, this.activity, {
-      onReset: (note) => this.reset(note),
+      onReset: () => this.memory.forget(),
       onNote: (note) => this.conversation.note(note),
-      onLoaded: () => this.encode(),
+      onLoaded: () => this.#loaded(),
     });
   }
 
@@ -37,158 +40,158 @@ export class Session {
     return this.loading.link;
   }
 
-  /** Shows a picture and encodes it; a new picture begins a new conversation.
-   * @param {Blob} blob @param {string} name */
-  async show(blob, name) {
-    await this.stop();
-    this.reset("A new picture, and a new conversation.");
-    this.#setPicture({ blob, name, url: URL.createObjectURL(blob), seen: null });
+  /** The picture that is shown large: the last one of the next question, or of the conversation. */
+  get picture() {
+    return this.conversation.pictures.at(-1) ?? null;
+  }
+
+  /** Identifies the model whose tokens an answer has. */
+  get modelKey() {
+    const { plan } = this.loading;
+    return plan ? `${plan.name}|${plan.total_bytes}` : "";
+  }
+
+  /** Shows the conversation of the last visit, unless another one has begun. */
+  async resume() {
+    const saved = await loadSaved();
+    const { entries, last, attached } = this.conversation;
+    if (!saved || last || attached.length) return;
+    this.conversation.entries = [...saved, ...entries];
+    this.memory.onlyShown = true;
+    this.activity.changed();
+  }
+
+  async #loaded() {
+    const { conversation, activity } = this;
+    conversation.continueWith(this.modelKey, this.loading.plan?.name ?? "");
+    activity.changed();
+    if (!this.memory.onlyShown || conversation.attached.length || this.#draft) await this.prepare();
+  }
+
+  /** Adds a picture to the next question, and encodes it.
+   * @param {Blob} blob @param {string} name @param {Picture["source"]} [source] */
+  async attach(blob, name, source = "") {
+    this.conversation.attach(newPicture(blob, name, source));
     if (this.activity.loaded) this.activity.error = null;
     this.activity.changed();
-    await this.encode();
+    await this.prepare();
   }
 
-  async removePicture() {
+  /** Removes a picture from the next question. @param {Picture} picture */
+  async detach(picture) {
+    this.conversation.detach(picture);
+    this.activity.changed();
+    if (this.memory.encoding === picture) await this.stop();
+    await this.prepare();
+  }
+
+  /** Erases the conversation, here and in this browser's storage, and begins a new one. */
+  async newConversation() {
     await this.stop();
-    this.#setPicture(null);
-    await this.newChat();
-  }
-
-  /** @param {Picture | null} picture */
-  #setPicture(picture) {
-    if (this.picture) URL.revokeObjectURL(this.picture.url);
-    this.picture = picture;
-  }
-
-  async newChat() {
-    await this.stop();
+    for (const { url } of this.conversation.pictures) URL.revokeObjectURL(url);
     this.conversation = new Conversation();
-    if (this.picture) this.picture.seen = null;
+    this.#draft = "";
+    clearSaved();
     this.activity.dismissError();
-    await this.encode();
+    await this.prepare();
   }
 
   /** Prefills a question that is still being typed. A failure shows only when the question is asked.
    * @param {string} question */
   prefill(question) {
-    if (!this.activity.loaded || !this.picture) return;
-    const queued = this.#draft !== null;
     this.#draft = question;
-    if (!queued) this.activity.exclusive(async () => {
-      const question = this.#draft ?? "";
-      this.#draft = null;
-      if (this.activity.phase === "ready" && this.picture?.seen) await this.link.call("prefill", { question }).catch(console.info);
-    });
+    if (question) this.prepare();
   }
 
   /** @param {string} question */
   async ask(question) {
-    await this.#answer(this.conversation.ask(question));
+    const turn = this.conversation.ask(question);
+    await this.#answer(turn, () => this.conversation.giveBack(turn), () => this.regenerate());
+  }
+
+  /** Asks another question in the place of `turn`; the turns after it are removed.
+   * @param {Turn} turn @param {string} question */
+  async edit(turn, question) {
+    const replaced = this.conversation.replace(turn, question, true);
+    await this.#answer(replaced.turn, replaced.undo, () => this.edit(turn, question));
   }
 
   async regenerate() {
-    const turn = this.conversation.last;
-    if (turn && turn.state !== "streaming") await this.#answer(turn);
+    const { last } = this.conversation;
+    if (!last || last.state === "streaming") return;
+    const replaced = this.conversation.replace(last, last.question, !last.result);
+    await this.#answer(replaced.turn, replaced.undo, () => this.regenerate());
   }
 
   /** Cancels encoding or answering; resolves when it has ended. */
   async stop() {
-    const turn = this.conversation.last;
+    const { last } = this.conversation;
     const { phase } = this.activity;
-    if (turn?.state === "streaming") turn.state = "stopped";
+    if (last?.state === "streaming") last.state = "stopped";
     if (phase === "encoding" || phase === "generating") this.link.call("cancel", null).catch(() => {});
     await this.activity.idle;
   }
 
-  /** Encodes the picture, unless it is encoded. */
-  encode() {
+  /** Gives the engine what it lacks of the conversation, and prefills the unfinished question.
+   * @returns {Promise<void>} */
+  prepare() {
     return this.activity.exclusive(async () => {
-      const { picture, activity, loading } = this;
-      if (!activity.loaded || picture?.seen) return;
-      loading.report = await this.link.call("reset", null);
-      if (!picture) return activity.changed();
-      activity.begin("encoding");
+      const { activity, memory } = this;
+      if (!activity.loaded || activity.error) return;
       try {
-        const seen = await encodePicture(this.link, picture, activity.onProgress);
-        // A picture whose encoding was cancelled is encoded again when a question needs it.
-        picture.seen = seen.encoded.cancelled ? null : seen;
-        loading.report = seen.report;
-        activity.end();
+        await memory.sync();
       } catch (thrown) {
-        if (picture !== this.picture) activity.end();
-        else if (!(await this.#recovered(thrown))) activity.fail(thrown, "picture", () => this.#retry(thrown, () => this.encode()));
+        return this.#showFailure(thrown, "picture", () => this.prepare());
       }
+      if (activity.phase === "ready") await memory.prefill(this.#draft);
     });
   }
 
-  /** @param {Turn} turn */
-  async #answer(turn) {
-    const { activity, loading } = this;
-    Object.assign(turn, { answer: "", state: "streaming", result: null });
+  /** @param {Turn} turn @param {() => void} undo for a turn without an answer @param {() => Promise<void>} again */
+  async #answer(turn, undo, again) {
+    const { activity, loading, memory } = this;
+    this.#draft = "";
     activity.error = null;
     activity.changed();
-    await this.encode();
     await activity.exclusive(async () => {
-      if (turn.state === "stopped") return activity.changed();
-      if (activity.error || !activity.loaded) {
-        turn.state = "error";
-        return activity.changed();
-      }
       try {
-        if (turn.remembered) {
-          loading.report = await this.link.call("truncate", { turns: (loading.report?.turns ?? 1) - 1 });
-          turn.remembered = false;
-        }
-        const { link } = this;
+        await memory.sync();
+        if (turn.state === "stopped" || !activity.loaded) throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
         const options = this.settings().generate;
-        const result = await generateAnswer(turn, { link, activity, options, recovered: (thrown) => this.#recovered(thrown) });
-        Object.assign(turn, { result, answer: result.answer.text, remembered: true });
+        const result = await generateAnswer(turn, { link: this.link, activity, options, recovered: (thrown) => memory.recovered(thrown) });
+        Object.assign(turn, { result, answer: result.answer.text, model: this.modelKey });
         turn.state = result.answer.stop === "cancelled" ? "stopped" : "done";
+        memory.answered(turn);
         loading.report = result.report;
         activity.end();
+        this.#store();
       } catch (thrown) {
         turn.state = Failure.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
-        activity.fail(thrown, "answer", () => this.#retry(thrown, () => this.regenerate()));
+        undo();
+        this.#showFailure(thrown, "answer", again);
       }
     });
+    if (this.conversation.attached.length) await this.prepare();
   }
 
-  /** Recovers from a lost GPU: loads the model again, and restores the picture and the conversation.
-   * @param {unknown} thrown
-   * @returns {Promise<boolean>} whether the state is as before; false for every other failure */
-  async #recovered(thrown) {
-    const { activity, loading } = this;
-    if (Failure.from(thrown, "engine").kind !== "gpu-lost" || !loading.mayRecover()) return false;
-    loading.recovering = true;
-    try {
-      await loading.reload();
-      if (!this.picture) return true;
-      activity.begin("encoding");
-      this.picture.seen = await encodePicture(this.link, this.picture, activity.onProgress);
-      // The picture belongs to the first question.
-      const past = this.conversation.turns.filter((turn) => turn.remembered);
-      const turns = past.map(({ question, result }, i) => ({ question, ids: result?.answer.ids ?? [], images: i === 0 ? 1 : 0 }));
-      loading.report = turns.length ? await this.link.call("restore", { turns }) : this.picture.seen.report;
-      activity.end();
-      return true;
-    } catch (again) {
-      return this.#recovered(again);
-    } finally {
-      loading.recovering = false;
-    }
+  /** Stores the conversation in this browser, while the page goes on. */
+  async #store() {
+    this.unsaved = await save(this.conversation);
+    this.activity.changed();
   }
 
-  /** Repeats `step`; after a failure of the device, on a new device.
-   * @param {unknown} thrown @param {() => Promise<void>} step */
-  async #retry(thrown, step) {
-    if (["gpu", "gpu-lost", "out-of-memory"].includes(Failure.from(thrown, "engine").kind)) await this.loading.open();
-    if (this.activity.loaded) await step();
-  }
-
-  /** Marks the picture and the conversation as unknown to the engine.
-   * @param {string} note the reason, for the person */
-  reset(note) {
-    this.conversation.reset(note);
-    if (this.picture) this.picture.seen = null;
+  /** Shows a failure. A picture that the engine refuses no longer goes with the next question.
+   * @param {unknown} thrown @param {string} place @param {() => Promise<void>} again */
+  #showFailure(thrown, place, again) {
+    const { conversation, memory, activity, loading } = this;
+    const { kind } = Failure.from(thrown, place);
+    const refused = memory.refusedPicture(kind);
+    if (refused) conversation.detach(refused);
+    activity.fail(thrown, place, async () => {
+      if (["gpu", "gpu-lost", "out-of-memory"].includes(kind)) await loading.open();
+      else activity.dismissError();
+      if (refused) conversation.attach(refused);
+      if (activity.loaded) await again();
+    });
   }
 }

@@ -72,7 +72,7 @@ export class StatusBar {
         if (!loading.offer) return "Stopped: no model is loaded.";
         return "This model is large: nothing is downloaded before you agree.";
       case "ready":
-        return picture ? "Ready: ask about the picture." : "Ready: choose a picture.";
+        return picture ? "Ready: ask about the picture." : "Ready: choose a picture, or ask without one.";
       case "measuring":
         return "Measuring the speed on this machine…";
       case "encoding":

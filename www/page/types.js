@@ -18,21 +18,23 @@
  */
 
 /**
- * A picture; `seen` is the engine's report of its encoding.
- * @typedef {{ blob: Blob, url: string, name: string, seen: Seen | null }} Picture
+ * A picture. `seen` is the engine's report of its encoding, `null` where this engine has not encoded it. Of the pictures
+ * of one `source` only the last goes with the next question; empty where none replaces another.
+ * @typedef {{ id: string, blob: Blob, url: string, name: string, source: "" | "example" | "drawing", seen: Seen | null }} Picture
  */
 
 /**
  * A question and its answer so far.
  * @typedef {object} Turn
  * @property {string} question
+ * @property {Picture[]} pictures  that were shown with it
  * @property {string} answer
  * @property {"streaming" | "done" | "stopped" | "error"} state
- * @property {Answered | null} result
- * @property {boolean} remembered  whether the engine holds it
+ * @property {Answered | null} result  of an answer that later questions follow
+ * @property {string} model  key of the model that has answered
  */
 
-/** @typedef {{ note: string }} Note  a message between turns */
+/** A message between turns; `model` is the key of the model that it names. @typedef {{ note: string, model?: string }} Note */
 
 /**
  * A model of models/catalogue.json; src/docs/sources.md describes the fields.

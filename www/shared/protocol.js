@@ -74,6 +74,7 @@
  * @property {WeightsOption[]} [choices]  the widest first; empty for quantised files
  * @property {PictureSize[]} [picture_sizes]  of a model that cuts pictures into tiles, the smallest first
  * @property {number} [longest_edge]  the chosen one of them, pixels
+ * @property {boolean} [several_pictures]  whether it was trained with several pictures in a conversation
  */
 
 /** A size that pictures are scaled to: its longest side in pixels, and the tiles and rows of a picture of 4:3.
@@ -165,8 +166,9 @@
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
-/** A past turn to be prefilled again. `images` is the number of encoded pictures in its question.
- * @typedef {{ question: string, ids: number[], images: number }} Restored */
+/** A past turn to be prefilled again: its answer, as tokens or as the text of another model, and the number of encoded
+ * pictures in its question.
+ * @typedef {{ question: string, images: number, ids?: number[], text?: string }} Restored */
 
 /**
  * Progress of the weights. `received` counts the bytes from the network in this call; `waiting` describes a pending

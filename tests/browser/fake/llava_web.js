@@ -18,13 +18,14 @@ export class Llava {
   #compiled = 0;
   #busy = false;
   #context = 512;
-  /** @type {{ question: string, ids: number[], images: number }[]} */
-  #restored = [];
   #cancelled = false;
-  #turns = 0;
+  /** Turns with their numbers of pictures.
+   * @type {{ question: string, images: number, ids?: number[], text?: string }[]} */
+  #turns = [];
   /** Questions that were prefilled. @type {string[]} */
   #drafts = [];
-  #images = 0;
+  /** Pictures of the next question. */
+  #pending = 0;
   #used = 0;
   #plan = /** @type {any} */ (null);
   #tuning = "";
@@ -125,15 +126,21 @@ export class Llava {
     this.#context = context ?? 512;
   }
 
-  /** @param {{ question: string, ids: number[], images: number }[]} turns */
+  /** @param {{ question: string, images: number, ids?: number[], text?: string }[]} turns */
   restore(turns) {
-    this.#turns = turns.length;
-    this.#restored = turns;
+    const images = turns.reduce((sum, { images }) => sum + images, 0);
+    if (images > this.#pending) throw { kind: "argument", place: "restore", message: `the turns have ${images} pictures; ${this.#pending} were encoded` };
+    this.#pending -= images;
+    this.#turns.push(...turns);
+  }
+
+  get #images() {
+    return this.#turns.reduce((sum, { images }) => sum + images, this.#pending);
   }
 
   report() {
     const notes = this.#plan?.quant ? [`loaded as ${this.#plan.quant}`] : (this.#plan?.notes ?? []);
-    return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
+    return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns.length, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
   }
 
   /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
@@ -145,7 +152,8 @@ export class Llava {
       await sleep(this.#plan.slow ?? 5);
       if (this.#cancelled) return { width: 64, height: 64, rows: 16, reused: false, cancelled: true };
     }
-    this.#images = 1;
+    if (this.#images >= (this.#plan.places ?? 8)) throw { kind: "context-full", place: "image", message: `all ${this.#images} places for pictures are in use`, hint: "start a new conversation" };
+    this.#pending += 1;
     return { width: 64, height: 64, rows: 16, reused: false, cancelled: false };
   }
 
@@ -175,7 +183,7 @@ export class Llava {
     if (question === "gpu") throw { kind: "gpu", place: "device", message: "the device was lost", hint: "Restart the model." };
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
     if (question === "drafts?") question = this.#drafts.join("/");
-    const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
+    const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns.length + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
     const ids = [...(options.begin ?? [])];
     let text = words.slice(0, ids.length).join("");
     // "lose 3" loses the GPU after three words, "lose 3 always" on every new GPU too.
@@ -189,8 +197,9 @@ export class Llava {
       ids.push(ids.length);
       onEvent({ type: "token", text: word, count: ids.length, id: ids.length - 1 });
     }
-    if (question === "what was restored") text = JSON.stringify(this.#restored);
-    this.#turns += 1;
+    if (question === "what is held") text = JSON.stringify({ turns: this.#turns, pending: this.#pending });
+    this.#turns.push({ question, images: this.#pending, ids });
+    this.#pending = 0;
     this.#used += ids.length;
     return { text, ids, prompt_ids: Array(20).fill(0), reused_rows: 16, stop: this.#cancelled ? "cancelled" : "eos" };
   }
@@ -201,10 +210,12 @@ export class Llava {
 
   /** @param {number} turns */
   truncate(turns) {
-    this.#turns = turns;
+    const [removed] = this.#turns.splice(turns);
+    if (removed) this.#pending = removed.images;
   }
 
   reset() {
-    this.#turns = this.#images = this.#used = 0;
+    this.#turns = [];
+    this.#pending = this.#used = 0;
   }
 }

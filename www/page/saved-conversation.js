@@ -1,0 +1,116 @@
+// The conversation as this browser stores it from one visit to the next, in IndexedDB. There is one: of several tabs,
+// the one that has been answered last has stored its own. Nothing is sent.
+
+import { serialQueue } from "../shared/async.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+/** @typedef {import("./types.js").Note} Note */
+/** @typedef {import("./types.js").Picture} Picture */
+/** @typedef {import("./types.js").Turn} Turn */
+/** A picture as bytes: some browsers store no Blob in a private window.
+ * @typedef {{ name: string, type: string, bytes: ArrayBuffer }} StoredPicture */
+/** @typedef {Note | Omit<Turn, "pictures"> & { pictures: string[] }} StoredEntry */
+
+const DATABASE = "llava-web conversation";
+/** Changes with the format: what another version has stored is not read. */
+const VERSION = 1;
+/** Object stores: the entries under one key, and the pictures by id. */
+const ENTRIES = "entries";
+const PICTURES = "pictures";
+
+/** Runs one job at a time: what is erased during the storing of an answer stays erased. */
+const runSerially = serialQueue();
+
+/** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
+const result = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+/**
+ * Runs `work` in one transaction, which takes effect as a whole or not at all.
+ * @template T
+ * @param {IDBTransactionMode} mode
+ * @param {(entries: IDBObjectStore, pictures: IDBObjectStore) => Promise<T>} work that awaits requests only
+ * @returns {Promise<T>} which rejects where the browser stores nothing
+ */
+async function transact(mode, work) {
+  const opening = indexedDB.open(DATABASE, VERSION);
+  opening.onupgradeneeded = () => {
+    for (const name of [...opening.result.objectStoreNames]) opening.result.deleteObjectStore(name);
+    for (const name of [ENTRIES, PICTURES]) opening.result.createObjectStore(name);
+  };
+  const database = await result(opening);
+  try {
+    const transaction = database.transaction([ENTRIES, PICTURES], mode);
+    const ended = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const [value] = await Promise.all([work(transaction.objectStore(ENTRIES), transaction.objectStore(PICTURES)), ended]);
+    return value;
+  } finally {
+    database.close();
+  }
+}
+
+/** Stores a conversation in place of the last one. Pictures that are stored already are not written again.
+ * @param {Conversation} conversation @returns {Promise<string>} why it is not stored; empty where it is */
+export function save({ entries }) {
+  const copy = entries.map((entry) => ({ ...entry }));
+  return runSerially(() => store(copy)).then(() => "", String);
+}
+
+/** @param {(Turn | Note)[]} entries */
+async function store(entries) {
+  /** @type {StoredEntry[]} */
+  const stored = [];
+  /** @type {Map<string, Picture>} */
+  const wanted = new Map();
+  for (const entry of entries) {
+    if ("note" in entry) stored.push(entry);
+    // A question without an answer is not part of the conversation.
+    else if (entry.result) stored.push({ ...entry, pictures: entry.pictures.map(({ id }) => id) });
+    for (const picture of "note" in entry ? [] : entry.pictures) wanted.set(picture.id, picture);
+  }
+  /** @type {Map<string, StoredPicture>} */
+  const files = new Map();
+  // A transaction ends when it waits for anything else than its requests: the bytes are read before.
+  for (const [id, { blob, name }] of wanted) files.set(id, { name, type: blob.type, bytes: await blob.arrayBuffer() });
+  await transact("readwrite", async (entries, pictures) => {
+    const known = await result(pictures.getAllKeys());
+    for (const id of known) if (!files.has(String(id))) pictures.delete(id);
+    for (const [id, file] of files) if (!known.includes(id)) pictures.put(file, id);
+    await result(entries.put(stored, ENTRIES));
+  });
+}
+
+/** Returns the entries of the stored conversation. @returns {Promise<(Turn | Note)[] | null>} */
+export function loadSaved() {
+  const saved = transact("readonly", async (entries, pictures) => {
+    /** @type {StoredEntry[] | undefined} */
+    const stored = await result(entries.get(ENTRIES));
+    if (!stored?.length) return null;
+    const [ids, files] = await Promise.all([result(pictures.getAllKeys()), result(pictures.getAll())]);
+    const shown = new Map(ids.map((id, i) => [String(id), shownPicture(String(id), files[i])]));
+    const picturesOf = (/** @type {string[]} */ ids) => ids.flatMap((id) => shown.get(id) ?? []);
+    return stored.map((entry) => ("note" in entry ? entry : { ...entry, pictures: picturesOf(entry.pictures) }));
+  });
+  return saved.catch((thrown) => (console.info("No conversation is stored:", thrown), null));
+}
+
+/** @param {string} id @param {StoredPicture} file @returns {Picture} */
+function shownPicture(id, { name, type, bytes }) {
+  const blob = new Blob([bytes], { type });
+  return { id, blob, name, url: URL.createObjectURL(blob), source: "", seen: null };
+}
+
+/** Erases the stored conversation and its pictures. */
+export function clearSaved() {
+  const clear = () => transact("readwrite", async (entries, pictures) => {
+    entries.clear();
+    await result(pictures.clear());
+  });
+  return runSerially(clear).catch((thrown) => console.info("No conversation is erased:", thrown));
+}
