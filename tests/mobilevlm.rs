@@ -253,9 +253,12 @@ fn mobilevlms_configuration_is_read() {
     }
 }
 
+/// What becomes of a connector's tensor: its key and shape (none where it stays), or nothing.
+type Change = dyn Fn(&str) -> Option<(String, Vec<usize>)>;
+
 #[test]
 fn a_connector_with_other_tensors_is_refused_by_name() {
-    let files = |change: &dyn Fn(&str) -> Option<(String, Vec<usize>)>| {
+    let files = |change: &Change| {
         let bytes = golden_file("ldpv2/model.safetensors");
         let checkpoint = SafeTensors::deserialize(&bytes).unwrap();
         let changed = checkpoint.tensors().into_iter().filter_map(|(key, view)| {
