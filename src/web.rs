@@ -167,6 +167,11 @@ impl Llava {
         self.state.edit_engine("restore", |engine| engine.restore(&turns))
     }
 
+    /// Changes the longest edge of pictures of a model that cuts them into tiles. Removes pictures and conversation.
+    pub fn set_longest_edge(&self, longest_edge: u32) -> Result<()> {
+        self.state.edit_engine("set_longest_edge", |engine| engine.set_longest_edge(longest_edge))
+    }
+
     /// Begins a new conversation.
     pub fn reset(&self) -> Result<()> {
         self.state.edit_engine("reset", |engine| {

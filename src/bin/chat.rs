@@ -63,6 +63,10 @@ struct Arguments {
     /// q4 [default: as they are].
     #[arg(long, value_name = "TYPE")]
     quant: Option<WeightType>,
+    /// Length that the longer side of a picture is scaled to before it is cut into tiles, pixels: 512, 1024 or 2048 for
+    /// SmolVLM [default: the checkpoint's].
+    #[arg(long, value_name = "N")]
+    longest_edge: Option<u32>,
     /// Continue after the end-of-answer token.
     #[arg(long)]
     ignore_eos: bool,
@@ -103,6 +107,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let mut engine = load(arguments).await?;
     engine.set_rendering(arguments.rendering);
+    if let Some(longest_edge) = arguments.longest_edge {
+        engine.set_longest_edge(longest_edge)?;
+    }
     let load_ms = milliseconds(start);
     for note in engine.report().notes {
         eprintln!("note: {note}");

@@ -1,6 +1,7 @@
 //! Loading: from a source to a plan, from the plan's parts to an engine.
 
 use super::conversation::{Conversation, PromptFormat};
+use super::pictures::{PictureSize, several_pictures};
 use super::weights::{WeightChoice, weight_bytes};
 use super::{Engine, ModelInfo, PrefixCache};
 use crate::device::Device;
@@ -51,6 +52,12 @@ pub struct Plan {
     pub quant: Option<WeightType>,
     /// The offered types, the widest first; empty where the weights are not floats.
     pub choices: Vec<WeightChoice>,
+    /// The offered sizes of pictures, the smallest first; empty where pictures are not cut by their longest edge.
+    pub picture_sizes: Vec<PictureSize>,
+    /// The chosen one of them, pixels.
+    pub longest_edge: Option<u32>,
+    /// Whether the model was trained with several pictures in a conversation.
+    pub several_pictures: bool,
 }
 
 /// Bytes to fetch of a file.
@@ -94,8 +101,8 @@ pub struct Loader {
     /// An operation for each pipeline of the model, and the number of compiled ones; `None` until the first
     /// [`Loader::compile`].
     pub(super) pipelines: Option<(Vec<Op>, usize)>,
-    tokenizer: Tokenizer,
-    preprocess: PreprocessConfig,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) preprocess: PreprocessConfig,
     /// Times the tuner's candidates.
     clock: Clock<'static>,
 }
@@ -153,6 +160,9 @@ impl Loader {
             bytes_per_token,
             quant: self.quant,
             choices: self.choices(beside)?,
+            picture_sizes: self.picture_sizes()?,
+            longest_edge: self.preprocess.longest_edge(),
+            several_pictures: several_pictures(&b.config.layout),
         })
     }
 
@@ -208,7 +218,10 @@ impl Loader {
             return Err(Error::new(Kind::State, "probe", "the model has no decoder"));
         };
         self.tune().await?;
-        estimate_speed(self.inner.device(), &largest, plan.bytes_per_token, plan.memory.total, self.clock).await
+        let clock = self.clock;
+        let estimate =
+            estimate_speed(self.inner.device(), &largest, plan.bytes_per_token, plan.memory.total, clock).await?;
+        Ok(SpeedEstimate { tile_seconds: self.rows_per_tile() / estimate.prefill_rows_per_second, ..estimate })
     }
 
     /// Compiles the next of the model's pipelines, so that its first passes find them. Call it until all are compiled,

@@ -36,11 +36,13 @@ mod decode;
 mod events;
 mod inspect;
 mod loader;
+mod pictures;
 mod weights;
 
 pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
+pub use pictures::PictureSize;
 pub use weights::WeightChoice;
 
 use crate::ensure;

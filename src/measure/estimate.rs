@@ -29,6 +29,8 @@ pub struct SpeedEstimate {
     pub decode_tokens_per_second: f64,
     /// Upper bound of the prompt's rows (text or picture) per second.
     pub prefill_rows_per_second: f64,
+    /// Lower bound of the seconds that tower and connector take for a tile of a picture; 0 where there is no picture.
+    pub tile_seconds: f64,
     /// Whether the device allocated all the memory of the plan.
     pub fits: bool,
     /// The device's error, if it did not.
@@ -57,7 +59,7 @@ pub async fn estimate_speed(
     let (tile_bytes, row_ms) = time_tile(device, matrix, now).await?;
     let tiles_per_token = bytes_per_token as f64 / tile_bytes;
     let [decode_tokens_per_second, prefill_rows_per_second] = row_ms.map(|ms| 1e3 / (ms.max(1e-6) * tiles_per_token));
-    Ok(SpeedEstimate { decode_tokens_per_second, prefill_rows_per_second, fits, message })
+    Ok(SpeedEstimate { decode_tokens_per_second, prefill_rows_per_second, tile_seconds: 0.0, fits, message })
 }
 
 /// Allocates `bytes` in buffers like the model's, and frees them.

@@ -176,6 +176,14 @@ impl PreprocessConfig {
         smaller.chain([self.default_edge]).collect()
     }
 
+    /// Returns the chosen longest edge, pixels, where the picture is cut by [`Tiling::Grid`].
+    pub fn longest_edge(&self) -> Option<u32> {
+        match self.tiling {
+            Tiling::Grid { longest_edge } => Some(longest_edge),
+            _ => None,
+        }
+    }
+
     /// Chooses the longest edge: a multiple of `size`, or the checkpoint's own.
     ///
     /// # Errors

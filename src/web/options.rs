@@ -53,19 +53,24 @@ pub struct PlanOptions {
     tuning: Option<String>,
     /// One of the plan's choices, or `exact` for the weights as they are; absent: unchanged.
     quant: Option<String>,
+    /// The longest edge of pictures, pixels; absent: unchanged.
+    longest_edge: Option<u32>,
 }
 
 impl PlanOptions {
-    /// Sets template, tuning and weight type of `loader`.
+    /// Sets template, tuning, weight type and size of pictures of `loader`.
     ///
     /// # Errors
-    /// What [`Loader::set_weight_type`] reports; [`Kind::Argument`] for an unknown type.
+    /// What [`Loader::set_weight_type`] and [`Loader::set_longest_edge`] report; [`Kind::Argument`] for an unknown type.
     pub fn apply(&self, loader: &mut Loader) -> Result<()> {
         if let Some(template) = self.prompt_template {
             loader.set_template(template);
         }
         if let Some(tuning) = &self.tuning {
             loader.set_tuning(tuning);
+        }
+        if let Some(longest_edge) = self.longest_edge {
+            loader.set_longest_edge(longest_edge)?;
         }
         match self.quant.as_deref() {
             None => Ok(()),
