@@ -2,7 +2,7 @@
 //! the prompt, the image embeds, the logits, the tokens. Each runs on the reference kernels, on the CPU and on the GPU.
 
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Engine, GenerateOptions, SilentObserver};
+use llava_web::engine::{Engine, Event, GenerateOptions, Observer, SilentObserver};
 use llava_web::native::load_model;
 use pollster::block_on;
 use safetensors::SafeTensors;
@@ -29,7 +29,10 @@ struct Cases {
 
 #[derive(Deserialize)]
 struct Case {
+    /// With an `<image>` for each picture.
     prompt: String,
+    /// The text alone, for the model's own template.
+    question: Option<String>,
     images: Vec<String>,
 }
 
@@ -110,6 +113,72 @@ fn check_case(label: &str, engine: &mut Engine, golden: &SafeTensors, name: &str
         }
     }
     assert_eq!(answer.ids.len(), greedy.len());
+}
+
+/// SmolVLM cuts a picture into tiles, with marks between them; its template puts the same ids around a question as
+/// transformers' processor does.
+#[test]
+fn smolvlm_equals_transformers() {
+    let directory = golden("smolvlm");
+    check("smolvlm_prompts", &directory);
+    let bytes = golden_file("smolvlm_prompts/golden.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let Cases { cases } = serde_json::from_slice(&golden_file("smolvlm_prompts/cases.json")).unwrap();
+    let mut engine = block_on(load_model(&directory, None, BackendChoice::Cpu, None)).unwrap();
+    for (name, Case { question, images, .. }) in cases {
+        engine.reset();
+        for picture in &images {
+            block_on(engine.encode(&golden_file(&format!("{picture}.png")), &mut SilentObserver)).unwrap();
+        }
+        let options = GenerateOptions { max_new_tokens: 1, ..GenerateOptions::default() };
+        let answer = block_on(engine.generate(&question.unwrap(), &options, &mut SilentObserver)).unwrap();
+        assert_eq!(answer.prompt_ids, words(&file, &format!("{name}.ids")), "{name}: ids of the chat template");
+    }
+}
+
+/// One tile, the smallest of the offered sizes, takes fewer rows; the same picture is encoded anew.
+#[test]
+fn a_smaller_picture_has_fewer_tiles() {
+    let mut engine = block_on(load_model(&golden("smolvlm"), None, BackendChoice::Cpu, None)).unwrap();
+    let picture = golden_file("wide.png");
+    let mut encode = |edge: Option<u32>| {
+        edge.iter().for_each(|edge| engine.set_longest_edge(*edge).unwrap());
+        let encoded = block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
+        (encoded.tiles, encoded.rows, encoded.reused)
+    };
+    // The whole picture and three marks; a tile and two marks, with the end of a line after each row.
+    let rows = |rows: u32, columns: u32| (4 + 3) + rows * (columns * (4 + 2) + 1);
+    assert_eq!(encode(None), (13, rows(3, 4), false));
+    assert_eq!(encode(Some(44)), (5, rows(2, 2), false));
+    assert_eq!(encode(Some(22)), (1, rows(0, 0), false));
+    assert_eq!(encode(None), (1, rows(0, 0), true));
+    let error = engine.set_longest_edge(30).unwrap_err();
+    assert!(error.message.contains("no multiple of 22"), "{error}");
+}
+
+/// An observer that cancels at the first pause.
+struct Cancel;
+
+impl Observer for Cancel {
+    fn event(&mut self, _: Event) {}
+    async fn pause(&mut self) -> bool {
+        true
+    }
+}
+
+/// Between two tiles an encode can be cancelled: no picture is attached, and the next encode gives the same answer.
+#[test]
+fn an_encode_can_be_cancelled_between_tiles() {
+    let mut engine = block_on(load_model(&golden("smolvlm"), None, BackendChoice::Cpu, None)).unwrap();
+    let picture = golden_file("wide.png");
+    assert!(block_on(engine.encode(&picture, &mut Cancel)).unwrap().cancelled);
+    let options = GenerateOptions { max_new_tokens: 4, ..GenerateOptions::default() };
+    let alone = block_on(engine.generate("how many?", &options, &mut SilentObserver)).unwrap();
+    assert!(alone.prompt_ids.len() < 50, "no picture: {} rows", alone.prompt_ids.len());
+    engine.reset();
+    assert!(!block_on(engine.encode(&picture, &mut SilentObserver)).unwrap().cancelled);
+    let seen = block_on(engine.generate("how many?", &options, &mut SilentObserver)).unwrap();
+    assert!(seen.prompt_ids.len() > 80);
 }
 
 /// LLaVA-1.6 reads a picture in tiles: the checkpoint `mha`, and `image_newline` in a second file.

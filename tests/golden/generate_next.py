@@ -19,10 +19,10 @@ from transformers.models.llava_next.image_processing_pil_llava_next import Llava
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 PINPOINTS = [[42, 84], [84, 42], [84, 84], [126, 42], [42, 126]]
 IMAGE_TOKEN, STEPS, KEPT = 3, 32, 9
-CASES = {"wide": ("USER: <image>\nwhat is in the picture? ASSISTANT:", ["wide"]),
-         "two": ("USER: <image>\n<image>\nis there a word? ASSISTANT:", ["tall", "wide"]),
-         "strip": ("USER: <image>\nhow many? ASSISTANT:", ["strip"]),
-         "text": ("USER: how many stars are there? ASSISTANT:", [])}
+CASES = {"wide": ("<s>USER: <image>\nwhat is in the picture? ASSISTANT:", ["wide"]),
+         "two": ("<s>USER: <image>\n<image>\nis there a word? ASSISTANT:", ["tall", "wide"]),
+         "strip": ("<s>USER: <image>\nhow many? ASSISTANT:", ["strip"]),
+         "text": ("<s>USER: how many stars are there? ASSISTANT:", [])}
 torch.set_grad_enabled(False)
 
 
@@ -70,7 +70,7 @@ for name in ("wide", "tall", "strip"):
         out["wide.pixel_values"] = pixels[0]
     print(name, tuple(pixels.shape), rows[name], "rows")
 for case, (prompt, names) in CASES.items():
-    left, ids = list(names), [1]
+    left, ids = list(names), []
     for token in tok.encode(prompt, add_special_tokens=False).ids:
         ids += [token] * (rows[left.pop(0)] if token == IMAGE_TOKEN else 1)
     tiles = max([pictures[n][0].shape[1] for n in names], default=0)

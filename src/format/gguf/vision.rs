@@ -87,9 +87,6 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
         (None, Some(&[positions, _])) => positions.saturating_sub(u32::from(!siglip)).isqrt().saturating_mul(patch),
         _ => return Err(missing("v.position_embd.weight")),
     };
-    let gelu = file.boolean("clip.use_gelu")?.unwrap_or(false);
-    let silu = file.boolean("clip.use_silu")?.unwrap_or(false);
-    ensure!(!silu, Config, "GGUF: clip.use_silu", "a tower with SiLU is not implemented (quick GELU, GELU)");
     let config = json!({
         "model_type": if siglip { "siglip_vision_model" } else { "clip_vision_model" },
         "hidden_size": key("embedding_length")?.unwrap_or(width),
@@ -99,11 +96,7 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
         "image_size": image_size,
         "patch_size": key("patch_size")?.unwrap_or(patch),
         "layer_norm_eps": epsilon(file, siglip, idefics3)?,
-        "hidden_act": match (gelu, siglip) {
-            (true, true) => "gelu_pytorch_tanh",
-            (true, false) => "gelu",
-            (false, _) => "quick_gelu",
-        },
+        "hidden_act": activation(file, siglip)?,
     });
     let last = ["mm.2.weight", "mm.model.mlp.2.weight", "mm.model.mlp.3.weight", "mm.0.weight", "mm.model.fc.weight"];
     let outputs = last.iter().find_map(|name| shape(name)?.first().copied());
@@ -118,6 +111,17 @@ pub(super) fn vision(file: &Gguf) -> Result<Vision> {
     }
     let select = if siglip { "full" } else { "default" };
     Ok(Vision { run, swapped, connector, select, scale_factor, outputs, config, preprocessor, pinpoints, notes })
+}
+
+/// Returns the activation of the tower's MLPs.
+fn activation(file: &Gguf, siglip: bool) -> Result<&'static str> {
+    let silu = file.boolean("clip.use_silu")?.unwrap_or(false);
+    ensure!(!silu, Config, "GGUF: clip.use_silu", "a tower with SiLU is not implemented (quick GELU, GELU)");
+    Ok(match (file.boolean("clip.use_gelu")?.unwrap_or(false), siglip) {
+        (true, true) => "gelu_pytorch_tanh",
+        (true, false) => "gelu",
+        (false, _) => "quick_gelu",
+    })
 }
 
 /// Returns the epsilon of the tower's norms.
