@@ -1,7 +1,7 @@
 //! LLaVA-1.5 and its relatives: CLIP or SigLIP tower, connector, LLaMA decoder.
 //!
 //! [`expected`] lists the tensors under the names of the llava-hf files, which are those of every family here,
-//! [`canonical`] translates other spellings, and
+//! [`canonical`](super::canonical) translates other spellings, and
 //! [`is_skipped`] names what checkpoints hold and the model does not run.
 
 use super::expected::{Component, Expected, Role};
