@@ -32,13 +32,13 @@ export class ModelCard {
   /** The offer that the fields were filled for; from then on the person edits them. @type {Offer | null} */
   #filled = null;
   #weights = new WeightsChoice((quant) => this.session.loading.planAgain({ quant }));
-  #sizes = new PictureSizeChoice((longest_edge) => this.session.loading.planAgain({ longest_edge }));
 
   /** @param {Session} session @param {() => void} onCancel
    * @param {(model: import("../shared/protocol.js").ModelRef) => void} onModel */
   constructor(session, onCancel, onModel) {
     this.session = session;
     this.variants = new VariantChoice(onModel);
+    new PictureSizeChoice("offer-picture", session, () => session.loading.offer !== null);
     session.activity.addEventListener("change", () => this.#render());
     this.#context.addEventListener("change", () => this.#render());
     byId("offer-cancel", HTMLButtonElement).addEventListener("click", onCancel);
@@ -72,7 +72,6 @@ export class ModelCard {
     const where = report?.backend === "cpu" ? "memory" : "graphics memory";
     const toFetch = missing > 0 ? `${formatBytes(missing)} to ${local ? "read" : "download"}` : "nothing to download";
     this.variants.render(model);
-    this.#sizes.render(plan, offer.probe);
     this.#weights.render(plan, weights, toFetch, (bytes) => `${formatBytes(this.#memory(plan, bytes))} of ${where}`);
     /** @type {[string, string | false | null | undefined][]} */
     const rows = [
