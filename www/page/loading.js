@@ -84,8 +84,8 @@ export class Loading {
   }
 
   async #openWorker() {
-    const { opened: first, why, weights } = await openModel(this.link, this.model, this.settings().backend);
-    const { opened, size } = await chooseSize(this.link, first);
+    const { opened: first, why, weights, probe } = await openModel(this.link, this.model, this.settings().backend);
+    const { opened, size } = await chooseSize(this.link, first, probe);
     Object.assign(this, opened, { why, weights, size });
   }
 

@@ -60,15 +60,15 @@ async function paceKey({ plan, storage, report }) {
 }
 
 /** Chooses the size for a model that has just been opened. Nothing is measured where there is only one.
- * @param {EngineLink} link @param {Opened} opened
+ * @param {EngineLink} link @param {Opened} opened @param {Probe | null} [measured] estimate, where it was made already
  * @returns {Promise<{ opened: Opened, size: SizeChoice }>} */
-export async function chooseSize(link, opened) {
+export async function chooseSize(link, opened, measured) {
   const { plan, storage } = opened;
   if (!hasSizes(plan)) return { opened, size: ONE_SIZE };
   const key = await paceKey(opened);
   const known = paces.get(key) ?? null;
   const wanted = plan.picture_sizes?.find(({ longest_edge }) => longest_edge === chosen.get(storage.key))?.longest_edge;
-  const probe = known || wanted ? null : await estimateSpeed(link);
+  const probe = measured ?? (known || wanted ? null : await estimateSpeed(link));
   const pace = known ?? paceOf(probe);
   if (pace && !known) paces.set(key, pace);
   const edge = wanted ?? (pace && comfortableSize(plan, pace));
