@@ -340,7 +340,7 @@ describe("the first screen", () => {
     const card = it.page.locator("#offer");
     const choice = card.getByLabel("Picture size");
     await choice.locator("option", { hasText: "about" }).first().waitFor({ state: "attached" });
-    assert.deepEqual(await choice.locator("option").allInnerTexts(), ["512 pixels, 1 tile: a picture takes about 1.7 s here", "2048 pixels, 13 tiles: a picture takes about 22 s here"]);
+    assert.deepEqual(await choice.locator("option").allInnerTexts(), ["512 pixels: about 1.7 s a picture", "2048 pixels: about 22 s a picture"]);
     assert.equal(await choice.inputValue(), "512");
     await card.getByText("512 pixels: chosen so that a picture takes under 10 s here.").waitFor();
     await choice.selectOption("2048");

@@ -116,9 +116,9 @@ describe("the size of pictures", () => {
       await visit.reaches("ready");
       await settings(visit);
       assert.deepEqual(await options(visit), [
-        "512 pixels, 1 tile: a picture takes about 1.7 s here",
-        "1024 pixels, 5 tiles: a picture takes about 8.6 s here",
-        "2048 pixels, 13 tiles: a picture takes about 22 s here",
+        "512 pixels: about 1.7 s a picture",
+        "1024 pixels: about 8.6 s a picture",
+        "2048 pixels: about 22 s a picture",
       ]);
       await closeSettings(visit);
       await visit.show(EXAMPLE);

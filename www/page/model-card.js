@@ -3,6 +3,7 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatDuration, formatRate } from "./format.js";
+import { hasSizes } from "./picture-size.js";
 import { PictureSizeChoice } from "./picture-size-choice.js";
 import { VariantChoice } from "./variant-choice.js";
 import { WeightsChoice } from "./weights-choice.js";
@@ -115,7 +116,9 @@ export class ModelCard {
   #speedText(probe, probing) {
     if (probing) return "measuring…";
     if (!probe?.decode_tokens_per_second) return "";
-    const picture = probe.prefill_rows_per_second ? `, a picture encoded in ${formatDuration((PICTURE_ROWS / probe.prefill_rows_per_second) * 1000)}` : "";
+    // A model of several sizes of pictures states the time of each beside its choice.
+    const seconds = PICTURE_ROWS / probe.prefill_rows_per_second + (probe.tile_seconds ?? 0);
+    const picture = probe.prefill_rows_per_second && !hasSizes(this.session.loading.plan) ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
     return `about ${formatRate(probe.decode_tokens_per_second)} tokens/s${picture}`;
   }
 

@@ -12,8 +12,8 @@ import { changeSize, hasSizes, reasonFor, secondsOf } from "./picture-size.js";
  * @param {import("../shared/protocol.js").PictureSize} size @param {Pace | null} pace */
 function describe(size, pace) {
   const { longest_edge: edge, tiles } = size;
-  const time = pace ? `: a picture takes about ${formatDuration(secondsOf(size, pace) * 1000)} here` : "";
-  return `${edge} pixels, ${tiles} ${tiles === 1 ? "tile" : "tiles"}${time}`;
+  if (pace) return `${edge} pixels: about ${formatDuration(secondsOf(size, pace) * 1000)} a picture`;
+  return `${edge} pixels, ${tiles} ${tiles === 1 ? "tile" : "tiles"}`;
 }
 
 export class PictureSizeChoice {
@@ -41,6 +41,6 @@ export class PictureSizeChoice {
     }
     this.select.value = String(longest_edge);
     const reason = reasonFor(plan, size);
-    this.note.textContent = reason && `${longest_edge} pixels: ${reason}.`;
+    this.note.textContent = [reason && `${longest_edge} pixels: ${reason}.`, "In a larger size the model sees smaller details."].filter(Boolean).join(" ");
   }
 }
