@@ -1,10 +1,11 @@
 // The size of pictures that are cut into tiles: the default that suits the machine, the choice in the settings, what is
-// remembered, and the progress by tiles. The engine is the stand-in.
+// remembered, and the progress by tiles. First with the stand-in engine, then with the engine itself.
 
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+import { fakeRoot, launch, open, repository, rootWith, serve, www } from "./harness.mjs";
 
 /** @typedef {import("./harness.mjs").Visit} Visit */
 
@@ -68,9 +69,9 @@ describe("the size of pictures", () => {
   });
 
   test("without an estimate the checkpoint's own size is used", () =>
-    withModel(tiled(0), async (visit) => {
+    withModel(tiled(0, { longest_edge: 1024 }), async (visit) => {
       await visit.reaches("ready");
-      assert.match(await visit.ask("size?"), /2048 after 1 probes/);
+      assert.match(await visit.ask("size?"), /1024 after 1 probes/);
     }));
 
   test("nothing is measured and nothing offered for a model of one size", async () => {
@@ -171,4 +172,55 @@ describe("the size of pictures", () => {
       await visit.reaches("ready");
       assert.match(await visit.ask("size?"), /512 after 1 probes \(0 image, turn 2\)/);
     }));
+});
+
+describe("the size of pictures, and the engine itself", () => {
+  test("a tiny SmolVLM encodes a picture in the size that is chosen before loading, and after it", async () => {
+    const { root, remove } = await rootWith((root) => cp(path.join(repository, "tests/golden/smolvlm"), path.join(root, "models-local/smolvlm"), { recursive: true }));
+    const server = await serve(root);
+    const browser = await launch({ gpu: false });
+    try {
+      const visit = await open(browser, `${server.url}?model=${server.url}models-local/smolvlm/config.json`, { serviceWorkers: "block" });
+      const { page } = visit;
+      const says = (/** @type {string} */ text) => page.locator("#machine", { hasText: text }).waitFor({ state: "attached" });
+      await visit.reaches("ready");
+      // Its squares have 22 pixels; every size takes milliseconds.
+      await says("88 pixels, chosen so that a picture takes under 10 s here");
+      await visit.show(path.join(repository, "tests/golden/wide.png"));
+      await visit.reaches("ready");
+      const tiles = async () => Number(/(\d+) tiles/.exec(await page.locator("#machine").evaluate((list) => list.textContent ?? ""))?.[1] ?? 1);
+      await says("tiles, ");
+      const many = await tiles();
+      const answer = await visit.ask("what is in the picture?");
+      await page.locator("#open-settings").click();
+      const choice = page.locator("#settings").getByLabel("Picture size");
+      assert.deepEqual(await choice.locator("option").evaluateAll((list) => list.map((option) => /** @type {HTMLOptionElement} */ (option).value)), ["22", "44", "88"]);
+      await choice.selectOption("44");
+      await says("44 pixels, as you chose");
+      await page.getByRole("button", { name: "Done" }).click();
+      await visit.reaches("ready");
+      await page.locator("#regenerate").click();
+      const other = await visit.answered();
+      const fewer = await tiles();
+      assert(fewer > 1 && fewer < many, `${fewer} tiles after ${many}`);
+      assert.notEqual(other, answer);
+      await page.reload();
+      await visit.reaches("ready");
+      await says("44 pixels, as you chose");
+      // The first question again, with the size that was chosen before loading.
+      await page.locator("#regenerate").click();
+      assert.equal(await visit.answered(), other);
+      await page.locator("#open-settings").click();
+      await choice.selectOption("88");
+      await page.getByRole("button", { name: "Done" }).click();
+      await page.locator("#regenerate").click();
+      assert.equal(await visit.answered(), answer);
+      assert.equal(await tiles(), many);
+      assert.deepEqual(visit.complaints, []);
+    } finally {
+      await browser.close();
+      await server.stop();
+      await remove();
+    }
+  });
 });
