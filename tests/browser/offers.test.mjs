@@ -14,6 +14,9 @@ const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
 const CATALOGUE = path.join(www, "models/catalogue.json");
 /** @returns {Promise<import("../../www/page/types.js").CatalogueModel[]>} */
 const catalogue = async () => JSON.parse(await readFile(CATALOGUE, "utf8")).models;
+/** Sizes of pictures of a model that cuts them into tiles, and its estimate. */
+const SIZES = [{ longest_edge: 512, tiles: 1, rows: 67 }, { longest_edge: 2048, tiles: 13, rows: 862 }];
+const PROBE = { decode_tokens_per_second: 40, prefill_rows_per_second: 300, tile_seconds: 1.5, fits: true, message: "" };
 /** @param {string} name */
 const example = (name) => path.join(www, "examples", name);
 
@@ -158,7 +161,7 @@ describe("the first screen", () => {
     const [model] = (await catalogue()).filter(({ id }) => id === "smolvlm-256m");
     const { repository = "", files = [] } = model?.variants[0] ?? {};
     const [language, projector] = files.map((file) => file.path ?? "");
-    const { file, plan, header } = fakeModel({ parts: 4, seed: 9, more: { name: "SmolVLM", total_bytes: 278e6, memory: { total: 3e8, cache_per_token: 1e4 } } });
+    const { file, plan, header } = fakeModel({ parts: 4, seed: 9, more: { name: "SmolVLM", total_bytes: 278e6, memory: { total: 3e8, cache_per_token: 1e4 }, picture_sizes: SIZES, longest_edge: 2048, probe: PROBE } });
     for (const part of plan.parts) part.file = String(language);
     file.fill(0, 0, header).write(JSON.stringify(plan));
     hub.add(repository, { [String(language)]: file, [String(projector)]: 1000 });
@@ -195,6 +198,8 @@ describe("the first screen", () => {
     assert(await offers.isHidden());
     // The measurement is kept for the next visit.
     await it.page.reload();
+    await it.reaches("ready");
+    await it.page.locator("#new-chat").click();
     await offers.getByText("about 6.6 tokens/s here").waitFor();
     assert.deepEqual(it.complaints, []);
     await it.close();
@@ -211,6 +216,7 @@ describe("the first screen", () => {
     assert(await page.locator("#offers").isHidden());
     assert(await page.locator("#intro-limits").isHidden());
     assert.match(new URL(page.url()).search, /SmolVLM-256M-Instruct-Q8_0\.gguf/);
+    assert.match(await it.ask("size?"), /512 after 1 probes/, "the size suits the machine, and the estimate serves for the card, too");
     const stored = () => page.evaluate(() => localStorage.getItem("llava-web choice"));
     // The stand-in's plan says 278 MB and its parts have less: it is not all saved, so the next visit would not open it.
     assert.equal(await stored(), null);
@@ -328,21 +334,24 @@ describe("the first screen", () => {
   });
 
   test("a model that cuts pictures into tiles: the card offers their sizes with the time of each", async () => {
-    const sizes = [{ longest_edge: 512, tiles: 1, rows: 67 }, { longest_edge: 2048, tiles: 13, rows: 862 }];
-    const probe = { decode_tokens_per_second: 40, prefill_rows_per_second: 300, tile_seconds: 1.5, fits: true, message: "" };
-    const plan = { name: "Tiled", parts: [], total_bytes: 3e8, picture_sizes: sizes, longest_edge: 2048, probe };
+    const plan = { name: "Tiled", parts: [], total_bytes: 3e8, picture_sizes: SIZES, longest_edge: 2048, probe: PROBE };
     hub.add("org/tiled", { "config.json": Buffer.from(JSON.stringify(plan)), "model.safetensors": 9 });
     const it = await visit("?model=org/tiled");
-    const choice = it.page.getByLabel("Longest side of a picture");
+    const card = it.page.locator("#offer");
+    const choice = card.getByLabel("Picture size");
     await choice.locator("option", { hasText: "about" }).first().waitFor({ state: "attached" });
-    assert.deepEqual(await choice.locator("option").allInnerTexts(), ["512 pixels, 1 tile: a picture takes about 1.7 s here", "2048 pixels, 13 tiles: a picture takes about 22 s here"]);
-    assert.equal(await choice.inputValue(), "2048");
-    await choice.selectOption("512");
-    await it.page.waitForFunction(() => /** @type {HTMLSelectElement} */ (document.querySelector("#offer-picture")).value === "512");
-    await it.page.waitForTimeout(200);
-    assert.equal(await choice.inputValue(), "512", "the engine's plan has it");
+    assert.deepEqual(await choice.locator("option").allInnerTexts(), ["512 pixels: about 1.7 s a picture", "2048 pixels: about 22 s a picture"]);
+    assert.equal(await choice.inputValue(), "512");
+    await card.getByText("512 pixels: chosen so that a picture takes under 10 s here.").waitFor();
+    await choice.selectOption("2048");
+    await card.getByText("2048 pixels: as you chose.").waitFor();
     await it.page.locator("#offer-load").click();
     await it.reaches("ready");
+    assert.match(await it.ask("size?"), /2048 after/);
+    // The next visit's card has it.
+    await it.page.reload();
+    await card.getByText("2048 pixels: as you chose.").waitFor();
+    assert.equal(await choice.inputValue(), "2048");
     await it.close();
   });
 });

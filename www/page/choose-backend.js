@@ -11,7 +11,8 @@ import { chooseWeights, withQuant } from "./weights.js";
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
-/** @typedef {{ link: EngineLink, opened: Opened, why: string, weights: import("./types.js").Weights }} Choice */
+/** `probe` is the estimate of the opened model, where it was made.
+ * @typedef {{ link: EngineLink, opened: Opened, why: string, weights: import("./types.js").Weights, probe?: Probe | null }} Choice */
 /** @typedef {{ backend: BackendChoice, why: string }} Decision */
 
 /** @type {LocalStore<Decision>} */
@@ -53,21 +54,23 @@ export async function openModel(link, model, wanted) {
   if (decision?.backend === "webgpu") return { link, opened, weights, why: decision.why };
   const openOnCpu = async (/** @type {EngineLink} */ link) => withQuant(link, await link.open(model, "cpu"), opened.plan.quant);
   if (decision) return { link, opened: await openOnCpu(link), weights, why: decision.why };
-  const gpu = questionMs(await estimateSpeed(link));
+  const gpuProbe = await estimateSpeed(link);
+  const gpu = questionMs(gpuProbe);
   // The CPU is measured in a second worker, whose memory would otherwise stay with the engine.
   const second = link.openSecond();
   try {
     const onCpu = await openOnCpu(second);
-    const cpu = questionMs(await estimateSpeed(second));
+    const cpuProbe = await estimateSpeed(second);
+    const cpu = questionMs(cpuProbe);
     const why = comparison(gpu, cpu);
     const gpuWins = gpu <= cpu;
     decisions.set(key, { backend: gpuWins ? "webgpu" : "cpu", why });
     if (gpuWins) {
       second.close();
-      return { link, opened, weights, why };
+      return { link, opened, weights, why, probe: gpuProbe };
     }
     link.replaceWith(second);
-    return { link, opened: onCpu, weights, why };
+    return { link, opened: onCpu, weights, why, probe: cpuProbe };
   } catch (thrown) {
     second.close();
     throw thrown;

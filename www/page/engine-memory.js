@@ -3,6 +3,7 @@
 // beginning again costs little.
 
 import { Failure } from "../shared/failure.js";
+import { learnPace } from "./picture-size.js";
 import { encodePicture } from "./redraw.js";
 
 /** @typedef {import("../shared/protocol.js").Report} Report */
@@ -145,6 +146,7 @@ export class EngineMemory {
         throw new Failure({ kind: "cancelled", place: "picture", message: "stopped by you" });
       }
       picture.seen = seen;
+      learnPace(this.session);
       report = seen.report;
       this.#pictures.push(picture);
       this.encoding = null;

@@ -3,21 +3,15 @@
 import { Failure } from "../shared/failure.js";
 import { openModel } from "./choose-backend.js";
 import { EngineLink, rememberTuning } from "./engine-link.js";
+import { ONE_SIZE, chooseSize, hasSizes, paceOf, rememberSize } from "./picture-size.js";
 import { estimateSpeed } from "./speed-estimate.js";
 import { rememberWeights } from "./weights.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./activity.js").Activity} Activity */
 /** @typedef {import("./types.js").Choices} Choices */
+/** @typedef {import("./types.js").LoadingHooks} LoadingHooks */
 /** @typedef {import("./types.js").Offer} Offer */
-
-/**
- * What the session does at points of loading.
- * @typedef {object} Hooks
- * @property {() => void} onReset  the engine's memory of the conversation is lost
- * @property {(note: string) => void} onNote  `note` is to be shown in the conversation
- * @property {() => Promise<void>} onLoaded
- */
 
 /** Missing bytes of a model above which the page asks before it downloads. */
 const ASK_ABOVE = 100e6;
@@ -42,6 +36,8 @@ export class Loading {
   why = "";
   /** Type of the weights, with the reason for it. @type {import("./types.js").Weights} */
   weights = { chosen: false, proposed: undefined, why: "" };
+  /** Size of pictures, with the time that they take. @type {import("./types.js").SizeChoice} */
+  size = ONE_SIZE;
   /** Whether a lost GPU is being replaced. */
   recovering = false;
   /** Times of automatic retries, ms. @type {number[]} */
@@ -52,7 +48,7 @@ export class Loading {
     this.activity.fail(failure, "worker", () => this.open());
   });
 
-  /** @param {ModelRef} model @param {() => Choices} settings @param {Activity} activity @param {Hooks} hooks */
+  /** @param {ModelRef} model @param {() => Choices} settings @param {Activity} activity @param {LoadingHooks} hooks */
   constructor(model, settings, activity, hooks) {
     this.model = model;
     this.settings = settings;
@@ -88,8 +84,9 @@ export class Loading {
   }
 
   async #openWorker() {
-    const { opened, why, weights } = await openModel(this.link, this.model, this.settings().backend);
-    Object.assign(this, opened, { why, weights });
+    const { opened: first, why, weights, probe } = await openModel(this.link, this.model, this.settings().backend);
+    const { opened, size } = await chooseSize(this.link, first, probe);
+    Object.assign(this, opened, { why, weights, size });
   }
 
   /** Shows what the model needs, and meanwhile estimates its speed. */
@@ -100,18 +97,20 @@ export class Loading {
     this.activity.begin("waiting");
     const estimate = await navigator.storage?.estimate?.().catch(() => null);
     offer.room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
-    await this.#estimate(offer);
+    // An estimate that was made to choose the size of pictures holds for a smaller one.
+    await this.#estimate(offer, this.size.probe?.fits ? this.size.probe : null);
   }
 
-  /** @param {Offer} offer */
-  async #estimate(offer) {
+  /** @param {Offer} offer @param {import("../shared/protocol.js").Probe | null} [known] */
+  async #estimate(offer, known = null) {
     const { plan } = this;
     Object.assign(offer, { probe: null, probing: true });
     this.activity.changed();
-    const probe = await estimateSpeed(this.link).catch(() => null);
+    const probe = known ?? (await estimateSpeed(this.link).catch(() => null));
     // An estimate of a plan that was replaced meanwhile is dropped.
     if (plan !== this.plan) return;
     Object.assign(offer, { probe, probing: false });
+    if (hasSizes(plan)) this.size = { ...this.size, pace: this.size.pace ?? paceOf(probe) };
     this.activity.changed();
   }
 
@@ -122,7 +121,9 @@ export class Loading {
     try {
       const plan = await ("quant" in choice ? this.link.call("choose", choice) : this.link.call("pictureSize", choice));
       if (model !== this.model) return;
-      Object.assign(this, { plan, weights: "quant" in choice ? { ...this.weights, chosen: true, why: "as you chose" } : this.weights });
+      this.plan = plan;
+      if ("quant" in choice) Object.assign(this, { weights: { ...this.weights, chosen: true, why: "as you chose" }, size: { ...this.size, pace: null } });
+      else this.size = { ...this.size, chosen: true };
       if (offer && offer === this.offer) await this.#estimate(offer);
     } catch (thrown) {
       if (model === this.model) this.activity.fail(thrown, "plan", () => this.open());
@@ -167,6 +168,7 @@ export class Loading {
     Object.assign(this, { report, storage });
     rememberTuning(report);
     if (this.weights.chosen && this.plan?.choices?.length) rememberWeights(storage.key, this.plan.quant);
+    if (this.size.chosen) rememberSize(storage.key, this.plan?.longest_edge);
     if (storage.full && this.agreed.keep) this.hooks.onNote(`This model is not saved for the next visit: ${storage.full}.`);
   }
 

@@ -20,6 +20,7 @@ import { Offers, acceptIfClear, modelOfOffer } from "./offers.js";
 import { cacheForOffline } from "./offline-cache.js";
 import { PhotoHint } from "./photo-hint.js";
 import { PictureBox } from "./picture-box.js";
+import { PictureSizeChoice } from "./picture-size-choice.js";
 import { Session } from "./session.js";
 import { Settings } from "./settings.js";
 import { StatusBar } from "./status-bar.js";
@@ -35,6 +36,7 @@ const settings = new Settings(query, () => session.loading.open());
 const shipped = { addresses: [new URL(SHIPPED, document.baseURI).href] };
 const session = new Session(shipped, () => settings.current);
 
+new PictureSizeChoice("settings-picture", session, () => session.activity.loaded);
 new StatusBar(session);
 new DetailsPanel(session);
 new ErrorBox(session, () => settings.useBackend("cpu"));

@@ -3,6 +3,7 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatDuration, formatRate } from "./format.js";
+import { hasSizes } from "./picture-size.js";
 import { PictureSizeChoice } from "./picture-size-choice.js";
 import { VariantChoice } from "./variant-choice.js";
 import { WeightsChoice } from "./weights-choice.js";
@@ -32,13 +33,13 @@ export class ModelCard {
   /** The offer that the fields were filled for; from then on the person edits them. @type {Offer | null} */
   #filled = null;
   #weights = new WeightsChoice((quant) => this.session.loading.planAgain({ quant }));
-  #sizes = new PictureSizeChoice((longest_edge) => this.session.loading.planAgain({ longest_edge }));
 
   /** @param {Session} session @param {() => void} onCancel
    * @param {(model: import("../shared/protocol.js").ModelRef) => void} onModel */
   constructor(session, onCancel, onModel) {
     this.session = session;
     this.variants = new VariantChoice(onModel);
+    new PictureSizeChoice("offer-picture", session, () => session.loading.offer !== null);
     session.activity.addEventListener("change", () => this.#render());
     this.#context.addEventListener("change", () => this.#render());
     byId("offer-cancel", HTMLButtonElement).addEventListener("click", onCancel);
@@ -72,7 +73,6 @@ export class ModelCard {
     const where = report?.backend === "cpu" ? "memory" : "graphics memory";
     const toFetch = missing > 0 ? `${formatBytes(missing)} to ${local ? "read" : "download"}` : "nothing to download";
     this.variants.render(model);
-    this.#sizes.render(plan, offer.probe);
     this.#weights.render(plan, weights, toFetch, (bytes) => `${formatBytes(this.#memory(plan, bytes))} of ${where}`);
     /** @type {[string, string | false | null | undefined][]} */
     const rows = [
@@ -116,7 +116,9 @@ export class ModelCard {
   #speedText(probe, probing) {
     if (probing) return "measuring…";
     if (!probe?.decode_tokens_per_second) return "";
-    const picture = probe.prefill_rows_per_second ? `, a picture encoded in ${formatDuration((PICTURE_ROWS / probe.prefill_rows_per_second) * 1000)}` : "";
+    // A model of several sizes of pictures states the time of each beside its choice.
+    const seconds = PICTURE_ROWS / probe.prefill_rows_per_second + (probe.tile_seconds ?? 0);
+    const picture = probe.prefill_rows_per_second && !hasSizes(this.session.loading.plan) ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
     return `about ${formatRate(probe.decode_tokens_per_second)} tokens/s${picture}`;
   }
 

@@ -66,7 +66,7 @@ export class PictureBox {
 
   #renderTray() {
     const { attached } = this.session.conversation;
-    this.#note.textContent = attached.length ? "Goes with your next question" : this.session.picture ? "A new picture goes with your next question" : "";
+    this.#note.textContent = attached.length ? `${attached.length > 1 ? "Go" : "Goes"} with your next question` : this.session.picture ? "A new picture goes with your next question" : "The pictures of your next question appear here";
     const shown = attached.map(({ url }) => url).join();
     if (shown === this.#shown) return;
     this.#shown = shown;

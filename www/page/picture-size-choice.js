@@ -1,41 +1,46 @@
 // The choice, for a model that cuts pictures into tiles, of the longest side that a picture is scaled to, with the time
-// that a picture then takes.
+// that a picture then takes: on the model card, and in the settings.
 
 import { byId, make } from "./dom.js";
 import { formatDuration } from "./format.js";
+import { changeSize, hasSizes, reasonFor, secondsOf } from "./picture-size.js";
 
-/** @typedef {import("../shared/protocol.js").Plan} Plan */
-/** @typedef {import("../shared/protocol.js").Probe} Probe */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./types.js").Pace} Pace */
 
-/** Returns the words for the time that a picture takes: its rows through the decoder, and its tiles through the tower where
- * that time is known. @param {{ tiles: number, rows: number }} size @param {Probe | null} probe */
-function timeOf({ tiles, rows }, probe) {
-  if (!probe?.prefill_rows_per_second) return "";
-  const ms = (rows / probe.prefill_rows_per_second + tiles * (probe.tile_seconds ?? 0)) * 1000;
-  return `: a picture takes ${probe.tile_seconds === undefined ? "at least" : "about"} ${formatDuration(ms)} here`;
+/** Returns the words for a size and its cost.
+ * @param {import("../shared/protocol.js").PictureSize} size @param {Pace | null} pace */
+function describe(size, pace) {
+  const { longest_edge: edge, tiles } = size;
+  if (pace) return `${edge} pixels: about ${formatDuration(secondsOf(size, pace) * 1000)} a picture`;
+  return `${edge} pixels, ${tiles} ${tiles === 1 ? "tile" : "tiles"}`;
 }
 
 export class PictureSizeChoice {
-  #label = byId("offer-picture-label", HTMLElement);
-  #select = byId("offer-picture", HTMLSelectElement);
-
-  /** @param {(longest_edge: number) => void} onChoice */
-  constructor(onChoice) {
-    this.#select.addEventListener("change", () => onChoice(Number(this.#select.value)));
+  /** @param {string} id of the box in index.html; its select and its note have longer ones
+   * @param {Session} session @param {() => boolean} isUsable whether a size can be chosen here now */
+  constructor(id, session, isUsable) {
+    this.session = session;
+    this.isUsable = isUsable;
+    this.box = byId(id, HTMLElement);
+    this.select = byId(`${id}-size`, HTMLSelectElement);
+    this.note = byId(`${id}-note`, HTMLElement);
+    this.select.addEventListener("change", () => changeSize(session, Number(this.select.value)));
+    session.activity.addEventListener("change", () => this.#render());
   }
 
-  /** @param {Plan} plan @param {Probe | null} probe */
-  render({ picture_sizes: sizes = [], longest_edge }, probe) {
-    this.#label.hidden = sizes.length < 2;
-    const options = sizes.map((size) => {
-      const { longest_edge: edge, tiles } = size;
-      const option = make("option", { text: `${edge} pixels, ${tiles} ${tiles === 1 ? "tile" : "tiles"}${timeOf(size, probe)}` });
-      option.value = String(edge);
-      option.selected = edge === longest_edge;
-      return option;
-    });
-    const same = options.length === this.#select.length && options.every((option, i) => option.text === this.#select.options[i]?.text && option.selected === this.#select.options[i]?.selected);
+  #render() {
+    const { plan, size } = this.session.loading;
+    this.box.hidden = !hasSizes(plan) || !this.isUsable();
+    if (!plan || this.box.hidden) return;
+    const { picture_sizes: sizes = [], longest_edge } = plan;
+    const texts = sizes.map((each) => describe(each, size.pace));
     // Replacing the options would close an open list.
-    if (!same) this.#select.replaceChildren(...options);
+    if (texts.join() !== Array.from(this.select.options, ({ text }) => text).join()) {
+      this.select.replaceChildren(...texts.map((text, i) => Object.assign(make("option", { text }), { value: String(sizes[i]?.longest_edge) })));
+    }
+    this.select.value = String(longest_edge);
+    const reason = reasonFor(plan, size);
+    this.note.textContent = [reason && `${longest_edge} pixels: ${reason}.`, "In a larger size the model sees smaller details."].filter(Boolean).join(" ");
   }
 }

@@ -76,7 +76,8 @@ export class StatusBar {
       case "measuring":
         return "Measuring the speed on this machine…";
       case "encoding":
-        return `Looking at the picture: ${percent} %`;
+        if (progress?.type !== "encode" || progress.total < 2) return `Reading the picture: ${percent} %`;
+        return `Reading the picture: tile ${Math.min(progress.done + 1, progress.total)} of ${progress.total}`;
       case "generating":
         if (progress?.type === "token") return `Answering${this.#speed(progress.count)}`;
         return progress ? `Reading the question: ${percent} %` : "Reading the question…";

@@ -18,6 +18,25 @@
  */
 
 /**
+ * Seconds that pictures take here, for each row through the decoder and each tile through the tower.
+ * @typedef {{ row: number, tile: number }} Pace
+ */
+
+/**
+ * The size of pictures that are cut into tiles: whether the person chose it, the pace where it is known, and the estimate
+ * that was made to choose it.
+ * @typedef {{ chosen: boolean, pace: Pace | null, probe: import("../shared/protocol.js").Probe | null }} SizeChoice
+ */
+
+/**
+ * What the session does at points of loading.
+ * @typedef {object} LoadingHooks
+ * @property {() => void} onReset  the engine's memory of the conversation is lost
+ * @property {(note: string) => void} onNote  `note` is to be shown in the conversation
+ * @property {() => Promise<void>} onLoaded
+ */
+
+/**
  * A picture. `seen` is the engine's report of its encoding, `null` where this engine has not encoded it. Of the pictures
  * of one `source` only the last goes with the next question; empty where none replaces another.
  * @typedef {{ id: string, blob: Blob, url: string, name: string, source: "" | "example" | "drawing", seen: Seen | null }} Picture

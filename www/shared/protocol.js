@@ -129,8 +129,8 @@
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
-/** An encoded picture: its pixels, its rows of the context, whether it had been encoded before.
- * @typedef {{ width: number, height: number, rows: number, reused: boolean, cancelled: boolean }} Encoded */
+/** An encoded picture: its pixels, its rows of the context, its tiles, whether it had been encoded before.
+ * @typedef {{ width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
 
 /**
  * @typedef {object} Answer
@@ -184,7 +184,7 @@
  */
 
 /**
- * Events during a call.
+ * Events during a call. `encode` counts tiles, `prefill` rows.
  * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number }
  *   | { type: "line", text: string }} Event
@@ -198,7 +198,8 @@
  *   `code` is the engine's compiled module; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
- * @property {[{ longest_edge: number }, Plan]} pictureSize  before `load`
+ * @property {[{ longest_edge: number }, Plan]} pictureSize
+ *   after `load` it removes pictures and conversation from the engine
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode

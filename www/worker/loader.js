@@ -9,12 +9,10 @@ import { Progress } from "./progress.js";
 import { throwIfCancelled } from "./retry.js";
 import { endThreads, startThreads } from "./thread-pool.js";
 
-/** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
 /** @typedef {import("../shared/protocol.js").PlanOptions} PlanOptions */
-/** @typedef {import("../shared/protocol.js").PlanPart} PlanPart */
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
 /** @typedef {import("../pkg/llava_web.js").Llava} Llava */
 /**
@@ -37,6 +35,8 @@ export class Loader {
   #source = null;
   /** What the person has chosen for the plan. @type {Pick<PlanOptions, "quant" | "longest_edge">} */
   #choices = {};
+  /** The engine that is loaded. @type {Llava | null} */
+  #loaded = null;
   #stop = new AbortController();
   /** Indices of the parts that the engine has accepted: a second `load` fetches only the others. @type {Set<number>} */
   #pushed = new Set();
@@ -57,14 +57,12 @@ export class Loader {
     return this.#engine;
   }
 
-  /**
-   * Reads a model's description, without its weights.
-   * @param {ModelRef} model @param {BackendChoice} backend
+  /** Reads a model's description, without its weights.
+   * @param {ModelRef} model @param {import("../shared/protocol.js").BackendChoice} backend
    * @param {string | undefined} tuning of this GPU from an earlier report, as JSON
    * @param {Threads} threads build of the engine and its threads
    * @param {WebAssembly.Module | null} code the engine's module, where the page has compiled it
-   * @param {MessagePort[]} ports of workers for further threads
-   */
+   * @param {MessagePort[]} ports of workers for further threads */
   async open(model, backend, tuning, threads, code, ports) {
     this.#stop = new AbortController();
     const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
@@ -126,10 +124,15 @@ export class Loader {
     return this.#runSerially(() => this.engine.probe());
   }
 
-  /** Plans again with another type for the weights or another size of pictures; the parts are the same.
+  /** Plans again with another type for the weights or another size of pictures; the parts are the same. After loading,
+   * only the size can be changed, which removes pictures and conversation.
    * @param {Pick<PlanOptions, "quant" | "longest_edge">} choice */
   async choose(choice) {
-    Object.assign(this.#choices, choice);
+    const { longest_edge } = Object.assign(this.#choices, choice);
+    if (this.#plan && this.#loaded === this.engine && longest_edge) {
+      this.engine.set_longest_edge(longest_edge);
+      return (this.#plan = { ...this.#plan, longest_edge });
+    }
     this.#plan = await this.#runSerially(() => this.engine.plan([], /** @type {CachedSource} */ (this.#source), { ...this.#choices }));
     return this.#plan;
   }
@@ -161,9 +164,8 @@ export class Loader {
     await source.begin(plan, keep);
     const [pushed, parts] = [plan.parts.filter((part) => this.#pushed.has(part.index)), plan.parts.filter((part) => !this.#pushed.has(part.index))];
     const done = pushed.reduce((sum, part) => sum + part.bytes, 0);
-    const progress = new Progress(emit);
-    const { signal } = this.#stop;
-    /** @param {PlanPart} part @param {Uint8Array} bytes */
+    const [progress, { signal }] = [new Progress(emit), this.#stop];
+    /** @param {Plan["parts"][number]} part @param {Uint8Array} bytes */
     const push = async (part, bytes) => {
       await this.#runSerially(() => (throwIfCancelled(signal), engine.push(part.index, bytes)));
       this.#pushed.add(part.index);
@@ -178,6 +180,7 @@ export class Loader {
     }
     await source.end(plan);
     await engine.finish(context ?? undefined);
+    this.#loaded = engine;
   }
 
   /** Compiles the model's pipelines one after the other. @param {Progress} progress @param {AbortSignal} signal */

@@ -27,6 +27,7 @@ export class Llava {
   /** Pictures of the next question. */
   #pending = 0;
   #used = 0;
+  #probes = 0;
   #plan = /** @type {any} */ (null);
   #tuning = "";
 
@@ -76,6 +77,7 @@ export class Llava {
   }
 
   async probe() {
+    this.#probes++;
     await sleep(20);
     return this.#plan[`probe_${this.backend}`] ?? this.#plan.probe ?? { decode_tokens_per_second: 9.5, prefill_rows_per_second: 300, fits: true, message: "It fits." };
   }
@@ -134,6 +136,11 @@ export class Llava {
     this.#turns.push(...turns);
   }
 
+  /** The chosen size of pictures. */
+  get #size() {
+    return this.#plan.picture_sizes?.find((/** @type {any} */ { longest_edge }) => longest_edge === this.#plan.longest_edge);
+  }
+
   get #images() {
     return this.#turns.reduce((sum, { images }) => sum + images, this.#pending);
   }
@@ -147,14 +154,16 @@ export class Llava {
   async encode(bytes, onEvent) {
     this.#cancelled = false;
     if (bytes.length < 8) throw { kind: "image", place: "image", message: "not a PNG, JPEG, WebP, GIF or BMP", hint: "Choose another file." };
-    for (let done = 0; done <= 10; done++) {
-      onEvent({ type: "encode", done, total: 10 });
-      await sleep(this.#plan.slow ?? 5);
-      if (this.#cancelled) return { width: 64, height: 64, rows: 16, reused: false, cancelled: true };
+    const total = this.#size?.tiles ?? 10;
+    const encoded = { width: 64, height: 64, rows: 16, tiles: this.#size?.tiles ?? 1, reused: false };
+    for (let done = 0; done <= total; done++) {
+      onEvent({ type: "encode", done, total });
+      if (done < total) await sleep(this.#plan.slow ?? 5);
+      if (this.#cancelled) return { ...encoded, cancelled: true };
     }
     if (this.#images >= (this.#plan.places ?? 8)) throw { kind: "context-full", place: "image", message: `all ${this.#images} places for pictures are in use`, hint: "start a new conversation" };
     this.#pending += 1;
-    return { width: 64, height: 64, rows: 16, reused: false, cancelled: false };
+    return { ...encoded, cancelled: false };
   }
 
   /** @param {string} question */
@@ -182,6 +191,7 @@ export class Llava {
     }
     if (question === "gpu") throw { kind: "gpu", place: "device", message: "the device was lost", hint: "Restart the model." };
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
+    if (question === "size?") question = `${this.#plan.longest_edge} after ${this.#probes} probes`;
     if (question === "drafts?") question = this.#drafts.join("/");
     const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns.length + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
     const ids = [...(options.begin ?? [])];
@@ -212,6 +222,14 @@ export class Llava {
   truncate(turns) {
     const [removed] = this.#turns.splice(turns);
     if (removed) this.#pending = removed.images;
+  }
+
+  /** @param {number} longest_edge */
+  set_longest_edge(longest_edge) {
+    if (this.#busy) throw { kind: "state", place: "set_longest_edge", message: "busy: another call is running" };
+    this.#plan = { ...this.#plan, longest_edge };
+    if (!this.#size) throw { kind: "argument", place: "longest edge", message: `${longest_edge} is not offered` };
+    this.reset();
   }
 
   reset() {
