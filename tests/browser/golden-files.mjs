@@ -141,7 +141,6 @@ const WITHOUT_SYSTEM = { ...CHECKPOINT, template: "llava_hf" };
 
 /** @type {Family[]} */
 export const FAMILIES = [
-  { ...WITHOUT_SYSTEM, name: "mha", golden: "mha/golden.safetensors", label: "one.", exact: "q4" },
   { ...CHECKPOINT, name: "smolvlm", golden: "smolvlm_prompts/golden.safetensors", label: "wide.", exact: "q8" },
   { ...WITHOUT_SYSTEM, name: "siglip", golden: "siglip/golden.safetensors", label: "one.", picture: "siglip.bmp", question: "what?", exact: "q8" },
   { ...WITHOUT_SYSTEM, name: "next", layout: "checkpoint of two files", golden: "next/golden.safetensors", label: "wide.", exact: "q4" },
@@ -155,7 +154,7 @@ export const FAMILIES = [
 export async function writeFamilies(models) {
   const from = (/** @type {string[]} */ ...parts) => path.join(GOLDEN, ...parts);
   const to = (/** @type {string[]} */ ...parts) => path.join(models, ...parts);
-  for (const name of ["mha", "smolvlm", "siglip", "ldp", "ldpv2"]) await cp(from(name), to(name), { recursive: true });
+  for (const name of ["smolvlm", "siglip", "ldp", "ldpv2"]) await cp(from(name), to(name), { recursive: true });
   await mkdir(to("qwen2-pair"));
   for (const name of ["even.gguf", "even-mmproj.gguf"]) await cp(from("qwen2", name), to("qwen2-pair", name));
   await mkdir(to("qwen2"));
