@@ -9,9 +9,10 @@ import { after, before, describe, test } from "node:test";
 import { ENGINES } from "./engines.mjs";
 import { repository, rootWith, serve } from "./harness.mjs";
 import { natively, run } from "./native.mjs";
+import { SOFTWARE, hardware, nmse } from "./tiers.mjs";
 
 /** @typedef {import("./driver/driver.mjs").Driver} Driver */
-/** @typedef {{ lanes: number, split: number, fuse_norm: boolean, key_splits: number, norm_lanes: number, sample_lanes: number, tile: { rows: number, cols: number, operands: string } | null, chunk: number, share_keys: boolean }} Tuning */
+/** @typedef {import("./tiers.mjs").Tuning} Tuning */
 
 const GOLDEN = path.join(repository, "tests/golden");
 const WIDE = path.join(GOLDEN, "wide.png");
@@ -19,10 +20,6 @@ const QUESTION = "what is in the picture?";
 const TOKENS = 24;
 const PAIRS = ["q4_0", "legacy", "k"];
 
-/** What src/tuning.rs names so. @type {Tuning} */
-const SOFTWARE = { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: null, chunk: 256, share_keys: false };
-/** @param {string} operands @returns {Tuning} */
-const hardware = (operands) => ({ lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256, tile: { rows: 64, cols: 64, operands }, chunk: 256, share_keys: true });
 /** Bounds on the logits' normalised mean square error, as in tests/golden.rs. */
 const TIERS = [
   { tier: "f32 without tiles", tuning: SOFTWARE, bound: 1e-7 },
@@ -53,17 +50,6 @@ function inBrowser(tab, wanted) {
     link.close();
     return { backend: report.backend, adapter: report.adapter, tuning: report.tuning, prompt_ids: answer.prompt_ids, ids: answer.ids, logits: answer.logits?.flat() ?? [] };
   }, { ...wanted, question: QUESTION, max_new_tokens: TOKENS });
-}
-
-/** @param {number[]} found @param {Float32Array} wanted */
-function nmse(found, wanted) {
-  assert.equal(found.length, wanted.length);
-  let [difference, power] = [0, 0];
-  for (const [i, value] of wanted.entries()) {
-    difference += ((found[i] ?? NaN) - value) ** 2;
-    power += value ** 2;
-  }
-  return difference / power;
 }
 
 /**

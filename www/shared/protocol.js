@@ -160,6 +160,7 @@
  * @property {number} top_p
  * @property {number} seed
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
+ * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
  */
 

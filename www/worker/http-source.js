@@ -58,10 +58,12 @@ export class HttpSource {
     const named = this.addresses.get(file);
     if (named) return new URL(named);
     const stem = SPLIT_GGUF.exec(file)?.[1];
-    const second = file.startsWith(VISION_TOWER_FOLDER);
+    const inTower = (/** @type {string} */ name) => name.startsWith(VISION_TOWER_FOLDER);
+    // Without an address of the tower, its files are in a folder of the model's.
+    const second = inTower(file) && this.entry.some(inTower);
     // A file without an address lies beside the file it belongs to: another piece of a split file, or a file of the
     // same directory.
-    const [sibling] = this.entry.filter((name) => (second ? name.startsWith(VISION_TOWER_FOLDER) : stem !== undefined && SPLIT_GGUF.exec(name)?.[1] === stem));
+    const [sibling] = this.entry.filter((name) => (second ? inTower(name) : stem !== undefined && SPLIT_GGUF.exec(name)?.[1] === stem));
     const [first = ""] = this.entry;
     const base = new URL(this.addresses.get(sibling ?? first) ?? "");
     const url = new URL((second ? file.slice(VISION_TOWER_FOLDER.length) : file).split("/").map(encodeURIComponent).join("/"), base);

@@ -1,0 +1,21 @@
+// The tunings of the GPU that tests ask for, and the measure of an error.
+
+import assert from "node:assert/strict";
+
+/** @typedef {{ lanes: number, split: number, fuse_norm: boolean, key_splits: number, norm_lanes: number, sample_lanes: number, tile: { rows: number, cols: number, operands: string } | null, chunk: number, share_keys: boolean }} Tuning */
+
+/** What src/tuning.rs names so. @type {Tuning} */
+export const SOFTWARE = { lanes: 16, split: 1, fuse_norm: false, key_splits: 4, norm_lanes: 1, sample_lanes: 64, tile: null, chunk: 256, share_keys: false };
+/** @param {string} operands @returns {Tuning} */
+export const hardware = (operands) => ({ lanes: 8, split: 16, fuse_norm: true, key_splits: 64, norm_lanes: 64, sample_lanes: 256, tile: { rows: 64, cols: 64, operands }, chunk: 256, share_keys: true });
+
+/** The normalised mean square error. @param {number[]} found @param {ArrayLike<number> & Iterable<number>} wanted */
+export function nmse(found, wanted) {
+  assert.equal(found.length, wanted.length);
+  let [difference, power, i] = [0, 0, 0];
+  for (const value of wanted) {
+    difference += ((found[i++] ?? NaN) - value) ** 2;
+    power += value ** 2;
+  }
+  return difference / power;
+}
