@@ -47,6 +47,8 @@ help() {
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
+./build.sh real --shape smolvlm-256m
+                               measure a pair of that shape in Chromium and Firefox: load, memory, picture → first token
 ./build.sh readme [WORD…]      run every command that the README and src/docs show, reduced in size where it must be
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
@@ -427,11 +429,20 @@ weights_7b() {
     compgen -G "$1/*.gguf" >/dev/null || weights --size 7b --format gguf-q4_0 --out "$1"
 }
 
+# real [DIR] or real --shape SHAPE …
 real() {
-    local directory="${1:-$WEIGHTS_7B}"
+    local directory="${1:-$WEIGHTS_7B}" shape
     need_chromium
     need_node
     build
+    if [ "${1:-}" = --shape ]; then
+        shape=${2:?which shape: smolvlm-256m or smolvlm-500m}
+        shift 2
+        need_firefox
+        compgen -G ".cache/real/$shape/*.gguf" >/dev/null || weights --size "$shape" --format gguf-q8_0 --out ".cache/real/$shape"
+        node tests/bench/real-size.mjs .cache/real "$shape" "$@"
+        return
+    fi
     server
     cargo build --bin chat
     weights_7b "$directory"

@@ -40,7 +40,7 @@ export async function look(file, edge, question, tokens) {
   const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
   loader.engine.set_longest_edge(edge);
   const begun = performance.now();
-  const encoded = await loader.engine.encode(bytes, () => {});
+  await loader.engine.encode(bytes, () => {});
   const encode_ms = performance.now() - begun;
-  return { encode_ms, encoded, ...(await ask(question, tokens)), report: loader.engine.report(), memory: loader.memory() };
+  return { encode_ms, ...(await ask(question, tokens)), report: loader.engine.report(), memory: loader.memory() };
 }
