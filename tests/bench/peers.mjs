@@ -1,11 +1,14 @@
-// Our engine and others in the same Chromium, on the same machine, in one run: `./build.sh bench peers`.
+// Our engine and others in the same browser, on the same machine, in one run: `./build.sh bench peers`.
 //
-//     node peers.mjs MODELS [--size 30m,200m] [--only cpu|webgpu] [--repetitions 3] [--out FOLDER]
+//     node peers.mjs MODELS [--model synthetic|smollm2] [--size 30m,200m] [--only cpu|webgpu] [--repetitions 3] [--out FOLDER]
 //
-// Same LLaMA, same random 4-bit weights. First every engine answers one prompt, greedily, and is compared with what
-// onnxruntime's native CPU backend answered; that run warms it up and is not timed. Then they take turns, in an order
-// that turns with them, each with a page and a worker of its own. transformers.js is not among them: it runs on
-// onnxruntime-web, which is measured with a graph made for it.
+// `synthetic`: in Chromium, the same LLaMA with the same random 4-bit weights; what is right was answered by onnxruntime's
+// native CPU backend. `smollm2`: a published file on the CPU in Chromium, and on WebGPU in Firefox, whose adapter has the
+// shader-f16 that wllama needs; what is right was answered by transformers.
+//
+// First every engine answers prompts, greedily, and is compared with what is right; those runs warm it up and are not
+// timed. Then they take turns, in an order that turns with them, each with a browser and a worker of its own.
+// transformers.js is not among them: it runs on onnxruntime-web, which is measured with a graph made for it.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,20 +16,23 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
-import { CHROMIUM, FLAGS } from "../browser/harness.mjs";
+import { Chromium } from "../browser/driver/chromium.mjs";
+import { Firefox } from "../browser/driver/firefox.mjs";
+import { BARS, REAL, SYNTHETIC, amounts } from "./contenders.mjs";
 import { Guest, serve } from "./host.mjs";
-import { csv, markdown } from "./table.mjs";
+import { judge, smollm2, synthetic } from "./models.mjs";
+import { bars, csv, markdown } from "./table.mjs";
 
+/** @typedef {import("./contenders.mjs").Contender} Contender */
+/** @typedef {import("./models.mjs").Model} Model */
 /** @typedef {import("./table.mjs").Row} Row */
-/** @typedef {{ name: string, module: string, setting: object, group: string }} Engine */
-/** @typedef {{ ids: number[], leads: number[], prompt: number[] }} Expected */
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const repository = path.resolve(here, "../..");
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    model: { type: "string", default: "synthetic" },
     size: { type: "string", default: "30m,200m" },
     only: { type: "string", default: "" },
     repetitions: { type: "string", default: "3" },
@@ -37,41 +43,13 @@ const models = path.resolve(positionals[0] ?? ".");
 // Now, not after ten minutes of measuring.
 if (values.out) mkdirSync(values.out, { recursive: true });
 
-/** Another token than the one expected may be chosen where the logits of both are so close: int8 activations. */
-const CLOSE = 0.1;
-/** Tokens after the first of the prompt. A software adapter takes seconds for each in some engines. */
-const DECODED = { cpu: 32, webgpu: { "30m": 8, "200m": 2 } };
 /** What an engine may take for all its runs after the first, ms; at least one is made. */
 const PATIENCE = 40_000;
 /** An engine whose first run took longer is not run again: that run counts, compiling of shaders included, ms. */
 const TOO_LONG = 100_000;
 
-/** @param {string} engine @param {number} threads @returns {Engine[]} */
-const onCpu = (engine, threads) => [
-  { name: `${engine}, ${threads} thread${threads > 1 ? "s" : ""}`, module: engine === "wllama" ? "wllama" : "onnx", group: `cpu ${threads}`, setting: engine === "wllama" ? { threads } : { provider: "wasm", threads, accuracy: 4 } },
-];
-/** @type {Engine[]} */
-const ENGINES = [
-  { name: "ours, CPU, 1 thread", module: "ours", group: "cpu 1", setting: { backend: "cpu", threads: 1 } },
-  ...onCpu("wllama", 1),
-  ...onCpu("onnxruntime-web wasm", 1),
-  { name: "ours, CPU, 2 threads", module: "ours", group: "cpu 2", setting: { backend: "cpu", threads: 2 } },
-  ...onCpu("wllama", 2),
-  ...onCpu("onnxruntime-web wasm", 2),
-  { name: "ours, WebGPU", module: "ours", group: "webgpu", setting: { backend: "webgpu", threads: 2 } },
-  { name: "onnxruntime-web WebGPU", module: "onnx", group: "webgpu", setting: { provider: "webgpu", threads: 1, accuracy: 4 } },
-];
-
 /** @param {string} name */
 const version = (name) => JSON.parse(readFileSync(path.join(here, "node_modules", name, "package.json"), "utf8")).version;
-
-/** @param {number[]} ids @param {Expected} expected */
-function judge(ids, { ids: right, leads }) {
-  const at = ids.findIndex((id, i) => id !== right[i]);
-  if (at < 0) return `right: ${ids.length} of ${ids.length} tokens`;
-  const lead = leads[at] ?? NaN;
-  return lead < CLOSE ? `right: ${at} tokens, then a tie (${lead.toFixed(3)})` : `**wrong** from token ${at + 1} on (lead of the right one ${lead.toFixed(2)})`;
-}
 
 /** @param {import("./engines/prompt.js").Run} run @param {Row} row */
 function note({ ids, rows, prefill_ms, decode_ms }, row) {
@@ -79,61 +57,81 @@ function note({ ids, rows, prefill_ms, decode_ms }, row) {
   row.decode.push(((ids.length - 1) * 1000) / decode_ms);
 }
 
-/** @param {string} size @param {import("playwright-core").Browser} browser @param {string} url @returns {Promise<Row[]>} */
-async function measure(size, browser, url) {
-  const expected = JSON.parse(readFileSync(path.join(models, size, "expected.json"), "utf8"));
-  const staged = [];
-  for (const { name, module, setting, group } of ENGINES.filter(({ group }) => group.startsWith(values.only))) {
-    const decoded = group === "webgpu" ? DECODED.webgpu[/** @type {"30m"} */ (size)] : DECODED.cpu;
-    /** @type {Row} */
-    const row = { size, engine: name, group, ours: module === "ours", verdict: "", says: "", tokens: decoded, cold: false, prefill: [], decode: [] };
-    const guest = await Guest.enter(browser, url);
-    row.says = await guest.call("load", { name: module, task: { ...expected, size }, setting });
+/** @param {{ browser: string, group: string, preferences?: Record<string, boolean> }} where @param {string} url */
+const enter = async ({ browser, preferences }, url) => Guest.enter(await (browser === "Firefox" ? Firefox : Chromium).start({ gpu: true, preferences }), url);
+
+/** Loads an engine and compares its answers. @param {Model} model @param {Contender} contender @param {string} url */
+async function stage(model, contender, url) {
+  const { name, group, module } = contender;
+  const { checks, rows, decoded } = amounts(model.name, group);
+  /** @type {Row} */
+  const row = { size: model.name, engine: name, group, ours: module === "ours", verdict: "", says: "", tokens: decoded, rows, cold: false, prefill: [], decode: [] };
+  const guest = await enter(contender, url);
+  row.says = await guest.load(contender, model.task);
+  let took = 0;
+  const verdicts = [];
+  for (const check of model.checks.slice(0, checks)) {
     const begun = performance.now();
-    const run = await guest.call("answer", { turn: 0, tokens: decoded + 1 });
-    const took = performance.now() - begun;
-    row.verdict = run.rows === expected.prompt.length ? judge(run.ids, expected) : `**another prompt**: ${run.rows} tokens`;
-    console.error(`${size} ${name}: ${row.verdict}; ${(took / 1000).toFixed(1)} s; ${row.says}`);
-    row.cold = took > TOO_LONG;
+    // A timed run decodes as many; where its prompt is another one, what is right may be shorter.
+    const run = await guest.answer(check.prompt, model.task.onnx ? decoded + 1 : check.ids.length);
+    took = performance.now() - begun;
+    verdicts.push(judge(run, check));
+    row.cold = Boolean(model.task.onnx) && took > TOO_LONG;
     if (row.cold) note(run, row);
-    const runs = row.cold ? 0 : Math.min(Number(values.repetitions), Math.max(1, Math.floor(PATIENCE / took)));
-    staged.push({ guest, row, runs });
   }
+  row.verdict = [...new Set(verdicts)].join("; ");
+  console.error(`${model.name} ${name}: ${row.verdict}; the last took ${(took / 1000).toFixed(1)} s; ${row.says}`);
+  const runs = row.cold ? 0 : Math.min(Number(values.repetitions), Math.max(1, Math.floor(PATIENCE / took)));
+  return { guest, row, runs };
+}
+
+/** @param {Model} model @param {Contender[]} contenders @param {string} url @returns {Promise<Row[]>} */
+async function measure(model, contenders, url) {
+  const staged = [];
+  for (const contender of contenders.filter(({ group }) => group.startsWith(values.only))) staged.push(await stage(model, contender, url));
   for (let turn = 1; turn <= Number(values.repetitions); turn++) {
     for (const { guest, row, runs } of turn % 2 ? staged : staged.toReversed()) {
-      if (turn <= runs) note(await guest.call("answer", { turn, tokens: row.tokens + 1 }), row);
+      if (turn <= runs) note(await guest.answer(model.prompt(turn, row.rows), row.tokens + 1), row);
     }
   }
   for (const { guest } of staged) await guest.leave();
   return staged.map(({ row }) => row);
 }
 
-/** What was compared where. @param {import("playwright-core").Browser} browser @param {Guest} guest */
-async function about(browser, guest) {
-  const adapter = await guest.page.evaluate(async () => {
-    const found = await /** @type {any} */ (navigator).gpu?.requestAdapter();
-    return found ? `${found.info.vendor} ${found.info.architecture} (${found.info.description || "no description"}), shader-f16: ${found.features.has("shader-f16")}` : "none";
-  });
+/** What was compared where. @param {Contender[]} contenders @param {string} url */
+async function about(contenders, url) {
+  const lines = [];
+  for (const browser of new Set(contenders.map(({ browser }) => browser))) {
+    const guest = await enter({ browser, group: "" }, url);
+    const [agent, adapter] = await guest.driver.evaluate(async () => {
+      const found = await /** @type {any} */ (navigator).gpu?.requestAdapter();
+      const { info = {}, features = new Set() } = found ?? {};
+      return [navigator.userAgent, found ? `${info.vendor} ${info.architecture} (${info.description || "no description"}), shader-f16: ${features.has("shader-f16")}` : "none"];
+    });
+    await guest.leave();
+    lines.push(`${/(?:Firefox|Chrome)\/\S+/.exec(agent)?.[0]} headless, adapter ${adapter}.`);
+  }
   const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: repository, encoding: "utf8" }).trim();
   return [
-    `${new Date().toISOString().slice(0, 10)}, commit ${commit}, \`./build.sh bench peers ${process.argv.slice(3).join(" ")}\`, 256-token prompt.`,
-    `Chromium ${browser.version()} headless, adapter ${adapter}; ${os.cpus().length} × ${os.cpus()[0]?.model}.`,
+    `${new Date().toISOString().slice(0, 16)}, commit ${commit}, \`./build.sh bench peers ${process.argv.slice(3).join(" ")}\`.`,
+    ...lines,
+    `${os.cpus().length} × ${os.cpus()[0]?.model}, load ${os.loadavg()[0]?.toFixed(1)}.`,
     `wllama ${version("@wllama/wllama")}, onnxruntime-web ${version("onnxruntime-web")}. Medians; spread is half of the range.`,
   ].join("\n");
 }
 
+const real = values.model === "smollm2";
+const contenders = real ? REAL : SYNTHETIC;
+const list = real ? [smollm2(path.join(repository, "tests/golden/smollm2.json"))] : values.size.split(",").map((size) => synthetic(models, size));
 const host = await serve({ engines: path.join(here, "engines"), node_modules: path.join(here, "node_modules"), www: path.join(repository, "www"), models });
-const browser = await chromium.launch({ executablePath: CHROMIUM ?? "chromium", headless: true, args: FLAGS });
-const visitor = await Guest.enter(browser, host.url);
-const words = await about(browser, visitor);
-await visitor.leave();
+const words = await about(contenders, host.url);
 /** @type {Row[]} */
 const rows = [];
-for (const size of values.size.split(",")) rows.push(...(await measure(size, browser, host.url)));
-console.log(markdown(rows, words));
+for (const model of list) rows.push(...(await measure(model, contenders, host.url)));
+const said = [markdown(rows, words), ...bars(rows, real ? BARS : {})].join("\n");
+console.log(said);
 if (values.out) {
-  writeFileSync(path.join(values.out, "peers.md"), markdown(rows, words));
-  writeFileSync(path.join(values.out, "peers.csv"), csv(rows));
+  writeFileSync(path.join(values.out, `peers-${values.model}.md`), said);
+  writeFileSync(path.join(values.out, `peers-${values.model}.csv`), csv(rows));
 }
-await browser.close();
 host.stop();

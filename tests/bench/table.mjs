@@ -21,6 +21,7 @@ const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
  * @property {string} verdict  whether what it computes is right
  * @property {string} says  what it says of where it runs
  * @property {number} tokens  decoded in a run
+ * @property {number} rows  about as many as its prompt has
  * @property {boolean} cold  the first run was too long for another
  * @property {number[]} prefill  tokens per second
  * @property {number[]} decode  tokens per second
@@ -28,6 +29,21 @@ const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
 
 /** Ours in the group of `row`. @param {Row[]} rows @param {Row} row */
 const reference = (rows, row) => rows.find((other) => other.ours && other.size === row.size && other.group === row.group);
+
+/**
+ * Whether ours is as many times as fast as it has to be.
+ * @param {Row[]} rows @param {Record<string, number>} least  by group
+ */
+export function bars(rows, least) {
+  return rows.flatMap((row) => {
+    const [bar, ours] = [least[row.group], reference(rows, row)];
+    if (row.ours || !ours || !bar) return [];
+    return /** @type {const} */ (["prefill", "decode"]).map((what) => {
+      const ratio = median(ours[what]) / median(row[what]);
+      return `${ratio >= bar ? "met" : "**missed**"}: ${row.engine}, ${what} ${short(ratio)}, at least ${bar}`;
+    });
+  });
+}
 
 /** @param {Row[]} rows @param {string} about */
 export function markdown(rows, about) {

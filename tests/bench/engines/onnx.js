@@ -3,8 +3,6 @@
 // As its documentation recommends for speed: graph optimisation at its highest level; on WebGPU the keys and values
 // stay in GPU buffers that are made once and shared between past and present; validation is off.
 
-import * as prompts from "./prompt.js";
-
 /** Rows of the shared cache. */
 const CONTEXT = 320;
 
@@ -16,7 +14,7 @@ export async function load(what, { provider, threads, accuracy }) {
   ort = await import(`/node_modules/onnxruntime-web/dist/ort.${provider}.min.mjs`);
   ort.env.wasm.wasmPaths = "/node_modules/onnxruntime-web/dist/";
   ort.env.wasm.numThreads = threads;
-  const folder = `/models/${task.size}`;
+  const folder = task.onnx;
   session = await ort.InferenceSession.create(`${folder}/accuracy-${accuracy}.onnx`, {
     executionProviders: [webgpu ? { name: "webgpu", validationMode: "disabled" } : "wasm"],
     externalData: [{ path: "model.data", data: `${folder}/model.data` }],
@@ -54,9 +52,8 @@ async function step(cache, ids, total) {
   return { best, cache: shared ? cache : names("present").map((name) => out[name]) };
 }
 
-export async function answer(turn, tokens) {
+export async function answer({ ids: prompt }, tokens) {
   let cache = shared ?? names("past").map(() => new ort.Tensor("float32", new Float32Array(0), [1, task.heads, 0, task.head]));
-  const prompt = prompts.ids(task.prompt, turn);
   const ids = [];
   const begun = performance.now();
   let first = begun;

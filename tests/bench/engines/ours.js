@@ -1,32 +1,46 @@
-// Our engine, loaded as the page loads it. Setting: { backend, threads }.
+// Our engine, loaded as the page loads it. Setting: { backend, threads }. Threads beyond the first come through `ports`.
 
 import { chooseThreads } from "/www/shared/threads.js";
 import { Loader } from "/www/worker/loader.js";
-import { text } from "./prompt.js";
 
 let loader;
-let question = "";
 
-export async function load(task, { backend, threads }) {
+export async function load(task, { backend, threads }, ports) {
   const here = chooseThreads(threads);
   if (here.threads !== threads && backend === "cpu") throw new Error(`${threads} threads were asked for, ${here.threads} can be had: ${here.why}`);
   loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
-  question = task.question;
-  const addresses = ["Q4_0-pure", "mmproj-f16"].map((what) => `${location.origin}/models/${task.size}/synthetic-${task.size}-${what}.gguf`);
-  await loader.open({ addresses, prompt_template: "plain" }, backend, undefined, here);
+  const addresses = [task.language, task.vision].map((file) => new URL(file, location.origin).href);
+  await loader.open({ addresses, prompt_template: task.template }, backend, undefined, here, null, ports);
   await loader.load(false, null, () => {});
   const { backend: runs, adapter } = loader.engine.report();
-  return [runs, adapter].filter(Boolean).join(" ");
+  const started = await loader.threads;
+  if (backend === "cpu" && Number.parseInt(started) !== threads) throw new Error(`${threads} threads were asked for: ${started}`);
+  return [runs, adapter, started && `threads ${started}`].filter(Boolean).join(" ");
 }
 
-export async function answer(turn, tokens) {
+/** @param {string} question @param {number} tokens */
+async function ask(question, tokens) {
   const times = [];
-  loader.engine.reset();
   const begun = performance.now();
   const options = { max_new_tokens: tokens, ignore_eos: true, temperature: 0 };
-  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(text(question, turn), options, ({ type }) => {
+  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(question, options, ({ type }) => {
     if (type === "token") times.push(performance.now());
   });
-  // The mark of the beginning is the same in every prompt and stays in the cache: it is not counted as read.
+  // What begins every prompt stays in the cache: it is not counted as read.
   return { ids, rows: prompt_ids.length - reused_rows, prefill_ms: times[0] - begun, decode_ms: times.at(-1) - times[0] };
+}
+
+export function answer({ question }, tokens) {
+  loader.engine.reset();
+  return ask(question, tokens);
+}
+
+/** Asks about a picture; tiles are cut from it after its longer side has been scaled to `edge`. */
+export async function look(file, edge, question, tokens) {
+  const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
+  loader.engine.set_longest_edge(edge);
+  const begun = performance.now();
+  await loader.engine.encode(bytes, () => {});
+  const encode_ms = performance.now() - begun;
+  return { encode_ms, ...(await ask(question, tokens)), report: loader.engine.report(), memory: loader.memory() };
 }

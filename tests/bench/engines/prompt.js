@@ -1,7 +1,10 @@
-// What every engine is asked: one prompt per turn, the same letters from another one on, so that none can reuse what it
-// read before.
+// What every engine is asked, and what it answers.
 
-/** @typedef {{ size: string, question: string, prompt: number[], layers: number, heads: number, head: number }} Task */
+/** One prompt: the question that our engine puts into the model's template, the text with that template, and, where an
+ * engine has no tokenizer, its ids.
+ * @typedef {{ question: string, text: string, ids: number[] }} Prompt */
+/** A model, as addresses below the host's root; `onnx` is a folder. `template`: in place of the file's own.
+ * @typedef {{ language: string, vision: string, onnx: string, template: string | undefined, layers: number, heads: number, head: number }} Task */
 /**
  * @typedef {object} Run
  * @property {number[]} ids
@@ -11,8 +14,8 @@
  */
 /**
  * @typedef {object} Engine
- * @property {(task: Task, setting: any) => Promise<string>} load  gives what it says of itself
- * @property {(turn: number, tokens: number) => Promise<Run>} answer  `turn` changes the prompt, so that nothing is reused
+ * @property {(task: Task, setting: any, ports: MessagePort[]) => Promise<string>} load  gives what it says of itself
+ * @property {(prompt: Prompt, tokens: number) => Promise<Run>} answer
  */
 
 /** @template T @param {T[]} list @param {number} by @returns {T[]} */

@@ -6,8 +6,8 @@ export const PATIENCE = 120_000;
 /** Between two looks at the page, ms. */
 const POLL = 50;
 
-/** How a browser is started. Without `profile` it has a fresh one, which goes with it.
- * @typedef {{ gpu?: boolean, profile?: string }} Start */
+/** How a browser is started. Without `profile` it has a fresh one, which goes with it. `preferences` are Firefox's.
+ * @typedef {{ gpu?: boolean, profile?: string, preferences?: Record<string, boolean> }} Start */
 /** @typedef {{ x: number, y: number }} Point  CSS pixels from an element's middle */
 
 /**

@@ -21,7 +21,7 @@ const QUIET = { "app.update.enabled": false, "network.captive-portal-service.ena
 
 export class Firefox extends Driver {
   /** @param {import("./driver.mjs").Start} [start] */
-  static async start({ gpu = false, profile } = {}) {
+  static async start({ gpu = false, profile, preferences } = {}) {
     if (!FIREFOX) throw new Error("no Firefox: ./build.sh test installs one, or set FIREFOX");
     const browser = await puppeteer.launch({
       browser: "firefox",
@@ -32,7 +32,7 @@ export class Firefox extends Driver {
       args: ["--width=1200", "--height=900"],
       ...(profile && { userDataDir: profile }),
       env: { ...process.env, ...(LAVAPIPE && { VK_DRIVER_FILES: path.join(DRIVERS, LAVAPIPE) }) },
-      extraPrefsFirefox: { ...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU) },
+      extraPrefsFirefox: { ...QUIET, ...(gpu ? SOFTWARE_GPU : NO_GPU), ...preferences },
     });
     return new Firefox(browser, (await browser.pages())[0] ?? (await browser.newPage()));
   }
