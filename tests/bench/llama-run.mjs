@@ -2,7 +2,9 @@
 // It reads the prompt's ids and chooses `decoded` tokens greedily after the first one, twice: the first run brings the file
 // into memory. Prints `{ ids, prefill_ms, decode_ms }` of the second.
 
-import { getLlama } from "node-llama-cpp";
+/** Installed by `./build.sh bench llama` only: the check of types does without it. @type {string} */
+const LIBRARY = "node-llama-cpp";
+const { getLlama } = await import(LIBRARY);
 
 const { file, prompt, decoded, threads } = JSON.parse(process.argv[2] ?? "");
 const llama = await getLlama({ gpu: false, build: "never", maxThreads: threads, logger: () => {} });
