@@ -82,7 +82,7 @@ unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
 #[inline(always)]
 unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {
     unsafe {
-        let factor = S::mul_add(S::splat(0.071_354_814), S::mul(x, x), S::splat(1.595_769_1));
+        let factor = S::mul_add(S::splat(0.071_354_82), S::mul(x, x), S::splat(1.595_769));
         S::mul(x, sigmoid::<S>(S::mul(x, factor)))
     }
 }
