@@ -1,7 +1,7 @@
 //! Loading: from a source to a plan, from the plan's parts to an engine.
 
 use super::conversation::{Conversation, PromptFormat};
-use super::pictures::{PictureSize, several_pictures};
+use super::pictures::{PictureCost, PictureSize, several_pictures};
 use super::weights::{WeightChoice, weight_bytes};
 use super::{Engine, ModelInfo, PrefixCache};
 use crate::device::Device;
@@ -52,6 +52,8 @@ pub struct Plan {
     pub quant: Option<WeightType>,
     /// The offered types, the widest first; empty where the weights are not floats.
     pub choices: Vec<WeightChoice>,
+    /// What a picture of 4:3 takes.
+    pub picture: PictureCost,
     /// The offered sizes of pictures, the smallest first; empty where pictures are not cut by their longest edge.
     pub picture_sizes: Vec<PictureSize>,
     /// The chosen one of them, pixels.
@@ -160,6 +162,7 @@ impl Loader {
             bytes_per_token,
             quant: self.quant,
             choices: self.choices(beside)?,
+            picture: self.picture_cost()?,
             picture_sizes: self.picture_sizes()?,
             longest_edge: self.preprocess.longest_edge(),
             several_pictures: several_pictures(&b.config.layout),

@@ -42,7 +42,7 @@ mod weights;
 pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
-pub use pictures::PictureSize;
+pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
 
 use crate::ensure;

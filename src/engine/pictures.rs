@@ -4,6 +4,7 @@ use super::{Engine, Loader};
 use crate::config::PictureLayout;
 use crate::error::Result;
 use crate::format::names::{Component, Role};
+use crate::preprocess::PreprocessConfig;
 use crate::prompt::{PictureTiles, picture_rows};
 use serde::Serialize;
 
@@ -21,27 +22,45 @@ pub struct PictureSize {
     pub rows: u32,
 }
 
+/// What a picture of 4:3 takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PictureCost {
+    /// Tiles through the tower.
+    pub tiles: u32,
+    /// Rows in a prompt.
+    pub rows: u32,
+}
+
 impl Loader {
     /// Chooses the longest edge of pictures: one of the plan's `picture_sizes`, or another multiple of a tile's side.
     ///
     /// # Errors
-    /// What [`PreprocessConfig::set_longest_edge`](crate::preprocess::PreprocessConfig::set_longest_edge) reports.
+    /// What [`PreprocessConfig::set_longest_edge`] reports.
     pub fn set_longest_edge(&mut self, longest_edge: u32) -> Result<()> {
         self.preprocess.set_longest_edge(longest_edge)
     }
 
     /// Returns the offered sizes, the smallest first; none for a model that does not cut pictures by their edge.
     pub(super) fn picture_sizes(&self) -> Result<Vec<PictureSize>> {
-        let config = &self.inner.blueprint().config;
         let size = |longest_edge| {
             let mut preprocess = self.preprocess.clone();
             preprocess.set_longest_edge(longest_edge)?;
-            let (tiles, grid) = preprocess.tiles_of(TYPICAL[0], TYPICAL[1]);
-            let picture = PictureTiles { tiles, grid, size: TYPICAL };
-            let rows = picture_rows(config, &self.tokenizer, &picture)?.len() as u32;
+            let PictureCost { tiles, rows } = self.cost(&preprocess)?;
             Ok(PictureSize { longest_edge, tiles, rows })
         };
         self.preprocess.longest_edges().into_iter().map(size).collect()
+    }
+
+    /// Returns what a picture of 4:3 takes as the settings are.
+    pub(super) fn picture_cost(&self) -> Result<PictureCost> {
+        self.cost(&self.preprocess)
+    }
+
+    fn cost(&self, preprocess: &PreprocessConfig) -> Result<PictureCost> {
+        let (tiles, grid) = preprocess.tiles_of(TYPICAL[0], TYPICAL[1]);
+        let picture = PictureTiles { tiles, grid, size: TYPICAL };
+        let rows = picture_rows(&self.inner.blueprint().config, &self.tokenizer, &picture)?.len() as u32;
+        Ok(PictureCost { tiles, rows })
     }
 
     /// Returns the multiply-adds of a tile in tower and connector, as a multiple of those of a row in the decoder and

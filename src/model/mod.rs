@@ -304,11 +304,11 @@ pub struct RuntimeMemory {
 
 /// The loaded weights of a LLaVA.
 pub struct Components {
-    /// CLIP.
+    /// Pixel values → image features.
     pub vision_tower: VisionTower,
     /// From the tower's space to the decoder's.
     pub connector: Connector,
-    /// LLaMA.
+    /// Rows → logits.
     pub decoder: Decoder,
     /// `image_newline [H]`, the embed that ends a row of patches, where the layout of pictures has it.
     pub newline: Option<Buf>,

@@ -178,7 +178,7 @@ describe("choosing a model", () => {
   });
 
   test("before a large download: what it is, what it needs, how it would run; a context may be chosen", async () => {
-    const more = { total_bytes: 4e9, context: 2048, longest_context: 4096, memory: MEMORY, parameters: 7e9, notes: ["Q6_K is stored as q8"], file_bytes: [{ file: "model.gguf", bytes: 4e9 }], probe: { decode_tokens_per_second: 7.25, prefill_rows_per_second: 288, fits: false, message: "The GPU gave 3.0 GB of 5.0 GB." } };
+    const more = { total_bytes: 4e9, context: 2048, longest_context: 4096, memory: MEMORY, picture: { tiles: 1, rows: 576 }, parameters: 7e9, notes: ["Q6_K is stored as q8"], file_bytes: [{ file: "model.gguf", bytes: 4e9 }], probe: { decode_tokens_per_second: 7.25, prefill_rows_per_second: 288, fits: false, message: "The GPU gave 3.0 GB of 5.0 GB." } };
     const model = fakeModel({ parts: 2, seed: 3, more });
     host.files.set("model.gguf", model.file);
     const visit = await open(browser, `${server.url}?model=${host.origin}/model.gguf`, { ...PLAIN, colorScheme: "dark", viewport: { width: 390, height: 800 } });

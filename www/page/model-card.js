@@ -15,8 +15,6 @@ import { WeightsChoice } from "./weights-choice.js";
 
 /** Tokens per second below which the card advises against the model. */
 const TOO_SLOW = 0.5;
-/** Rows (tokens) of one picture in LLaVA-1.5: 24 × 24 patches. */
-const PICTURE_ROWS = 576;
 /** Shortest context that is offered, rows: a picture and a short conversation. */
 const MIN_CONTEXT = 1024;
 /** Bits per weight above which a smaller file of the same model is suggested. */
@@ -117,8 +115,10 @@ export class ModelCard {
     if (probing) return "measuring…";
     if (!probe?.decode_tokens_per_second) return "";
     // A model of several sizes of pictures states the time of each beside its choice.
-    const seconds = PICTURE_ROWS / probe.prefill_rows_per_second + (probe.tile_seconds ?? 0);
-    const picture = probe.prefill_rows_per_second && !hasSizes(this.session.loading.plan) ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
+    const { plan } = this.session.loading;
+    const { tiles, rows } = plan?.picture ?? { tiles: 0, rows: 0 };
+    const seconds = rows / probe.prefill_rows_per_second + tiles * (probe.tile_seconds ?? 0);
+    const picture = probe.prefill_rows_per_second && tiles && !hasSizes(plan) ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
     return `about ${formatRate(probe.decode_tokens_per_second)} tokens/s${picture}`;
   }
 

@@ -72,6 +72,7 @@
  * @property {number} [bytes_per_token]
  * @property {Quant} [quant]  the chosen one of `choices`
  * @property {WeightsOption[]} [choices]  the widest first; empty for quantised files
+ * @property {{ tiles: number, rows: number }} [picture]  what a picture of 4:3 takes
  * @property {PictureSize[]} [picture_sizes]  of a model that cuts pictures into tiles, the smallest first
  * @property {number} [longest_edge]  the chosen one of them, pixels
  * @property {boolean} [several_pictures]  whether it was trained with several pictures in a conversation
