@@ -115,16 +115,26 @@ fn check_case(label: &str, engine: &mut Engine, golden: &SafeTensors, name: &str
     assert_eq!(answer.ids.len(), greedy.len());
 }
 
-/// SmolVLM cuts a picture into tiles, with marks between them; its template puts the same ids around a question as
-/// transformers' processor does.
+/// SmolVLM cuts a picture into tiles, with marks between them.
 #[test]
 fn smolvlm_equals_transformers() {
-    let directory = golden("smolvlm");
-    check("smolvlm_prompts", &directory);
-    let bytes = golden_file("smolvlm_prompts/golden.safetensors");
+    check("smolvlm_prompts", &golden("smolvlm"));
+    check_questions("smolvlm_prompts", &golden("smolvlm"));
+}
+
+/// llava-interleave: a SigLIP tower, a two-layer connector, a Qwen2 decoder, pictures stretched to a square.
+#[test]
+fn llava_interleave_equals_transformers() {
+    check("interleave", &golden("interleave"));
+    check_questions("interleave", &golden("interleave"));
+}
+
+/// The model's own template puts the ids around a question that transformers' template does.
+fn check_questions(family: &str, directory: &Path) {
+    let bytes = golden_file(&format!("{family}/golden.safetensors"));
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let Cases { cases } = serde_json::from_slice(&golden_file("smolvlm_prompts/cases.json")).unwrap();
-    let mut engine = block_on(load_model(&directory, None, BackendChoice::Cpu, None)).unwrap();
+    let Cases { cases } = serde_json::from_slice(&golden_file(&format!("{family}/cases.json"))).unwrap();
+    let mut engine = block_on(load_model(directory, None, BackendChoice::Cpu, None)).unwrap();
     for (name, Case { question, images, .. }) in cases {
         engine.reset();
         for picture in &images {
@@ -132,7 +142,7 @@ fn smolvlm_equals_transformers() {
         }
         let options = GenerateOptions { max_new_tokens: 1, ..GenerateOptions::default() };
         let answer = block_on(engine.generate(&question.unwrap(), &options, &mut SilentObserver)).unwrap();
-        assert_eq!(answer.prompt_ids, words(&file, &format!("{name}.ids")), "{name}: ids of the chat template");
+        assert_eq!(answer.prompt_ids, words(&file, &format!("{name}.ids")), "{family} {name}: ids of the template");
     }
 }
 

@@ -8,7 +8,7 @@ mod pair;
 
 use checkpoint::Checkpoint;
 use common::{Scratch, golden_file};
-use llava_web::config::{Activation, Config, ConnectorKind, SquarePolicy};
+use llava_web::config::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::error::Error;
@@ -42,6 +42,26 @@ fn config(d: &Described) -> Config {
 
 fn tokenizer(d: &Described) -> Tokenizer {
     Tokenizer::parse(&d.tokenizer, &config(d)).unwrap()
+}
+
+/// LLaVA-1.6: the sizes that a picture is fitted to, as pairs of numbers, and the embed that ends a row.
+#[test]
+fn a_pair_of_llava_1_6_reads_pictures_in_tiles() {
+    let checkpoint = Checkpoint::random(|_| ());
+    let theirs = Config::parse(checkpoint.config.to_string().as_bytes(), None).unwrap();
+    let (side, hidden) = (theirs.vision.image_size, theirs.text.hidden_size);
+    let sizes = [side as i32, 2 * side as i32, 2 * side as i32, side as i32];
+    let d = described(|p| {
+        p.vision.set("clip.vision.mm_patch_merge_type", "spatial_unpad".into());
+        p.vision.set("clip.vision.image_grid_pinpoints", (&sizes[..]).into());
+        p.vision.add("model.image_newline", &[hidden]);
+    })
+    .unwrap();
+    let candidates = vec![[side, 2 * side], [2 * side, side]];
+    assert_eq!(config(&d).layout, PictureLayout::Anyres { candidates: candidates.clone() });
+    let pixels = PreprocessConfig::parse(Some(&d.preprocessor_config), &config(&d)).unwrap();
+    assert_eq!(pixels.tiling, Tiling::Anyres { candidates });
+    assert!(d.tensors.iter().any(|(expected, _)| expected.name == "image_newline"));
 }
 
 #[test]
@@ -301,6 +321,8 @@ fn other_models_are_refused_by_name() {
     assert!(vision("clip.vision.mm_patch_merge_type", "spatial".into()).contains("`spatial`"));
     assert!(vision("clip.vision.mm_patch_merge_type", "spatial_unpad".into()).contains("image_grid_pinpoints"));
     assert!(refused(|p| p.vision.add("model.image_newline", &[64])).contains("image_newline"));
+    let pinpoints: &[i32] = &[42, 84, 84, 42];
+    assert!(vision("clip.vision.image_grid_pinpoints", pinpoints.into()).contains("`flat`"));
     assert!(vision("split.count", 2u32.into()).contains("single file"));
     assert_eq!(
         config(&described(|p| p.vision.set("clip.use_gelu", true.into())).unwrap()).vision.hidden_act,

@@ -177,7 +177,8 @@ fn to_preprocessor(clip: Option<&[u8]>, siglip: bool, root: &Value) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Activation, Config, TowerKind};
+    use crate::config::{Activation, Config, PictureLayout, TowerKind};
+    use crate::preprocess::{PreprocessConfig, Tiling};
 
     fn parse(root: Value, tower: Option<Value>) -> Result<Config> {
         let tower = tower.map(|tower| tower.to_string().into_bytes());
@@ -203,5 +204,21 @@ mod tests {
         assert!(other.contains("siglip-other"), "{other}");
         let numbers = String::from_utf8(to_preprocessor(None, true, &json!({})).unwrap()).unwrap();
         assert!(numbers.contains(r#""image_mean":[0.5,0.5,0.5]"#) && numbers.contains("pad"), "{numbers}");
+    }
+
+    /// LLaVA-1.6 names its sizes and its way of joining the tiles; its processor is CLIP's, but for the tiles.
+    #[test]
+    fn a_flat_llava_1_6_becomes_one_of_transformers() {
+        let flat = json!({"model_type": "llava", "mm_vision_tower": "openai/clip-vit-large-patch14-336",
+            "mm_projector_type": "mlp2x_gelu", "image_aspect_ratio": "anyres", "mm_patch_merge_type": "spatial_unpad",
+            "image_grid_pinpoints": [[336, 672], [672, 336]]});
+        let config = parse(flat.clone(), None).unwrap();
+        let candidates = vec![[336, 672], [672, 336]];
+        assert_eq!(config.layout, PictureLayout::Anyres { candidates: candidates.clone() });
+        let file = to_preprocessor(None, false, &flat).unwrap();
+        let pixels = PreprocessConfig::parse(Some(&file), &config).unwrap();
+        assert_eq!(pixels.tiling, Tiling::Anyres { candidates });
+        let joined = json!({"image_aspect_ratio": "anyres", "mm_patch_merge_type": "spatial"});
+        assert!(is_tiled(&joined).unwrap_err().place.contains("mm_patch_merge_type"));
     }
 }
