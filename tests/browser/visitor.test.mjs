@@ -255,6 +255,8 @@ for (const engine of ENGINES) {
       await tab.shown("#error");
       assert.match(await tab.text("#error"), /none\.gguf/);
       await tab.click("#open-models");
+      // The list of saved models moves the button when it arrives.
+      await tab.says("#stored-note", "saved");
       await tab.click("#models-shipped");
       await tab.shown(READY);
       await read(tab, "shapes.png");
