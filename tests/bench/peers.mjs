@@ -91,7 +91,10 @@ async function measure(model, contenders, url) {
   for (const contender of contenders.filter(({ group }) => group.startsWith(values.only))) staged.push(await stage(model, contender, url));
   for (let turn = 1; turn <= Number(values.repetitions); turn++) {
     for (const { guest, row, runs } of turn % 2 ? staged : staged.toReversed()) {
-      if (turn <= runs) note(await guest.answer(model.prompt(turn, row.rows), row.tokens + 1), row);
+      if (turn > runs) continue;
+      const failed = (/** @type {Error} */ error) => void (row.verdict += `; **failed**: ${error.message.slice(0, 100)}`);
+      const run = await guest.answer(model.prompt(turn, row.rows), row.tokens + 1).catch(failed);
+      if (run) note(run, row);
     }
   }
   for (const { guest } of staged) await guest.leave();
