@@ -26,7 +26,7 @@ impl Config {
     /// `eos_token_id` may be a list).
     ///
     /// # Errors
-    /// [`Kind::Config`](crate::error::Kind::Config), naming the field, for anything malformed, inconsistent, out of
+    /// [`Kind::Config`], naming the field, for anything malformed, inconsistent, out of
     /// range or not implemented.
     pub fn parse(config: &[u8], generation: Option<&[u8]>) -> Result<Self> {
         let root = json_object(config, "config.json")?;

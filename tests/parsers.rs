@@ -199,6 +199,12 @@ fn pickles_take_a_multiple_of_their_size() {
 /// What a parsed copy of JSON takes compared with its text: maps of short strings, twice at a time.
 const JSON_FACTOR: usize = 64;
 
+/// A configuration of each family.
+const FAMILIES: [&str; 5] =
+    ["gqa/config.json", "smolvlm/config.json", "next/config.json", "interleave/config.json", "qwen2/odd.json"];
+/// Models with a processor of each kind.
+const PROCESSORS: [&str; 4] = ["mha", "smolvlm", "next", "interleave"];
+
 proptest! {
     #[test]
     fn manifests(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
@@ -212,8 +218,10 @@ proptest! {
     }
 
     #[test]
-    fn configurations(edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number()) {
-        let valid = golden_file("gqa/config.json");
+    fn configurations(
+        edits in edits(), cut in any::<Option<Index>>(), which: Index, number in any_number(), family in 0..FAMILIES.len(),
+    ) {
+        let valid = golden_file(FAMILIES[family]);
         for bytes in [damaged(&valid, &edits, cut), renumbered(&valid, which, number)] {
             let (result, most) = measured(|| Config::parse(&bytes, Some(&bytes)));
             prop_assert!(most <= JSON_FACTOR * bytes.len() + 4096, "{most} bytes for {}", bytes.len());
@@ -227,13 +235,16 @@ proptest! {
     }
 
     #[test]
-    fn preprocessor_configurations(edits in edits(), which: Index, number in any_number()) {
-        let model = Config::parse(&golden_file("mha/config.json"), None).unwrap();
-        let valid = golden_file("mha/preprocessor_config.json");
+    fn preprocessor_configurations(
+        edits in edits(), which: Index, number in any_number(), family in prop::sample::select(PROCESSORS.to_vec()),
+    ) {
+        let model = Config::parse(&golden_file(&format!("{family}/config.json")), None).unwrap();
+        let valid = golden_file(&format!("{family}/preprocessor_config.json"));
+        let side = model.vision.image_size as usize;
         for bytes in [damaged(&valid, &edits, None), renumbered(&valid, which, number)] {
             if let Ok(config) = PreprocessConfig::parse(Some(&bytes), &model) {
                 let pixels = preprocess(&golden_file("tall.png"), &config).unwrap();
-                prop_assert_eq!(pixels.data.len(), pixels.tiles as usize * 3 * 42 * 42);
+                prop_assert_eq!(pixels.data.len(), pixels.tiles as usize * 3 * side * side);
             }
         }
     }

@@ -180,7 +180,7 @@ impl Model {
 
     /// Returns the number of tiles whose embeds the device holds together.
     pub fn image_slots(&self) -> u32 {
-        (self.decoder.image_embeds.words / self.slot_words() as u64) as u32
+        self.config.tile_slots(self.context)
     }
 
     /// Returns copies of the recorded passes.
