@@ -465,7 +465,7 @@ python_env() {
 other_engines() {
     cmp -s tests/bench/package-lock.json tests/bench/node_modules/.lock-installed && return
     say "installing the other engines (wllama, onnxruntime-web, llama.cpp)"
-    npm ci --prefix tests/bench --omit=optional --no-audit --no-fund --loglevel=error >&2
+    npm ci --prefix tests/bench --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2
     cp tests/bench/package-lock.json tests/bench/node_modules/.lock-installed
 }
 
@@ -509,7 +509,7 @@ llama() {
     need_node
     other_engines
     binaries="@node-llama-cpp/$(node -p '({ linux: "linux", darwin: "mac", win32: "win" })[process.platform] + "-" + process.arch + (process.platform + process.arch === "darwinarm64" ? "-metal" : "")')"
-    [ -d "tests/bench/node_modules/$binaries" ] || npm install --prefix tests/bench --no-save --omit=optional --no-audit --no-fund --loglevel=error \
+    [ -d "tests/bench/node_modules/$binaries" ] || npm install --prefix tests/bench --no-save --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error \
         "$binaries@$(node -p 'require("./tests/bench/node_modules/node-llama-cpp/package.json").version')" >&2
     if [ "${1:-}" = --model ]; then
         [ "${2:-}" = smollm2 ] || die "bench llama --model knows smollm2; for other files give their folder"

@@ -32,7 +32,7 @@ export const REAL = [
   { name: "wllama, WebGPU", module: "wllama", group: "webgpu", browser: "Firefox", preferences: JSPI, setting: { threads: 2, layers: 99999 } },
 ];
 
-/** By group of `REAL`: ours has to be so many times as fast, in prefill and in decode. @type {Record<string, number>} */
+/** By group of `REAL`: the least ratio of our speed to theirs, in prefill and in decode. @type {Record<string, number>} */
 export const BARS = { "cpu 1": 3.5, "cpu 2": 3.5, webgpu: 10 };
 
 /**

@@ -78,7 +78,7 @@ async function measure({ name, browser, backend, edges }, url, files, bytes) {
     const token = median(looks.map(({ encode_ms, prefill_ms }) => encode_ms + prefill_ms));
     const decode = median(looks.map(({ ids, decode_ms }) => ((ids.length - 1) * 1000) / decode_ms));
     const { report, memory } = first;
-    console.log(`${edge}: picture → first token ${seconds(token)} (encode ${seconds(median(looks.map(({ encode_ms }) => encode_ms)))}, ${(report.cached ?? 0) - first.ids.length} rows read ${seconds(median(looks.map(({ prefill_ms }) => prefill_ms)))}), decode ${decode.toFixed(1)} tokens/s; ${runs} runs: ${looks.map(({ encode_ms, prefill_ms }) => seconds(encode_ms + prefill_ms)).join(", ")}`);
+    console.log(`${edge}: picture → first token ${seconds(token)} (encode ${seconds(median(looks.map(({ encode_ms }) => encode_ms)))}, ${(report.cached ?? 0) - first.ids.length} rows in all ${seconds(median(looks.map(({ prefill_ms }) => prefill_ms)))}), decode ${decode.toFixed(1)} tokens/s; ${runs} runs: ${looks.map(({ encode_ms, prefill_ms }) => seconds(encode_ms + prefill_ms)).join(", ")}`);
     console.log(`  memory: wasm ${mb(memory.wasm)}, heap ${memory.heap ? mb(memory.heap) : "not told"}, weights, cache and activations ${mb(report.device_bytes ?? 0)}${backend === "cpu" ? " (in wasm's)" : " (GPU)"}; cache for ${report.context} rows`);
     console.log(`  tokens: ${first.ids.slice(0, 5)}`);
     const transfer = (bytes / LINE) * 1000;
