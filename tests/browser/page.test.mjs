@@ -60,7 +60,8 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
         stop?.click();
       });
       await visit.page.locator("[data-testid=answer]:is([data-state=stopped],[data-state=done])").waitFor();
-      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+      const begun = await visit.at("answer").first().innerText();
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i, `after "${begun}"`);
       await visit.close();
     });
 

@@ -138,18 +138,20 @@ describe("the size of pictures", () => {
     }));
 
   test("a picture that is being encoded is begun again in the new size, and tiles are counted", () =>
-    withModel(tiled(0.5, { slow: 150 }), async (visit) => {
+    withModel(tiled(0.5, { slow: 500 }), async (visit) => {
       const { page } = visit;
+      /** Waits for words that the page has said, even if it says others by now. @param {string} words */
+      const heard = (words) => page.waitForFunction((text) => /** @type {any} */ (window).said.some((/** @type {string} */ said) => said.includes(text)), words);
       await visit.reaches("ready");
       await page.evaluate(() => {
         const said = /** @type {string[]} */ (Object.assign(window, { said: [] }).said);
         new MutationObserver(() => said.push(document.querySelector("#status-text")?.textContent ?? "")).observe(document, { childList: true, characterData: true, subtree: true });
       });
       await visit.show(EXAMPLE);
-      await page.getByText("Reading the picture: tile 3 of 13").waitFor();
+      await heard("tile 3 of 13");
       await settings(visit);
       await page.locator("#settings").getByLabel("Picture size").selectOption("1024");
-      await page.getByText("Reading the picture: tile 2 of 5").waitFor();
+      await heard("tile 2 of 5");
       await closeSettings(visit);
       await visit.reaches("ready");
       assert.match(await visit.ask("size?"), /1024 after 1 probes \(1 image, turn 1\)/);
