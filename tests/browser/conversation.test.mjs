@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test } from "node:test";
+import { Conversation } from "../../www/page/conversation.js";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
 /** @typedef {import("./harness.mjs").Visit} Visit */
@@ -164,6 +165,50 @@ describe("pictures of a conversation", () => {
       assert.deepEqual(turns[0], { question: "first", images: 1, text: answer });
       assert.deepEqual(Object.keys(turns[1]), ["question", "images", "ids"], "its own answers as tokens");
     }));
+});
+
+describe("the next question, asked while the one before it is being stopped", () => {
+  const picture = (/** @type {string} */ id) => /** @type {import("../../www/page/types.js").Picture} */ ({ id, name: id, source: "", url: "", seen: null });
+  const [a, b] = [picture("a"), picture("b")];
+  /** @param {Conversation} conversation */
+  const shown = (conversation) => conversation.turns.map((turn) => [turn.question, turn.pictures.map(({ id }) => id).join("")]);
+
+  test("has the pictures that the stopped one gives back", () => {
+    const conversation = new Conversation();
+    conversation.attach(a);
+    const stopped = conversation.ask("one");
+    conversation.attach(b);
+    conversation.ask("two");
+    conversation.giveBack(stopped);
+    assert.deepEqual([shown(conversation), conversation.attached], [[["one", ""], ["two", "ab"]], []]);
+  });
+
+  test("stays when an edit is undone, with the pictures of that edit", () => {
+    for (const [withAttached, second] of /** @type {const} */ ([[true, "b"], [false, "b"]])) {
+      const conversation = new Conversation();
+      conversation.attach(a);
+      const first = conversation.ask("one");
+      first.state = "done";
+      conversation.attach(b);
+      const { undo } = conversation.replace(first, "one, edited", withAttached);
+      conversation.ask("two");
+      undo();
+      assert.deepEqual([shown(conversation), conversation.attached], [[["one", "a"], ["two", second]], []]);
+    }
+  });
+
+  test("is not followed by what a later edit has removed", () => {
+    const conversation = new Conversation();
+    conversation.attach(a);
+    const first = conversation.ask("one");
+    conversation.attach(b);
+    const stopped = conversation.ask("two");
+    const { turn: again, undo } = conversation.replace(first, "one again", false);
+    conversation.replace(again, "other", false);
+    conversation.giveBack(stopped);
+    undo();
+    assert.deepEqual([shown(conversation), conversation.attached], [[["other", "a"]], []]);
+  });
 });
 
 describe("edits", () => {

@@ -60,9 +60,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
         stop?.click();
       });
       await visit.page.locator("[data-testid=answer]:is([data-state=stopped],[data-state=done])").waitFor();
-      // What the small model answers depends on where its first answer was cut.
-      const begun = await visit.at("answer").first().innerText();
-      assert.match(await visit.ask("What color is the star?"), /\bstar is \w+/i, `after "${begun}"`);
+      assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
       await visit.close();
     });
 

@@ -63,8 +63,19 @@ export class Conversation {
 
   /** Returns the pictures of a question without an answer to the next question. @param {Turn} turn */
   giveBack(turn) {
-    this.attached = [...turn.pictures, ...this.attached];
+    this.#passOn(turn, turn.pictures);
     turn.pictures = [];
+  }
+
+  /** Gives pictures to the question after `turn`, which may have been asked already, while `turn` was being stopped.
+   * Nothing is given where a later edit has removed `turn`.
+   * @param {Turn} turn @param {Picture[]} pictures */
+  #passOn(turn, pictures) {
+    const { turns } = this;
+    if (!turns.includes(turn)) return;
+    const next = turns[turns.indexOf(turn) + 1];
+    if (next) next.pictures = [...pictures, ...next.pictures];
+    else this.attached = [...pictures, ...this.attached];
   }
 
   /** Asks another question in the place of `turn`, with its pictures; what follows it is removed.
@@ -77,8 +88,10 @@ export class Conversation {
     const asked = this.ask(question, turn.pictures);
     if (!withAttached) this.attached = attached;
     const undo = () => {
-      this.entries = entries;
-      this.attached = [...attached.filter((picture) => !this.attached.includes(picture)), ...this.attached];
+      const at = this.entries.indexOf(asked);
+      if (at < 0) return;
+      this.#passOn(asked, withAttached ? attached : []);
+      this.entries = [...entries, ...this.entries.slice(at + 1)];
     };
     return { turn: asked, undo };
   }
