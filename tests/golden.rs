@@ -158,7 +158,7 @@ async fn check_case(label: &str, bound: f64, model: &mut Model, golden: &Golden,
         if chosen != *token {
             let gap = wanted.map_or(*margin, |wanted| wanted[*token as usize] - wanted[chosen as usize]);
             // Two logits may change places when they are as close as the error that is allowed.
-            let power = logits.iter().map(|x| x * x).sum::<f32>() / vocab as f32;
+            let power = wanted.unwrap_or(&logits).iter().map(|x| x * x).sum::<f32>() / vocab as f32;
             let limit = if bound == LOGITS_NMSE { 1e-3 } else { 4.0 * (bound as f32 * power).sqrt() };
             assert!(
                 gap < limit,

@@ -294,26 +294,6 @@ fn other_decoders_are_refused_with_one_to_take_instead() {
 /// nanoLLaVA's kind: a flat configuration, `llava-qwen2`.
 #[test]
 fn the_original_layout_names_its_decoder() {
-    let mut flat = hub("odd");
-    let vision = json!({"vision_config": flat.config["vision_config"]});
-    flat.files.insert("vision_tower/config.json".into(), vision.to_string().into_bytes());
-    let image = flat.config["image_token_index"].clone();
-    flat.config = flat.config["text_config"].clone();
-    for (key, value) in [
-        ("model_type", json!("llava-qwen2")),
-        ("mm_vision_tower", json!("openai/clip-vit-large-patch14-336")),
-        ("mm_projector_type", json!("mlp2x_gelu")),
-        ("image_token_index", image),
-    ] {
-        flat.config[key] = value;
-    }
-    let theirs = |key: &str| match key.strip_prefix("language_model.") {
-        Some(rest) => rest.to_string(),
-        None => key
-            .replace("vision_tower.", "model.vision_tower.vision_tower.")
-            .replace("multi_modal_projector.linear_1", "model.mm_projector.0")
-            .replace("multi_modal_projector.linear_2", "model.mm_projector.2"),
-    };
-    let files = flat.renamed(theirs).into_memory();
+    let files = hub("odd").flat("llava-qwen2").into_memory();
     check("original", "odd", open(&files, BackendChoice::Reference, None), EXACT);
 }

@@ -150,26 +150,7 @@ fn a_mistral_is_a_llama_whose_context_ends_at_its_window() {
         assert_eq!(self::plan(&shards, &["manifest.json"]).notes().len(), usize::from(said));
     }
     // The original layout, which is flat: `llava_mistral`.
-    let mut flat = with(&|text| text["sliding_window"] = json!(200));
-    let vision = json!({"vision_config": flat.config["vision_config"]});
-    flat.files.insert("vision_tower/config.json".into(), vision.to_string().into_bytes());
-    flat.config = flat.config["text_config"].clone();
-    for (key, value) in [
-        ("model_type", json!("llava_mistral")),
-        ("mm_vision_tower", json!("openai/clip-vit-large-patch14-336")),
-        ("mm_projector_type", json!("mlp2x_gelu")),
-        ("image_token_index", json!(3)),
-    ] {
-        flat.config[key] = value;
-    }
-    let theirs = |key: &str| match key.strip_prefix("language_model.") {
-        Some(rest) => rest.to_string(),
-        None => key
-            .replace("vision_tower.", "model.vision_tower.vision_tower.")
-            .replace("multi_modal_projector.linear_1", "model.mm_projector.0")
-            .replace("multi_modal_projector.linear_2", "model.mm_projector.2"),
-    };
-    let flat = flat.renamed(theirs).into_memory();
+    let flat = with(&|text| text["sliding_window"] = json!(200)).flat("llava_mistral").into_memory();
     assert_eq!(plan(&flat, &HUB).config.text.sliding_window, Some(200));
     assert_eq!(answer(&flat, &HUB), (vec![A, B, 2], "ab".into(), Stop::Eos));
     let absent = plan(&with(&|_| ()).into_memory(), &HUB);

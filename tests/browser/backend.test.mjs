@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { fakeRoot, launch, open, serve } from "./harness.mjs";
+import { launch, open, serve, withFake } from "./harness.mjs";
 
 /** @param {number} speed */
 const probe = (speed) => ({ decode_tokens_per_second: speed, prefill_rows_per_second: 10 * speed, fits: true, message: "" });
@@ -10,20 +10,6 @@ const memory = (/** @type {number} */ total) => ({ weights: total, cache_per_tok
 const CPU_FASTER = { probe_webgpu: probe(10), probe_cpu: probe(100) };
 /** Storage is shared within a context; without service workers nothing else is. */
 const PLAIN = /** @type {const} */ ({ serviceWorkers: "block" });
-
-/** @param {object} manifest @param {(browser: import("playwright-core").Browser, url: string) => Promise<void>} body */
-async function withFake(manifest, body) {
-  const { root, remove } = await fakeRoot(manifest);
-  const server = await serve(root);
-  const browser = await launch({ gpu: false });
-  try {
-    await body(browser, server.url);
-  } finally {
-    await browser.close();
-    await server.stop();
-    await remove();
-  }
-}
 
 /** @param {import("./harness.mjs").Visit} visit */
 async function runsOn(visit) {
@@ -34,7 +20,7 @@ async function runsOn(visit) {
 
 describe("the backend, left to the page", () => {
   test("is the faster one, which is remembered until the person chooses", () =>
-    withFake(CPU_FASTER, async (browser, url) => {
+    withFake(CPU_FASTER, async ({ browser, url }) => {
       const visit = await open(browser, url, PLAIN);
       const found = await runsOn(visit);
       assert.deepEqual(found, { backend: "cpu", why: "a question would take 9.0 s on the GPU and 896 ms on the CPU" });
@@ -58,7 +44,7 @@ describe("the backend, left to the page", () => {
     ["is never the CPU for a model that its 4 GiB cannot hold", { ...CPU_FASTER, memory: memory(3.9e9) }],
   ])) {
     test(name, () =>
-      withFake(manifest, async (browser, url) => {
+      withFake(manifest, async ({ browser, url }) => {
         const visit = await open(browser, url, PLAIN);
         const { backend, why } = await runsOn(visit);
         assert.equal(backend, name.includes("is the CPU") ? "cpu" : "webgpu", why ?? "");

@@ -20,7 +20,6 @@ const MODEL = {
   parameters: [natural],
   cache_per_token: [natural],
   page: [(value) => text(value) && ID.test(value), true],
-  longest_sides: [(value) => list(value, natural) && value.every((/** @type {number} */ side, /** @type {number} */ i) => i === 0 || side > value[i - 1]), true],
   template: [(value, templates) => templates.includes(value), true],
   traps: [(value) => list(value, text), true],
   variants: [(value) => list(value, (item) => typeof item === "object")],

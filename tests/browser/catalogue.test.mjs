@@ -36,7 +36,7 @@ describe("the catalogue", () => {
       ["a path out of the repository", ({ models }) => (models[1].variants[0].files[0].path = "../x.gguf"), /path is/],
       ["a template that the engine does not know", ({ models }) => (models[1].template = "smol"), /template is "smol"/],
       ["what it knows", ({ models }) => (models[1].knows = "cats"), /knows is "cats"/],
-      ["sides out of order", ({ models }) => (models[1].longest_sides = [1024, 512]), /longest_sides/],
+      ["a trap without words", ({ models }) => (models[1].traps = [" "]), /traps is/],
       ["an id that occurs twice", ({ models }) => (models[1].id = models[2].id), /is there twice/],
       ["less memory than weights", ({ models }) => (models[1].variants[0].memory = 1000), /needs 1000 for/],
       ["more bytes a token than there are", ({ models }) => (models[1].variants[0].bytes_per_token = 9e12), /a token reads/],

@@ -7,28 +7,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, test } from "node:test";
 import { Conversation } from "../../www/page/conversation.js";
-import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+import { launch, open, serve, withFake, www } from "./harness.mjs";
 
 /** @typedef {import("./harness.mjs").Visit} Visit */
 
 /** @param {string} name */
 const example = (name) => path.join(www, "examples", name);
 const [ONE, TWO, THREE] = [example("shapes.png"), example("outlines.png"), example("word.png")];
-
-/** @param {object} manifest
- * @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
-async function withFake(manifest, body) {
-  const { root, remove } = await fakeRoot(manifest);
-  const server = await serve(root);
-  const browser = await launch({ gpu: false });
-  try {
-    await body({ browser, url: server.url, root });
-  } finally {
-    await browser.close();
-    await server.stop();
-    await remove();
-  }
-}
 
 /** What the engine holds before this question. @param {Visit} visit */
 async function held(visit) {

@@ -2,8 +2,11 @@
 // expire; Range there; gated models, unknown ones, and a limit on requests. `serveTo` puts it in the place of the hub for a
 // browser: the page itself asks for the hub's real address.
 
+import { copyFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import path from "node:path";
 import { FaultyHost } from "./faulty-host.mjs";
+import { fakeRoot, launch, serve, www } from "./harness.mjs";
 
 const HUB = "https://huggingface.co";
 /** Headers that the hub lets other sites see. */
@@ -126,4 +129,21 @@ export class FakeHub {
     }
     response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
   }
+}
+
+/** Starts a stand-in of the hub, the page with a stand-in of the engine and with the catalogue, and a browser. */
+export async function besideHub() {
+  const hub = await new FakeHub().listen();
+  const { root, remove } = await fakeRoot();
+  await copyFile(path.join(www, "models/catalogue.json"), path.join(root, "models/catalogue.json"));
+  // The second origin of the stand-in; the hub itself is allowed by default.
+  const server = await serve(root, ["--model-host", hub.signedOrigin]);
+  const browser = await launch({ gpu: false });
+  const stop = async () => {
+    await browser.close();
+    await server.stop();
+    await remove();
+    await hub.close();
+  };
+  return { hub, server, browser, stop };
 }

@@ -103,6 +103,22 @@ export function fakeRoot(manifest = {}) {
   });
 }
 
+/** Serves such a root, and runs `body` with it and a browser without a GPU.
+ * @param {object} manifest
+ * @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
+export async function withFake(manifest, body) {
+  const { root, remove } = await fakeRoot(manifest);
+  const server = await serve(root);
+  const browser = await launch({ gpu: false });
+  try {
+    await body({ browser, url: server.url, root });
+  } finally {
+    await browser.close();
+    await server.stop();
+    await remove();
+  }
+}
+
 /**
  * A watched page: every request, console error, policy violation and uncaught exception is recorded.
  * @param {import("playwright-core").Browser} browser

@@ -1,14 +1,14 @@
 // Names of models as people write them: read, listed by a stand-in of the hub, paired, opened.
 
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { findModels, pairsOfType, proposePair, quantOf } from "../../www/shared/hub-files.js";
 import { parseName } from "../../www/shared/hub-name.js";
-import { FakeHub } from "./fake-hub.mjs";
+import { besideHub } from "./fake-hub.mjs";
 import { fakeModel } from "./faulty-host.mjs";
-import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+import { open, www } from "./harness.mjs";
 
 const HUB = "https://huggingface.co";
 const CATALOGUE = path.join(www, "models/catalogue.json");
@@ -116,23 +116,11 @@ describe("files of a repository", () => {
 describe("a model of the hub", () => {
   const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
   /** @type {import("playwright-core").Browser} */ let browser;
-  /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
-  /** @type {Awaited<ReturnType<typeof fakeRoot>>} */ let served;
-  /** @type {FakeHub} */ let hub;
-  before(async () => {
-    hub = await new FakeHub().listen();
-    served = await fakeRoot();
-    await writeFile(path.join(served.root, "models/catalogue.json"), await readFile(CATALOGUE));
-    // The second origin of the stand-in; the hub itself is allowed by default.
-    server = await serve(served.root, ["--model-host", hub.signedOrigin]);
-    browser = await launch({ gpu: false });
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await served?.remove();
-    await hub?.close();
-  });
+  /** @type {Awaited<ReturnType<typeof besideHub>>["server"]} */ let server;
+  /** @type {import("./fake-hub.mjs").FakeHub} */ let hub;
+  let stop = async () => {};
+  before(async () => void ({ hub, server, browser, stop } = await besideHub()));
+  after(() => stop());
 
   /** A .gguf for the stand-in engine. @param {string} name @param {number} [seed] @param {object} [more] */
   function gguf(name, seed = 1, more = {}) {
@@ -260,6 +248,15 @@ describe("a model of the hub", () => {
       await machineSays(it.page, "template phi_3");
       await it.close();
     }
+  });
+
+  test("the card says what is known to go wrong with a model of the catalogue", async () => {
+    const id = "xtuner/llava-phi-3-mini-gguf";
+    const [language, projector] = ["llava-phi-3-mini-int4.gguf", "llava-phi-3-mini-mmproj-f16.gguf"];
+    hub.add(id, { [language]: gguf(language, 12, { total_bytes: 2e9 }), [projector]: 1000 });
+    const it = await visit(`${id}:int4`);
+    await it.page.locator("#offer-facts").getByText("Its answers end with the token <|end|>, 32007").waitFor();
+    await it.close();
   });
 
   test("every model of the catalogue is suggested where a name is typed, and its name means its files", async () => {

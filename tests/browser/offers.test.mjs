@@ -1,12 +1,12 @@
 // The first screen's offers of larger models, what it says of a photograph, and the choice that the next visit keeps.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { suitableModels, tokensPerSecond } from "../../www/page/suitable.js";
 import { countColours, isPhotograph, namesCamera } from "../../www/shared/photo-rule.js";
-import { FakeHub } from "./fake-hub.mjs";
+import { besideHub } from "./fake-hub.mjs";
 import { fakeModel, random } from "./faulty-host.mjs";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
@@ -140,21 +140,10 @@ describe("the rule for photographs", () => {
 describe("the first screen", () => {
   /** @type {import("playwright-core").Browser} */ let browser;
   /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
-  /** @type {Awaited<ReturnType<typeof fakeRoot>>} */ let served;
-  /** @type {FakeHub} */ let hub;
-  before(async () => {
-    hub = await new FakeHub().listen();
-    served = await fakeRoot();
-    await writeFile(path.join(served.root, "models/catalogue.json"), await readFile(CATALOGUE));
-    server = await serve(served.root, ["--model-host", hub.signedOrigin]);
-    browser = await launch({ gpu: false });
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    await served?.remove();
-    await hub?.close();
-  });
+  /** @type {import("./fake-hub.mjs").FakeHub} */ let hub;
+  let stop = async () => {};
+  before(async () => void ({ hub, server, browser, stop } = await besideHub()));
+  after(() => stop());
 
   /** Gives the stand-in the smallest model of the catalogue, of the length that it says, in a few small parts. */
   async function addSmallest() {

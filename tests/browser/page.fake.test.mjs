@@ -6,27 +6,12 @@ import { describe, test } from "node:test";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import path from "node:path";
-import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+import { open, serve, withFake, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
 
 /** A manifest that says it is large; its parts are not. */
 const BIG = { total_bytes: 4e9 };
-
-/** @param {object} manifest
- * @param {(it: { browser: import("playwright-core").Browser, url: string, root: string }) => Promise<void>} body */
-async function withFake(manifest, body) {
-  const { root, remove } = await fakeRoot(manifest);
-  const server = await serve(root);
-  const browser = await launch({ gpu: false });
-  try {
-    await body({ browser, url: server.url, root });
-  } finally {
-    await browser.close();
-    await server.stop();
-    await remove();
-  }
-}
 
 describe("the page with a stand-in engine", () => {
   test("an answer streams, stops, is made again, and a second turn follows", () =>

@@ -9,7 +9,7 @@ use llava_web::format::names;
 use llava_web::format::safetensors::{SINGLE_FILE, write};
 use llava_web::format::source::Memory;
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// A checkpoint as tensors, to be changed before it is written.
@@ -81,6 +81,29 @@ impl Checkpoint {
     }
 
     /// The same with every tensor in 16-bit floats, as published checkpoints have them.
+    /// The same in the original code's layout: a flat configuration of this `model_type`, and a second one for the tower.
+    pub fn flat(mut self, model_type: &str) -> Self {
+        let vision = json!({"vision_config": self.config["vision_config"]});
+        self.files.insert("vision_tower/config.json".into(), vision.to_string().into_bytes());
+        let image = self.config["image_token_index"].clone();
+        self.config = self.config["text_config"].clone();
+        for (key, value) in [
+            ("model_type", json!(model_type)),
+            ("mm_vision_tower", json!("openai/clip-vit-large-patch14-336")),
+            ("mm_projector_type", json!("mlp2x_gelu")),
+            ("image_token_index", image),
+        ] {
+            self.config[key] = value;
+        }
+        self.renamed(|key| match key.strip_prefix("language_model.") {
+            Some(rest) => rest.to_string(),
+            None => key
+                .replace("vision_tower.", "model.vision_tower.vision_tower.")
+                .replace("multi_modal_projector.linear_1", "model.mm_projector.0")
+                .replace("multi_modal_projector.linear_2", "model.mm_projector.2"),
+        })
+    }
+
     pub fn into_16_bits(self, dtype: Dtype) -> Memory {
         let bytes = |values: &[f32]| -> Vec<u8> {
             let words = values.iter().map(|&w| match dtype {

@@ -34,7 +34,7 @@ export function addressesOf({ repository, files }) {
 }
 
 /** Adds what the catalogue knows of a model of the hub, and what its addresses do not say: the template of its prompts,
- * its variants. Returns every other model as it is.
+ * what is known to go wrong, its variants. Returns every other model as it is.
  * @param {ModelRef} model @returns {Promise<ModelRef>} */
 export async function withCatalogue(model) {
   if (!("addresses" in model) || !model.addresses[0]?.startsWith(`${HUB_ORIGIN}/`)) return model;
@@ -45,5 +45,5 @@ export async function withCatalogue(model) {
     const addresses = addressesOf(variant);
     return addresses ? [{ name: variant.name, addresses, bytes: bytesOf(variant) }] : [];
   });
-  return { ...model, variants: model.variants?.length ? model.variants : variants, ...(entry.template && { prompt_template: entry.template }) };
+  return { ...model, variants: model.variants?.length ? model.variants : variants, ...(entry.template && { prompt_template: entry.template }), ...(entry.traps && { traps: entry.traps }) };
 }

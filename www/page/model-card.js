@@ -80,7 +80,7 @@ export class ModelCard {
       ["Runs on", report && (report.adapter || report.backend)],
       ["Space to save it", cannotKeep ? "none: this browser gives the page no storage" : offer.room !== null && formatBytes(offer.room)],
       ["Speed on this machine", this.#speedText(offer.probe, offer.probing)],
-      ["Notes", plan.notes?.join("; ")],
+      ["Notes", [...(plan.notes ?? []), ...(("addresses" in model && model.traps) || [])].join("; ")],
     ];
     const known = rows.filter(([, value]) => value);
     this.#facts.replaceChildren(...known.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: String(value) })]));

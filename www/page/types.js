@@ -68,9 +68,8 @@
  * @property {number} parameters
  * @property {number} cache_per_token  bytes
  * @property {string} [page]  repository that describes it
- * @property {number[]} [longest_sides]  of a picture that is cut into tiles, pixels
  * @property {string} [template]  of its prompts, where the file's own is wrong or missing
- * @property {string[]} [traps]
+ * @property {string[]} [traps]  what is known to go wrong
  * @property {CatalogueVariant[]} variants
  */
 

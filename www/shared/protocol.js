@@ -23,7 +23,7 @@
 /**
  * A model as the person named it: by addresses, by files (under the names that the engine knows), or by the key of a
  * model in this browser's storage that came from files.
- * @typedef {{ addresses: string[], prompt_template?: string, variants?: Variant[] }
+ * @typedef {{ addresses: string[], prompt_template?: string, traps?: string[], variants?: Variant[] }
  *   | { files: Record<string, File>, entry: string[], prompt_template?: string }
  *   | { stored: string, prompt_template?: string }} ModelRef
  */
