@@ -15,10 +15,11 @@ from transformers import LlavaForConditionalGeneration
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from generate import hub_name
 from generate_idefics3 import write
+from greedy import greedy
 from generate_qwen2 import VOCAB, tokenizer
 
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-ROWS, STEPS, KEPT, PICTURES, HALF = 9, 32, 9, ("wide", "tall", "strip"), [0.5, 0.5, 0.5]
+ROWS, PICTURES, HALF = 9, ("wide", "tall", "strip"), [0.5, 0.5, 0.5]
 CASES = {"wide": ("what is in the picture?", ["wide"]), "two": ("is there a word?", ["tall", "strip"]), "text": ("how many stars are there?", [])}
 torch.set_grad_enabled(False)
 
@@ -50,17 +51,8 @@ for case, (question, names) in CASES.items():
     prompt = "<|im_start|>user\n" + "<image>\n" * len(names) + f"{question}<|im_end|>\n<|im_start|>assistant\n"
     ids = [i for t in tok.encode(prompt, add_special_tokens=False).ids for i in ([t] * ROWS if t == image else [t])]
     extra = {"pixel_values": torch.cat([pixels[n] for n in names])} if names else {}
-    greedy, margins, steps, current, past = [], [], [], torch.tensor([ids]), None
-    for _ in range(STEPS):
-        o = model(input_ids=current, past_key_values=past, use_cache=True, **extra)
-        past, extra = o.past_key_values, {}
-        best, token = o.logits[0, -1].topk(2)
-        steps.append(o.logits[0, -1]); greedy.append(int(token[0])); margins.append(float(best[0] - best[1]))
-        current = token[:1].view(1, 1)
-    out |= {f"{case}.ids": torch.tensor(ids, dtype=torch.int32), f"{case}.step_logits": torch.stack(steps[:KEPT]),
-            f"{case}.greedy": torch.tensor(greedy, dtype=torch.int32), f"{case}.margin": torch.tensor(margins)}
+    out |= greedy(case, model, ids, extra)
     cases[case] = dict(prompt=prompt, question=question, images=names)
-    print(case, len(ids), "rows, smallest margin", round(min(margins), 4), "distinct", len(set(greedy)))
 save_file({k: v.contiguous().numpy() for k, v in sorted(out.items())}, f"{folder}/golden.safetensors")
 for file in os.listdir(folder):
     os.chmod(f"{folder}/{file}", 0o644)

@@ -15,10 +15,11 @@ from PIL import Image
 from tokenizers import Tokenizer
 from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from greedy import greedy
 
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 PINPOINTS = [[42, 84], [84, 42], [84, 84], [126, 42], [42, 126]]
-IMAGE_TOKEN, STEPS, KEPT = 3, 32, 9
+IMAGE_TOKEN = 3
 CASES = {"wide": ("<s>USER: <image>\nwhat is in the picture? ASSISTANT:", ["wide"]),
          "two": ("<s>USER: <image>\n<image>\nis there a word? ASSISTANT:", ["tall", "wide"]),
          "strip": ("<s>USER: <image>\nhow many? ASSISTANT:", ["strip"]),
@@ -76,17 +77,8 @@ for case, (prompt, names) in CASES.items():
     tiles = max([pictures[n][0].shape[1] for n in names], default=0)
     pad = lambda p: torch.cat([p, torch.zeros(1, tiles - p.shape[1], *p.shape[2:])], 1)
     extra = dict(pixel_values=torch.cat([pad(pictures[n][0]) for n in names]), image_sizes=torch.cat([pictures[n][1] for n in names])) if names else {}
-    greedy, margins, steps, current, past = [], [], [], torch.tensor([ids]), None
-    for _ in range(STEPS):
-        o = model(input_ids=current, past_key_values=past, use_cache=True, **extra)
-        past, extra = o.past_key_values, {}
-        best, token = o.logits[0, -1].topk(2)
-        steps.append(o.logits[0, -1]); greedy.append(int(token[0])); margins.append(float(best[0] - best[1]))
-        current = token[:1].view(1, 1)
-    out |= {f"{case}.ids": torch.tensor(ids, dtype=torch.int32), f"{case}.step_logits": torch.stack(steps[:KEPT]),
-            f"{case}.greedy": torch.tensor(greedy, dtype=torch.int32), f"{case}.margin": torch.tensor(margins)}
+    out |= greedy(case, model, ids, extra)
     cases[case] = dict(prompt=prompt, images=names)
-    print(case, len(ids), "rows, smallest margin", round(min(margins), 4), "distinct", len(set(greedy)))
 save_file({k: v.contiguous().numpy() for k, v in sorted(out.items())}, f"{folder}/golden.safetensors")
 versions = dict(torch=torch.__version__, transformers=transformers.__version__)
 json.dump(dict(versions=versions, cases=cases), open(f"{folder}/cases.json", "w"), indent=1)

@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerFast, SmolVLMForConditionalGeneration
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE, get_image_prompt_string
+from greedy import greedy
 
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
-STEPS, KEPT, PICTURES = 32, 9, ("wide", "tall", "strip")
+PICTURES = ("wide", "tall", "strip")
 CASES = {"wide": ("what is in the picture?", ["wide"]), "two": ("is there a word?", ["tall", "wide"]),
          "strip": ("how many?", ["strip"]), "text": ("how many stars are there?", [])}
 torch.set_grad_enabled(False)
@@ -49,17 +50,8 @@ for case, (question, names) in CASES.items():
     ids = tok(text.replace("<picture>", "<image>"), add_special_tokens=False).input_ids
     # Tiles of all pictures, one after the other: the model numbers them through.
     extra = dict(pixel_values=torch.cat([pixels[n] for n in names])[None]) if names else {}
-    greedy, margins, steps, current, past = [], [], [], torch.tensor([ids]), None
-    for _ in range(STEPS):
-        o = model(input_ids=current, past_key_values=past, use_cache=True, **extra)
-        past, extra = o.past_key_values, {}
-        best, token = o.logits[0, -1].topk(2)
-        steps.append(o.logits[0, -1]); greedy.append(int(token[0])); margins.append(float(best[0] - best[1]))
-        current = token[:1].view(1, 1)
-    out |= {f"{case}.ids": torch.tensor(ids, dtype=torch.int32), f"{case}.step_logits": torch.stack(steps[:KEPT]),
-            f"{case}.greedy": torch.tensor(greedy, dtype=torch.int32), f"{case}.margin": torch.tensor(margins)}
+    out |= greedy(case, model, ids, extra)
     cases[case] = dict(prompt=prompt, question=question, images=names)
-    print(case, repr(prompt), len(ids), "rows, smallest margin", round(min(margins), 4), "distinct", len(set(greedy)))
 os.makedirs(f"{OUT}/smolvlm_prompts", exist_ok=True)
 path = f"{OUT}/smolvlm_prompts/golden.safetensors"
 save_file({k: v.contiguous().numpy() for k, v in sorted(out.items())}, path)
