@@ -11,7 +11,7 @@ use crate::error::Result;
 use serde_json::Value;
 
 /// Most sizes that a picture may be fitted to; LLaVA-1.6 has 5.
-const MAX_CANDIDATES: usize = 64;
+pub const MAX_CANDIDATES: usize = 64;
 /// Largest number of tiles along a side, and in all.
 const MAX_TILES: u32 = 36;
 /// transformers' `image_grid_pinpoints`: height and width, pixels.
@@ -31,23 +31,33 @@ pub(super) fn parse(root: &Value, generation: Option<&[u8]>) -> Result<Config> {
     Ok(Config { layout: PictureLayout::Anyres { candidates }, ..config })
 }
 
+/// Returns the pairs [height, width] of a list; `None` where it is no such list, or of more than [`MAX_CANDIDATES`].
+pub fn pairs(list: &Value) -> Option<Vec<[u32; 2]>> {
+    let length = |value: &Value| u32::try_from(value.as_u64()?).ok();
+    let pair = |value: &Value| match value.as_array().map(Vec::as_slice) {
+        Some([height, width]) => Some([length(height)?, length(width)?]),
+        _ => None,
+    };
+    let list = list.as_array().filter(|list| list.len() <= MAX_CANDIDATES)?;
+    list.iter().map(pair).collect()
+}
+
+/// Returns the most tiles that a picture becomes, in squares of `side`: those of the largest candidate, and the whole.
+pub fn most_tiles(candidates: &[[u32; 2]], side: u32) -> u32 {
+    let tiles = |[height, width]: &[u32; 2]| (height / side) * (width / side);
+    1 + candidates.iter().map(tiles).max().unwrap_or(0)
+}
+
 /// Reads `image_grid_pinpoints`.
 fn candidates(top: &Fields, side: u32) -> Result<Vec<[u32; 2]>> {
     let key = "image_grid_pinpoints";
     let Some(list) = top.get(key) else {
         return Ok(CANDIDATES.to_vec());
     };
-    let pair = |value: &Value| {
-        let [height, width] = value.as_array()?.as_slice() else { return None };
-        let length = |value: &Value| {
-            let n = u32::try_from(value.as_u64()?).ok()?;
-            (n > 0 && n.is_multiple_of(side) && n / side <= MAX_TILES).then_some(n)
-        };
-        let pair = [length(height)?, length(width)?];
-        (pair[0] / side * (pair[1] / side) <= MAX_TILES).then_some(pair)
-    };
-    let found = list.as_array().filter(|list| (1..=MAX_CANDIDATES).contains(&list.len()));
-    let found = found.and_then(|list| list.iter().map(pair).collect::<Option<Vec<_>>>());
+    let whole = |n: u32| n > 0 && n.is_multiple_of(side) && n / side <= MAX_TILES;
+    let fits =
+        |[height, width]: &[u32; 2]| whole(*height) && whole(*width) && height / side * (width / side) <= MAX_TILES;
+    let found = pairs(list).filter(|list| !list.is_empty() && list.iter().all(fits));
     ensure!(
         found.is_some(),
         Config,

@@ -1,5 +1,6 @@
 //! The checked configuration, as every later layer reads it.
 
+use super::llava_next::most_tiles;
 use serde::{Deserialize, Serialize};
 
 /// Rows of LLaVA-1.5's context in training.
@@ -214,11 +215,7 @@ impl Config {
     pub fn tile_slots(&self, context: u32) -> u32 {
         let picture = match &self.layout {
             PictureLayout::Single | PictureLayout::Marked => 1,
-            PictureLayout::Anyres { candidates } => {
-                let tiles =
-                    |[height, width]: &[u32; 2]| (height / self.vision.image_size) * (width / self.vision.image_size);
-                1 + candidates.iter().map(tiles).max().unwrap_or(0)
-            }
+            PictureLayout::Anyres { candidates } => most_tiles(candidates, self.vision.image_size),
         };
         (context / self.tile_rows()).max(picture)
     }

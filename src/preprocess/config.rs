@@ -1,6 +1,7 @@
 //! Settings of preprocessing, their bounds, and the choice of the longest edge.
 
 use super::{Filter, Rendering};
+use crate::config::llava_next::MAX_CANDIDATES;
 use crate::config::{Config, PictureLayout, SquarePolicy, TowerKind};
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
@@ -19,8 +20,8 @@ const EDGES: u32 = 4;
 pub(super) const LONGEST: u32 = 4096;
 /// Most rows and columns of a grid: the marks of Idefics3 go from `<row_1_col_1>` to `<row_6_col_6>`.
 const MOST_ROWS: u32 = 6;
-/// Most sizes that anyres chooses from, and most squares of one of them.
-pub(super) const MOST_CANDIDATES: usize = 64;
+/// Most squares of a size that anyres chooses.
+const MOST_SQUARES: usize = 64;
 
 /// Way from a picture to the inputs of the vision tower.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,21 +147,21 @@ impl PreprocessConfig {
                 let place = at("image_grid_pinpoints");
                 let count = candidates.len();
                 ensure!(
-                    (1..=MOST_CANDIDATES).contains(&count),
+                    (1..=MAX_CANDIDATES).contains(&count),
                     Config,
                     place,
-                    "has {count} sizes; 1 to {MOST_CANDIDATES} are implemented"
+                    "has {count} sizes; 1 to {MAX_CANDIDATES} are implemented"
                 );
                 for [height, width] in candidates {
                     let side = |n: &u32| *n > 0 && *n <= LONGEST && n.is_multiple_of(size);
                     let fits = side(height)
                         && side(width)
-                        && (height / size) as usize * (width / size) as usize <= MOST_CANDIDATES;
+                        && (height / size) as usize * (width / size) as usize <= MOST_SQUARES;
                     ensure!(
                         fits,
                         Config,
                         place,
-                        "[{height}, {width}] is not made of 1 to {MOST_CANDIDATES} squares of {size}, within {LONGEST}"
+                        "[{height}, {width}] is not made of 1 to {MOST_SQUARES} squares of {size}, within {LONGEST}"
                     );
                 }
                 Ok(())

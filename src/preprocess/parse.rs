@@ -3,9 +3,9 @@
 //! Absent fields take the value of the file's processor in transformers; fields that change nothing here
 //! (`do_convert_rgb`, padding of a batch) are not read.
 
-use super::config::{FILE, MOST_CANDIDATES, at};
+use super::config::{FILE, at};
 use super::{Filter, PreprocessConfig, Tiling};
-use crate::config::llava_next::CANDIDATES;
+use crate::config::llava_next::{CANDIDATES, MAX_CANDIDATES, pairs};
 use crate::config::{Config, SquarePolicy, json_object};
 use crate::error::{Error, Kind, Result};
 use crate::{ensure, fail};
@@ -140,14 +140,8 @@ fn anyres(root: &Value, config: &mut PreprocessConfig) -> Result<()> {
     }
     crop(root, tower)?;
     let Some(value) = field(root, "image_grid_pinpoints") else { return Ok(()) };
-    let side = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
-    let pair = |value: &Value| match value.as_array().map(Vec::as_slice) {
-        Some([height, width]) => Some([side(height)?, side(width)?]),
-        _ => None,
-    };
-    let list = value.as_array().filter(|list| list.len() <= MOST_CANDIDATES);
-    let Some(candidates) = list.and_then(|list| list.iter().map(pair).collect()) else {
-        fail!(Config, at("image_grid_pinpoints"), "is not a list of at most {MOST_CANDIDATES} [height, width]")
+    let Some(candidates) = pairs(value) else {
+        fail!(Config, at("image_grid_pinpoints"), "is not a list of at most {MAX_CANDIDATES} [height, width]")
     };
     config.tiling = Tiling::Anyres { candidates };
     Ok(())

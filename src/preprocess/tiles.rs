@@ -7,6 +7,7 @@
 use super::resample::{Axis, Rgb, resample};
 use super::{PreprocessConfig, Tiling};
 use crate::config::SquarePolicy;
+use crate::config::llava_next::most_tiles;
 
 /// The squares of a picture.
 pub(super) struct Tiles {
@@ -41,10 +42,7 @@ impl PreprocessConfig {
                 rows => rows * rows + 1,
             },
             Tiling::One(_) | Tiling::Grid { .. } => 1,
-            Tiling::Anyres { candidates } => {
-                let squares = |[height, width]: &[u32; 2]| (height / self.size) * (width / self.size);
-                1 + candidates.iter().map(squares).max().unwrap_or(0)
-            }
+            Tiling::Anyres { candidates } => most_tiles(candidates, self.size),
         }
     }
 
