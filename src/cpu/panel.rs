@@ -3,7 +3,8 @@
 //!
 //! A 16-byte block belongs to one column. Transposing the words of `W` blocks gives four vectors whose lanes are
 //! columns; their nibbles or bytes are then four (or, as pairs, two) values per lane. All integers become unsigned
-//! by an [`offset`], which is subtracted from the sum again, exactly.
+//! by an [`offset`], which is subtracted from the sum again, exactly. Where the byte product takes one operand of 7 bits
+//! only, weights of 8 bits stay signed and the activations of several rows are that operand ([`code::Q8_ROWS`]).
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul::float_rows`
 
@@ -61,6 +62,9 @@ pub(super) mod code {
     pub const F16: u32 = WeightType::F16 as u32;
     pub const F32: u32 = WeightType::F32 as u32;
     pub const Q8: u32 = WeightType::Q8 as u32;
+    /// `Q8` times several rows whose activations are unsigned integers of 7 bits: four products per lane and
+    /// instruction where [`Simd::BYTE_BITS`](super::Simd::BYTE_BITS) is 7.
+    pub const Q8_ROWS: u32 = 64 + Q8;
     pub const Q4: u32 = WeightType::Q4 as u32;
     pub const Q4_1: u32 = WeightType::Q4_1 as u32;
     pub const Q5_1: u32 = WeightType::Q5_1 as u32;
@@ -91,7 +95,7 @@ pub(super) const fn bits_of(kind: u32) -> u32 {
 
 /// Returns whether lanes are four bytes; else they are pairs of i16.
 pub(super) const fn as_bytes<S: Simd>(kind: u32) -> bool {
-    bits_of(kind) <= S::BYTE_BITS
+    kind == code::Q8_ROWS || bits_of(kind) <= S::BYTE_BITS
 }
 
 /// Returns whether the type has minima.
@@ -119,6 +123,9 @@ pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n:
             let [a, b] = pairs::<S, 0, 8>(&w, 0x000f_000f);
             let [c, d] = pairs::<S, 4, 12>(&w, 0x000f_000f);
             return [a, b, c, d];
+        }
+        if KIND == code::Q8_ROWS {
+            return [S::words_of_blocks(w.block(2 * g, n)), S::words_of_blocks(w.block(2 * g + 1, n)), unused, unused];
         }
         // Flipping the top bit of a signed value and masking its sign extension adds the offset.
         let flip = S::splat_i(offset(KIND).wrapping_mul(0x0101_0101));
@@ -166,8 +173,13 @@ unsafe fn dot4<S: Simd, const KIND: u32, const R: usize>(acc: &mut [S::I; R], w:
         for j in 0..4 {
             for r in 0..R {
                 let x = *x.add(r * width + j);
-                acc[r] =
-                    if as_bytes::<S>(KIND) { S::dot_bytes(acc[r], w[j], x) } else { S::dot_pairs(acc[r], w[j], x) };
+                acc[r] = if KIND == code::Q8_ROWS {
+                    S::dot_bytes(acc[r], S::splat_i(x), w[j])
+                } else if as_bytes::<S>(KIND) {
+                    S::dot_bytes(acc[r], w[j], S::splat_i(x))
+                } else {
+                    S::dot_pairs(acc[r], w[j], x)
+                };
             }
         }
     }
@@ -204,7 +216,7 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
     unsafe {
         let zero = S::splat(0.0);
         match KIND {
-            code::Q4 | code::Q8 => {
+            code::Q4 | code::Q8 | code::Q8_ROWS => {
                 let d = S::load_f16(w.scale(g, n, 2).cast());
                 Scales { low: d, high: d, minimum: zero }
             }
@@ -224,6 +236,21 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
                 Scales { low: d, high: d, minimum: S::sub(zero, minimum) }
             }
         }
+    }
+}
+
+/// Returns the sums of the weights of a group of `code::Q8_ROWS`, one per column.
+///
+/// # Safety
+/// The machine has the instructions of `S`.
+#[inline(always)]
+pub(super) unsafe fn sums<S: Simd>(w: &Panel<S>) -> S::F {
+    unsafe {
+        let mut sums = [S::splat_i(0)];
+        let ones = [0x0101_0101; 8];
+        dot_16::<S, { code::Q8_ROWS }, 1>(&mut sums, w, ones.as_ptr(), 0);
+        dot_16::<S, { code::Q8_ROWS }, 1>(&mut sums, w, ones.as_ptr(), 1);
+        S::to_f32(sums[0])
     }
 }
 
