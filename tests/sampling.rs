@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{convert, golden_file, gpu_or_skip};
+use common::{Scratch, convert, golden_file, gpu_or_skip};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{
     Answer, Engine, Event, GenerateOptions, Observer, RestoredTurn, SilentObserver, Stop, TokenProbability,
@@ -11,7 +11,9 @@ use llava_web::kernels::process_logits::{EXCLUDED, IN_PROMPT, process};
 use llava_web::kernels::sample::pick;
 use llava_web::native::load_model;
 use llava_web::pass::Call;
+use llava_web::scenes::dataset;
 use pollster::block_on;
+use std::process::Command;
 
 const QUESTION: &str = "what is in the picture?";
 
@@ -218,4 +220,76 @@ fn an_answer_cut_at_a_stop_string_is_later_read_as_its_text() {
         assert_eq!(next.prompt_ids, restored.prompt_ids);
         assert!(!next.prompt_ids.windows(cut.ids.len()).any(|window| window == cut.ids), "not the whole answer");
     }
+}
+
+/// Runs a program on the golden model; returns what it prints.
+fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn chat_has_the_options() {
+    let directory = convert("mha", "f32");
+    let model = directory.path().to_str().unwrap();
+    let chat = |more: &[&str]| {
+        let base = ["--model", model, "--backend", "cpu", "--prompt", QUESTION, "--ignore-eos", "--max-new-tokens", "12"];
+        output(env!("CARGO_BIN_EXE_chat"), &[&base, more].concat())
+    };
+    let json = |more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&chat(&[&["--json"], more].concat()).unwrap()).unwrap()
+    };
+    let plain = json(&[]);
+    let first = plain["ids"][0].to_string();
+    for flags in [
+        vec!["--frequency-penalty", "2"],
+        vec!["--presence-penalty", "-2"],
+        vec!["--repetition-penalty", "3"],
+        vec!["--logit-bias", &format!("{first}=-100")],
+    ] {
+        assert_ne!(json(&flags)["ids"], plain["ids"], "{flags:?}");
+    }
+    let warm = ["--temperature", "50", "--seed", "1"];
+    assert_ne!(json(&warm)["ids"], plain["ids"]);
+    for flags in [["--min-p", "1"], ["--top-k", "1"], ["--top-p", "1e-6"]] {
+        assert_eq!(json(&[&warm[..], &flags].concat())["ids"], plain["ids"], "{flags:?}: the most likely tokens");
+    }
+    let text = plain["text"].as_str().unwrap();
+    let (at, stop) = text.char_indices().nth(text.chars().count() / 2).unwrap();
+    let stopped = json(&["--stop", "no such text", "--stop", &stop.to_string()]);
+    assert_eq!(stopped["stop"], "stop");
+    assert_eq!(stopped["text"].as_str().unwrap(), text[..text[..=at].find(stop).unwrap_or(at)].trim());
+    let logprobs = json(&["--logprobs", "3"])["logprobs"].as_array().unwrap().clone();
+    assert_eq!(logprobs.len(), 12);
+    assert!(logprobs.iter().all(|t| t["id"] == t["top"][0]["id"] && t["top"].as_array().unwrap().len() == 3));
+    let table = chat(&["--logprobs", "2"]).unwrap();
+    assert_eq!(table.lines().filter(|line| line.matches("  | ").count() == 2).count(), 12, "{table}");
+    let refused = chat(&["--min-p", "2"]).unwrap_err();
+    assert!(refused.contains("min_p") && refused.contains("not between 0 and 1"), "{refused}");
+}
+
+#[test]
+fn eval_has_the_options() {
+    let directory = convert("mha", "f32");
+    let data = Scratch::new("data");
+    dataset::write(5, 2, data.path()).unwrap();
+    let (model, scenes) = (directory.path().to_str().unwrap(), data.path().to_str().unwrap());
+    let eval = |more: &[&str]| {
+        let base = ["eval", "--model", model, "--data", scenes, "--limit", "3", "--wrong"];
+        output(env!("CARGO_BIN_EXE_train"), &[&base, more].concat())
+    };
+    let answers = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.split_once(" → "));
+        lines.map(|(_, rest)| rest.split(", expected").next().unwrap().trim_matches('"').to_string()).collect()
+    };
+    let plain = answers(&eval(&[]).unwrap());
+    assert_eq!(plain.len(), 3, "random weights are wrong");
+    let letter = plain[0].chars().nth(3).unwrap().to_string();
+    let stopped = answers(&eval(&["--stop", &letter]).unwrap());
+    assert!(plain.iter().zip(&stopped).all(|(p, s)| !s.contains(&letter) && p.starts_with(s.as_str())), "{stopped:?}");
+    assert_ne!(answers(&eval(&["--frequency-penalty", "2"]).unwrap()), plain);
+    assert!(eval(&["--presence-penalty", "3"]).unwrap_err().contains("presence_penalty"));
+    let burn = output(env!("CARGO_BIN_EXE_train"), &["eval", "--run", scenes, "--data", scenes, "--stop", "a"]);
+    assert!(burn.unwrap_err().contains("cannot be used with"));
 }
