@@ -1,7 +1,6 @@
-//! The engine's options, events and results.
+//! The engine's events and results.
 
-use crate::ensure;
-use crate::error::Result;
+use super::logprobs::TokenProbability;
 use crate::model::CacheType;
 use crate::tuning::Tuning;
 use serde::{Deserialize, Serialize};
@@ -24,14 +23,19 @@ pub enum Event {
         /// Rows of the prompt.
         total: u32,
     },
-    /// A token was sampled.
+    /// A token was sampled, or text that was withheld until the end of the answer became certain.
     Token {
-        /// Text that the token adds: whole characters, perhaps none.
+        /// Text that the token adds: whole characters, perhaps none. Never the beginning of a stop string that may still
+        /// come.
         text: String,
         /// Tokens so far.
         count: u32,
-        /// The token.
-        id: u32,
+        /// The token; absent from the last event of an answer where that brings withheld text alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// With `top_logprobs`: the probability of the token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprob: Option<TokenProbability>,
     },
 }
 
@@ -51,59 +55,6 @@ impl Observer for SilentObserver {
     fn event(&mut self, _: Event) {}
     async fn pause(&mut self) -> bool {
         false
-    }
-}
-
-/// Options of generation. Greedy by default.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GenerateOptions {
-    /// Longest answer, tokens.
-    pub max_new_tokens: u32,
-    /// Sampling temperature. 0 takes the most likely token; LLaVA's demo uses 0.2.
-    pub temperature: f32,
-    /// Number of most likely tokens to sample from; 0 for all.
-    pub top_k: u32,
-    /// Cumulative probability of the most likely tokens to sample from; LLaVA's demo uses 0.7.
-    pub top_p: f32,
-    /// Seed of the sampler. The same seed gives the same answer on the same device.
-    pub seed: u32,
-    /// Continues after the end-of-answer token, for measurements.
-    pub ignore_eos: bool,
-    /// Keeps the logits of the last prompt row and of every generated one.
-    pub keep_logits: bool,
-    /// First tokens of an answer that was interrupted (`begin` in JSON). Generation continues after them, and the
-    /// answer includes them.
-    #[serde(rename = "begin")]
-    pub answer_prefix: Vec<u32>,
-}
-
-impl Default for GenerateOptions {
-    fn default() -> Self {
-        let (max_new_tokens, temperature, top_p) = (512, 0.0, 1.0);
-        Self {
-            max_new_tokens,
-            temperature,
-            top_k: 0,
-            top_p,
-            seed: 0,
-            ignore_eos: false,
-            keep_logits: false,
-            answer_prefix: Vec::new(),
-        }
-    }
-}
-
-impl GenerateOptions {
-    /// Checks the ranges of the options, for a vocabulary of `vocab_size` tokens.
-    pub(super) fn check(&self, vocab_size: u32) -> Result<()> {
-        let t = self.temperature;
-        ensure!((0.0..=100.0).contains(&t), Argument, "temperature", "{t} is not between 0 and 100");
-        let p = self.top_p;
-        ensure!(p > 0.0 && p <= 1.0, Argument, "top_p", "{p} is not above 0 and at most 1");
-        let unknown = self.answer_prefix.iter().find(|id| **id >= vocab_size);
-        ensure!(unknown.is_none(), Argument, "begin", "{} is no token of {vocab_size}", unknown.unwrap());
-        Ok(())
     }
 }
 
@@ -132,6 +83,8 @@ pub enum Stop {
     Length,
     /// The context is full.
     Context,
+    /// A text of `stop` came.
+    Stop,
     /// The observer cancelled.
     Cancelled,
 }
@@ -139,9 +92,9 @@ pub enum Stop {
 /// An answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
-    /// The text, without surrounding space.
+    /// The text, without surrounding space, and up to a stop string.
     pub text: String,
-    /// Generated tokens, including the ending one.
+    /// Generated tokens, including the ending one, or those of the stop string.
     pub ids: Vec<u32>,
     /// The prompt, with one image token per image row.
     pub prompt_ids: Vec<u32>,
@@ -149,6 +102,9 @@ pub struct Answer {
     pub reused_rows: u32,
     /// Reason for its end.
     pub stop: Stop,
+    /// With `top_logprobs`: the probability of each of `ids`, except of those that the answer began with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenProbability>,
     /// With `keep_logits`: `[1 + ids, V]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logits: Vec<Vec<f32>>,
