@@ -130,6 +130,9 @@
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
+/** A message of a conversation. A picture is named by the id that `encode_picture` returned.
+ * @typedef {{ role: "system" | "user" | "assistant", parts: ({ text: string } | { image: string })[] }} Message */
+
 /** An encoded picture: its pixels, its rows of the context, its tiles, whether it had been encoded before.
  * @typedef {{ width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
 
@@ -139,7 +142,7 @@
  * @property {number[]} ids
  * @property {number[]} prompt_ids
  * @property {number} reused_rows
- * @property {"eos" | "length" | "context" | "cancelled"} stop
+ * @property {"eos" | "stop" | "length" | "context" | "cancelled"} stop
  * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
  */
 
@@ -153,6 +156,7 @@
 
 /** @typedef {{ encoded: Encoded, encode_ms: number, report: Report }} Seen */
 /** @typedef {{ answer: Answer, timing: Timing, report: Report }} Answered */
+/** @typedef {{ answer: Answer, timing: Timing }} Chatted */
 
 /**
  * @typedef {object} GenerateOptions
@@ -164,6 +168,15 @@
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
  */
+
+/** Options of `chat`; those of sampling as the engine names them.
+ * @typedef {GenerateOptions & { top_k?: number, min_p?: number, frequency_penalty?: number, presence_penalty?: number,
+ *   repetition_penalty?: number, logit_bias?: Record<string, number>, top_logprobs?: number, stop?: string[],
+ *   response_format?: object }} ChatOptions */
+
+/** Log probability of a token and of the most likely ones in its place.
+ * @typedef {{ id: number, logprob: number, bytes: number[] }} TokenLogprob */
+/** @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
 
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
@@ -188,7 +201,7 @@
 /**
  * Events during a call. `encode` counts tiles, `prefill` rows.
  * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
- *   | { type: "token", text: string, count: number, id?: number }
+ *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
  *   | { type: "line", text: string }} Event
  */
 
@@ -207,6 +220,12 @@
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
+ * @property {[{ image: Blob, needed: string[] }, Encoded & { id: string }]} encode_picture
+ *   makes a picture resident; those of the ids `needed` stay on the device
+ * @property {[{ messages: Message[] }, number]} prefill_messages  returns the rows that are cached
+ * @property {[{ messages: Message[], options: Partial<ChatOptions> }, Chatted]} chat
+ * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
+ * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
  * @property {[null, null]} cancel
  * @property {[{ turns: number }, Report]} truncate

@@ -5,6 +5,7 @@ import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
 import { Loader } from "./loader.js";
 
+/** @typedef {import("../shared/protocol.js").Answer} Answer */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Report} Report */
 
@@ -60,26 +61,20 @@ export function startEngineWorker(build) {
       return report();
     },
 
-    async generate({ question, options }, emit) {
-      const start = performance.now();
-      let first = start;
-      let last = start;
-      let count = 0;
-      const answer = await engine().generate(question, options, (/** @type {Event} */ event) => {
-        if (event.type === "token") {
-          last = performance.now();
-          if (count === 0) first = last;
-          count = event.count;
-        }
-        emit(event);
-      });
-      const timing = {
-        first_token_ms: first - start,
-        total_ms: performance.now() - start,
-        tokens_per_second: last > first ? ((count - 1) * 1000) / (last - first) : 0,
-      };
-      return { answer, timing, report: await report() };
+    generate: async ({ question, options }, emit) => {
+      const answered = await timed(emit, (emit) => engine().generate(question, options, emit));
+      return { ...answered, report: await report() };
     },
+
+    encode_picture: async ({ image, needed }, emit) => engine().encode_picture(new Uint8Array(await image.arrayBuffer()), needed, emit),
+
+    prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
+
+    chat: ({ messages, options }, emit) => timed(emit, (emit) => engine().chat(messages, options, emit)),
+
+    save_state: () => engine().save_state(),
+
+    restore_state: ({ bytes }) => engine().restore_state(new Uint8Array(bytes)),
 
     async cancel() {
       loader.cancel();
@@ -113,4 +108,22 @@ export function startEngineWorker(build) {
       return Number.parseInt(await loader.threads) > 1 ? [...used, `${root}worker/pool-thread.js`] : used;
     },
   });
+}
+
+/** Measures an answer, since the engine has no clock.
+ * @param {(event: Event) => void} emit @param {(emit: (event: Event) => void) => Promise<Answer>} answer
+ * @returns {Promise<import("../shared/protocol.js").Chatted>} */
+async function timed(emit, answer) {
+  const start = performance.now();
+  let [first, last, count] = [start, start, 0];
+  const answered = await answer((event) => {
+    if (event.type === "token") {
+      last = performance.now();
+      if (count === 0) first = last;
+      count = event.count;
+    }
+    emit(event);
+  });
+  const tokens_per_second = last > first ? ((count - 1) * 1000) / (last - first) : 0;
+  return { answer: answered, timing: { first_token_ms: first - start, total_ms: performance.now() - start, tokens_per_second } };
 }

@@ -1,0 +1,69 @@
+// Runs calls to the engine one after the other, in the order in which they were made. A call can be aborted while it
+// waits, and while the engine works on it.
+
+import { toLlavaError } from "../error.js";
+import { serialQueue } from "../../shared/async.js";
+import { cancellation, throwIfAborted } from "./refuse.js";
+
+/** @typedef {import("../../shared/protocol.js").Calls} Calls */
+/** @typedef {import("../../shared/protocol.js").Event} Event */
+/** @typedef {import("../../shared/protocol.js").Method} Method */
+
+/** What calls the engine: the package's connection to its worker.
+ * @typedef {{ call: <M extends Method>(method: M, args: Calls[M][0],
+ *   how?: { onEvent?: (event: Event) => void, transfer?: Transferable[] }) => Promise<Calls[M][1]> }} Link */
+
+/** @typedef {<M extends Method>(method: M, args: Calls[M][0], onEvent?: (event: Event) => void) => Promise<Calls[M][1]>} EngineCall */
+
+export class CallQueue {
+  #run = serialQueue();
+
+  /** @param {Link} link */
+  constructor(link) {
+    this.link = link;
+  }
+
+  /**
+   * Runs `work` alone. It is not begun where `signal` has been aborted by then.
+   * @template T
+   * @param {AbortSignal | null} signal @param {string} where for the error
+   * @param {(call: EngineCall) => Promise<T>} work @returns {Promise<T>}
+   */
+  run(signal, where, work) {
+    return new Promise((resolve, reject) => {
+      const leave = () => reject(cancellation(where, signal?.reason));
+      if (signal?.aborted) return leave();
+      signal?.addEventListener("abort", leave, { once: true });
+      this.#run(async () => {
+        signal?.removeEventListener("abort", leave);
+        if (signal?.aborted) return;
+        try {
+          resolve(await work((method, args, onEvent) => this.#call(signal, where, method, args, onEvent)));
+        } catch (thrown) {
+          reject(toLlavaError(thrown, where));
+        }
+      });
+    });
+  }
+
+  /** @template {Method} M @param {AbortSignal | null} signal @param {string} where @param {M} method @param {Calls[M][0]} args
+   * @param {(event: Event) => void} [onEvent] @returns {Promise<Calls[M][1]>} */
+  async #call(signal, where, method, args, onEvent) {
+    throwIfAborted(signal, where);
+    const cancel = () => void this.link.call("cancel", null).catch(() => {});
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      const result = await this.link.call(method, args, {
+        onEvent: (event) => {
+          // The engine forgets what it was told before it had begun.
+          if (signal?.aborted) cancel();
+          else onEvent?.(event);
+        },
+      });
+      throwIfAborted(signal, where);
+      return result;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+}
