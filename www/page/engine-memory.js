@@ -3,8 +3,8 @@
 // beginning again costs little.
 
 import { Failure } from "../shared/failure.js";
-import { learnPace } from "./picture-size.js";
-import { encodePicture } from "./redraw.js";
+import { learnPace } from "../llava/picture-size.js";
+import { encodePicture } from "../llava/redraw.js";
 
 /** @typedef {import("../shared/protocol.js").Report} Report */
 /** @typedef {import("./session.js").Session} Session */

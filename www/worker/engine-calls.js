@@ -29,8 +29,8 @@ export function startEngineWorker(build) {
   const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
   serveCalls(scope, {
-    async open({ model, backend, tuning, threads, code, ports }) {
-      const plan = await loader.open(model, backend, tuning, threads, code, ports);
+    async open({ model, backend, tuning, threads, address, code, ports }) {
+      const plan = await loader.open(model, backend, tuning, threads, { address, code }, ports);
       return { plan, report: await deviceReport(), storage: await loader.storage() };
     },
 
