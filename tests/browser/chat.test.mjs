@@ -17,7 +17,7 @@ const seen = (text, ...images) => /** @type {any} */ ({ role: "user", content: [
 /** @param {object} [how] */
 function setUp(how) {
   const link = new FakeLink(how);
-  return { link, model: createChat(link, "stand-in") };
+  return { link, model: createChat(link, { name: "stand-in" }) };
 }
 
 /** @template T @param {AsyncIterable<T>} stream */
@@ -254,6 +254,19 @@ describe("calls", () => {
     assert.equal(count, 6);
     assert.equal(link.calls.filter((method) => method === "cancel").length, 2);
     await assert.rejects(all(second), (thrown) => isError(thrown, { where: "stream" }));
+  });
+
+  test("an answer goes on after a lost GPU, once with a second engine", async () => {
+    const link = new FakeLink();
+    /** @type {any[]} */
+    const lost = [];
+    const model = createChat(link, { name: "stand-in", recovered: async (thrown) => lost.push(thrown) < 2 });
+    const chunks = await all(await model.chat.completions.create({ messages: [seen("lose it here now", "a picture")], stream: true }));
+    assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "You said: lose it here now");
+    assert.equal(lost[0].kind, "gpu-lost");
+    assert.deepEqual(link.calls, ["encode_picture", "chat", "encode_picture", "chat"]);
+    assert.deepEqual(link.options[1].begin, [0, 1, 2]);
+    await assert.rejects(model.chat.completions.create({ messages: [user("lose a b c d")] }), (thrown) => isError(thrown, { kind: "gpu-lost", where: "device" }));
   });
 
   test("a stream rejects before its first token, or fails where it is read", async () => {

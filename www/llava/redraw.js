@@ -5,8 +5,8 @@ import { Failure } from "../shared/failure.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** @typedef {import("../shared/protocol.js").Seen} Seen */
-/** @typedef {import("../page/engine-link.js").EngineLink} EngineLink */
-/** @typedef {import("../page/types.js").Picture} Picture */
+/** @typedef {import("./engine-link.js").EngineLink} EngineLink */
+/** @typedef {{ blob: Blob, url: string }} Picture */
 
 /** Limit on the pixels of a drawing: six times CLIP's 336 on each side. */
 const MAX_PIXELS = 4e6;

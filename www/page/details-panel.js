@@ -2,7 +2,7 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatCount, formatDuration } from "./format.js";
-import { hasSizes, reasonFor } from "./picture-size.js";
+import { hasSizes, reasonFor } from "../llava/picture-size.js";
 
 /** @typedef {import("./session.js").Session} Session */
 

@@ -3,7 +3,7 @@
 // beginning again costs little.
 
 import { Failure } from "../shared/failure.js";
-import { learnPace } from "./picture-size.js";
+import { learnPace } from "../llava/picture-size.js";
 import { encodePicture } from "../llava/redraw.js";
 
 /** @typedef {import("../shared/protocol.js").Report} Report */

@@ -6,7 +6,7 @@ import { Failure } from "../shared/failure.js";
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
 /** @typedef {import("./activity.js").Activity} Activity */
-/** @typedef {import("./engine-link.js").EngineLink} EngineLink */
+/** @typedef {import("../llava/engine-link.js").EngineLink} EngineLink */
 /** @typedef {import("./types.js").Turn} Turn */
 
 /**

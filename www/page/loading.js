@@ -1,11 +1,11 @@
 // Loads the model: opens it, asks the person before a large download, fetches it, and replaces a lost GPU.
 
 import { Failure } from "../shared/failure.js";
-import { openModel } from "./choose-backend.js";
-import { EngineLink, rememberTuning } from "./engine-link.js";
-import { ONE_SIZE, chooseSize, hasSizes, paceOf, rememberSize } from "./picture-size.js";
-import { estimateSpeed } from "./speed-estimate.js";
-import { rememberWeights } from "./weights.js";
+import { openModel } from "../llava/choose-backend.js";
+import { EngineLink, rememberTuning } from "../llava/engine-link.js";
+import { ONE_SIZE, chooseSize, hasSizes, paceOf, rememberSize } from "../llava/picture-size.js";
+import { estimateSpeed } from "../llava/speed-estimate.js";
+import { rememberWeights } from "../llava/weights.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./activity.js").Activity} Activity */

@@ -2,7 +2,7 @@
 
 import { deepLink, modelFromFiles } from "../shared/address.js";
 import { Camera } from "./camera.js";
-import { withCatalogue } from "./catalogue.js";
+import { withCatalogue } from "../llava/catalogue.js";
 import { Composer } from "./composer.js";
 import { DetailsPanel } from "./details-panel.js";
 import { byId } from "./dom.js";
@@ -11,9 +11,9 @@ import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
 import { ExportDialog } from "./export-dialog.js";
-import { resolveModel } from "./hub.js";
+import { resolveModel } from "../llava/hub.js";
 import { LastChoice, lastChoice } from "./last-choice.js";
-import { describeMachine } from "./machine.js";
+import { describeMachine } from "../llava/machine.js";
 import { ModelCard } from "./model-card.js";
 import { ModelDialog } from "./model-dialog.js";
 import { Offers, acceptIfClear, modelOfOffer } from "./offers.js";

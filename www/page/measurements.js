@@ -2,7 +2,7 @@
 // the same table.
 
 import { make } from "./dom.js";
-import { engineVersion } from "./engine-link.js";
+import { engineVersion } from "../llava/engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** @typedef {import("./session.js").Session} Session */

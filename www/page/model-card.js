@@ -3,7 +3,7 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatDuration, formatRate } from "./format.js";
-import { hasSizes } from "./picture-size.js";
+import { hasSizes } from "../llava/picture-size.js";
 import { PictureSizeChoice } from "./picture-size-choice.js";
 import { VariantChoice } from "./variant-choice.js";
 import { WeightsChoice } from "./weights-choice.js";

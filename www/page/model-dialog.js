@@ -4,7 +4,7 @@ import { modelFromFiles } from "../shared/address.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { ownScripts } from "../shared/own-scripts.js";
-import { bytesOf, loadCatalogue } from "./catalogue.js";
+import { bytesOf, loadCatalogue } from "../llava/catalogue.js";
 import { byId, make } from "./dom.js";
 import { formatBytes } from "./format.js";
 

@@ -1,9 +1,9 @@
 // The models that the first screen offers beside the shipped one: those that know photographs and suit this machine.
 
-import { addressesOf, loadCatalogue } from "./catalogue.js";
+import { addressesOf, loadCatalogue } from "../llava/catalogue.js";
 import { byId, make } from "./dom.js";
 import { formatBytes, formatRate } from "./format.js";
-import { describeMachine } from "./machine.js";
+import { describeMachine } from "../llava/machine.js";
 import { speedsHere } from "./speed-here.js";
 import { TOO_SLOW, suitableModels } from "./suitable.js";
 

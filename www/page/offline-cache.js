@@ -1,7 +1,7 @@
 // Caches the files of the page that this visit has used, so that the next visit needs no network.
 
 import { ownScripts } from "../shared/own-scripts.js";
-import { catalogueAddress } from "./catalogue.js";
+import { catalogueAddress } from "../llava/catalogue.js";
 
 /** @typedef {import("./session.js").Session} Session */
 

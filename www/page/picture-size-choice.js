@@ -3,7 +3,7 @@
 
 import { byId, make } from "./dom.js";
 import { formatDuration } from "./format.js";
-import { changeSize, hasSizes, reasonFor, secondsOf } from "./picture-size.js";
+import { changeSize, hasSizes, reasonFor, secondsOf } from "../llava/picture-size.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Pace} Pace */

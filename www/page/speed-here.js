@@ -2,8 +2,8 @@
 // of headers in ruler.js, in a worker of its own, on the GPU and on the CPU.
 
 import { adapterLimits, adapterName } from "../shared/adapter.js";
-import { EngineLink, engineVersion } from "./engine-link.js";
-import { LocalStore } from "./local-store.js";
+import { EngineLink, engineVersion } from "../llava/engine-link.js";
+import { LocalStore } from "../llava/local-store.js";
 import { rulerModel } from "./ruler.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */

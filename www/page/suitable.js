@@ -1,10 +1,10 @@
 // Chooses models of the catalogue that suit a machine: two or three of those that fit, from the smallest to the best.
 
 import { LONG_DOWNLOAD } from "../shared/hub-files.js";
-import { bytesOf } from "./catalogue.js";
-import { CPU_MEMORY_LIMIT } from "./speed-estimate.js";
+import { bytesOf } from "../llava/catalogue.js";
+import { CPU_MEMORY_LIMIT } from "../llava/speed-estimate.js";
 
-/** @typedef {import("./machine.js").Machine} Machine */
+/** @typedef {import("../llava/machine.js").Machine} Machine */
 /** @typedef {import("./speed-here.js").Speeds} Speeds */
 /** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
 /** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */

@@ -156,7 +156,6 @@
 
 /** @typedef {{ encoded: Encoded, encode_ms: number, report: Report }} Seen */
 /** @typedef {{ answer: Answer, timing: Timing, report: Report }} Answered */
-/** @typedef {{ answer: Answer, timing: Timing }} Chatted */
 
 /**
  * @typedef {object} GenerateOptions
@@ -209,8 +208,8 @@
  * Every call of the page: name → [arguments, result].
  * @typedef {object} Calls
  * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads,
- *   code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
- *   `code` is the engine's compiled module; `tuning` see PlanOptions; `ports` are those of workers for further threads
+ *   address: string, code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
+ *   `address` is that of the engine's code, and `code` its compiled module, where it is compiled already; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ longest_edge: number }, Plan]} pictureSize
@@ -220,10 +219,10 @@
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
- * @property {[{ image: Blob, needed: string[] }, Encoded & { id: string }]} encode_picture
+ * @property {[{ image: Blob, needed: string[] }, Encoded & { id: string, encode_ms: number }]} encode_picture
  *   makes a picture resident; those of the ids `needed` stay on the device
  * @property {[{ messages: Message[] }, number]} prefill_messages  returns the rows that are cached
- * @property {[{ messages: Message[], options: Partial<ChatOptions> }, Chatted]} chat
+ * @property {[{ messages: Message[], options: Partial<ChatOptions> }, Answered]} chat
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
  * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table

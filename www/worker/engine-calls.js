@@ -27,11 +27,30 @@ export function startEngineWorker(build) {
     return { ...(await deviceReport()), ...(threads && { threads }) };
   }
 
+  /** Measures an answer, since the engine has no clock.
+   * @param {(event: Event) => void} emit @param {(emit: (event: Event) => void) => Promise<Answer>} generate
+   * @returns {Promise<import("../shared/protocol.js").Answered>} */
+  async function timed(emit, generate) {
+    const start = performance.now();
+    let [first, last, count] = [start, start, 0];
+    const answer = await generate((event) => {
+      if (event.type === "token") {
+        last = performance.now();
+        if (count === 0) first = last;
+        count = event.count;
+      }
+      emit(event);
+    });
+    const tokens_per_second = last > first ? ((count - 1) * 1000) / (last - first) : 0;
+    const timing = { first_token_ms: first - start, total_ms: performance.now() - start, tokens_per_second };
+    return { answer, timing, report: await report() };
+  }
+
   const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
   serveCalls(scope, {
-    async open({ model, backend, tuning, threads, code, ports }) {
-      const plan = await loader.open(model, backend, tuning, threads, code, ports);
+    async open({ model, backend, tuning, threads, address, code, ports }) {
+      const plan = await loader.open(model, backend, tuning, threads, { address, code }, ports);
       return { plan, report: await deviceReport(), storage: await loader.storage() };
     },
 
@@ -61,12 +80,13 @@ export function startEngineWorker(build) {
       return report();
     },
 
-    generate: async ({ question, options }, emit) => {
-      const answered = await timed(emit, (emit) => engine().generate(question, options, emit));
-      return { ...answered, report: await report() };
-    },
+    generate: ({ question, options }, emit) => timed(emit, (emit) => engine().generate(question, options, emit)),
 
-    encode_picture: async ({ image, needed }, emit) => engine().encode_picture(new Uint8Array(await image.arrayBuffer()), needed, emit),
+    async encode_picture({ image, needed }, emit) {
+      const start = performance.now();
+      const encoded = await engine().encode_picture(new Uint8Array(await image.arrayBuffer()), needed, emit);
+      return { ...encoded, encode_ms: performance.now() - start };
+    },
 
     prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
 
@@ -108,22 +128,4 @@ export function startEngineWorker(build) {
       return Number.parseInt(await loader.threads) > 1 ? [...used, `${root}worker/pool-thread.js`] : used;
     },
   });
-}
-
-/** Measures an answer, since the engine has no clock.
- * @param {(event: Event) => void} emit @param {(emit: (event: Event) => void) => Promise<Answer>} answer
- * @returns {Promise<import("../shared/protocol.js").Chatted>} */
-async function timed(emit, answer) {
-  const start = performance.now();
-  let [first, last, count] = [start, start, 0];
-  const answered = await answer((event) => {
-    if (event.type === "token") {
-      last = performance.now();
-      if (count === 0) first = last;
-      count = event.count;
-    }
-    emit(event);
-  });
-  const tokens_per_second = last > first ? ((count - 1) * 1000) / (last - first) : 0;
-  return { answer: answered, timing: { first_token_ms: first - start, total_ms: performance.now() - start, tokens_per_second } };
 }

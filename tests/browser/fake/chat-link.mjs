@@ -93,15 +93,20 @@ export class FakeLink {
     const words = ` You said: ${question} `.split(/(?= )/);
     const ids = [];
     for (const [i, word] of words.slice(0, options.max_new_tokens).entries()) {
+      if (i < (options.begin?.length ?? 0)) {
+        ids.push(i);
+        continue;
+      }
       await sleep(this.slow);
-      if (this.#cancelled) return { answer: { text: "", ids, prompt_ids: rows.map(() => 0), reused_rows, stop: "cancelled" }, timing: {} };
+      if (this.#cancelled) return { answer: { text: "", ids, prompt_ids: rows.map(() => 0), reused_rows, stop: "cancelled" }, timing: {}, report: {} };
       ids.push(i);
+      if (/^lose/.test(question) && i === 3 && !options.begin) throw { kind: "gpu-lost", place: "device", message: "the device was lost" };
       const bytes = [...Buffer.from(word)];
       const top = Array.from({ length: options.top_logprobs ?? 0 }, (_, id) => ({ id, logprob: -id - 1, bytes: [97 + id] }));
       onEvent({ type: "token", text: word, count: ids.length, id: i, ...(options.top_logprobs !== undefined && { logprob: { id: i, logprob: -0.5, bytes, top } }) });
     }
     const stop = options.max_new_tokens <= ids.length ? "length" : "eos";
-    return { answer: { text: words.slice(0, ids.length).join("").trim(), ids, prompt_ids: rows.map(() => 0), reused_rows, stop }, timing: { first_token_ms: 1, total_ms: 2, tokens_per_second: 3 } };
+    return { answer: { text: words.slice(0, ids.length).join("").trim(), ids, prompt_ids: rows.map(() => 0), reused_rows, stop }, timing: { first_token_ms: 1, total_ms: 2, tokens_per_second: 3 }, report: { cached: rows.length } };
   }
 
   async _save_state() {

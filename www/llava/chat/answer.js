@@ -1,6 +1,6 @@
 // The form of OpenAI's answers and chunks.
 
-/** @typedef {import("../../shared/protocol.js").Chatted} Chatted */
+/** @typedef {import("../../shared/protocol.js").Answered} Answered */
 /** @typedef {import("./types.js").ChatCompletion} ChatCompletion */
 /** @typedef {import("./types.js").ChatCompletionChunk} ChatCompletionChunk */
 /** @typedef {import("./types.js").FinishReason} FinishReason */
@@ -19,12 +19,12 @@ export class AnswerForm {
     this.includeUsage = includeUsage;
   }
 
-  /** @param {Chatted} chatted @param {TokenLogprob[]} logprobs @returns {ChatCompletion} */
-  completion(chatted, logprobs) {
+  /** @param {Answered} answered @param {TokenLogprob[]} logprobs @returns {ChatCompletion} */
+  completion(answered, logprobs) {
     const { id, created, model } = this;
-    const message = /** @type {const} */ ({ role: "assistant", content: chatted.answer.text, refusal: null });
-    const choice = { index: /** @type {const} */ (0), message, finish_reason: finishReason(chatted), logprobs: this.#logprobs(logprobs) };
-    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(chatted), timings: chatted.timing };
+    const message = /** @type {const} */ ({ role: "assistant", content: answered.answer.text, refusal: null });
+    const choice = { index: /** @type {const} */ (0), message, finish_reason: finishReason(answered), logprobs: this.#logprobs(logprobs) };
+    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing };
   }
 
   /** @param {ChatCompletionChunk["choices"][0]["delta"]} delta @param {TokenLogprob[]} [logprobs]
@@ -33,10 +33,10 @@ export class AnswerForm {
     return this.#chunk([{ index: 0, delta, finish_reason: null, logprobs: logprobs.length ? this.#logprobs(logprobs) : null }]);
   }
 
-  /** The chunks at the end of an answer. @param {Chatted} chatted @returns {ChatCompletionChunk[]} */
-  lastChunks(chatted) {
-    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(chatted), logprobs: null }]), timings: chatted.timing };
-    return this.includeUsage ? [last, { ...this.#chunk([]), usage: usageOf(chatted) }] : [last];
+  /** The chunks at the end of an answer. @param {Answered} answered @returns {ChatCompletionChunk[]} */
+  lastChunks(answered) {
+    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answered), logprobs: null }]), timings: answered.timing };
+    return this.includeUsage ? [last, { ...this.#chunk([]), usage: usageOf(answered) }] : [last];
   }
 
   /** @param {ChatCompletionChunk["choices"]} choices @returns {ChatCompletionChunk} */
@@ -51,12 +51,12 @@ export class AnswerForm {
   }
 }
 
-/** @param {Chatted} chatted @returns {FinishReason} */
+/** @param {Answered} answered @returns {FinishReason} */
 function finishReason({ answer }) {
   return answer.stop === "eos" || answer.stop === "stop" ? "stop" : "length";
 }
 
-/** @param {Chatted} chatted @returns {Usage} */
+/** @param {Answered} answered @returns {Usage} */
 function usageOf({ answer }) {
   const [prompt_tokens, completion_tokens] = [answer.prompt_ids.length, answer.ids.length];
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: answer.reused_rows } };

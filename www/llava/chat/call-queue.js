@@ -1,9 +1,9 @@
 // Runs calls to the engine one after the other, in the order in which they were made. A call can be aborted while it
 // waits, and while the engine works on it.
 
-import { toLlavaError } from "../error.js";
 import { serialQueue } from "../../shared/async.js";
-import { cancellation, throwIfAborted } from "./refuse.js";
+import { Failure, aborted } from "../../shared/failure.js";
+import { throwIfAborted } from "./refuse.js";
 
 /** @typedef {import("../../shared/protocol.js").Calls} Calls */
 /** @typedef {import("../../shared/protocol.js").Event} Event */
@@ -18,29 +18,34 @@ import { cancellation, throwIfAborted } from "./refuse.js";
 export class CallQueue {
   #run = serialQueue();
 
-  /** @param {Link} link */
-  constructor(link) {
+  /** @param {Link} link @param {(thrown: unknown) => Promise<boolean>} recovered replaces a lost GPU; returns false for every
+   *   other failure */
+  constructor(link, recovered) {
     this.link = link;
+    this.recovered = recovered;
   }
 
   /**
-   * Runs `work` alone. It is not begun where `signal` has been aborted by then.
+   * Runs `work` alone, and again after a lost GPU. It is not begun where `signal` has been aborted by then.
    * @template T
    * @param {AbortSignal | null} signal @param {string} where for the error
    * @param {(call: EngineCall) => Promise<T>} work @returns {Promise<T>}
    */
   run(signal, where, work) {
     return new Promise((resolve, reject) => {
-      const leave = () => reject(cancellation(where, signal?.reason));
+      const leave = () => reject(aborted(/** @type {AbortSignal} */ (signal), where));
       if (signal?.aborted) return leave();
       signal?.addEventListener("abort", leave, { once: true });
       this.#run(async () => {
         signal?.removeEventListener("abort", leave);
         if (signal?.aborted) return;
-        try {
-          resolve(await work((method, args, onEvent) => this.#call(signal, where, method, args, onEvent)));
-        } catch (thrown) {
-          reject(toLlavaError(thrown, where));
+        /** @type {EngineCall} */
+        const call = (method, args, onEvent) => this.#call(signal, where, method, args, onEvent);
+        for (let again = true; again; ) {
+          again = await work(call).then(
+            (value) => (resolve(value), false),
+            (thrown) => this.recovered(thrown).then((recovered) => (recovered || reject(Failure.from(thrown, where)), recovered)),
+          );
         }
       });
     });

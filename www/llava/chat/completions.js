@@ -8,7 +8,7 @@ import { tokenLogprob } from "./logprobs.js";
 import { encodePictures, readPictures } from "./resident.js";
 import { readRequest } from "./request.js";
 
-/** @typedef {import("../../shared/protocol.js").Chatted} Chatted */
+/** @typedef {import("../../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../../shared/protocol.js").Event} Event */
 /** @typedef {import("./call-queue.js").CallQueue} CallQueue */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
@@ -19,11 +19,14 @@ import { readRequest } from "./request.js";
 export class Completions {
   #queue;
   #model;
+  #onReport;
 
-  /** @param {CallQueue} queue @param {string} model its name */
-  constructor(queue, model) {
+  /** @param {CallQueue} queue @param {string} model its name
+   * @param {(report: import("../../shared/protocol.js").Report) => void} onReport receives the engine's report after an answer */
+  constructor(queue, model, onReport) {
     this.#queue = queue;
     this.#model = model;
+    this.#onReport = onReport;
   }
 
   /**
@@ -46,10 +49,10 @@ export class Completions {
   async #complete(checked, form, how) {
     /** @type {TokenLogprob[]} */
     const logprobs = [];
-    const chatted = await this.#answer(checked, how, (event) => {
+    const answered = await this.#answer(checked, how, (event) => {
       if (event.type === "token" && event.logprob) logprobs.push(tokenLogprob(event.logprob));
     });
-    return form.completion(chatted, logprobs);
+    return form.completion(answered, logprobs);
   }
 
   /** @param {ChatStream} stream @param {CheckedRequest} checked @param {AnswerForm} form @param {CallOptions} how */
@@ -73,10 +76,10 @@ export class Completions {
       if (content) show(content);
     };
     this.#answer(checked, how, onEvent).then(
-      (chatted) => {
+      (answered) => {
         begin();
         if (logprobs.length) show("");
-        for (const chunk of form.lastChunks(chatted)) stream.push(chunk);
+        for (const chunk of form.lastChunks(answered)) stream.push(chunk);
         stream.end();
       },
       (error) => {
@@ -88,15 +91,20 @@ export class Completions {
   }
 
   /** @param {CheckedRequest} checked @param {CallOptions} how @param {(event: Event) => void} onEvent
-   * @returns {Promise<Chatted>} */
+   * @returns {Promise<Answered>} */
   async #answer({ messages, options }, { signal = null, onProgress }, onEvent) {
     const read = await readPictures(messages, signal);
+    /** Tokens so far, from which an answer goes on after a lost GPU. @type {number[]} */
+    const begin = [];
     return this.#queue.run(signal, "chat", async (call) => {
       const resident = await encodePictures(call, read, onProgress);
-      return call("chat", { messages: resident, options }, (event) => {
+      const answered = await call("chat", { messages: resident, options: { ...options, ...(begin.length && { begin: [...begin] }) } }, (event) => {
+        if (event.type === "token" && event.id !== undefined) begin.push(event.id);
         onProgress?.(event);
         onEvent(event);
       });
+      this.#onReport(answered.report);
+      return answered;
     });
   }
 }

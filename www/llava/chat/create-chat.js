@@ -9,16 +9,23 @@ import { readMessages } from "./messages.js";
 import { readPicture } from "./pictures.js";
 import { encodePicture, encodePictures, readPictures } from "./resident.js";
 
+/** @typedef {import("../../shared/protocol.js").Report} Report */
 /** @typedef {import("./call-queue.js").Link} Link */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
 /** @typedef {import("./types.js").ChatMessage} ChatMessage */
 /** @typedef {import("./types.js").ImageInput} ImageInput */
 
-/** Returns the functions of a model that answer.
- * @param {Link} link to the engine that has loaded it @param {string} model its name */
-export function createChat(link, model) {
-  const queue = new CallQueue(link);
-  const completions = new Completions(queue, model);
+/**
+ * Returns the functions of a model that answer.
+ * @param {Link} link to the engine that has loaded it
+ * @param {object} model
+ * @param {string} model.name
+ * @param {(thrown: unknown) => Promise<boolean>} [model.recovered]  replaces a lost GPU; returns false for every other failure
+ * @param {(report: Report) => void} [model.onReport]  receives the engine's report after an answer
+ */
+export function createChat(link, { name, recovered = async () => false, onReport = () => {} }) {
+  const queue = new CallQueue(link, recovered);
+  const completions = new Completions(queue, name, onReport);
 
   /** Encodes a picture before it is needed. Messages with the same file find it.
    * @param {string | ImageInput} image or its address @param {CallOptions} [options] */
@@ -48,5 +55,5 @@ export function createChat(link, model) {
     return queue.run(signal, "restore", (call) => call("restore_state", { bytes }));
   }
 
-  return { chat: { completions }, encode, prefill, save, restore, fetch: createFetch(completions, model) };
+  return { chat: { completions }, encode, prefill, save, restore, fetch: createFetch(completions, name) };
 }

@@ -1,9 +1,8 @@
 // A function in the form of `fetch` that answers OpenAI's requests in this page: POST …/chat/completions and GET …/models.
 // With it OpenAI's own client runs against the model, unchanged.
 
-import { toLlavaError } from "../error.js";
+import { Failure } from "../../shared/failure.js";
 
-/** @typedef {import("../error.js").LlavaError} LlavaError */
 /** @typedef {import("./chat-stream.js").ChatStream} ChatStream */
 /** @typedef {import("./completions.js").Completions} Completions */
 
@@ -40,7 +39,7 @@ async function answer(completions, text, signal) {
     return request.stream ? events(/** @type {ChatStream} */ (/** @type {unknown} */ (answered)), signal) : json(answered);
   } catch (thrown) {
     signal?.throwIfAborted();
-    const error = toLlavaError(thrown, "request");
+    const error = Failure.from(thrown, "request");
     return failure(STATUS[error.kind] ?? 500, errorObject(error));
   }
 }
@@ -50,7 +49,7 @@ function parse(text) {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw toLlavaError({ kind: "argument", place: "request", message: `is no JSON: ${cause instanceof Error ? cause.message : cause}`, hint: "" }, "request");
+    throw Failure.from({ kind: "argument", place: "request", message: `is no JSON: ${cause instanceof Error ? cause.message : cause}`, hint: "" }, "request");
   }
 }
 
@@ -67,7 +66,7 @@ function events(stream, signal) {
         if (done) controller.close();
       } catch (thrown) {
         if (signal?.aborted) return controller.error(signal.reason);
-        controller.enqueue(event({ error: errorObject(toLlavaError(thrown, "chat")) }));
+        controller.enqueue(event({ error: errorObject(Failure.from(thrown, "chat")) }));
         controller.close();
       }
     },
@@ -79,7 +78,7 @@ function events(stream, signal) {
   return new Response(body, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
 }
 
-/** OpenAI's form of an error. @param {LlavaError} error */
+/** OpenAI's form of an error. @param {Failure} error */
 function errorObject({ kind, where, message, hint }) {
   const type = (STATUS[kind] ?? 500) < 500 ? "invalid_request_error" : "server_error";
   return { message: `${where}: ${message}${hint ? ` (${hint})` : ""}`, type, param: where.startsWith("request.") ? where.slice("request.".length) : null, code: CODES[kind] ?? kind };

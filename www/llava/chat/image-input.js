@@ -1,8 +1,8 @@
 // Reads pictures that are not files: elements, canvases, frames and pixels. Each becomes a PNG of the same pixels.
 
-import { LlavaError } from "../error.js";
+import { Failure } from "../../shared/failure.js";
 import { encodePng } from "./png.js";
-import { cancellation } from "./refuse.js";
+import { throwIfAborted } from "./refuse.js";
 
 /** @typedef {import("./types.js").ImageInput} ImageInput */
 /** @typedef {Exclude<ImageInput, Blob | ImageData>} Drawable */
@@ -42,7 +42,7 @@ async function elementFile(image, where, signal, fetchFile) {
   try {
     return await fetchFile(address);
   } catch (thrown) {
-    if (signal?.aborted) throw cancellation(where, signal.reason);
+    throwIfAborted(signal, where);
     await image.decode().catch((cause) => {
       throw failure(where, "the img element could not load its picture", "", cause);
     });
@@ -76,4 +76,4 @@ function sizeOf(image) {
 }
 
 /** @param {string} where @param {string} message @param {string} [hint] @param {unknown} [cause] */
-const failure = (where, message, hint, cause) => new LlavaError({ kind: "image", where, message, hint, cause });
+const failure = (where, message, hint, cause) => new Failure({ kind: "image", place: where, message, hint }, cause);

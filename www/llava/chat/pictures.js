@@ -1,6 +1,6 @@
 // Reads the files of pictures: from addresses, and from what image-input.js takes.
 
-import { LlavaError } from "../error.js";
+import { Failure } from "../../shared/failure.js";
 import { imageFile } from "./image-input.js";
 import { refusal, throwIfAborted } from "./refuse.js";
 
@@ -56,7 +56,7 @@ function dataFile(address, where) {
     const binary = atob(new TextDecoder("latin1").decode(bytes));
     return new Blob([Uint8Array.from(binary, (character) => character.charCodeAt(0))], { type });
   } catch (cause) {
-    throw new LlavaError({ kind: "argument", where, message: "is no valid base64", hint, cause });
+    throw new Failure({ kind: "argument", place: where, message: "is no valid base64", hint }, cause);
   }
 }
 
@@ -78,7 +78,7 @@ function percentDecoded(text) {
 async function fetchPicture(address, where, signal) {
   const named = shortened(address);
   /** @param {string} message @param {string} hint @param {unknown} [cause] */
-  const failure = (message, hint, cause) => new LlavaError({ kind: "network", where, message: `${named} ${message}`, hint, cause });
+  const failure = (message, hint, cause) => new Failure({ kind: "network", place: where, message: `${named} ${message}`, hint }, cause);
   try {
     const response = await fetch(address, { mode: "cors", signal });
     if (!response.ok) throw failure(`was answered with status ${response.status}`, "Check the address.");
@@ -89,7 +89,7 @@ async function fetchPicture(address, where, signal) {
     return await readBody(response, where);
   } catch (thrown) {
     throwIfAborted(signal, where);
-    if (thrown instanceof LlavaError) throw thrown;
+    if (thrown instanceof Failure) throw thrown;
     const hint = address.startsWith("blob:") ? "Has it been revoked?" : "Its host must answer with Access-Control-Allow-Origin (CORS), and this page's policy must allow it (connect-src).";
     throw failure("could not be fetched", hint, thrown);
   }
@@ -116,7 +116,7 @@ async function readBody(response, where) {
 
 /** @param {string} where @param {number} bytes */
 function tooLarge(where, bytes) {
-  return new LlavaError({ kind: "image", where, message: `${bytes} bytes; at most ${MAX_BYTES} are read`, hint: "Give a smaller file." });
+  return new Failure({ kind: "image", place: where, message: `${bytes} bytes; at most ${MAX_BYTES} are read`, hint: "Give a smaller file." });
 }
 
 /** @param {string} address */

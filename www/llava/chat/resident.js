@@ -1,7 +1,7 @@
 // Gives the engine the pictures of messages. It encodes each only once, and finds it again by its content.
 
 import { redraw } from "../redraw.js";
-import { toLlavaError } from "../error.js";
+import { Failure } from "../../shared/failure.js";
 import { readPicture } from "./pictures.js";
 
 /** @typedef {import("../../shared/protocol.js").Encoded} Encoded */
@@ -60,7 +60,7 @@ export async function encodePicture(call, file, where, needed, onProgress) {
   try {
     return await encode(file);
   } catch (thrown) {
-    const error = toLlavaError(thrown, where);
+    const error = Failure.from(thrown, where);
     if (error.kind !== "image") throw error;
     const drawing = await redraw(file).catch(() => {
       error.where = where;

@@ -1,5 +1,7 @@
 // Types of requests and answers: OpenAI's chat completions, as far as they are supported. This file has no code that runs.
 
+/** @typedef {import("./chat-stream.js").ChatStream} ChatStream */
+
 /** A picture: a file, or an element, canvas or frame whose pixels are read when the call is made.
  * @typedef {Blob | ImageData | ImageBitmap | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas
  *   | VideoFrame} ImageInput */
@@ -91,8 +93,9 @@
 
 /** The answer to a request, by its `stream`.
  * @template {ChatRequest} R
- * @typedef {R extends { stream: true } ? import("./chat-stream.js").ChatStream
- *   : R extends { stream?: false | null } ? ChatCompletion : import("./chat-stream.js").ChatStream | ChatCompletion} ChatAnswer */
+ * @typedef {"stream" extends keyof R
+ *   ? true extends R["stream"] ? R["stream"] extends true ? ChatStream : ChatStream | ChatCompletion : ChatCompletion
+ *   : ChatCompletion} ChatAnswer */
 
 /** Everything that `create` has read from a request. `messages` still name pictures by their source.
  * @typedef {{ messages: SourceMessage[], options: EngineOptions, stream: boolean, includeUsage: boolean, logprobs: boolean,

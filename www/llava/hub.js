@@ -1,8 +1,8 @@
 // Finds the files of a model that is named by its repository: asks the hub's public listing, and checks every byte of the
 // answer that is used.
 
-import { Failure } from "../shared/failure.js";
-import { STALL_TIMEOUT, timeLimit } from "../shared/async.js";
+import { Failure, aborted } from "../shared/failure.js";
+import { STALL_TIMEOUT, anySignal, timeLimit } from "../shared/async.js";
 import { findModels, pairsOfType, proposePair } from "../shared/hub-files.js";
 import { HUB_ORIGIN, fileOnHub, parseName } from "../shared/hub-name.js";
 
@@ -36,15 +36,16 @@ function refusal(id, response) {
   return hubError(id, `the hub answered ${status} ${response.statusText}`.trim(), "Try again in a moment.");
 }
 
-/** @param {string} id @param {URL} url */
-async function ask(id, url) {
+/** @param {string} id @param {URL} url @param {AbortSignal} [signal] */
+async function ask(id, url, signal) {
   const limit = timeLimit(STALL_TIMEOUT);
   try {
-    const response = await fetch(url, { credentials: "omit", referrerPolicy: "no-referrer", signal: limit.signal });
+    const response = await fetch(url, { credentials: "omit", referrerPolicy: "no-referrer", signal: signal ? anySignal([limit.signal, signal]) : limit.signal });
     if (!response.ok) throw refusal(id, response);
     return { body: /** @type {unknown} */ (await response.json()), link: response.headers.get("link") ?? "" };
   } catch (thrown) {
     if (thrown instanceof Failure) throw thrown;
+    if (signal?.aborted) throw aborted(signal, id);
     if (thrown instanceof SyntaxError) throw hubError(id, "the hub's listing could not be read: it is not JSON", "Name the address of a file instead.");
     const why = limit.signal.aborted ? `no answer within ${STALL_TIMEOUT / 1000} s` : thrown instanceof Error ? thrown.message : thrown;
     throw hubError(`${url.origin}${url.pathname}`, `the list of its files could not be downloaded (${why})`, "Check the connection. If it is fine, the hub does not let this page read it (CORS): files from your disk need no permission.");
@@ -64,14 +65,15 @@ function filesIn(body) {
   });
 }
 
-/** Lists a repository, or a folder of it. @param {Repository} repository @returns {Promise<HubFile[]>} */
-export async function listRepository({ id, revision, folder }) {
+/** Lists a repository, or a folder of it.
+ * @param {Repository} repository @param {AbortSignal} [signal] @returns {Promise<HubFile[]>} */
+export async function listRepository({ id, revision, folder }, signal) {
   const path = folder ? `/${folder.split("/").map(encodeURIComponent).join("/")}` : "";
   let url = new URL(`${HUB_ORIGIN}/api/models/${id}/tree/${revision}${path}?recursive=true`);
   /** @type {HubFile[]} */
   const files = [];
   for (let page = 0; page < MAX_PAGES; page++) {
-    const { body, link } = await ask(id, url);
+    const { body, link } = await ask(id, url, signal);
     const more = filesIn(body);
     if (!more) throw hubError(id, "the hub's listing could not be read: it is not a list of files", "Name the address of a file instead.");
     files.push(...more);
@@ -102,18 +104,19 @@ export function modelIn(repository, files, memory) {
   if (manifest) return { addresses: addressesOf([manifest]) };
   if (config && !file) return { addresses: addressesOf([config]) };
   if (file && !languages.includes(file) && !projectors.includes(file)) throw hubError(id, `there is no ${file}`, languages.length ? `It has ${some(languages)}.` : `See ${HUB_ORIGIN}/${id}/tree/${repository.revision}`);
-  if (languages.length && unread.length === languages.length) throw hubError(id, `all of its types of weights are such as this page does not read: ${some(unread)}`, "Types with 4 bits or more are read: Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, f16.");
+  if (languages.length && unread.length === languages.length) throw hubError(id, `all of its types of weights are such as the engine does not read: ${some(unread)}`, "Types with 4 bits or more are read: Q4_0, Q4_K_M, Q5_K_M, Q6_K, Q8_0, f16.");
   if (languages.length) throw hubError(id, `it has a language model (${some(languages)}) but no mmproj .gguf, which holds what looks at pictures`, "Give the address of the matching mmproj in the second field.");
-  throw hubError(id, files.length ? `it holds no model that this page can open: ${some(files.map(({ path }) => path))}` : "it holds no files", "A pair of .gguf files, or config.json with .safetensors, can be opened.");
+  throw hubError(id, files.length ? `it holds no model that the engine can open: ${some(files.map(({ path }) => path))}` : "it holds no files", "A pair of .gguf files, or config.json with .safetensors, can be opened.");
 }
 
 /**
  * Finds the model that one or two names mean: a language model and its mmproj, or all in one.
  * @param {string[]} texts @param {string} base address that others are relative to
  * @param {() => Promise<number>} memory bytes that a model may take on this machine
+ * @param {AbortSignal} [signal]
  * @returns {Promise<ModelRef>}
  */
-export async function resolveModel(texts, base, memory) {
+export async function resolveModel(texts, base, memory, signal) {
   const [first, second] = texts.map((text) => parseName(text, base));
   if (!first) throw new Failure({ kind: "page", place: "model", message: "no model is named" });
   /** @param {Repository} repository */
@@ -122,11 +125,11 @@ export async function resolveModel(texts, base, memory) {
     // Two names are two files: only which file of a repository may be left open.
     const other = "address" in second ? second.address : named(second.repository);
     if (!other) throw new Failure({ kind: "page", place: texts[1] ?? "", message: "this is a repository, not a file", hint: "Give the address of the mmproj .gguf." });
-    const own = "address" in first ? first.address : named(first.repository) || languageIn(first.repository, await listRepository(first.repository), await memory());
+    const own = "address" in first ? first.address : named(first.repository) || languageIn(first.repository, await listRepository(first.repository, signal), await memory());
     return { addresses: [own, other] };
   }
   if ("address" in first) return { addresses: [first.address] };
-  return modelIn(first.repository, await listRepository(first.repository), await memory());
+  return modelIn(first.repository, await listRepository(first.repository, signal), await memory());
 }
 
 /** Returns the address of a repository's language model. @param {Repository} repository @param {HubFile[]} files
@@ -136,6 +139,6 @@ function languageIn(repository, files, memory) {
   const pairs = languages.filter((path) => !unread.includes(path)).map((path) => ({ path, bytes: files.find((file) => file.path === path)?.bytes ?? 0 }));
   const alone = findModels([...pairs, { path: "mmproj.gguf", bytes: 0 }]).pairs;
   const paths = proposePair(repository.quant ? pairsOfType(alone, repository.quant) : alone, memory)?.paths ?? [config];
-  if (!paths[0]) throw hubError(repository.id, "it has no language model that this page can open", `See ${HUB_ORIGIN}/${repository.id}/tree/${repository.revision}`);
+  if (!paths[0]) throw hubError(repository.id, "it has no language model that the engine can open", `See ${HUB_ORIGIN}/${repository.id}/tree/${repository.revision}`);
   return fileOnHub(repository, paths[0]);
 }

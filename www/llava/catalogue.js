@@ -1,13 +1,36 @@
-// The catalogue of models that are known to this page (models/catalogue.json; src/docs/sources.md has its fields).
+// The catalogue of known models (models/catalogue.json; src/docs/sources.md has its fields).
 
 import { HUB_ORIGIN, fileOnHub } from "../shared/hub-name.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
-/** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
-/** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */
 
-/** Address of the catalogue, of the same version as this script. */
-export const catalogueAddress = new URL("../models/catalogue.json", import.meta.url).href;
+/**
+ * A model of models/catalogue.json; src/docs/sources.md describes the fields.
+ * @typedef {object} CatalogueModel
+ * @property {string} id
+ * @property {string} name
+ * @property {string} sentence
+ * @property {boolean} offered  whether the first screen may offer it
+ * @property {"photographs" | "shapes"} knows
+ * @property {string} licence
+ * @property {number} context  rows that `memory` is for
+ * @property {number} parameters
+ * @property {number} cache_per_token  bytes
+ * @property {string} [page]  repository that describes it
+ * @property {string} [template]  of its prompts, where the file's own is wrong or missing
+ * @property {string[]} [traps]  what is known to go wrong
+ * @property {CatalogueVariant[]} variants
+ */
+
+/**
+ * The files of a model with one type of weights. `path` is `null` where it is not known; `bytes` of a file that is not
+ * `exact` are rounded. `memory` are the bytes of weights and cache on the device.
+ * @typedef {{ name: string, repository?: string, address?: string, bytes_per_token: number, memory: number,
+ *   files: { path: string | null, bytes: number, exact: boolean }[] }} CatalogueVariant
+ */
+
+/** Returns the address of the catalogue, of the same version as this script. */
+export const catalogueAddress = () => new URL("../models/catalogue.json", import.meta.url).href;
 /** Revision of the repositories that is opened. */
 const REVISION = "main";
 
@@ -16,7 +39,7 @@ let catalogue = null;
 
 /** Returns the models of the catalogue; none where it cannot be read. */
 export function loadCatalogue() {
-  catalogue ??= fetch(catalogueAddress)
+  catalogue ??= fetch(catalogueAddress())
     .then(async (response) => (response.ok ? (await response.json()).models : []))
     .catch((thrown) => (console.info("No catalogue:", thrown), []));
   return catalogue;
