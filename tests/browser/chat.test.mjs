@@ -177,8 +177,9 @@ describe("answers", () => {
     await model.encode(file);
     await model.chat.completions.create({ messages: [seen("what?", "the first one", "the second"), user("and"), { role: "user", content: [{ type: "image", image: file }] }] });
     const [first, , last] = link.messages[0] ?? [];
-    assert.deepEqual(link.calls, ["encode_picture", "encode_picture", "encode_picture", "encode_picture", "chat"]);
-    assert.deepEqual(await Promise.all(link.files.map((file) => file.text())), ["a picture as a file", "the first one", "the second", "a picture as a file"]);
+    assert.deepEqual(link.calls, ["encode_picture", "missing_pictures", "encode_picture", "encode_picture", "chat"]);
+    assert.deepEqual(link.files, ["a picture as a file", "the first one", "the second"]);
+    assert.deepEqual(link.needed.map(({ length }) => length), [0, 3, 3]);
     assert.equal(first?.parts.length, 3);
     assert.match(/** @type {any} */ (last?.parts[0]).image, /^[0-9a-f]{64}$/);
   });
@@ -186,8 +187,7 @@ describe("answers", () => {
   test("data: addresses of text are decoded", async () => {
     const { link, model } = setUp();
     await model.encode("data:image/svg+xml;charset=utf-8,%3Csvg%20a='100%25'%3Eé%C3%A9%3C/svg%3E");
-    assert.equal(await link.files[0]?.text(), "<svg a='100%'>éé</svg>");
-    assert.equal(link.files[0]?.type, "image/svg+xml");
+    assert.equal(link.files[0], "<svg a='100%'>éé</svg>");
   });
 
   test("a saved state is restored", async () => {
@@ -208,7 +208,7 @@ describe("calls", () => {
     const ask = (/** @type {string} */ text) => model.chat.completions.create({ messages: [seen(text, `picture of ${text}`)] });
     const answers = await Promise.all([ask("a"), ask("b"), model.encode(new Blob(["another picture"])), ask("c")]);
     assert.deepEqual([answers[0], answers[1], answers[3]].map(({ choices }) => choices[0]?.message.content), ["You said: a", "You said: b", "You said: c"]);
-    assert.deepEqual(link.calls.toSorted(), [...Array(3).fill("chat"), ...Array(4).fill("encode_picture")]);
+    assert.deepEqual(link.calls.toSorted(), [...Array(3).fill("chat"), ...Array(4).fill("encode_picture"), ...Array(3).fill("missing_pictures")]);
   });
 
   test("one that fails does not stop the next, and keeps the engine's words", async () => {
@@ -236,7 +236,7 @@ describe("calls", () => {
         if (stage === "queued") own.abort("enough");
         await assert.rejects(asked, (thrown) => isError(thrown, { kind: "cancelled", where: /** @type {any} */ (thrown).where }) && /** @type {any} */ (thrown).cause === "enough");
         assert.equal((await before)?.choices[0]?.message.content, before ? "You said: a b c d e f g h" : undefined);
-        const expected = { "at once": [], queued: ["chat"], encoding: ["encode_picture", "cancel"] }[stage] ?? ["encode_picture", "chat", "cancel"];
+        const expected = { "at once": [], queued: ["chat"], encoding: ["missing_pictures", "encode_picture", "cancel"] }[stage] ?? ["missing_pictures", "encode_picture", "chat", "cancel"];
         assert.deepEqual([...new Set(link.calls)], expected);
         // The next call is answered as ever.
         assert.equal((await model.chat.completions.create({ messages: [user("next")] })).choices[0]?.message.content, "You said: next");
@@ -264,9 +264,16 @@ describe("calls", () => {
     const chunks = await all(await model.chat.completions.create({ messages: [seen("lose it here now", "a picture")], stream: true }));
     assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "You said: lose it here now");
     assert.equal(lost[0].kind, "gpu-lost");
-    assert.deepEqual(link.calls, ["encode_picture", "chat", "encode_picture", "chat"]);
+    assert.deepEqual(link.calls, ["missing_pictures", "encode_picture", "chat", "missing_pictures", "chat"]);
     assert.deepEqual(link.options[1].begin, [0, 1, 2]);
     await assert.rejects(model.chat.completions.create({ messages: [user("lose a b c d")] }), (thrown) => isError(thrown, { kind: "gpu-lost", where: "device" }));
+  });
+
+  test("a failure in a message names its part as the request does", async () => {
+    const { model } = setUp({ fail: { bad: { kind: "prompt", place: "messages[0].parts[1]", message: "no", hint: "" } } });
+    const messages = [seen("bad", "a picture")];
+    await assert.rejects(model.chat.completions.create({ messages }), (thrown) => isError(thrown, { kind: "prompt", where: "request.messages[0].content[1]" }));
+    await assert.rejects(model.prefill(messages), (thrown) => isError(thrown, { kind: "prompt", where: "messages[0].content[1]" }));
   });
 
   test("a stream rejects before its first token, or fails where it is read", async () => {

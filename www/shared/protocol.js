@@ -130,9 +130,6 @@
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
-/** A message of a conversation. A picture is named by the id that `encode_picture` returned.
- * @typedef {{ role: "system" | "user" | "assistant", parts: ({ text: string } | { image: string })[] }} Message */
-
 /** An encoded picture: its pixels, its rows of the context, its tiles, whether it had been encoded before.
  * @typedef {{ width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
 
@@ -219,10 +216,6 @@
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
- * @property {[{ image: Blob, needed: string[] }, Encoded & { id: string, encode_ms: number }]} encode_picture
- *   makes a picture resident; those of the ids `needed` stay on the device
- * @property {[{ messages: Message[] }, number]} prefill_messages  returns the rows that are cached
- * @property {[{ messages: Message[], options: Partial<ChatOptions> }, Answered]} chat
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
  * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table

@@ -5,7 +5,6 @@ import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
 import { Loader } from "./loader.js";
 
-/** @typedef {import("../shared/protocol.js").Answer} Answer */
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Report} Report */
 
@@ -25,25 +24,6 @@ export function startEngineWorker(build) {
   async function report() {
     const threads = await loader.threads;
     return { ...(await deviceReport()), ...(threads && { threads }) };
-  }
-
-  /** Measures an answer, since the engine has no clock.
-   * @param {(event: Event) => void} emit @param {(emit: (event: Event) => void) => Promise<Answer>} generate
-   * @returns {Promise<import("../shared/protocol.js").Answered>} */
-  async function timed(emit, generate) {
-    const start = performance.now();
-    let [first, last, count] = [start, start, 0];
-    const answer = await generate((event) => {
-      if (event.type === "token") {
-        last = performance.now();
-        if (count === 0) first = last;
-        count = event.count;
-      }
-      emit(event);
-    });
-    const tokens_per_second = last > first ? ((count - 1) * 1000) / (last - first) : 0;
-    const timing = { first_token_ms: first - start, total_ms: performance.now() - start, tokens_per_second };
-    return { answer, timing, report: await report() };
   }
 
   const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
@@ -80,21 +60,26 @@ export function startEngineWorker(build) {
       return report();
     },
 
-    generate: ({ question, options }, emit) => timed(emit, (emit) => engine().generate(question, options, emit)),
-
-    async encode_picture({ image, needed }, emit) {
+    async generate({ question, options }, emit) {
       const start = performance.now();
-      const encoded = await engine().encode_picture(new Uint8Array(await image.arrayBuffer()), needed, emit);
-      return { ...encoded, encode_ms: performance.now() - start };
+      let first = start;
+      let last = start;
+      let count = 0;
+      const answer = await engine().generate(question, options, (/** @type {Event} */ event) => {
+        if (event.type === "token") {
+          last = performance.now();
+          if (count === 0) first = last;
+          count = event.count;
+        }
+        emit(event);
+      });
+      const timing = {
+        first_token_ms: first - start,
+        total_ms: performance.now() - start,
+        tokens_per_second: last > first ? ((count - 1) * 1000) / (last - first) : 0,
+      };
+      return { answer, timing, report: await report() };
     },
-
-    prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
-
-    chat: ({ messages, options }, emit) => timed(emit, (emit) => engine().chat(messages, options, emit)),
-
-    save_state: () => engine().save_state(),
-
-    restore_state: ({ bytes }) => engine().restore_state(new Uint8Array(bytes)),
 
     async cancel() {
       loader.cancel();

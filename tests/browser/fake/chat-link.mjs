@@ -15,8 +15,10 @@ export class FakeLink {
   options = [];
   /** Messages of the chats. @type {Message[][]} */
   messages = [];
-  /** Files of the pictures that were encoded. @type {Blob[]} */
+  /** Files of the pictures that were encoded. @type {string[]} */
   files = [];
+  /** Ids that had to stay, of each of them. @type {string[][]} */
+  needed = [];
   /** @type {Set<string>} */
   #resident = new Set();
   /** Rows of every prompt so far. @type {string[][]} */
@@ -45,26 +47,39 @@ export class FakeLink {
     }
   };
 
-  /** @param {{ image: Blob, needed: string[] }} args @param {(event: any) => void} onEvent */
-  async _encode_picture({ image, needed }, onEvent) {
-    for (const id of needed) if (!this.#resident.has(id)) throw { kind: "argument", place: "needed", message: "not resident" };
-    const bytes = Buffer.from(await image.arrayBuffer());
+  /** @param {{ messages: Message[] }} args */
+  async _missing_pictures({ messages }) {
+    const ids = messages.flatMap(({ parts }) => parts.flatMap((part) => ("image" in part ? part.image : [])));
+    return [...new Set(ids.filter((id) => !this.#resident.has(id)))];
+  }
+
+  /** @param {{ bytes: ArrayBuffer, needed: string[] }} args @param {(event: any) => void} onEvent */
+  async _encode_picture({ bytes: image, needed }, onEvent) {
+    this.needed.push(needed);
+    const bytes = Buffer.from(image);
     for (let done = 0; done <= 4; done++) {
       onEvent({ type: "encode", done, total: 4 });
       await sleep(this.slow);
-      if (this.#cancelled) return { cancelled: true };
+      if (this.#cancelled) return { encoded: { cancelled: true }, encode_ms: 0, report: {} };
     }
     if (bytes.length < 8) throw { kind: "image", place: "image", message: "not a PNG, JPEG, WebP, GIF or BMP", hint: "Choose another file." };
-    this.files.push(image);
+    this.files.push(bytes.toString());
     const id = createHash("sha256").update(bytes).digest("hex");
     const reused = this.#resident.has(id);
     this.#resident.add(id);
-    return { id, width: 8, height: 8, rows: 16, tiles: 1, reused, cancelled: false };
+    return { encoded: { id, width: 8, height: 8, rows: 16, tiles: 1, reused, cancelled: false }, encode_ms: 1, report: {} };
+  }
+
+  /** Fails where that was asked for; returns the question. @param {Message[]} messages */
+  #refuse(messages) {
+    const question = messages.at(-1)?.parts.flatMap((part) => ("text" in part ? part.text : [])).join(" ") ?? "";
+    if (this.fail[question]) throw this.fail[question];
+    return question;
   }
 
   /** @param {Message[]} messages */
   #rows(messages) {
-    return messages.flatMap(({ role, parts }) => [role, ...parts.flatMap((part) => ("text" in part ? part.text.split(" ") : Array(16).fill(part.image)))]);
+    return messages.flatMap(({ role, parts }) => [role, ...parts.flatMap((part) => ("text" in part ? part.text.split(" ") : "image" in part ? Array(16).fill(part.image) : part.ids.map(String)))]);
   }
 
   /** @param {string[]} rows */
@@ -75,6 +90,7 @@ export class FakeLink {
 
   /** @param {{ messages: Message[] }} args */
   async _prefill_messages({ messages }) {
+    this.#refuse(messages);
     this.#prompts.push(this.#rows(messages));
     return this.#rows(messages).length;
   }
@@ -84,8 +100,7 @@ export class FakeLink {
     this.messages.push(messages);
     this.options.push(options);
     for (const part of messages.flatMap(({ parts }) => parts)) if ("image" in part && !this.#resident.has(part.image)) throw { kind: "argument", place: "messages", message: "not resident" };
-    const question = messages.at(-1)?.parts.flatMap((part) => ("text" in part ? part.text : [])).join(" ") ?? "";
-    if (this.fail[question]) throw this.fail[question];
+    const question = this.#refuse(messages);
     const rows = this.#rows(messages);
     const reused_rows = this.#reused(rows);
     this.#prompts.push(rows);

@@ -13,7 +13,7 @@ import { throwIfAborted } from "./refuse.js";
  * @typedef {{ call: <M extends Method>(method: M, args: Calls[M][0],
  *   how?: { onEvent?: (event: Event) => void, transfer?: Transferable[] }) => Promise<Calls[M][1]> }} Link */
 
-/** @typedef {<M extends Method>(method: M, args: Calls[M][0], onEvent?: (event: Event) => void) => Promise<Calls[M][1]>} EngineCall */
+/** @typedef {Link["call"]} EngineCall */
 
 export class CallQueue {
   #run = serialQueue();
@@ -40,7 +40,7 @@ export class CallQueue {
         signal?.removeEventListener("abort", leave);
         if (signal?.aborted) return;
         /** @type {EngineCall} */
-        const call = (method, args, onEvent) => this.#call(signal, where, method, args, onEvent);
+        const call = (method, args, how) => this.#call(signal, where, method, args, how);
         for (let again = true; again; ) {
           again = await work(call).then(
             (value) => (resolve(value), false),
@@ -52,19 +52,19 @@ export class CallQueue {
   }
 
   /** @template {Method} M @param {AbortSignal | null} signal @param {string} where @param {M} method @param {Calls[M][0]} args
-   * @param {(event: Event) => void} [onEvent] @returns {Promise<Calls[M][1]>} */
-  async #call(signal, where, method, args, onEvent) {
+   * @param {{ onEvent?: (event: Event) => void, transfer?: Transferable[] }} [how] @returns {Promise<Calls[M][1]>} */
+  async #call(signal, where, method, args, { onEvent, transfer } = {}) {
     throwIfAborted(signal, where);
     const cancel = () => void this.link.call("cancel", null).catch(() => {});
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      const result = await this.link.call(method, args, {
-        onEvent: (event) => {
-          // The engine forgets what it was told before it had begun.
-          if (signal?.aborted) cancel();
-          else onEvent?.(event);
-        },
-      });
+      /** @param {Event} event */
+      const receive = (event) => {
+        // The engine forgets what it was told before it had begun.
+        if (signal?.aborted) cancel();
+        else onEvent?.(event);
+      };
+      const result = await this.link.call(method, args, { onEvent: receive, transfer });
       throwIfAborted(signal, where);
       return result;
     } finally {

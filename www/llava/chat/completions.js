@@ -5,12 +5,14 @@ import { AnswerText } from "./answer-text.js";
 import { AnswerForm } from "./answer.js";
 import { ChatStream } from "./chat-stream.js";
 import { tokenLogprob } from "./logprobs.js";
+import { inRequest } from "./refuse.js";
 import { encodePictures, readPictures } from "./resident.js";
 import { readRequest } from "./request.js";
 
 /** @typedef {import("../../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../../shared/protocol.js").Event} Event */
 /** @typedef {import("./call-queue.js").CallQueue} CallQueue */
+/** @typedef {import("./call-queue.js").EngineCall} EngineCall */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
 /** @typedef {import("./types.js").ChatRequest} ChatRequest */
 /** @typedef {import("./types.js").CheckedRequest} CheckedRequest */
@@ -96,15 +98,20 @@ export class Completions {
     const read = await readPictures(messages, signal);
     /** Tokens so far, from which an answer goes on after a lost GPU. @type {number[]} */
     const begin = [];
-    return this.#queue.run(signal, "chat", async (call) => {
+    const onToken = (/** @type {Event} */ event) => {
+      if (event.type === "token" && event.id !== undefined) begin.push(event.id);
+      onProgress?.(event);
+      onEvent(event);
+    };
+    const work = this.#queue.run(signal, "chat", async (/** @type {EngineCall} */ call) => {
       const resident = await encodePictures(call, read, onProgress);
-      const answered = await call("chat", { messages: resident, options: { ...options, ...(begin.length && { begin: [...begin] }) } }, (event) => {
-        if (event.type === "token" && event.id !== undefined) begin.push(event.id);
-        onProgress?.(event);
-        onEvent(event);
-      });
+      const more = begin.length ? { begin: [...begin] } : {};
+      const answered = await call("chat", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
       this.#onReport(answered.report);
       return answered;
+    });
+    return work.catch((thrown) => {
+      throw inRequest(thrown, "request.");
     });
   }
 }

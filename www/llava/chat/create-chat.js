@@ -1,6 +1,6 @@
 // The chat surface of a loaded model.
 
-import { refusal, typeName } from "./refuse.js";
+import { inRequest, refusal, typeName } from "./refuse.js";
 import { CallQueue } from "./call-queue.js";
 import { Completions } from "./completions.js";
 import { createFetch } from "./fetch-adapter.js";
@@ -10,9 +10,11 @@ import { readPicture } from "./pictures.js";
 import { encodePicture, encodePictures, readPictures } from "./resident.js";
 
 /** @typedef {import("../../shared/protocol.js").Report} Report */
+/** @typedef {import("./call-queue.js").EngineCall} EngineCall */
 /** @typedef {import("./call-queue.js").Link} Link */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
 /** @typedef {import("./types.js").ChatMessage} ChatMessage */
+/** @typedef {import("./types.js").EncodedPicture} EncodedPicture */
 /** @typedef {import("./types.js").ImageInput} ImageInput */
 
 /**
@@ -28,18 +30,27 @@ export function createChat(link, { name, recovered = async () => false, onReport
   const completions = new Completions(queue, name, onReport);
 
   /** Encodes a picture before it is needed. Messages with the same file find it.
-   * @param {string | ImageInput} image or its address @param {CallOptions} [options] */
+   * @param {string | ImageInput} image or its address @param {CallOptions} [options]
+   * @returns {Promise<EncodedPicture>} */
   async function encode(image, { signal = null, onProgress } = {}) {
     if (typeof image !== "string" && !isImage(image)) throw refusal("image", `is ${typeName(image)}`, "Give an address, a Blob, File, ImageBitmap, ImageData, canvas, VideoFrame, img or video element.");
     const file = await readPicture(image, "image", signal);
-    return queue.run(signal, "encode", (call) => encodePicture(call, file, "image", [], onProgress));
+    return queue.run(signal, "encode", async (call) => {
+      const { encoded, encode_ms, report } = await encodePicture(call, file, "image", [], onProgress);
+      onReport(report);
+      const { id, width, height, rows, tiles, reused } = encoded;
+      return { id, width, height, tokens: rows, tiles, reused, encode_ms };
+    });
   }
 
   /** Computes keys and values of messages before their answer is wanted. Returns the number of rows that are cached.
    * @param {ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<number>} */
   async function prefill(messages, { signal = null, onProgress } = {}) {
     const read = await readPictures(readMessages(messages, "messages"), signal);
-    return queue.run(signal, "prefill", async (call) => call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, onProgress));
+    const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress }));
+    return work.catch((thrown) => {
+      throw inRequest(thrown, "");
+    });
   }
 
   /** Returns the keys and values of the messages that were answered last, bound to this model.

@@ -22,3 +22,11 @@ export function typeName(value) {
   const name = Object.getPrototypeOf(value)?.constructor?.name ?? "Object";
   return name === "Object" ? "an object" : name;
 }
+
+/** Returns the failure of a call, with the place of a message as the request names it.
+ * @param {unknown} thrown @param {string} root path of what has the messages: "request." or "" */
+export function inRequest(thrown, root) {
+  const failure = Failure.from(thrown, "chat");
+  if (!/^messages\b/.test(failure.where)) return failure;
+  return new Failure({ ...failure.fields(), place: root + failure.where.replace(".parts[", ".content[") }, thrown);
+}

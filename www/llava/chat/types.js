@@ -97,6 +97,10 @@
  *   ? true extends R["stream"] ? R["stream"] extends true ? ChatStream : ChatStream | ChatCompletion : ChatCompletion
  *   : ChatCompletion} ChatAnswer */
 
+/** An encoded picture: the SHA-256 of its file, its pixels, the tokens that it takes of the context, its tiles; whether the
+ * device had it already, and the duration.
+ * @typedef {{ id: string, width: number, height: number, tokens: number, tiles: number, reused: boolean, encode_ms: number }} EncodedPicture */
+
 /** Everything that `create` has read from a request. `messages` still name pictures by their source.
  * @typedef {{ messages: SourceMessage[], options: EngineOptions, stream: boolean, includeUsage: boolean, logprobs: boolean,
  *   signal: AbortSignal | null }} CheckedRequest */
