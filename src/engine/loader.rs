@@ -1,6 +1,8 @@
 //! Loading: from a source to a plan, from the plan's parts to an engine.
 
 use super::conversation::{Conversation, PromptFormat};
+use super::messages::AnswerMemory;
+use super::picture_table::PictureTable;
 use super::pictures::{PictureCost, PictureSize, several_pictures};
 use super::weights::{WeightChoice, weight_bytes};
 use super::{Engine, ModelInfo, PrefixCache};
@@ -277,6 +279,8 @@ impl Loader {
             preprocess: self.preprocess,
             format,
             conversation: Conversation::default(),
+            pictures: PictureTable::default(),
+            answers: AnswerMemory::default(),
             cache: PrefixCache::default(),
         })
     }

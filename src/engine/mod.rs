@@ -36,23 +36,26 @@ mod decode;
 mod events;
 mod inspect;
 mod loader;
+mod messages;
+mod picture_table;
 mod pictures;
 mod weights;
 
-pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
+pub use picture_table::ImageId;
 pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::hash::sha256_hex;
 use crate::model::Model;
-use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
+use crate::preprocess::{PixelValues, PreprocessConfig};
 use crate::prompt::{PictureTiles, picture_rows};
 use cache::{PrefixCache, Row};
-use conversation::{Conversation, EncodedPicture, PromptFormat};
+use conversation::{Conversation, PromptFormat};
+use messages::{AnswerMemory, picture_prefix, raw_rows};
+use picture_table::PictureTable;
 
 /// A loaded model and a conversation with it.
 pub struct Engine {
@@ -61,6 +64,8 @@ pub struct Engine {
     preprocess: PreprocessConfig,
     format: PromptFormat,
     conversation: Conversation,
+    pictures: PictureTable,
+    answers: AnswerMemory,
     /// The rows that the device's KV cache holds.
     cache: PrefixCache,
 }
@@ -79,24 +84,17 @@ impl Engine {
     /// # Errors
     /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it. The conversation is then unchanged.
     pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
-        let sha256 = sha256_hex(image);
-        let known = self.conversation.find_image(&sha256).map(|known| known.id);
-        let id = match known {
-            Some(id) => Some(id),
-            None => self.encode_tiles(&preprocess(image, &self.preprocess)?, sha256, observer).await?,
-        };
-        let Some(id) = id else {
-            return Ok(Encoded { cancelled: true, ..Encoded::default() });
-        };
-        self.conversation.attach(id);
+        let encoded = self.encode_picture(image, &[], observer).await?;
+        if encoded.cancelled {
+            return Ok(encoded);
+        }
+        self.conversation.attach(&encoded.id);
         let prefix = self.image_prefix().inspect_err(|_| self.conversation.detach())?;
         let cancelled = self.prefill_rows(&prefix, false, observer).await?;
         if cancelled {
             self.conversation.detach();
         }
-        let EncodedPicture { size: [width, height], rows, slots, .. } = self.conversation.picture(id);
-        let (rows, tiles) = (rows.len() as u32, slots.len() as u32);
-        Ok(Encoded { width: *width, height: *height, rows, tiles, reused: known.is_some(), cancelled })
+        Ok(Encoded { cancelled, ..encoded })
     }
 
     /// Prefills a question that is still being typed, up to the logits of its last token, so that the answer starts
@@ -105,10 +103,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Prompt`] and [`Kind::ContextFull`] as in [`generate`](Self::generate); [`Kind::Gpu`].
     pub async fn prefill<O: Observer>(&mut self, question: &str, observer: &mut O) -> Result<u32> {
-        let rows = self.conversation.prompt_rows(&self.format, question)?;
-        self.check_context(rows.len())?;
-        self.prefill_rows(&rows, true, observer).await?;
-        Ok(self.cache.len() as u32)
+        self.prefill_messages(&self.conversation.messages(question), observer).await
     }
 
     /// Answers `question` about the encoded pictures, after the turns before it.
@@ -122,9 +117,7 @@ impl Engine {
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let mut rows = self.conversation.prompt_rows(&self.format, question)?;
-        rows.extend(options.answer_prefix.iter().map(|id| Row::Token(*id)));
-        let answer = self.answer(&rows, options, observer).await?;
+        let answer = self.chat(&self.conversation.messages(question), options, observer).await?;
         self.conversation.push_turn(&self.format, question, &answer.ids);
         Ok(answer)
     }
@@ -140,7 +133,7 @@ impl Engine {
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let rows = self.conversation.raw_rows(&self.format, prompt)?;
+        let rows = raw_rows(&self.format, &self.pictures, self.conversation.pending(), prompt)?;
         self.answer(&rows, options, observer).await
     }
 
@@ -173,29 +166,32 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots that the conversation
-    /// does not need. Returns `None` if the observer cancelled between two tiles.
+    /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots of pictures that are not
+    /// `needed` and not of the conversation. Returns `false` if the observer cancelled between two tiles.
     async fn encode_tiles<O: Observer>(
         &mut self,
         pixels: &PixelValues,
-        sha256: String,
+        sha256: &str,
+        needed: &[String],
         observer: &mut O,
-    ) -> Result<Option<ImageId>> {
+    ) -> Result<bool> {
         let PixelValues { tiles, grid, width, height, .. } = *pixels;
         let picture = PictureTiles { tiles, grid, size: [width, height] };
         let rows = picture_rows(&self.model.config, &self.format.tokenizer, &picture)?;
         self.check_context(rows.len())?;
-        let slots = self.conversation.empty_slots(tiles, self.model.image_slots())?;
+        let kept = |sha256: &str| self.conversation.needs(sha256) || needed.iter().any(|needed| needed == sha256);
+        let slots = self.pictures.empty_slots(tiles, self.model.image_slots(), kept)?;
         observer.event(Event::Encode { done: 0, total: tiles });
         for (i, tile) in pixels.data.chunks_exact(pixels.data.len() / tiles as usize).enumerate() {
             self.model.encode(tile, slots[i])?;
             self.model.device.wait_idle().await?;
             observer.event(Event::Encode { done: i as u32 + 1, total: tiles });
             if i + 1 < slots.len() && observer.pause().await {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(self.conversation.fill_slots(slots, sha256, rows, picture.size)))
+        self.pictures.insert(sha256, slots, rows, picture.size);
+        Ok(true)
     }
 
     /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row.
@@ -211,7 +207,7 @@ impl Engine {
         while done < rows.len() {
             let chunk = &rows[done..rows.len().min(done + self.model.chunk() as usize)];
             let last = done + chunk.len() == rows.len();
-            let ids: Vec<u32> = chunk.iter().map(|row| self.input_id(*row)).collect();
+            let ids: Vec<u32> = chunk.iter().map(|row| self.input_id(*row)).collect::<Result<_>>()?;
             let head_row = (head && last).then_some(chunk.len() as u32 - 1);
             self.model.reserve_rows((done + chunk.len()) as u32).await?;
             self.model.prefill(&ids, done as u32, head_row)?;
@@ -227,19 +223,31 @@ impl Engine {
     }
 
     /// Returns the id by which the decoder embeds a row: a token id, or the place of an image embed.
-    fn input_id(&self, row: Row) -> u32 {
+    ///
+    /// # Errors
+    /// [`Kind::State`] when the device does not have the embed.
+    fn input_id(&self, row: Row) -> Result<u32> {
         match row {
-            Row::Token(id) => id,
+            Row::Token(id) => Ok(id),
             Row::Image(id, row) => {
                 let tile_rows = self.model.config.tile_rows();
-                self.model.image_embed_id(self.conversation.slot(id, row / tile_rows), row % tile_rows)
+                match self.pictures.slot(id, row / tile_rows) {
+                    Some(slot) => Ok(self.model.image_embed_id(slot, row % tile_rows)),
+                    None => Err(Error::new(Kind::State, "image", "a picture of the prompt is not on the device")
+                        .hint("encode it again")),
+                }
             }
-            Row::Newline => self.model.newline_id(),
+            Row::Newline => Ok(self.model.newline_id()),
         }
     }
 
+    /// Returns the number of leading rows of `prompt` that need not be computed.
+    fn cached_rows(&self, prompt: &[Row]) -> usize {
+        self.cache.shared(prompt)
+    }
+
     fn image_prefix(&self) -> Result<Vec<Row>> {
-        let rows = self.conversation.image_prefix(&self.format)?;
+        let rows = picture_prefix(&self.format, &self.pictures, &self.conversation.messages(""))?;
         self.check_context(rows.len())?;
         Ok(rows)
     }

@@ -130,8 +130,13 @@
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
-/** An encoded picture: its pixels, its rows of the context, its tiles, whether it had been encoded before.
- * @typedef {{ width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
+/** A message: system, then user and assistant. Pictures stand in messages of the user, by the id that their encoding
+ * returned; ids of tokens in those of the assistant.
+ * @typedef {{ role: "system" | "user" | "assistant", parts: MessagePart[] }} Message */
+/** @typedef {{ text: string } | { image: string } | { ids: number[] }} MessagePart */
+
+/** An encoded picture: its id (SHA-256 of its file), pixels, rows of the context and tiles; whether the device had it.
+ * @typedef {{ id: string, width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
 
 /**
  * @typedef {object} Answer
@@ -215,6 +220,12 @@
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
+ * @property {[{ bytes: ArrayBuffer, needed: string[] }, Seen]} encode_picture
+ *   of no conversation; `needed`: ids of pictures that stay on the device
+ * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `chat`
+ * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
+ * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} chat
+ *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
  * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached
