@@ -244,7 +244,7 @@ impl Engine {
             ..options.clone()
         };
         let mut answer = self.answer(&rows, &whole, observer).await?;
-        self.answers.remember(&answer.text, self.format.without_end(&answer.ids));
+        self.answers.remember(&answer.text, self.format.without_end(&self.turn_ids(&answer)?));
         if !begun.is_empty() {
             answer.prompt_ids.extend(&begun);
             answer.ids = answer.ids.split_off(begun.len().min(answer.ids.len()));

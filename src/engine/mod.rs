@@ -36,13 +36,16 @@ mod decode;
 mod events;
 mod inspect;
 mod loader;
+mod logprobs;
 mod messages;
 mod picture_table;
 mod pictures;
+mod stop_strings;
 mod weights;
 
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
+pub use logprobs::{TokenLogprob, TokenProbability};
 pub use picture_table::ImageId;
 pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
@@ -118,7 +121,7 @@ impl Engine {
         observer: &mut O,
     ) -> Result<Answer> {
         let answer = self.chat(&self.conversation.messages(question), options, observer).await?;
-        self.conversation.push_turn(&self.format, question, &answer.ids);
+        self.conversation.push_turn(&self.format, question, &self.turn_ids(&answer)?);
         Ok(answer)
     }
 
@@ -153,6 +156,7 @@ impl Engine {
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
             reused_rows: self.cache.shared(rows) as u32,
             stop: Stop::Cancelled,
+            logprobs: Vec::new(),
             logits: Vec::new(),
         };
         if self.prefill_rows(rows, true, observer).await? {
