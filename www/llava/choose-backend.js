@@ -2,7 +2,7 @@
 // takes the faster. The decision is stored for models of about this size, on this adapter, with this engine.
 
 import { EngineLink } from "./engine-link.js";
-import { LocalStore } from "./local-store.js";
+import { LocalStore } from "../shared/local-store.js";
 import { CPU_MEMORY_LIMIT, estimateSpeed } from "./speed-estimate.js";
 import { chooseWeights, withQuant } from "./weights.js";
 

@@ -5,7 +5,7 @@ import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
 import { engineCode } from "./engine-code.js";
-import { LocalStore } from "./local-store.js";
+import { LocalStore } from "../shared/local-store.js";
 import { createThreadWorkers, startWorker } from "./workers.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */

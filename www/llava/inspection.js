@@ -1,10 +1,10 @@
 // A model that has been opened and not loaded: its plan, its speed here, and what can still be chosen.
 
-import { Failure, untilAborted } from "../shared/failure.js";
+import { Failure, aborted, untilAborted } from "../shared/failure.js";
 import { openModel } from "./choose-backend.js";
 import { EngineLink } from "./engine-link.js";
 import { Model } from "./model.js";
-import { ONE_SIZE, chooseSize, hasSizes, paceOf } from "./picture-size.js";
+import { ONE_SIZE, chooseSize, hasSizes, paceOf, reasonFor, rememberPace, secondsOf } from "./picture-size.js";
 import { estimateSpeed } from "./speed-estimate.js";
 import { nameOfQuant } from "./weights.js";
 
@@ -37,6 +37,8 @@ export class Inspection {
   /** The last estimate of the speed, if one was made for this plan. @type {Probe | null} */
   probe;
   #taken = false;
+  /** Whether the pace of pictures is that of one that was encoded. */
+  #learned = false;
 
   /** @param {EngineLink} link @param {ModelRef} model @param {InspectOptions} options @param {Opened} opened
    * @param {{ why: string, weights: import("./weights.js").Weights, size: import("./picture-size.js").SizeChoice,
@@ -80,16 +82,33 @@ export class Inspection {
     }
   }
 
-  /** Opens the same model again, with the same choices. @param {AbortSignal} [signal] @returns {Promise<Inspection>} */
-  reopen(signal) {
-    const { quant, longest_edge } = this.plan;
-    const choose = () => ({ quant: nameOfQuant(quant), longest_edge, context: this.context });
-    return Inspection.open(this.model, { ...this.options, signal, choose });
-  }
-
   /** Bytes that are not yet saved in this browser. */
   get missing_bytes() {
     return Math.max(0, this.plan.total_bytes - this.storage.bytes);
+  }
+
+  /** Sizes that pictures can be scaled to, the smallest first, with the seconds that a picture takes here where that is known; empty
+   * where there is only one. */
+  get picture_sizes() {
+    const { pace } = this.size;
+    if (!hasSizes(this.plan)) return [];
+    return (this.plan.picture_sizes ?? []).map((size) => ({ ...size, seconds: pace && secondsOf(size, pace) }));
+  }
+
+  /** Reason for the size of pictures; empty where it is the checkpoint's own. */
+  get picture_size_why() {
+    return reasonFor(this.plan, this.size);
+  }
+
+  /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include earlier
+   * turns. Rows grow with tiles, so that the time of a tile includes them. @param {import("../shared/protocol.js").Seen} seen */
+  learnPace({ encoded, encode_ms }) {
+    const tile = encode_ms / 1000 / encoded.tiles;
+    const { pace } = this.size;
+    if (!hasSizes(this.plan) || !Number.isFinite(tile) || encoded.reused || (this.#learned && pace && pace.tile <= tile)) return;
+    this.#learned = true;
+    this.size = { ...this.size, pace: { row: 0, tile } };
+    rememberPace(this.link, this, { row: 0, tile });
   }
 
   /** Estimates the speed on this machine, in about a second; `null` where the device failed to run the estimate. `fits` says
@@ -125,20 +144,45 @@ export class Inspection {
    * kept. @param {LoadOptions} [options] @returns {Promise<Model>} */
   async load({ onProgress, signal, keep = !("files" in this.model), context = this.context } = {}) {
     if (this.#taken) throw new Failure({ kind: "state", place: "load", message: "this inspection has given its model already" });
-    if (signal?.aborted) throw new Failure({ kind: "cancelled", place: "load", message: "it was aborted" }, signal.reason);
+    const loaded = await this.#fetch({ onProgress, signal, keep, context });
+    this.#taken = true;
+    return new Model(this, loaded, { keep, context });
+  }
+
+  /** @param {LoadOptions} options @returns {Promise<import("../shared/protocol.js").Loaded>} */
+  async #fetch({ onProgress, signal, keep = false, context }) {
+    if (signal?.aborted) throw aborted(signal, "load");
     const stop = () => void this.link.call("cancel", null).catch(() => {});
     signal?.addEventListener("abort", stop, { once: true });
     try {
       const loaded = await this.link.call("load", { keep, context: context ?? null }, { onEvent: onProgress });
-      this.#taken = true;
-      return new Model(this, loaded, { keep, context });
+      this.storage = loaded.storage;
+      return loaded;
     } catch (thrown) {
       const failure = Failure.from(thrown, "load");
-      if (signal?.aborted) throw new Failure(failure.fields(), signal.reason);
-      throw failure;
+      if (signal?.aborted) this.storage = await this.link.call("storage", null).catch(() => this.storage);
+      throw signal?.aborted && failure.kind === "cancelled" ? new Failure(failure.fields(), signal.reason) : failure;
     } finally {
       signal?.removeEventListener("abort", stop);
     }
+  }
+
+  /** Loads the model into a new worker, with the same choices; for `Model.reload`.
+   * @param {LoadOptions} options @param {() => void} check throws when the model was closed meanwhile */
+  async loadAgain(options, check) {
+    const { quant, longest_edge } = this.plan;
+    const choose = () => ({ quant: nameOfQuant(quant), longest_edge });
+    const { signal } = options;
+    const again = await Inspection.open(this.model, { ...this.options, signal, choose });
+    try {
+      check();
+    } catch (thrown) {
+      again.close();
+      throw thrown;
+    }
+    this.link.replaceWith(again.link);
+    this.plan = again.plan;
+    return this.#fetch(options);
   }
 
   /** Ends the engine, unless its model was loaded: that is then closed by itself. */

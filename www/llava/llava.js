@@ -1,11 +1,14 @@
 // The entry points of the package.
 
-import { Failure } from "../shared/failure.js";
-import { Inspection } from "./inspection.js";
-import { describeMachine } from "./machine.js";
-import { pageAddress, resolveRef } from "./model-ref.js";
-import { deleteStored, storedModels } from "./stored-models.js";
+import { Failure, aborted } from "../shared/failure.js";
+import { loadCatalogue } from "./catalogue.js";
 import { engineCode } from "./engine-code.js";
+import { Inspection } from "./inspection.js";
+import { describeMachine, storageRoom } from "./machine.js";
+import { pageAddress, resolveRef } from "./model-ref.js";
+import { speedsHere } from "./speed-here.js";
+import { deleteStored, storedModels } from "./stored-models.js";
+import { suitableModels } from "./suitable.js";
 
 /** @typedef {import("./engine-code.js").EngineOptions} EngineOptions */
 /** @typedef {import("./inspection.js").InspectOptions} InspectOptions */
@@ -36,7 +39,7 @@ export const LLaVA = {
    */
   async inspect(ref, options = {}) {
     try {
-      if (options.signal?.aborted) throw new Failure({ kind: "cancelled", place: "open", message: "it was aborted" }, options.signal.reason);
+      if (options.signal?.aborted) throw aborted(options.signal, "open");
       // The engine's code arrives while the hub is asked.
       engineCode(options);
       return await Inspection.open(await resolveRef(ref, options), options);
@@ -45,9 +48,33 @@ export const LLaVA = {
     }
   },
 
+  /**
+   * Finds the model that a reference means, without opening it: the addresses of its files, its other files, what the catalogue
+   * knows of it. The result is itself a reference.
+   * @param {Ref} ref @param {InspectOptions} [options] @returns {Promise<import("../shared/protocol.js").ModelRef>}
+   */
+  async resolve(ref, options = {}) {
+    try {
+      return await resolveRef(ref, options);
+    } catch (thrown) {
+      throw Failure.from(thrown, "model");
+    }
+  },
+
+  /** Lists the known models; none where the list cannot be read. Each is a reference by its `id`. */
+  catalogue: () => loadCatalogue(),
+
+  /** Describes this browser's storage: its kind, the models in it, newest first, and the bytes that may still be stored, `null`
+   * where the browser does not say.
+   * @param {EngineOptions} [options]
+   * @returns {Promise<{ kind: "opfs" | "cache" | "none", models: Stored[], room: number | null }>} */
+  async storage({ base } = {}) {
+    return { ...(await storedModels(base)), room: await storageRoom() };
+  },
+
   /** Lists the models in this browser's storage, newest first. @param {EngineOptions} [options] @returns {Promise<Stored[]>} */
-  async cached({ base } = {}) {
-    return (await storedModels(base)).models;
+  async cached(options) {
+    return (await LLaVA.storage(options)).models;
   },
 
   /**
@@ -57,7 +84,18 @@ export const LLaVA = {
    * @returns {Promise<number>} of deleted models
    */
   async delete(ref, { base } = {}) {
-    return deleteStored(typeof ref === "object" && "key" in ref ? ref.key : String(ref), pageAddress(), base);
+    return deleteStored(typeof ref === "object" && "key" in ref ? ref : String(ref), pageAddress(), base);
+  },
+
+  /**
+   * Chooses known models that suit this machine: two or three of those that fit, from the smallest to the best. With `measure` the
+   * speed of this machine is measured first, unless an earlier visit has, which takes some seconds.
+   * @param {EngineOptions & { backend?: import("../shared/protocol.js").BackendChoice, measure?: boolean, signal?: AbortSignal }} [options]
+   * @returns {Promise<import("./suitable.js").Suitable[]>}
+   */
+  async suitable({ backend = "auto", measure = false, signal, ...engine } = {}) {
+    const speeds = measure ? await speedsHere(backend, signal, engine) : {};
+    return suitableModels(await loadCatalogue(), await describeMachine(backend !== "cpu"), speeds);
   },
 
   /** Describes this machine, as far as browsers tell: whether it has a GPU, the bytes that a model may take, the bytes that may

@@ -21,6 +21,12 @@ function isPhone() {
   return userAgentData?.mobile ?? matchMedia("(pointer: coarse) and (hover: none)").matches;
 }
 
+/** Returns the bytes that may still be stored; `null` where the browser does not say. @returns {Promise<number | null>} */
+export async function storageRoom() {
+  const estimate = await navigator.storage?.estimate?.().catch(() => null);
+  return estimate?.quota ? Math.max(0, estimate.quota - (estimate.usage ?? 0)) : null;
+}
+
 /** Describes this machine. @param {boolean} mayUseGpu @returns {Promise<Machine>} */
 export async function describeMachine(mayUseGpu) {
   const phone = isPhone();
@@ -28,7 +34,6 @@ export async function describeMachine(mayUseGpu) {
   const limits = mayUseGpu ? await adapterLimits() : null;
   const share = deviceMemory * 2 ** 30 * (phone ? PHONE_SHARE : SHARE);
   const most = limits ? (limits.maxBufferSize < SMALL_ADAPTER_BUFFER ? SMALL_ADAPTER_MEMORY : Infinity) : CPU_MEMORY_LIMIT;
-  const estimate = await navigator.storage?.estimate?.().catch(() => null);
-  const room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
+  const room = await storageRoom();
   return { gpu: limits !== null, phone, memory: Math.min(share, most), room };
 }

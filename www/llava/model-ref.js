@@ -7,6 +7,7 @@ import { addressesOf, bytesOf, loadCatalogue, withCatalogue } from "./catalogue.
 import { resolveModel } from "./hub.js";
 import { describeMachine } from "./machine.js";
 import { storedModels } from "./stored-models.js";
+import { variantFor } from "./suitable.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
@@ -47,10 +48,8 @@ async function fromCatalogue(text, memory) {
   if (/[/.]/.test(name)) return null;
   const entry = (await loadCatalogue()).find((model) => [model.id, model.name].some((own) => own.toLowerCase() === name));
   if (!entry) return null;
-  const most = await memory();
   const variants = entry.variants.filter((variant) => (!quant || variant.name.toLowerCase() === quant) && addressesOf(variant));
-  const fitting = variants.filter((variant) => variant.memory <= most);
-  const chosen = (fitting.length ? fitting : variants).sort((a, b) => (fitting.length ? bytesOf(b) - bytesOf(a) : bytesOf(a) - bytesOf(b)))[0];
+  const chosen = variantFor({ variants }, { memory: await memory(), room: null }) ?? variants.sort((a, b) => bytesOf(a) - bytesOf(b))[0];
   return chosen ? { addresses: addressesOf(chosen) ?? [] } : null;
 }
 

@@ -1,7 +1,7 @@
 // Chooses, for a model that cuts pictures into tiles, the longest side that pictures are scaled to: the wanted one, or else
 // the largest size at which a picture does not take long on this machine.
 
-import { LocalStore } from "./local-store.js";
+import { LocalStore } from "../shared/local-store.js";
 import { estimateSpeed } from "./speed-estimate.js";
 
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
@@ -14,7 +14,7 @@ import { estimateSpeed } from "./speed-estimate.js";
  * made to choose it. @typedef {{ chosen: boolean, pace: Pace | null, probe: Probe | null }} SizeChoice */
 
 /** Longest time of a picture at a size that is chosen here, s. */
-export const COMFORTABLE = 10;
+const COMFORTABLE = 10;
 
 /** Paces by model, type of its weights, backend, adapter and engine. @type {LocalStore<Pace>} */
 const paces = new LocalStore("picture paces");
@@ -38,6 +38,18 @@ export const secondsOf = ({ tiles, rows }, { row, tile }) => rows * row + tiles 
  * @param {Plan} plan @param {Pace} pace */
 function comfortableSize({ picture_sizes: sizes = [] }, pace) {
   return (sizes.filter((size) => secondsOf(size, pace) < COMFORTABLE).at(-1) ?? sizes[0])?.longest_edge;
+}
+
+/** Returns the reason for the plan's size; empty where it is the checkpoint's own.
+ * @param {Plan} plan @param {SizeChoice} choice */
+export function reasonFor(plan, { chosen, pace }) {
+  if (!hasSizes(plan)) return "";
+  if (chosen) return "as you chose";
+  const { picture_sizes: sizes = [], longest_edge: edge } = plan;
+  const size = sizes.find(({ longest_edge }) => longest_edge === edge);
+  if (!pace || !size) return "";
+  if (secondsOf(size, pace) < COMFORTABLE) return `chosen so that a picture takes under ${COMFORTABLE} s here`;
+  return size === sizes[0] ? `the smallest: a picture takes more than ${COMFORTABLE} s here at every size` : "";
 }
 
 /** @param {EngineLink} link @param {Opened} opened */
@@ -65,7 +77,7 @@ export async function chooseSize(link, opened, longest_edge, measured) {
   return { opened: { ...opened, plan: await link.call("pictureSize", { longest_edge: edge }) }, size };
 }
 
-/** Stores the pace of an opened model for the next time. @param {EngineLink} link @param {Opened} opened @param {Pace} pace */
+/** Stores the pace of a model for the next time. @param {EngineLink} link @param {Opened} opened @param {Pace} pace */
 export async function rememberPace(link, opened, pace) {
   paces.set(await paceKey(link, opened), pace);
 }

@@ -46,11 +46,11 @@ function isNamed({ key, addresses }, text, page) {
   return first.startsWith(prefix) && path.startsWith(file || folder) && (!quant || quantOf(path) === quant.toUpperCase());
 }
 
-/** Deletes the stored models of a key, a name or an address. @param {string} text @param {string} page that addresses are
- * relative to @param {string | URL} [base] @returns {Promise<number>} of deleted models */
-export async function deleteStored(text, page, base) {
-  const { models } = await storedModels(base);
-  const wanted = models.filter((stored) => isNamed(stored, text, page));
+/** Deletes stored models: a listed one, or those of a key, a name or an address.
+ * @param {Stored | string} ref @param {string} page that addresses are relative to @param {string | URL} [base]
+ * @returns {Promise<number>} of deleted models */
+export async function deleteStored(ref, page, base) {
+  const wanted = typeof ref === "object" ? [ref] : (await storedModels(base)).models.filter((stored) => isNamed(stored, ref, page));
   for (const { key } of wanted) await callWorker("forget", { key }, base);
   return wanted.length;
 }

@@ -2,8 +2,9 @@
 // of headers in ruler.js, in a worker of its own, on the GPU and on the CPU.
 
 import { adapterLimits, adapterName } from "../shared/adapter.js";
-import { EngineLink, engineVersion } from "../llava/engine-link.js";
-import { LocalStore } from "../llava/local-store.js";
+import { untilAborted } from "../shared/failure.js";
+import { EngineLink } from "../llava/engine-link.js";
+import { LocalStore } from "../shared/local-store.js";
 import { rulerModel } from "./ruler.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
@@ -35,33 +36,23 @@ async function measure(backend, link) {
 
 /**
  * Measures the backends that may be used, unless an earlier visit has.
- * @param {BackendChoice} wanted @param {AbortSignal} signal ends the measurement, which then rejects
+ * @param {BackendChoice} wanted
+ * @param {AbortSignal | undefined} signal ends the measurement, which then rejects
+ * @param {import("./engine-code.js").EngineOptions} options
  * @returns {Promise<Speeds>}
  */
-export async function speedsHere(wanted, signal) {
+export async function speedsHere(wanted, signal, options) {
   // Some browsers have an adapter without a name.
   const gpu = wanted !== "cpu" && (await adapterLimits()) !== null;
   /** @type {Speeds} */
   const speeds = {};
   for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
     if ((backend === "webgpu" && !gpu) || (wanted !== "auto" && wanted !== backend)) continue;
-    const key = [backend, backend === "webgpu" ? await adapterName() : "", await engineVersion, crossOriginIsolated].join("|");
+    const link = new EngineLink(() => link.close(), options);
+    const key = [backend, backend === "webgpu" ? await adapterName() : "", await link.version, crossOriginIsolated].join("|");
     const known = measured.get(key);
-    if (known) {
-      speeds[backend] = known;
-      continue;
-    }
-    const link = new EngineLink(() => link.close());
-    const stop = () => link.close();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      if (signal.aborted) throw signal.reason;
-      speeds[backend] = await measure(backend, link);
-      measured.set(key, speeds[backend]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-      link.close();
-    }
+    speeds[backend] = known ?? (await untilAborted(signal, "speed", () => measure(backend, link), (why) => link.close(why)).finally(() => link.close()));
+    if (!known) measured.set(key, speeds[backend]);
   }
   return speeds;
 }

@@ -1,15 +1,16 @@
 // Chooses models of the catalogue that suit a machine: two or three of those that fit, from the smallest to the best.
 
 import { LONG_DOWNLOAD } from "../shared/hub-files.js";
-import { bytesOf } from "../llava/catalogue.js";
-import { CPU_MEMORY_LIMIT } from "../llava/speed-estimate.js";
+import { addressesOf, bytesOf } from "./catalogue.js";
+import { CPU_MEMORY_LIMIT } from "./speed-estimate.js";
 
-/** @typedef {import("../llava/machine.js").Machine} Machine */
+/** @typedef {import("./machine.js").Machine} Machine */
 /** @typedef {import("./speed-here.js").Speeds} Speeds */
-/** @typedef {import("./types.js").CatalogueModel} CatalogueModel */
-/** @typedef {import("./types.js").CatalogueVariant} CatalogueVariant */
-/** `rate`: tokens per second, 0 where it was not measured. `clear`: whether there is no doubt that it fits.
- * @typedef {{ model: CatalogueModel, variant: CatalogueVariant, bytes: number, rate: number, clear: boolean }} Suitable */
+/** @typedef {import("./catalogue.js").CatalogueModel} CatalogueModel */
+/** @typedef {import("./catalogue.js").CatalogueVariant} CatalogueVariant */
+/** `bytes`: to download. `rate`: tokens per second, 0 where it was not measured. `clear`: whether there is no doubt that it fits.
+ * `addresses`: of its files, which open it.
+ * @typedef {{ model: CatalogueModel, variant: CatalogueVariant, addresses: string[], bytes: number, rate: number, clear: boolean }} Suitable */
 
 /** Number of models that are offered. */
 const MOST = 3;
@@ -27,8 +28,8 @@ export function tokensPerSecond({ name, bytes_per_token, memory }, { webgpu, cpu
 }
 
 /** Returns a model's best variant for a machine: the largest that fits and is no long download, or the smallest that
- * fits. @param {CatalogueModel} model @param {Machine} machine */
-function variantFor({ variants }, { memory, room }) {
+ * fits. @param {Pick<CatalogueModel, "variants">} model @param {Pick<Machine, "memory" | "room">} machine */
+export function variantFor({ variants }, { memory, room }) {
   const fitting = variants.filter((variant) => variant.memory <= memory && bytesOf(variant) <= (room ?? Infinity)).sort((a, b) => bytesOf(a) - bytesOf(b));
   return fitting.filter((variant) => bytesOf(variant) <= LONG_DOWNLOAD).at(-1) ?? fitting[0];
 }
@@ -42,7 +43,7 @@ export function suitableModels(models, machine, speeds) {
     if (!variant) return [];
     const bytes = bytesOf(variant);
     const clear = variant.memory <= machine.memory * CLEAR_SHARE && machine.room !== null && bytes <= machine.room;
-    return [{ model, variant, bytes, rate: tokensPerSecond(variant, speeds), clear }];
+    return [{ model, variant, addresses: addressesOf(variant) ?? [], bytes, rate: tokensPerSecond(variant, speeds), clear }];
   });
   fitting.sort((a, b) => a.bytes - b.bytes);
   const usable = fitting.filter(({ rate }, i) => i === 0 || rate === 0 || rate >= TOO_SLOW);

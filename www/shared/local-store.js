@@ -1,5 +1,8 @@
 // Values that this browser stores from one visit to the next, in `localStorage`.
 
+/** The store; workers have none. */
+const store = () => /** @type {{ localStorage: { getItem: (key: string) => string | null, setItem: (key: string, value: string) => void } }} */ (/** @type {unknown} */ (globalThis)).localStorage;
+
 /** @template T */
 export class LocalStore {
   /** @param {string} name */
@@ -10,7 +13,7 @@ export class LocalStore {
   /** @returns {Record<string, T>} */
   #all() {
     try {
-      return JSON.parse(localStorage.getItem(this.name) ?? "{}") ?? {};
+      return JSON.parse(store().getItem(this.name) ?? "{}") ?? {};
     } catch {
       return {};
     }
@@ -24,7 +27,7 @@ export class LocalStore {
   /** @param {string} key @param {T} value */
   set(key, value) {
     try {
-      localStorage.setItem(this.name, JSON.stringify({ ...this.#all(), [key]: value }));
+      store().setItem(this.name, JSON.stringify({ ...this.#all(), [key]: value }));
     } catch {
       // Without storage the value is lost with the tab.
     }
