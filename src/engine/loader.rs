@@ -2,6 +2,7 @@
 
 use super::conversation::{Conversation, PromptFormat};
 use super::messages::AnswerMemory;
+use super::parked::ParkedRows;
 use super::picture_table::PictureTable;
 use super::pictures::{PictureCost, PictureSize, several_pictures};
 use super::weights::{WeightChoice, weight_bytes};
@@ -282,6 +283,7 @@ impl Loader {
             pictures: PictureTable::default(),
             answers: AnswerMemory::default(),
             cache: PrefixCache::default(),
+            parked: ParkedRows::default(),
         })
     }
 }
