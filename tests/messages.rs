@@ -257,3 +257,98 @@ fn a_system_message_and_parts_in_any_order_are_answered() {
     let error = block_on(engine.chat(&wrong, &options(3), &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[1]"), "{error}");
 }
+
+fn save(engine: &mut Engine) -> Vec<u8> {
+    block_on(engine.save_state()).unwrap()
+}
+
+fn restore(engine: &mut Engine, bytes: &[u8]) -> u32 {
+    block_on(engine.restore_state(bytes)).unwrap()
+}
+
+/// Saves on one device and restores on another: the conversation goes on as it would have, without its picture.
+fn save_and_restore(from: BackendChoice, to: BackendChoice, model: &str, quant: &str) {
+    let directory = convert(model, quant);
+    let mut engine = open(from, directory.path());
+    let id = encode(&mut engine, "wide.png", &[]);
+    let mut messages = vec![brief(), Message::user(&[id], QUESTION)];
+    let first = chat(&mut engine, &messages);
+    let bytes = save(&mut engine);
+    assert_eq!(save(&mut engine), bytes, "saving changes nothing");
+
+    let mut other = open(to, directory.path());
+    chat(&mut other, &[brief(), user("something else, at some length, so that it is parked")]);
+    assert_eq!(other.missing_pictures(&messages).unwrap().len(), 1);
+    let rows = restore(&mut other, &bytes);
+    assert_eq!(rows as usize, first.prompt_ids.len() + first.ids.len() - 1);
+    assert_eq!(other.missing_pictures(&messages).unwrap(), [""; 0], "its rows are cached");
+    let mut prefilled = Rows::default();
+    let again = block_on(other.chat(&messages, &options(8), &mut prefilled)).unwrap();
+    assert_eq!((&again.ids, &again.text), (&first.ids, &first.text), "{from:?} to {to:?}, {model}");
+    assert_eq!(again.reused_rows as usize, first.prompt_ids.len());
+    assert_eq!(prefilled.done, [first.prompt_ids.len() as u32], "the last row, for its logits");
+
+    restore(&mut other, &bytes);
+    go_on(&mut messages, &first, "and so?");
+    let (expected, next) = (chat(&mut engine, &messages), chat(&mut other, &messages));
+    assert_eq!((next.ids, next.reused_rows), (expected.ids, rows), "the answer's own ids came with the state");
+    // What the other conversation had computed was parked.
+    let kept = chat(&mut other, &[brief(), user("something else, at some length, so that it is parked")]);
+    assert_eq!(kept.reused_rows as usize, kept.prompt_ids.len());
+}
+
+#[test]
+fn a_saved_conversation_goes_on_without_a_forward_pass() {
+    let all = backends();
+    for (from, to) in all.iter().zip(all.iter().cycle().skip(1)) {
+        save_and_restore(*from, *to, "mha", "f32");
+        save_and_restore(*to, *to, "gqa", "q8");
+    }
+}
+
+#[test]
+fn a_state_is_refused_by_another_model_and_where_nothing_was_answered() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(BackendChoice::Cpu, directory.path());
+    assert_eq!(block_on(engine.save_state()).unwrap_err().kind, Kind::State);
+    chat(&mut engine, &[brief(), user(QUESTION)]);
+    let bytes = save(&mut engine);
+    // Weights of another type, and pictures read in another way.
+    let quantized = convert("mha", "q8");
+    for refused in [
+        block_on(open(BackendChoice::Cpu, quantized.path()).restore_state(&bytes)),
+        {
+            let mut other = open(BackendChoice::Cpu, directory.path());
+            other.set_rendering(llava_web::preprocess::Rendering::Reference);
+            block_on(other.restore_state(&bytes))
+        },
+        block_on(open(BackendChoice::Cpu, convert("gqa", "f32").path()).restore_state(&bytes)),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind, Kind::Argument, "{error}");
+    }
+    let mut short = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(20))).unwrap();
+    assert_eq!(block_on(short.restore_state(&bytes)).unwrap_err().kind, Kind::ContextFull);
+    // A refused state changes nothing.
+    let before = chat(&mut engine, &[brief(), user(QUESTION)]);
+    for cut in [0, 7, 100, bytes.len() - 1] {
+        assert_eq!(block_on(engine.restore_state(&bytes[..cut])).unwrap_err().kind, Kind::Argument, "{cut}");
+    }
+    let after = chat(&mut engine, &[brief(), user(QUESTION)]);
+    assert_eq!((after.ids, after.reused_rows as usize), (before.ids, before.prompt_ids.len()));
+}
+
+/// The last answered conversation is saved, also when another one was prefilled since.
+#[test]
+fn the_last_answered_conversation_is_saved() {
+    let directory = convert("mha", "f32");
+    let mut engine = open(BackendChoice::Cpu, directory.path());
+    let first = chat(&mut engine, &[brief(), user(QUESTION)]);
+    let bytes = save(&mut engine);
+    let other = [brief(), user("another question of about the same length, for another answer")];
+    block_on(engine.prefill_messages(&other, &mut SilentObserver)).unwrap();
+    assert_eq!(save(&mut engine), bytes);
+    let mut fresh = open(BackendChoice::Cpu, directory.path());
+    restore(&mut fresh, &bytes);
+    assert_eq!(chat(&mut fresh, &[brief(), user(QUESTION)]).ids, first.ids);
+}

@@ -265,6 +265,7 @@ impl Loader {
     /// See [`WeightLoader::finish`].
     pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
         let context = self.context(context)?;
+        let weights = self.inner.identity();
         let (model, b) = self.inner.finish(context).await?;
         let mut end_ids = model.config.text.eos_token_ids.clone();
         end_ids.extend(b.template.end_of_turn(&self.tokenizer));
@@ -275,7 +276,7 @@ impl Loader {
             vocab_size: model.config.text.vocab_size,
         };
         Ok(Engine {
-            info: ModelInfo { notes: b.notes(), name: b.name, parameters: b.parameters },
+            info: ModelInfo { notes: b.notes(), name: b.name, parameters: b.parameters, weights },
             model,
             preprocess: self.preprocess,
             format,
@@ -284,6 +285,7 @@ impl Loader {
             answers: AnswerMemory::default(),
             cache: PrefixCache::default(),
             parked: ParkedRows::default(),
+            answered: Vec::new(),
         })
     }
 }

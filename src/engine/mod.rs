@@ -40,6 +40,8 @@ mod messages;
 mod parked;
 mod picture_table;
 mod pictures;
+mod saving;
+pub mod state;
 mod weights;
 
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
@@ -72,6 +74,8 @@ pub struct Engine {
     cache: PrefixCache,
     /// Rows of other conversations.
     parked: ParkedRows,
+    /// The rows of the last answered prompt and of its answer.
+    answered: Vec<Row>,
 }
 
 /// Result of a prefill.
@@ -86,6 +90,8 @@ struct ModelInfo {
     name: String,
     parameters: u64,
     notes: Vec<String>,
+    /// Hash that tells models with other weights apart.
+    weights: [u8; 32],
 }
 
 impl Engine {
@@ -175,6 +181,7 @@ impl Engine {
             answer.logits.push(self.model.logits().await?);
         }
         self.decode(options, observer, &mut answer).await?;
+        self.answered = self.cache.rows().to_vec();
         answer.text = answer.text.trim().to_string();
         Ok(answer)
     }

@@ -217,6 +217,8 @@
  * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
  * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} chat
  *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
+ * @property {[null, Uint8Array]} save_state  the last answered messages with their keys and values
+ * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
  * @property {[null, null]} cancel
