@@ -7,6 +7,7 @@ import { scriptAddress } from "./workers.js";
 
 /** @typedef {import("../shared/protocol.js").Loaded} Loaded */
 /** @typedef {import("../shared/protocol.js").Seen} Seen */
+/** @typedef {import("./chat/create-chat.js").ChatSurface} ChatSurface */
 /** @typedef {import("./inspection.js").Inspection} Inspection */
 /** @typedef {import("./inspection.js").LoadOptions} LoadOptions */
 
@@ -33,17 +34,17 @@ export class Model {
     this.report = report;
     this.link.rememberTuning(report);
     const surface = createChat(this.link, { name: this.name, recovered: (thrown) => this.recovered(thrown), onReport: (report) => (this.report = report) });
-    /** OpenAI's `chat.completions.create`; src/docs/openai.md lists what is supported. */
+    /** OpenAI's `chat.completions.create`; src/docs/openai.md lists what is supported. @type {ChatSurface["chat"]} */
     this.chat = surface.chat;
-    /** Encodes a picture before it is needed. */
+    /** Encodes a picture before it is needed. @type {ChatSurface["encode"]} */
     this.encode = surface.encode;
-    /** Computes keys and values of messages before their answer is wanted. */
+    /** Computes keys and values of messages before their answer is wanted. @type {ChatSurface["prefill"]} */
     this.prefill = surface.prefill;
-    /** Returns the keys and values of the messages that were answered last. */
+    /** Returns the keys and values of the messages that were answered last. @type {ChatSurface["save"]} */
     this.save = surface.save;
-    /** Restores what `save` returned. */
+    /** Restores what `save` returned. @type {ChatSurface["restore"]} */
     this.restore = surface.restore;
-    /** Answers OpenAI's requests in this page, in the form of `fetch`. */
+    /** Answers OpenAI's requests in this page, in the form of `fetch`. @type {ChatSurface["fetch"]} */
     this.fetch = surface.fetch;
   }
 

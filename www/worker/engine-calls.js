@@ -108,7 +108,7 @@ export function startEngineWorker(build) {
       return { ...answered, report: await report() };
     },
 
-    save_state: () => engine().save_state(),
+    save_state: () => /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (engine().save_state()),
 
     restore_state: ({ bytes }) => engine().restore_state(bytes),
 
