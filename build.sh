@@ -36,6 +36,7 @@ help() {
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
+./build.sh package             build the npm package: package/llava-web-VERSION.tgz, and the same unpacked for a static host
 ./build.sh site FROM TO        of a page like www/, write what a host serves
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
 ./build.sh check-catalogue     ask the hub for every file that www/models/catalogue.json names, and compare its length
@@ -298,7 +299,7 @@ build() {
 
 # The files of the page that belong together, by the names they have in www: one version of it.
 version_files() {
-    find -L page shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'
+    find -L page llava shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
 }
@@ -322,11 +323,43 @@ site() {
     # Models may be large: another name for the same file, where the disk can do that.
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
-    perl -pe "s{(href|src)=\"(?=(?:page|shared|worker|pkg)/|start\.js|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
         s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
     rm -rf "$to"
     mv "$new" "$to"
     say "$to: what a host serves, version $version"
+}
+
+# Writes the npm package of what is built, unpacked and packed: pack FOLDER.
+pack() {
+    local to=$1 version name file
+    need_node
+    [ "$(cat www/pkg/builds.js)" = "export const threads = true;" ] || die "the package holds all builds of the engine, and www/pkg lacks those with threads: ./build.sh package makes them."
+    version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
+    name=llava-web-$version
+    rm -rf "$to.new"
+    mkdir -p "$to.new/llava-web"
+    # Neither what a host compresses by itself, nor what only this repository reads. The builds with threads share their JavaScript.
+    (cd www && find -L llava shared worker pkg models/catalogue.json -type f ! -name '*.gz' ! -name '*.br' ! -name '*.d.ts' \
+        ! -path 'pkg/relaxed/*.js' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
+        mkdir -p "$to.new/llava-web/$(dirname "$file")"
+        cp -L "www/$file" "$to.new/llava-web/$file"
+    done
+    cp LICENSE www/llava/{README,CHANGELOG}.md "$to.new/llava-web/"
+    VERSION=$version node -e 'const about = JSON.parse(require("fs").readFileSync("www/llava/package.json", "utf8"));
+        console.log(JSON.stringify({ ...about, version: process.env.VERSION }, null, 2))' >"$to.new/llava-web/package.json"
+    tests/browser/node_modules/.bin/tsc --project tests/browser/tsconfig.package.json --outDir "$to.new/llava-web"
+    npm pack "$to.new/llava-web" --pack-destination "$to.new" --silent >/dev/null
+    rm -rf "$to"
+    mv "$to.new" "$to"
+    say "$to/$name.tgz: $(wc -c <"$to/$name.tgz") bytes; $to/llava-web: the same unpacked, $(du -sb "$to/llava-web" | cut -f 1) bytes"
+}
+
+# The npm package needs Node.js, for its types.
+npm_package() {
+    need_node
+    build --with-threads
+    pack package
 }
 
 # The server is a package of its own: what it needs is compiled in a fraction of the engine's time.
@@ -570,6 +603,8 @@ case $command in
     help | -h | --help) help ;;
     serve | build | check | bench | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
+    package) npm_package ;;
+    pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;
     site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
     check-host) check_host "$@" ;;
     check-catalogue) check_catalogue "$@" ;;

@@ -10,9 +10,11 @@
 //! the chat template of `llava-hf/llava-1.5-7b-hf` (`llava_hf`).
 
 mod marked;
+mod message;
 mod picture;
 
 pub(crate) use marked::names_token;
+pub use message::{Message, Part, Role};
 pub use picture::{PictureRow, PictureTiles, picture_rows};
 
 use crate::error::{Error, Result};
@@ -57,19 +59,6 @@ pub enum PromptItem {
     Token(u32),
     /// The rows of a picture, counted from 0 through the whole conversation.
     Image(usize),
-}
-
-/// A question and its answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// Number of pictures before the question.
-    pub images: usize,
-    /// The typed text. No part of it becomes a special token.
-    pub question: String,
-    /// The answer's ids as they were generated, without the token that ended them; `None` for the question that is to
-    /// be answered. They are ids because tokenising the text again might give other ids, which would have to be
-    /// prefilled anew. ([`Tokenizer::encode_text`] gives the ids of an answer that exists as text only.)
-    pub answer: Option<Vec<u32>>,
 }
 
 /// A segment of a prompt before it is tokenised.
@@ -125,55 +114,87 @@ impl Template {
     }
 
     /// Returns the items of a conversation, the beginning-of-sequence token first where the tokenizer puts one before a
-    /// text. The decoder continues with the last turn's answer.
+    /// text. The decoder continues with an answer; where the last message is an assistant's, it continues that one.
+    ///
+    /// A system message takes the place of the template's own system sentence.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Prompt`] if a turn before the last has no answer, or there is no turn.
-    pub fn items(&self, turns: &[Turn], tokenizer: &Tokenizer) -> Result<Vec<PromptItem>> {
-        if turns.is_empty() {
-            fail!(Prompt, "conversation", "has no turns");
-        }
-        if let Some(i) = turns[..turns.len() - 1].iter().position(|turn| turn.answer.is_none()) {
-            fail!(Prompt, format!("turn {i}"), "has no answer, but turns follow it");
-        }
+    /// [`crate::error::Kind::Prompt`], naming the message, if there is none or the template has no place for one; if the
+    /// tokenizer lacks a mark of the template or has no ids for a text.
+    pub fn items(self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<PromptItem>> {
+        self.check(messages)?;
         let marked = self.marked();
         // Where the tokenizer does not say: ChatML's models have no beginning; the others' were all trained with one.
-        let begins = tokenizer.begins().unwrap_or(*self != Self::ChatMl);
+        let begins = tokenizer.begins().unwrap_or(self != Self::ChatMl);
         let beginning = match marked.and_then(|marked| Some((marked, marked.beginning?))) {
-            Some((marked, mark)) => marked.id(*self, mark, tokenizer)?,
+            Some((marked, mark)) => marked.id(mark, tokenizer)?,
             None => begins.then(|| tokenizer.bos()),
         };
-        let beginning = Segment::Ids(beginning.into_iter().collect());
-        let mut segments = vec![beginning, Segment::Text(self.system().to_string())];
-        for turn in turns {
-            match marked {
-                Some(marked) => marked.turn(*self, turn, tokenizer, &mut segments)?,
-                None => self.turn(turn, tokenizer, &mut segments),
-            }
+        let mut segments = vec![Segment::Ids(beginning.into_iter().collect())];
+        match marked {
+            Some(marked) => marked.messages(messages, tokenizer, &mut segments)?,
+            None => self.messages(messages, tokenizer, &mut segments)?,
         }
         tokenize(segments, tokenizer)
     }
 
-    fn turn(self, turn: &Turn, tokenizer: &Tokenizer, segments: &mut Vec<Segment>) {
+    /// Appends messages in LLaVA's own formats.
+    fn messages(self, messages: &[Message], tokenizer: &Tokenizer, segments: &mut Vec<Segment>) -> Result<()> {
         let text = |text: &str| Segment::Text(text.to_string());
-        let plain = self == Self::Plain;
-        if !plain {
-            segments.push(text("USER: "));
+        let marks = |mark: &str| text(if self == Self::Plain { "" } else { mark });
+        if messages[0].role != Role::System {
+            segments.push(text(self.system()));
         }
-        for _ in 0..turn.images {
-            segments.push(Segment::Image);
-            if !plain {
-                segments.push(text("\n"));
+        for (index, message) in messages.iter().enumerate() {
+            match message.role {
+                Role::System => segments.push(Segment::Text(message.joined(" ") + " ")),
+                Role::User => {
+                    segments.push(marks("USER: "));
+                    for part in &message.parts {
+                        match part {
+                            Part::Text(typed) => segments.extend([text(typed), marks(" ")]),
+                            _ => segments.extend([Segment::Image, marks("\n")]),
+                        }
+                    }
+                }
+                Role::Assistant => {
+                    segments.extend([marks("ASSISTANT:"), Segment::Ids(self.answer_ids(message, tokenizer)?)]);
+                    match (index + 1 < messages.len(), self) {
+                        (false, _) => return Ok(()),
+                        (true, Self::Plain) => segments.push(text("\n")),
+                        (true, _) => segments.push(Segment::Ids(vec![tokenizer.eos()])),
+                    }
+                }
             }
         }
-        segments.push(text(&turn.question));
-        if !plain {
-            segments.push(text(" ASSISTANT:"));
+        segments.push(marks("ASSISTANT:"));
+        Ok(())
+    }
+
+    /// Returns the ids of an answer: its own, or those of its text as transformers tokenises it behind the role.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Prompt`] if the tokenizer has no ids for a text.
+    pub fn answer_ids(self, message: &Message, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+        let spaced = !matches!(self, Self::Llama3 | Self::ChatMl | Self::Phi3 | Self::Plain);
+        let mut ids = Vec::new();
+        for part in &message.parts {
+            match part {
+                Part::Ids(own) => ids.extend(own),
+                Part::Text(text) if text.is_empty() => {}
+                Part::Text(text) if spaced && ids.is_empty() => {
+                    let [role, both] = [":".to_string(), format!(": {text}")].map(|text| tokenizer.encode_text(&text));
+                    let (role, both) = (role?, both?);
+                    match both.strip_prefix(&role[..]) {
+                        Some(behind) => ids.extend(behind),
+                        None => ids = tokenizer.encode_text(text)?,
+                    }
+                }
+                Part::Text(text) => ids.extend(tokenizer.encode_text(text)?),
+                Part::Image(_) => {}
+            }
         }
-        if let Some(answer) = &turn.answer {
-            segments.push(Segment::Ids(answer.clone()));
-            segments.push(if plain { text("\n") } else { Segment::Ids(vec![tokenizer.eos()]) });
-        }
+        Ok(ids)
     }
 }
 

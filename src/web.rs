@@ -5,6 +5,7 @@
 //! that JavaScript never sees a borrow panic; only [`Llava::cancel`] and [`Llava::report`] are always possible.
 
 mod interop;
+mod messages;
 mod options;
 mod state;
 mod threads;

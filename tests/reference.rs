@@ -5,7 +5,7 @@
 
 use llava_web::config::{Config, SquarePolicy};
 use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
-use llava_web::prompt::{PromptItem, Template, Turn, raw};
+use llava_web::prompt::{Message, PromptItem, Template, raw};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use safetensors::SafeTensors;
 use std::io::Write;
@@ -73,8 +73,8 @@ fn tokenizer(folder: &Path) -> Tokenizer {
 #[test]
 fn the_vicuna_prompt_has_its_published_ids() {
     let Some(folder) = reference("the_vicuna_prompt_has_its_published_ids") else { return };
-    let turn = Turn { images: 1, question: "What".into(), answer: None };
-    let items = Template::VicunaV1.items(&[turn], &tokenizer(&folder)).unwrap();
+    let question = Message::user(&["picture".into()], "What");
+    let items = Template::VicunaV1.items(&[question], &tokenizer(&folder)).unwrap();
     let before = [
         1, 319, 13563, 1546, 263, 12758, 1404, 322, 385, 23116, 21082, 20255, 29889, 450, 20255, 4076, 8444, 29892,
         13173, 29892, 322, 1248, 568, 6089, 304, 278, 1404, 29915, 29879, 5155, 29889, 3148, 1001, 29901, 29871,

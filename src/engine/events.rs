@@ -113,6 +113,8 @@ pub struct Answer {
 /// Result of encoding a picture.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Encoded {
+    /// SHA-256 of the file, by which messages name the picture: 64 lower-case hex digits.
+    pub id: String,
     /// Width of the upright picture, pixels.
     pub width: u32,
     /// Height of the upright picture, pixels.

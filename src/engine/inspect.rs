@@ -31,9 +31,16 @@ impl Engine {
         self.conversation.reset();
     }
 
+    /// Removes pictures, the kept conversation and parked rows. Rows of pictures in the cache are found by no prompt.
+    pub(super) fn forget_pictures(&mut self) {
+        self.conversation.reset();
+        self.pictures.clear();
+        self.parked.clear(&mut self.model.device);
+    }
+
     /// Changes how pictures are rendered. Removes pictures and conversation.
     pub fn set_rendering(&mut self, rendering: Rendering) {
-        self.conversation.clear();
+        self.forget_pictures();
         self.preprocess.rendering = rendering;
     }
 
@@ -59,7 +66,7 @@ impl Engine {
     /// # Errors
     /// Those of [`measure::bench`].
     pub async fn bench(&mut self, options: &BenchOptions, now: Clock<'_>, on_line: &mut dyn FnMut(Line)) -> Result<()> {
-        self.conversation.clear();
+        self.forget_pictures();
         self.cache.truncate(0);
         measure::bench(&mut self.model, options, now, on_line).await
     }

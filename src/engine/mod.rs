@@ -37,27 +37,34 @@ mod events;
 mod inspect;
 mod loader;
 mod logprobs;
+mod messages;
 mod options;
+mod parked;
+mod picture_table;
 mod pictures;
+mod saving;
+pub mod state;
 mod stop_strings;
 mod weights;
 
-pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
 pub use logprobs::{TokenLogprob, TokenProbability};
 pub use options::GenerateOptions;
+pub use picture_table::ImageId;
 pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
 
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
-use crate::format::hash::sha256_hex;
 use crate::model::Model;
-use crate::preprocess::{PixelValues, PreprocessConfig, preprocess};
+use crate::preprocess::{PixelValues, PreprocessConfig};
 use crate::prompt::{PictureTiles, picture_rows};
 use cache::{PrefixCache, Row};
-use conversation::{Conversation, EncodedPicture, PromptFormat};
+use conversation::{Conversation, PromptFormat};
+use messages::{AnswerMemory, picture_prefix, raw_rows};
+use parked::ParkedRows;
+use picture_table::PictureTable;
 
 /// A loaded model and a conversation with it.
 pub struct Engine {
@@ -66,8 +73,21 @@ pub struct Engine {
     preprocess: PreprocessConfig,
     format: PromptFormat,
     conversation: Conversation,
+    pictures: PictureTable,
+    answers: AnswerMemory,
     /// The rows that the device's KV cache holds.
     cache: PrefixCache,
+    /// Rows of other conversations.
+    parked: ParkedRows,
+    /// The rows of the last answered prompt and of its answer.
+    answered: Vec<Row>,
+}
+
+/// Result of a prefill.
+struct Prefilled {
+    /// Leading rows that were cached.
+    reused: usize,
+    cancelled: bool,
 }
 
 /// Name, size and notes of a model, for reports.
@@ -75,6 +95,8 @@ struct ModelInfo {
     name: String,
     parameters: u64,
     notes: Vec<String>,
+    /// Hash that tells models with other weights apart.
+    weights: [u8; 32],
 }
 
 impl Engine {
@@ -84,24 +106,17 @@ impl Engine {
     /// # Errors
     /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it. The conversation is then unchanged.
     pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
-        let sha256 = sha256_hex(image);
-        let known = self.conversation.find_image(&sha256).map(|known| known.id);
-        let id = match known {
-            Some(id) => Some(id),
-            None => self.encode_tiles(&preprocess(image, &self.preprocess)?, sha256, observer).await?,
-        };
-        let Some(id) = id else {
-            return Ok(Encoded { cancelled: true, ..Encoded::default() });
-        };
-        self.conversation.attach(id);
+        let encoded = self.encode_picture(image, &[], observer).await?;
+        if encoded.cancelled {
+            return Ok(encoded);
+        }
+        self.conversation.attach(&encoded.id);
         let prefix = self.image_prefix().inspect_err(|_| self.conversation.detach())?;
-        let cancelled = self.prefill_rows(&prefix, false, observer).await?;
+        let Prefilled { cancelled, .. } = self.prefill_rows(&prefix, false, observer).await?;
         if cancelled {
             self.conversation.detach();
         }
-        let EncodedPicture { size: [width, height], rows, slots, .. } = self.conversation.picture(id);
-        let (rows, tiles) = (rows.len() as u32, slots.len() as u32);
-        Ok(Encoded { width: *width, height: *height, rows, tiles, reused: known.is_some(), cancelled })
+        Ok(Encoded { cancelled, ..encoded })
     }
 
     /// Prefills a question that is still being typed, up to the logits of its last token, so that the answer starts
@@ -110,10 +125,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Prompt`] and [`Kind::ContextFull`] as in [`generate`](Self::generate); [`Kind::Gpu`].
     pub async fn prefill<O: Observer>(&mut self, question: &str, observer: &mut O) -> Result<u32> {
-        let rows = self.conversation.prompt_rows(&self.format, question)?;
-        self.check_context(rows.len())?;
-        self.prefill_rows(&rows, true, observer).await?;
-        Ok(self.cache.len() as u32)
+        self.prefill_messages(&self.conversation.messages(question), observer).await
     }
 
     /// Answers `question` about the encoded pictures, after the turns before it.
@@ -127,9 +139,7 @@ impl Engine {
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let mut rows = self.conversation.prompt_rows(&self.format, question)?;
-        rows.extend(options.answer_prefix.iter().map(|id| Row::Token(*id)));
-        let answer = self.answer(&rows, options, observer).await?;
+        let answer = self.chat(&self.conversation.messages(question), options, observer).await?;
         self.conversation.push_turn(&self.format, question, &self.turn_ids(&answer)?);
         Ok(answer)
     }
@@ -145,7 +155,7 @@ impl Engine {
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let rows = self.conversation.raw_rows(&self.format, prompt)?;
+        let rows = raw_rows(&self.format, &self.pictures, self.conversation.pending(), prompt)?;
         self.answer(&rows, options, observer).await
     }
 
@@ -163,89 +173,109 @@ impl Engine {
             text: String::new(),
             ids: Vec::new(),
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
-            reused_rows: self.cache.shared(rows) as u32,
+            reused_rows: 0,
             stop: Stop::Cancelled,
             logprobs: Vec::new(),
             logits: Vec::new(),
         };
-        if self.prefill_rows(rows, true, observer).await? {
+        let prefilled = self.prefill_rows(rows, true, observer).await?;
+        answer.reused_rows = prefilled.reused as u32;
+        if prefilled.cancelled {
             return Ok(answer);
         }
         if options.keep_logits {
             answer.logits.push(self.model.logits().await?);
         }
         self.decode(options, observer, &mut answer).await?;
+        self.answered = self.cache.rows().to_vec();
         answer.text = answer.text.trim().to_string();
         Ok(answer)
     }
 
-    /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots that the conversation
-    /// does not need. Returns `None` if the observer cancelled between two tiles.
+    /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots of pictures that are not
+    /// `needed` and not of the conversation. Returns `false` if the observer cancelled between two tiles.
     async fn encode_tiles<O: Observer>(
         &mut self,
         pixels: &PixelValues,
-        sha256: String,
+        sha256: &str,
+        needed: &[String],
         observer: &mut O,
-    ) -> Result<Option<ImageId>> {
+    ) -> Result<bool> {
         let PixelValues { tiles, grid, width, height, .. } = *pixels;
         let picture = PictureTiles { tiles, grid, size: [width, height] };
         let rows = picture_rows(&self.model.config, &self.format.tokenizer, &picture)?;
         self.check_context(rows.len())?;
-        let slots = self.conversation.empty_slots(tiles, self.model.image_slots())?;
+        let kept = |sha256: &str| self.conversation.needs(sha256) || needed.iter().any(|needed| needed == sha256);
+        let slots = self.pictures.empty_slots(tiles, self.model.image_slots(), kept)?;
         observer.event(Event::Encode { done: 0, total: tiles });
         for (i, tile) in pixels.data.chunks_exact(pixels.data.len() / tiles as usize).enumerate() {
             self.model.encode(tile, slots[i])?;
             self.model.device.wait_idle().await?;
             observer.event(Event::Encode { done: i as u32 + 1, total: tiles });
             if i + 1 < slots.len() && observer.pause().await {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(self.conversation.fill_slots(slots, sha256, rows, picture.size)))
+        self.pictures.insert(sha256, slots, rows, picture.size);
+        Ok(true)
     }
 
-    /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row.
-    /// Returns whether the observer cancelled; the rows prefilled until then stay valid.
-    async fn prefill_rows<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<bool> {
-        let shared = self.cache.shared(rows);
-        if shared == rows.len() && !head || self.cache.ends_in_logits_of(rows) {
-            return Ok(false);
+    /// Prefills the rows that are not cached, in chunks; with `head`, also computes the logits of the last row. When the
+    /// observer cancels, the rows prefilled until then stay valid.
+    async fn prefill_rows<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<Prefilled> {
+        let reused = self.cache.shared(rows);
+        if reused == rows.len() && !head || self.cache.ends_in_logits_of(rows) {
+            return Ok(Prefilled { reused, cancelled: false });
         }
+        self.recall_rows(rows).await?;
+        let reused = self.cache.shared(rows);
         // Logits that are wanted and missing take at least one more prefill of the last row.
-        let mut done = if head { shared.min(rows.len() - 1) } else { shared };
+        let mut done = if head { reused.min(rows.len() - 1) } else { reused };
         self.cache.truncate(done);
         while done < rows.len() {
             let chunk = &rows[done..rows.len().min(done + self.model.chunk() as usize)];
             let last = done + chunk.len() == rows.len();
-            let ids: Vec<u32> = chunk.iter().map(|row| self.input_id(*row)).collect();
+            let ids: Vec<u32> = chunk.iter().map(|row| self.input_id(*row)).collect::<Result<_>>()?;
             let head_row = (head && last).then_some(chunk.len() as u32 - 1);
-            self.model.reserve_rows((done + chunk.len()) as u32).await?;
+            self.reserve_rows((done + chunk.len()) as u32).await?;
             self.model.prefill(&ids, done as u32, head_row)?;
             done += chunk.len();
             self.cache.extend(chunk.iter().copied(), head && last);
             self.model.device.wait_idle().await?;
             observer.event(Event::Prefill { done: done as u32, total: rows.len() as u32 });
             if observer.pause().await && !last {
-                return Ok(true);
+                return Ok(Prefilled { reused, cancelled: true });
             }
         }
-        Ok(false)
+        Ok(Prefilled { reused, cancelled: false })
     }
 
     /// Returns the id by which the decoder embeds a row: a token id, or the place of an image embed.
-    fn input_id(&self, row: Row) -> u32 {
+    ///
+    /// # Errors
+    /// [`Kind::State`] when the device does not have the embed.
+    fn input_id(&self, row: Row) -> Result<u32> {
         match row {
-            Row::Token(id) => id,
+            Row::Token(id) => Ok(id),
             Row::Image(id, row) => {
                 let tile_rows = self.model.config.tile_rows();
-                self.model.image_embed_id(self.conversation.slot(id, row / tile_rows), row % tile_rows)
+                match self.pictures.slot(id, row / tile_rows) {
+                    Some(slot) => Ok(self.model.image_embed_id(slot, row % tile_rows)),
+                    None => Err(Error::new(Kind::State, "image", "a picture of the prompt is not on the device")
+                        .hint("encode it again")),
+                }
             }
-            Row::Newline => self.model.newline_id(),
+            Row::Newline => Ok(self.model.newline_id()),
         }
     }
 
+    /// Returns the number of leading rows of `prompt` that need not be computed.
+    fn cached_rows(&self, prompt: &[Row]) -> usize {
+        self.parked.reach(prompt, self.cache.shared(prompt))
+    }
+
     fn image_prefix(&self) -> Result<Vec<Row>> {
-        let rows = self.conversation.image_prefix(&self.format)?;
+        let rows = picture_prefix(&self.format, &self.pictures, &self.conversation.messages(""))?;
         self.check_context(rows.len())?;
         Ok(rows)
     }

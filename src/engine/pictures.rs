@@ -87,7 +87,7 @@ impl Engine {
     /// As [`Loader::set_longest_edge`]; nothing has changed then.
     pub fn set_longest_edge(&mut self, longest_edge: u32) -> Result<()> {
         self.preprocess.set_longest_edge(longest_edge)?;
-        self.conversation.clear();
+        self.forget_pictures();
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ fn content_security_policy(model_hosts: &[String]) -> String {
     format!(
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; \
          {connect}; worker-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types own-scripts"
+         frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types own-scripts llava-web"
     )
 }
 

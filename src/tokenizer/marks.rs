@@ -1,7 +1,7 @@
 //! Special tokens that chat templates put around turns.
 
 /// Every special token of the prompt templates. In typed text none of them becomes a special token.
-pub const MARKS: [&str; 14] = [
+pub const MARKS: [&str; 15] = [
     "<|start_header_id|>",
     "<|end_header_id|>",
     "<|eot_id|>",
@@ -13,6 +13,7 @@ pub const MARKS: [&str; 14] = [
     "<end_of_utterance>",
     "<fake_token_around_image>",
     "<global-img>",
+    "<|system|>",
     "[INST]",
     "[/INST]",
     END_OF_TEXT,

@@ -1,6 +1,6 @@
 //! Threads of the CPU backend in a tab: workers that share the engine's memory and call [`run_worker`] in it.
 //!
-//! The page starts them (www/page/thread-workers.js, www/worker/thread-pool.js) and they end with it. In a build
+//! The page starts them (www/llava/workers.js, www/worker/thread-pool.js) and they end with it. In a build
 //! without shared memory no thread joins, and the engine works on one thread.
 
 use crate::cpu::JobQueue;

@@ -51,7 +51,7 @@ export class Guest {
       Object.assign(window, {
         call: async (/** @type {string} */ method, /** @type {any} */ args, /** @type {number} */ threads) => {
           // Ours takes its threads from the page that it runs in.
-          const ports = threads ? (await import(String("/www/page/thread-workers.js"))).createThreadWorkers(threads).ports : [];
+          const ports = threads ? (await import(String("/www/llava/workers.js"))).createThreadWorkers(threads).ports : [];
           return new Promise((resolve) => {
             const id = waiting.size;
             waiting.set(id, resolve);

@@ -26,12 +26,12 @@ const [EXACT, HALF, INTEGER] = [1e-7, 2e-3, 5e-2];
  */
 function inBrowser(tab, { name, entry, picture, question, template }, backend, { tuning, quant } = {}) {
   return tab.evaluate(async ({ name, entry, picture, question, template, backend, tuning, quant, max_new_tokens }) => {
-    const address = new URL("page/engine-link.js", document.baseURI).href;
-    /** @type {typeof import("../../www/page/engine-link.js")} */
-    const { EngineLink, rememberTuning } = await import(address);
-    const link = new EngineLink((failure) => console.error(failure));
+    const address = new URL("llava/engine-link.js", document.baseURI).href;
+    /** @type {typeof import("../../www/llava/engine-link.js")} */
+    const { EngineLink } = await import(address);
+    const link = new EngineLink((failure) => console.error(failure), { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     const addresses = entry.map((file) => new URL(`models/${name}/${file}`, document.baseURI).href);
-    if (tuning) await rememberTuning(/** @type {any} */ ({ tuning }));
+    if (tuning) await link.rememberTuning(/** @type {any} */ ({ tuning }));
     const start = performance.now();
     await link.open({ addresses, ...(template && { prompt_template: template }) }, /** @type {any} */ (backend));
     if (quant) await link.call("choose", { quant });

@@ -18,10 +18,10 @@ const median = (values) => values.sort((a, b) => a - b)[values.length >> 1] ?? N
 /** @param {import("./harness.mjs").Visit} visit @param {string} backend */
 function measure(visit, backend) {
   return visit.page.evaluate(async ({ backend, runs, question, short }) => {
-    const address = new URL("page/engine-link.js", document.baseURI).href;
-    /** @type {typeof import("../../www/page/engine-link.js")} */
+    const address = new URL("llava/engine-link.js", document.baseURI).href;
+    /** @type {typeof import("../../www/llava/engine-link.js")} */
     const { EngineLink } = await import(address);
-    const link = new EngineLink(console.error);
+    const link = new EngineLink(console.error, { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, /** @type {any} */ (backend));
     const { report } = await link.call("load", { keep: false, context: null });
     /** @type {Record<"encode" | "prefill" | "decode" | "typed" | "warm" | "cold", number[]>} */

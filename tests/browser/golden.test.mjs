@@ -33,12 +33,12 @@ const TIERS = [
  */
 function inBrowser(tab, wanted) {
   return tab.evaluate(async ({ files, backend, tuning, check, question, max_new_tokens }) => {
-    const address = new URL("page/engine-link.js", document.baseURI).href;
-    /** @type {typeof import("../../www/page/engine-link.js")} */
-    const { EngineLink, rememberTuning } = await import(address);
-    const link = new EngineLink((failure) => console.error(failure));
+    const address = new URL("llava/engine-link.js", document.baseURI).href;
+    /** @type {typeof import("../../www/llava/engine-link.js")} */
+    const { EngineLink } = await import(address);
+    const link = new EngineLink((failure) => console.error(failure), { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     const addresses = files.map((file) => new URL(`models/${file}`, document.baseURI).href);
-    if (tuning) await rememberTuning(/** @type {any} */ ({ tuning }));
+    if (tuning) await link.rememberTuning(/** @type {any} */ ({ tuning }));
     await link.open({ addresses }, /** @type {any} */ (backend));
     const { report } = await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();

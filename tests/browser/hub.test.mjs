@@ -200,8 +200,8 @@ describe("a model of the hub", () => {
     ["a model that needs an account", "org/closed", { "config.json": 9 }, { closed: true }, /needs an account.*Sign in at https:\/\/huggingface\.co\/org\/closed.*from your disk/s],
     ["files that need an account", "org/gated", { "m-Q8_0.gguf": 9000, "mmproj.gguf": 9000 }, { gated: true }, /answered 401.*agreement.*from your disk/s],
     ["a language model alone", "org/alone", { "m-Q4_0.gguf": 9 }, {}, /a language model \(m-Q4_0\.gguf\) but no mmproj.*second field/s],
-    ["types that are not read", "org/narrow", { "m-Q2_K.gguf": 9, "mmproj.gguf": 9 }, {}, /such as this page does not read: m-Q2_K\.gguf/],
-    ["no model", "org/data", { "README.md": 9, "train.csv": 9 }, {}, /holds no model that this page can open: README\.md, train\.csv/],
+    ["types that are not read", "org/narrow", { "m-Q2_K.gguf": 9, "mmproj.gguf": 9 }, {}, /such as the engine does not read: m-Q2_K\.gguf/],
+    ["no model", "org/data", { "README.md": 9, "train.csv": 9 }, {}, /holds no model that the engine can open: README\.md, train\.csv/],
     ["nothing", "org/empty", {}, {}, /it holds no files/],
   ];
   for (const [what, id, files, more, words] of refused) {

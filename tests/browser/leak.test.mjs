@@ -81,7 +81,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
       await visit.page.goto(`${server.url}?model=none.json`);
       const ask = await devtools(visit.page);
       await visit.page.evaluate(async (backend) => {
-        const { EngineLink } = await import(new URL("page/engine-link.js", document.baseURI).href);
+        const { EngineLink } = await import(new URL("llava/engine-link.js", document.baseURI).href);
         const link = new EngineLink(console.error);
         Object.assign(window, { link });
         await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, backend);

@@ -102,29 +102,21 @@ describe("choosing a model", () => {
     const visit = await open(browser, server.url, PLAIN);
     await visit.reaches("ready");
     const left = await visit.page.evaluate(async () => {
-      /** @param {string} name */
-      const ours = (name) => import(new URL(name, document.baseURI).href);
-      /** @type {typeof import("../../www/shared/failure.js")} */
-      const { Failure } = await ours("shared/failure.js");
-      /** @type {typeof import("../../www/shared/messenger.js")} */
-      const { Caller } = await ours("shared/messenger.js");
-      /** @type {typeof import("../../www/shared/own-scripts.js")} */
-      const { ownScripts } = await ours("shared/own-scripts.js");
+      /** @type {typeof import("../../www/llava/index.js")} */
+      const { LLaVA } = await import(String(new URL("llava/index.js", document.baseURI)));
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("llava-web-models");
       for (let round = 0; round < 20; round++) {
         const folder = await root.getDirectoryHandle("many", { create: true });
         const writable = await (await folder.getFileHandle("about.json", { create: true })).createWritable();
         await writable.write(JSON.stringify({ name: "Much is known of it", entry: [], addresses: [], files: {}, much: "x".repeat(4e6) }));
         await writable.close();
-        // As when a person deletes from the list of the last time, which is still shown.
-        const store = new Caller(new Worker(ownScripts.createScriptURL("worker/storage.js"), { type: "module" }), console.error);
         /** @type {string[][]} */
         const seen = [];
-        const list = () => store.call("stored", null).then(({ models }) => seen.push(models.map(({ key }) => key)));
+        const list = () => LLaVA.cached().then((models) => seen.push(models.map(({ key }) => key)));
         const lists = Array.from({ length: round % 4 }, list);
-        await store.call("forget", { key: "many" });
+        // As when a person deletes from the list of the last time, which is still shown.
+        await LLaVA.delete(/** @type {any} */ ({ key: "many" }));
         await Promise.all([...lists, list()]);
-        store.close(new Failure({ kind: "cancelled", place: "storage", message: "done" }));
         if (seen.at(-1)?.includes("many")) return `round ${round}: ${JSON.stringify(seen)}`;
       }
       return "";

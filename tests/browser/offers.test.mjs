@@ -4,15 +4,15 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
-import { suitableModels, tokensPerSecond } from "../../www/page/suitable.js";
-import { countColours, isPhotograph, namesCamera } from "../../www/shared/photo-rule.js";
+import { suitableModels, tokensPerSecond } from "../../www/llava/suitable.js";
+import { countColours, isPhotograph, namesCamera } from "../../www/page/photo-rule.js";
 import { besideHub } from "./fake-hub.mjs";
 import { fakeModel, random } from "./faulty-host.mjs";
 import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
 
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
 const CATALOGUE = path.join(www, "models/catalogue.json");
-/** @returns {Promise<import("../../www/page/types.js").CatalogueModel[]>} */
+/** @returns {Promise<import("../../www/llava/catalogue.js").CatalogueModel[]>} */
 const catalogue = async () => JSON.parse(await readFile(CATALOGUE, "utf8")).models;
 /** Sizes of pictures of a model that cuts them into tiles, and its estimate. */
 const SIZES = [{ longest_edge: 512, tiles: 1, rows: 67 }, { longest_edge: 2048, tiles: 13, rows: 862 }];

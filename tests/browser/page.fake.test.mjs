@@ -321,7 +321,7 @@ describe("the page with a stand-in engine", () => {
       await visit.reaches("ready");
       const named = await visit.page.locator("link[rel=modulepreload]").evaluateAll((links) => links.map((link) => /** @type {HTMLLinkElement} */ (link).href));
       const loaded = await visit.page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
-      const modules = loaded.filter((name) => /\/((page|shared)\/[^/]+|pkg\/builds)\.js$/.test(name));
+      const modules = loaded.filter((name) => /\/((page|llava|shared)\/[^/]+|pkg\/builds)\.js$/.test(name));
       assert.deepEqual([...new Set(modules)].sort(), [...named].sort());
       await visit.close();
     }));

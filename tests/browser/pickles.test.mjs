@@ -28,13 +28,15 @@ function inBrowser(visit, model) {
     const address = (name) => new URL(`models/${name}`, document.baseURI).href;
     /** @param {string} name */
     const fetched = async (name) => (await fetch(address(name))).arrayBuffer();
-    /** @type {typeof import("../../www/page/engine-link.js")} */
-    const { EngineLink } = await ours("page/engine-link.js");
+    /** @type {typeof import("../../www/llava/engine-link.js")} */
+    const { EngineLink } = await ours("llava/engine-link.js");
     /** @type {typeof import("../../www/shared/address.js")} */
-    const { modelFromFiles, looksLikeModel } = await ours("shared/address.js");
+    const { modelFromFiles } = await ours("shared/address.js");
+    /** @type {typeof import("../../www/page/deep-link.js")} */
+    const { looksLikeModel } = await ours("page/deep-link.js");
     const list = await Promise.all((chosen ?? []).map(async (path) => ({ path, file: new File([await fetched(path)], path.split("/").pop() ?? "") })));
     if (chosen && !looksLikeModel(list.filter(({ path }) => path.endsWith(".bin")))) throw new Error("files of PyTorch are taken for pictures");
-    const link = new EngineLink((failure) => console.error(failure));
+    const link = new EngineLink((failure) => console.error(failure), { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     await link.open(chosen ? modelFromFiles(list) : { addresses: (addresses ?? []).map(address) }, "cpu");
     await link.call("load", { keep: false, context: null });
     await link.call("encode", { bytes: await fetched("wide.png") });

@@ -59,7 +59,7 @@ describe("pictures that the engine does not read", () => {
   const drawn = (visit, file, type, places) =>
     visit.page.evaluate(
       async ({ base64, type, places }) => {
-        const module = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=modulepreload][href*='page/redraw']")).href;
+        const module = /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=modulepreload][href*='llava/redraw']")).href;
         const { redraw } = await import(module);
         const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
         const bitmap = await createImageBitmap(await redraw(new Blob([bytes], { type })));

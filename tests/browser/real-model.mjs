@@ -69,7 +69,7 @@ export function agree(seen, twin, bound) {
 export function ask(page, how) {
   return page.evaluate(
     async ({ addresses, keep, backend, picture, question, tokens, context }) => {
-      const { EngineLink } = await import(new URL("page/engine-link.js", document.baseURI).href);
+      const { EngineLink } = await import(new URL("llava/engine-link.js", document.baseURI).href);
       const link = new EngineLink(console.error);
       const base = document.baseURI;
       const start = performance.now();

@@ -81,9 +81,9 @@ describe("threads", { skip }, () => {
       const visit = await open(browser, `${server.url}${query}`, { serviceWorkers: "block" });
       await visit.reaches("ready");
       const seen = await visit.page.evaluate(async () => {
-        /** @type {typeof import("../../www/page/engine-link.js")} */
-        const { EngineLink } = await import(new URL("page/engine-link.js", document.baseURI).href);
-        const link = new EngineLink(console.error);
+        /** @type {typeof import("../../www/llava/engine-link.js")} */
+        const { EngineLink } = await import(new URL("llava/engine-link.js", document.baseURI).href);
+        const link = new EngineLink(console.error, { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
         await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, "cpu");
         await link.call("load", { keep: false, context: null });
         await link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer() });

@@ -1,12 +1,12 @@
 // What the page is doing now, and the error that it shows.
 
 import { serialQueue } from "../shared/async.js";
-import { Failure } from "../shared/failure.js";
+import { LlavaError } from "../llava/index.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** In "waiting" no engine runs, and the page waits for a decision of the person.
  * @typedef {"loading" | "waiting" | "ready" | "encoding" | "generating" | "measuring" | "error"} Phase */
-/** @typedef {{ failure: Failure, retry: () => void }} ShownError */
+/** @typedef {{ failure: LlavaError, retry: () => void }} ShownError */
 
 /** Dispatches "change" when the session changed, and "progress" when only `progress` did. */
 export class Activity extends EventTarget {
@@ -53,7 +53,7 @@ export class Activity extends EventTarget {
   /** Shows a failure of the model or of the engine.
    * @param {unknown} thrown @param {string} place @param {() => void} retry */
   fail(thrown, place, retry) {
-    const failure = Failure.from(thrown, place);
+    const failure = LlavaError.from(thrown, place);
     // A cancellation by the person is not an error.
     if (failure.kind === "cancelled") return this.end();
     Object.assign(this, { phase: "error", progress: null, error: { failure, retry } });
@@ -64,7 +64,7 @@ export class Activity extends EventTarget {
    * @param {unknown} thrown @param {string} place @param {() => void} retry */
   showError(thrown, place, retry) {
     this.error = {
-      failure: Failure.from(thrown, place),
+      failure: LlavaError.from(thrown, place),
       retry: () => {
         this.dismissError();
         retry();

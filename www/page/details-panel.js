@@ -2,7 +2,6 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatCount, formatDuration } from "./format.js";
-import { hasSizes, reasonFor } from "./picture-size.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -23,7 +22,7 @@ export class DetailsPanel {
 
   /** @param {Session} session */
   #render({ loading, picture, offline, unsaved, conversation }) {
-    const { plan, report, storage, agreed, model, why, weights, size } = loading;
+    const { plan, report, storage, agreed, model, why, weights, pictureSizes, pictureSizeWhy } = loading;
     const backend = report?.backend ?? "";
     this.#chip.dataset.backend = backend;
     this.#chip.textContent = { webgpu: "on the GPU", cpu: "on the CPU", "": "…" }[backend] ?? backend;
@@ -43,7 +42,7 @@ export class DetailsPanel {
       ["Threads", report?.threads],
       ["Why this backend", report && why],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} tokens used` : undefined],
-      ["Size of pictures", plan && hasSizes(plan) && [`${plan.longest_edge} pixels`, reasonFor(plan, size)].filter(Boolean).join(", ")],
+      ["Size of pictures", pictureSizes.length > 0 && [`${plan?.longest_edge} pixels`, pictureSizeWhy].filter(Boolean).join(", ")],
       ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${(seen.encoded.tiles ?? 1) > 1 ? `${seen.encoded.tiles} tiles, ` : ""}${seen.encoded.rows} tokens, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
       ["Conversation", conversation.answered.length > 0 && (unsaved ? `not saved for the next visit: ${unsaved}` : "saved in this browser, until you forget it")],
       ["Offline use", offline && storage && plan && storage.bytes >= plan.total_bytes && "everything is saved: the next visit needs no network"],

@@ -1,6 +1,6 @@
 // Accepts files that are dropped or pasted on the page: a picture, or the files of a model.
 
-import { looksLikeModel } from "../shared/address.js";
+import { looksLikeModel } from "./deep-link.js";
 import { byId } from "./dom.js";
 
 /** @typedef {{ path: string, file: File }} DroppedFile */

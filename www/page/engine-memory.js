@@ -2,9 +2,8 @@
 // or the choice of another model. The engine keeps encoded pictures and computed rows, so that giving it the same
 // beginning again costs little.
 
-import { Failure } from "../shared/failure.js";
-import { learnPace } from "./picture-size.js";
-import { encodePicture } from "./redraw.js";
+import { LlavaError } from "../llava/index.js";
+import { encodePicture } from "../llava/redraw.js";
 
 /** @typedef {import("../shared/protocol.js").Report} Report */
 /** @typedef {import("./session.js").Session} Session */
@@ -66,7 +65,7 @@ export class EngineMemory {
    * @returns {Promise<boolean>} whether the state is as before; false for every other failure */
   async recovered(thrown) {
     const { loading } = this.session;
-    if (Failure.from(thrown, "engine").kind !== "gpu-lost" || !loading.mayRecover()) return false;
+    if (LlavaError.from(thrown, "engine").kind !== "gpu-lost" || !loading.mayRecover()) return false;
     loading.recovering = true;
     try {
       await loading.reload();
@@ -143,10 +142,10 @@ export class EngineMemory {
       const seen = await encodePicture(link, picture, activity.onProgress);
       if (seen.encoded.cancelled) {
         this.forget();
-        throw new Failure({ kind: "cancelled", place: "picture", message: "stopped by you" });
+        throw new LlavaError({ kind: "cancelled", place: "picture", message: "stopped by you" });
       }
       picture.seen = seen;
-      learnPace(this.session);
+      this.session.loading.running?.learnPace(seen);
       report = seen.report;
       this.#pictures.push(picture);
       this.encoding = null;

@@ -52,10 +52,10 @@ export class ErrorBox {
     const { error, loaded } = activity;
     this.#box.hidden = !error;
     if (!error) return;
-    const { kind, place, message, hint } = error.failure;
+    const { kind, where, message, hint } = error.failure;
     this.#box.dataset.kind = kind;
     this.#title.textContent = TITLES[kind] ?? "Something went wrong.";
-    this.#message.textContent = `${place}: ${message}`;
+    this.#message.textContent = `${where}: ${message}`;
     this.#hint.textContent = hint;
     // Without a model the box stays: the page is of no use before the error is resolved.
     this.#dismiss.hidden = !loaded && kind !== "picture";

@@ -2,7 +2,7 @@
 // shipped model was not trained on.
 
 import { timeLimit } from "../shared/async.js";
-import { Failure } from "../shared/failure.js";
+import { LlavaError } from "../llava/index.js";
 import { byId, make } from "./dom.js";
 
 /** @typedef {{ file: string, alt: string, questions: string[] }} Example */
@@ -41,7 +41,7 @@ async function fetchPicture(address) {
     }
   }
   const { pathname } = new URL(address);
-  throw new Failure({ kind: "picture", place: pathname, message: `could not be downloaded (${why instanceof Error ? why.message : why})`, hint: "Check the connection, then retry; or choose a picture of your own." });
+  throw new LlavaError({ kind: "picture", place: pathname, message: `could not be downloaded (${why instanceof Error ? why.message : why})`, hint: "Check the connection, then retry; or choose a picture of your own." });
 }
 
 export class Examples {

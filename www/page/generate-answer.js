@@ -1,12 +1,12 @@
 // Generates one answer, through the loss of a GPU if need be.
 
-import { Failure } from "../shared/failure.js";
+import { LlavaError } from "../llava/index.js";
 
 /** @typedef {import("../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
 /** @typedef {import("./activity.js").Activity} Activity */
-/** @typedef {import("./engine-link.js").EngineLink} EngineLink */
+/** @typedef {import("../llava/index.js").Model["link"]} EngineLink */
 /** @typedef {import("./types.js").Turn} Turn */
 
 /**
@@ -40,7 +40,7 @@ export async function generateAnswer(turn, { link, activity, options, recovered 
       return await link.call("generate", { question: turn.question, options: continued }, { onEvent });
     } catch (thrown) {
       if (!(await recovered(thrown))) throw thrown;
-      if (/** @type {string} */ (turn.state) === "stopped") throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
+      if (/** @type {string} */ (turn.state) === "stopped") throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
     }
   }
 }

@@ -1,6 +1,6 @@
 // The model that the person chose last: the next visit opens it, from its saved copy, unless its address names another.
 
-import { LocalStore } from "./local-store.js";
+import { LocalStore } from "../shared/local-store.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./session.js").Session} Session */

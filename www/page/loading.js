@@ -1,11 +1,9 @@
 // Loads the model: opens it, asks the person before a large download, fetches it, and replaces a lost GPU.
 
-import { Failure } from "../shared/failure.js";
-import { openModel } from "./choose-backend.js";
-import { EngineLink, rememberTuning } from "./engine-link.js";
-import { ONE_SIZE, chooseSize, hasSizes, paceOf, rememberSize } from "./picture-size.js";
-import { estimateSpeed } from "./speed-estimate.js";
-import { rememberWeights } from "./weights.js";
+import { LLaVA, LlavaError } from "../llava/index.js";
+import { engineOptions } from "./engine-options.js";
+import { OpenedModel } from "./opened-model.js";
+import { nameOfQuant, rememberSize, rememberWeights, rememberedChoices } from "./remembered-choices.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("./activity.js").Activity} Activity */
@@ -21,35 +19,24 @@ const RECOVERY_SPAN = 60_000;
 /** Kinds of failure after which the engine keeps the parts it has accepted. After the others it is opened again. */
 const RESUMABLE = ["network", "shard", "cancelled"];
 
-export class Loading {
-  /** @type {import("../shared/protocol.js").Plan | null} */
-  plan = null;
-  /** @type {import("../shared/protocol.js").Report | null} */
-  report = null;
-  /** @type {import("../shared/protocol.js").Storage | null} */
-  storage = null;
+export class Loading extends OpenedModel {
   /** Set while a large model waits for the person's consent. @type {Offer | null} */
   offer = null;
   /** What the person agreed to, for this model. */
   agreed = { keep: false, context: /** @type {number | null} */ (null) };
-  /** Reason for the choice of the backend. */
-  why = "";
-  /** Type of the weights, with the reason for it. @type {import("./types.js").Weights} */
-  weights = { chosen: false, proposed: undefined, why: "" };
-  /** Size of pictures, with the time that they take. @type {import("./types.js").SizeChoice} */
-  size = ONE_SIZE;
+  /** Whether the person has agreed to the type of the weights. */
+  #accepted = false;
   /** Whether a lost GPU is being replaced. */
   recovering = false;
   /** Times of automatic retries, ms. @type {number[]} */
   #recoveries = [];
 
-  link = new EngineLink((failure) => {
-    this.activity.loaded = false;
-    this.activity.fail(failure, "worker", () => this.open());
-  });
+  /** Ends opening or loading. */
+  #stop = new AbortController();
 
   /** @param {ModelRef} model @param {() => Choices} settings @param {Activity} activity @param {LoadingHooks} hooks */
   constructor(model, settings, activity, hooks) {
+    super();
     this.model = model;
     this.settings = settings;
     this.activity = activity;
@@ -60,7 +47,6 @@ export class Loading {
    * @param {boolean} [askAgain] whether the person is asked again for a choice that an earlier visit has stored */
   async choose(model, askAgain) {
     this.model = model;
-    Object.assign(this, { plan: null, report: null, storage: null });
     await this.open(askAgain);
   }
 
@@ -68,25 +54,37 @@ export class Loading {
   async open(askAgain = false) {
     this.activity.loaded = false;
     this.hooks.onReset();
+    this.#end();
     Object.assign(this, { offer: null, agreed: { keep: !("files" in this.model), context: null } });
     this.activity.begin("loading");
-    const { model } = this;
+    const { signal } = this.#stop;
     try {
-      await this.#openWorker();
+      const { backend } = this.settings();
+      const onCrash = (/** @type {LlavaError} */ failure) => {
+        this.activity.loaded = false;
+        this.activity.fail(failure, "worker", () => this.open());
+      };
+      const inspection = await LLaVA.inspect(this.model, { ...engineOptions, backend, signal, onCrash, choose: rememberedChoices });
+      this.inspection = inspection;
+      this.report = inspection.report;
     } catch (thrown) {
-      if (model === this.model) this.activity.fail(thrown, "open", () => this.open());
+      if (!signal.aborted) this.activity.fail(thrown, "open", () => this.open());
       return;
     }
-    const { total_bytes = 0, choices = [] } = this.plan ?? {};
-    const undecided = choices.length > 0 && (askAgain || !this.weights.chosen);
-    if ((undecided ? total_bytes : total_bytes - (this.storage?.bytes ?? 0)) > ASK_ABOVE) await this.#ask();
+    const { plan, storage, weights } = this.inspection;
+    const undecided = (plan.choices ?? []).length > 0 && (askAgain || !weights.chosen);
+    if ((undecided ? plan.total_bytes : plan.total_bytes - storage.bytes) > ASK_ABOVE) await this.#ask();
     else await this.load();
   }
 
-  async #openWorker() {
-    const { opened: first, why, weights, probe } = await openModel(this.link, this.model, this.settings().backend);
-    const { opened, size } = await chooseSize(this.link, first, probe);
-    Object.assign(this, opened, { why, weights, size });
+  /** Ends the engine, and opening one. */
+  #end() {
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    this.inspection?.close();
+    this.running?.close();
+    this.#accepted = false;
+    Object.assign(this, { inspection: null, running: null, report: null });
   }
 
   /** Shows what the model needs, and meanwhile estimates its speed. */
@@ -98,19 +96,19 @@ export class Loading {
     const estimate = await navigator.storage?.estimate?.().catch(() => null);
     offer.room = estimate ? Math.max(0, (estimate.quota ?? 0) - (estimate.usage ?? 0)) : null;
     // An estimate that was made to choose the size of pictures holds for a smaller one.
-    await this.#estimate(offer, this.size.probe?.fits ? this.size.probe : null);
+    await this.#estimate(offer, this.pictureSizes.length > 0);
   }
 
-  /** @param {Offer} offer @param {import("../shared/protocol.js").Probe | null} [known] */
-  async #estimate(offer, known = null) {
-    const { plan } = this;
+  /** @param {Offer} offer @param {boolean} [known] whether an estimate that was made already is good enough */
+  async #estimate(offer, known = false) {
+    const inspection = this.inspection;
+    const plan = inspection?.plan;
     Object.assign(offer, { probe: null, probing: true });
     this.activity.changed();
-    const probe = known ?? (await estimateSpeed(this.link).catch(() => null));
+    const probe = known && inspection?.probe?.fits ? inspection.probe : ((await inspection?.estimate().catch(() => null)) ?? null);
     // An estimate of a plan that was replaced meanwhile is dropped.
     if (plan !== this.plan) return;
     Object.assign(offer, { probe, probing: false });
-    if (hasSizes(plan)) this.size = { ...this.size, pace: this.size.pace ?? paceOf(probe) };
     this.activity.changed();
   }
 
@@ -119,11 +117,8 @@ export class Loading {
   async planAgain(choice) {
     const { offer, model } = this;
     try {
-      const plan = await ("quant" in choice ? this.link.call("choose", choice) : this.link.call("pictureSize", choice));
+      await this.inspection?.choose("quant" in choice ? { quant: nameOfQuant(choice.quant) } : choice);
       if (model !== this.model) return;
-      this.plan = plan;
-      if ("quant" in choice) Object.assign(this, { weights: { ...this.weights, chosen: true, why: "as you chose" }, size: { ...this.size, pace: null } });
-      else this.size = { ...this.size, chosen: true };
       if (offer && offer === this.offer) await this.#estimate(offer);
     } catch (thrown) {
       if (model === this.model) this.activity.fail(thrown, "plan", () => this.open());
@@ -133,7 +128,7 @@ export class Loading {
   /** Loads the offered model as the person agreed to. @param {{ keep: boolean, context: number | null }} agreed */
   async accept(agreed) {
     this.agreed = agreed;
-    this.weights.chosen = true;
+    this.#accepted = true;
     // Without this a browser may clear gigabytes when the disk gets full. Firefox asks the person; loading does not
     // wait for the answer.
     if (agreed.keep) navigator.storage?.persist?.().catch(() => false);
@@ -142,15 +137,16 @@ export class Loading {
 
   /** Fetches the missing parts of the model, and completes it. */
   async load() {
-    const { offer, activity } = this;
+    const { offer, activity, inspection } = this;
     this.offer = null;
     activity.begin("loading");
     try {
       await this.#fetch();
     } catch (thrown) {
-      const { kind } = Failure.from(thrown, "load");
+      // Another model, or another backend, was chosen meanwhile.
+      if (inspection !== this.inspection) return;
+      const { kind } = LlavaError.from(thrown, "load");
       if (kind === "cancelled" && activity.phase === "loading") {
-        this.storage = await this.link.call("storage", null);
         this.offer = offer ?? { probe: null, probing: false, room: null };
         return activity.begin("waiting");
       }
@@ -164,22 +160,23 @@ export class Loading {
   }
 
   async #fetch() {
-    const { report, storage } = await this.link.call("load", this.agreed, { onEvent: this.activity.onProgress });
-    Object.assign(this, { report, storage });
-    rememberTuning(report);
-    if (this.weights.chosen && this.plan?.choices?.length) rememberWeights(storage.key, this.plan.quant);
-    if (this.size.chosen) rememberSize(storage.key, this.plan?.longest_edge);
-    if (storage.full && this.agreed.keep) this.hooks.onNote(`This model is not saved for the next visit: ${storage.full}.`);
+    const inspection = this.inspection;
+    if (!inspection) return;
+    this.#stop = new AbortController();
+    const { keep, context } = this.agreed;
+    const model = await inspection.load({ keep, context: context ?? undefined, onProgress: this.activity.onProgress, signal: this.#stop.signal });
+    Object.assign(this, { running: model, report: model.report });
+    const { plan, storage, weights, size } = inspection;
+    if ((weights.chosen || this.#accepted) && plan.choices?.length) rememberWeights(storage.key, plan.quant);
+    if (size.chosen) rememberSize(storage.key, plan.longest_edge);
+    if (storage.full && keep) this.hooks.onNote(`This model is not saved for the next visit: ${storage.full}.`);
   }
 
   /** Stops opening or loading; parts that have arrived stay cached. */
   cancel() {
     if (this.activity.phase !== "loading") return;
-    if (this.plan && this.storage) this.link.call("cancel", null).catch(() => {});
-    else {
-      this.link.close();
-      this.activity.begin("waiting");
-    }
+    this.#stop.abort();
+    if (!this.inspection) this.activity.begin("waiting");
   }
 
   /** Counts an automatic retry, and returns whether it is within the limit. */
@@ -193,8 +190,8 @@ export class Loading {
   async reload() {
     this.activity.loaded = false;
     this.activity.begin("loading");
-    await this.#openWorker();
-    await this.#fetch();
+    await this.running?.reload({ onProgress: this.activity.onProgress });
+    this.report = this.running?.report ?? null;
     this.activity.loaded = true;
   }
 }

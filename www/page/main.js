@@ -1,9 +1,9 @@
 // Entry point of the page: creates the components and connects them. session.js holds the state.
 
-import { deepLink, modelFromFiles } from "../shared/address.js";
+import { LLaVA } from "../llava/index.js";
 import { Camera } from "./camera.js";
-import { withCatalogue } from "./catalogue.js";
 import { Composer } from "./composer.js";
+import { deepLink } from "./deep-link.js";
 import { DetailsPanel } from "./details-panel.js";
 import { byId } from "./dom.js";
 import { DrawingPad } from "./drawing-pad.js";
@@ -11,12 +11,10 @@ import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
 import { ExportDialog } from "./export-dialog.js";
-import { resolveModel } from "./hub.js";
 import { LastChoice, lastChoice } from "./last-choice.js";
-import { describeMachine } from "./machine.js";
 import { ModelCard } from "./model-card.js";
 import { ModelDialog } from "./model-dialog.js";
-import { Offers, acceptIfClear, modelOfOffer } from "./offers.js";
+import { Offers, acceptIfClear } from "./offers.js";
 import { cacheForOffline } from "./offline-cache.js";
 import { PhotoHint } from "./photo-hint.js";
 import { PictureBox } from "./picture-box.js";
@@ -67,19 +65,19 @@ function showPicture(blob, name, questions = Examples.general, source = "") {
   if (matchMedia("(pointer: fine)").matches) byId("question", HTMLElement).focus({ preventScroll: true });
 }
 new PictureBox(session, (file, name) => showPicture(file, name));
-acceptDrops((file, name) => showPicture(file, name), (files) => showingErrors(() => choose(modelFromFiles(files))));
+acceptDrops((file, name) => showPicture(file, name), (files) => showingErrors(() => LLaVA.resolve(files).then((model) => choose(model))));
 new Camera((photo, name) => showPicture(photo, name));
 new Examples((picture, name, questions) => showPicture(picture, name, questions, "example"), (thrown, retry) => session.activity.showError(thrown, "example", retry));
 
 const remembered = new LastChoice(session);
 const isShipped = () => session.loading.model === shipped;
 /** Returns the model that names or addresses mean. @param {string[]} texts */
-const resolve = (texts) => resolveModel(texts, document.baseURI, async () => (await describeMachine(settings.current.backend !== "cpu")).memory);
+const resolve = (texts) => LLaVA.resolve(texts, { backend: settings.current.backend });
 
 /** Opens another model, and writes its address into the page's, for sharing.
  * @param {ModelRef} named @param {boolean} [askAgain] @param {boolean} [again] whether it is that of the last visit */
 async function choose(named, askAgain = true, again = false) {
-  const model = await withCatalogue(named);
+  const model = await LLaVA.resolve(named);
   const unnamed = model === shipped || !("addresses" in model);
   try {
     history.replaceState(null, "", deepLink(unnamed ? [] : model.addresses, location.href));
@@ -108,7 +106,7 @@ new ModelCard(session, backToShipped, choose);
 new ModelDialog(choose, backToShipped, resolve);
 byId("remembered-shipped", HTMLElement).addEventListener("click", backToShipped);
 const offers = new Offers(session, isShipped, (offer) => showingErrors(async () => {
-  await choose(modelOfOffer(offer));
+  await choose({ addresses: offer.addresses });
   await acceptIfClear(session, offer);
 }));
 new PhotoHint(session, isShipped, offers);

@@ -2,7 +2,6 @@
 // the same table.
 
 import { make } from "./dom.js";
-import { engineVersion } from "./engine-link.js";
 
 /** @typedef {import("../shared/protocol.js").Event} EngineEvent */
 /** @typedef {import("./session.js").Session} Session */
@@ -22,7 +21,7 @@ export async function showMeasurements(session) {
   const { activity, loading } = session;
   const { report } = loading;
   write(`# ${navigator.userAgent}, ${navigator.hardwareConcurrency} threads`);
-  write(`# ${report?.backend}: ${report?.adapter}, engine ${await engineVersion}`);
+  write(`# ${report?.backend}: ${report?.adapter}, engine ${await loading.running?.engineVersion}`);
   // The address of the visit: opening a model replaces the page's address.
   write(`# ${performance.getEntriesByType("navigation")[0]?.name}, ${report?.model}, ${report?.parameters} parameters`);
   if (report?.tuning) write(`# ${JSON.stringify(report.tuning)}`);

@@ -3,7 +3,6 @@
 
 import { byId, make } from "./dom.js";
 import { formatBytes, formatDuration, formatRate } from "./format.js";
-import { hasSizes } from "./picture-size.js";
 import { PictureSizeChoice } from "./picture-size-choice.js";
 import { VariantChoice } from "./variant-choice.js";
 import { WeightsChoice } from "./weights-choice.js";
@@ -115,10 +114,10 @@ export class ModelCard {
     if (probing) return "measuring…";
     if (!probe?.decode_tokens_per_second) return "";
     // A model of several sizes of pictures states the time of each beside its choice.
-    const { plan } = this.session.loading;
+    const { plan, pictureSizes } = this.session.loading;
     const { tiles, rows } = plan?.picture ?? { tiles: 0, rows: 0 };
     const seconds = rows / probe.prefill_rows_per_second + tiles * (probe.tile_seconds ?? 0);
-    const picture = probe.prefill_rows_per_second && tiles && !hasSizes(plan) ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
+    const picture = probe.prefill_rows_per_second && tiles && !pictureSizes.length ? `, a picture encoded in ${formatDuration(seconds * 1000)}` : "";
     return `about ${formatRate(probe.decode_tokens_per_second)} tokens/s${picture}`;
   }
 

@@ -1,10 +1,6 @@
 // The dialog "Another model…": opens a model by address, from the disk, or from this browser's storage.
 
-import { modelFromFiles } from "../shared/address.js";
-import { Failure } from "../shared/failure.js";
-import { Caller } from "../shared/messenger.js";
-import { ownScripts } from "../shared/own-scripts.js";
-import { bytesOf, loadCatalogue } from "./catalogue.js";
+import { LLaVA, LlavaError } from "../llava/index.js";
 import { byId, make } from "./dom.js";
 import { formatBytes } from "./format.js";
 
@@ -18,8 +14,6 @@ export class ModelDialog {
   #error = byId("models-error", HTMLElement);
   #list = byId("stored", HTMLElement);
   #note = byId("stored-note", HTMLElement);
-  /** @type {Caller | null} */
-  #worker = null;
 
   /** @param {(model: ModelRef) => void} onModel @param {() => void} onShipped
    * @param {(texts: string[]) => Promise<ModelRef>} resolve finds the model that names or addresses mean */
@@ -43,31 +37,25 @@ export class ModelDialog {
         const files = [...(input.files ?? [])];
         // Clears the field, so that the same files may be chosen again.
         input.value = "";
-        if (files.length) this.#choose(() => modelFromFiles(files.map((file) => ({ path: file.webkitRelativePath || file.name, file }))));
+        if (files.length) this.#choose(() => LLaVA.resolve(files));
       });
     }
-    this.#dialog.addEventListener("close", () => {
-      this.#worker?.close(new Failure({ kind: "cancelled", place: "storage", message: "the list was closed" }));
-      this.#worker = null;
-    });
   }
 
   #open() {
     this.#error.textContent = "";
     this.#dialog.showModal();
-    const worker = new Worker(ownScripts.createScriptURL("worker/storage.js"), { type: "module", name: "storage" });
-    this.#worker = new Caller(worker, (failure) => this.#showError(failure));
     this.#refresh();
     this.#suggest();
   }
 
   /** Fills the suggestions of the address field with the models of the catalogue. */
   async #suggest() {
-    const known = (await loadCatalogue()).flatMap(({ name, variants }) =>
+    const known = (await LLaVA.catalogue()).flatMap(({ name, variants }) =>
       variants.flatMap((variant) => {
         const { repository, files } = variant;
         if (!repository) return [];
-        const option = make("option", { text: `${name}, ${variant.name}: ${formatBytes(bytesOf(variant))}` });
+        const option = make("option", { text: `${name}, ${variant.name}: ${formatBytes(files.reduce((sum, { bytes }) => sum + bytes, 0))}` });
         // Files whose names are not known are found by their repository.
         option.value = files.every(({ path }) => path) ? `${repository}:${variant.name}` : repository;
         return [option];
@@ -92,19 +80,16 @@ export class ModelDialog {
 
   /** @param {unknown} thrown */
   #showError(thrown) {
-    const { kind, place, message, hint } = Failure.from(thrown, "model");
-    if (kind !== "cancelled") this.#error.textContent = `${place}: ${message}. ${hint}`;
+    const { kind, where, message, hint } = LlavaError.from(thrown, "model");
+    if (kind !== "cancelled") this.#error.textContent = `${where}: ${message}. ${hint}`;
   }
 
   async #refresh() {
     try {
-      const stored = await this.#worker?.call("stored", null);
-      if (!stored) return;
-      const { kind, models } = stored;
+      const { kind, models, room } = await LLaVA.storage();
       this.#list.replaceChildren(...models.map((model) => this.#row(model)));
       const sum = models.reduce((sum, { bytes }) => sum + bytes, 0);
-      const estimate = await navigator.storage?.estimate?.().catch(() => null);
-      const space = estimate?.quota ? `, space for ${formatBytes(Math.max(0, estimate.quota - (estimate.usage ?? 0)))} more` : "";
+      const space = room ? `, space for ${formatBytes(room)} more` : "";
       this.#note.textContent = kind === "none" ? "This browser gives the page no storage: models last as long as the tab." : `${models.length ? formatBytes(sum) : "Nothing"} is saved${space}.`;
     } catch (thrown) {
       this.#showError(thrown);
@@ -112,7 +97,8 @@ export class ModelDialog {
   }
 
   /** @param {Stored} model */
-  #row({ key, name, addresses, bytes, total_bytes, complete, date }) {
+  #row(model) {
+    const { key, name, addresses, bytes, total_bytes, complete, date } = model;
     const open = make("button", { text: "Open", "aria-label": `Open ${name}` });
     const remove = make("button", { class: "quiet", text: "Delete", "aria-label": `Delete ${name}` });
     open.type = remove.type = "button";
@@ -121,7 +107,7 @@ export class ModelDialog {
     open.addEventListener("click", () => this.#choose(() => (addresses.length ? { addresses } : { stored: key })));
     remove.addEventListener("click", async () => {
       remove.disabled = true;
-      await this.#worker?.call("forget", { key }).catch((thrown) => this.#showError(thrown));
+      await LLaVA.delete(model).catch((thrown) => this.#showError(thrown));
       await this.#refresh();
       byId("models-close", HTMLButtonElement).focus();
     });

@@ -1,17 +1,17 @@
 // The models that the first screen offers beside the shipped one: those that know photographs and suit this machine.
 
-import { addressesOf, loadCatalogue } from "./catalogue.js";
+import { LLaVA } from "../llava/index.js";
 import { byId, make } from "./dom.js";
+import { engineOptions } from "./engine-options.js";
 import { formatBytes, formatRate } from "./format.js";
-import { describeMachine } from "./machine.js";
-import { speedsHere } from "./speed-here.js";
-import { TOO_SLOW, suitableModels } from "./suitable.js";
 
 /** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./suitable.js").Suitable} Suitable */
+/** @typedef {Awaited<ReturnType<typeof LLaVA.suitable>>[number]} Suitable */
 
 /** Idle time after loading before the speed is measured, ms: a person who asks at once is not disturbed. */
 const IDLE = 1500;
+/** Tokens per second below which a model is not loaded without a question. */
+const TOO_SLOW = 1;
 
 export class Offers {
   #box = byId("offers", HTMLElement);
@@ -42,7 +42,7 @@ export class Offers {
     if (!activity.loaded || !this.isShipped()) return this.#pause();
     if (!this.#started) {
       this.#started = true;
-      this.#show({});
+      this.#show();
     }
     if (activity.phase !== "ready" || this.#measured) this.#pause();
     else if (!this.#timer) this.#timer = setTimeout(() => this.#measure(), IDLE);
@@ -59,7 +59,7 @@ export class Offers {
     if (!this.suitable.length) return;
     this.#stop = new AbortController();
     try {
-      await this.#show(await speedsHere(this.session.settings().backend, this.#stop.signal));
+      await this.#show({ measure: true, signal: this.#stop.signal });
       this.#measured = true;
     } catch (thrown) {
       if (!this.#stop.signal.aborted) this.#measured = true;
@@ -67,10 +67,11 @@ export class Offers {
     }
   }
 
-  /** @param {import("./speed-here.js").Speeds} speeds */
-  async #show(speeds) {
-    const machine = await describeMachine(this.session.settings().backend !== "cpu");
-    this.suitable = suitableModels(await loadCatalogue(), machine, speeds);
+  /** @param {{ measure?: boolean, signal?: AbortSignal }} [how] */
+  async #show(how = {}) {
+    const { backend } = this.session.settings();
+    this.suitable = await LLaVA.suitable({ ...engineOptions, ...how, backend });
+    const machine = await LLaVA.machine({ backend });
     this.#note.textContent = [
       machine.gpu ? "" : "This browser gives the page no GPU: these models run on the CPU.",
       "A model is saved in this browser after its download. Pictures and questions are not sent anywhere.",
@@ -92,10 +93,6 @@ export class Offers {
     return make("li", {}, make("div", {}, make("strong", { text: model.name }), make("p", { text: model.sentence }), make("p", { class: "hint", text: facts })), button);
   }
 }
-
-/** Returns the model of an offer; the names of its files are known (tests/browser/catalogue.test.mjs).
- * @param {Suitable} offer */
-export const modelOfOffer = ({ variant }) => ({ addresses: addressesOf(variant) ?? [] });
 
 /** Loads an opened model without a further question, where the person has seen its bytes and there is no doubt that it
  * fits. @param {Session} session @param {Suitable} offer */

@@ -1,7 +1,6 @@
 // Caches the files of the page that this visit has used, so that the next visit needs no network.
 
-import { ownScripts } from "../shared/own-scripts.js";
-import { catalogueAddress } from "./catalogue.js";
+import { serviceWorkerAddress } from "./own-scripts.js";
 
 /** @typedef {import("./session.js").Session} Session */
 
@@ -14,12 +13,10 @@ export async function cacheForOffline(session) {
   if (!session.activity.loaded || !("serviceWorker" in navigator)) return;
   try {
     // The script bypasses the browser's cache: an old one must not outlive its page.
-    await navigator.serviceWorker.register(ownScripts.createScriptURL("service-worker.js"), { scope: "./", updateViaCache: "none" });
+    await navigator.serviceWorker.register(serviceWorkerAddress, { scope: "./", updateViaCache: "none" });
     const { active } = await navigator.serviceWorker.ready;
     const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-    // The worker of the model list may not have been requested on this visit.
-    const modelList = ownScripts.createScriptURL("worker/storage.js");
-    const files = [...loaded, String(modelList), catalogueAddress, ...(await session.link.call("files", null))];
+    const files = [...loaded, ...((await session.loading.running?.files()) ?? [])];
     if (!active) return;
     const { port1, port2 } = new MessageChannel();
     const reply = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));

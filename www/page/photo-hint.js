@@ -1,6 +1,6 @@
 // Says so when the small model is shown a photograph, which it does not understand, and offers one that does.
 
-import { HEAD_BYTES, SAMPLE_SIDE, isPhotograph } from "../shared/photo-rule.js";
+import { HEAD_BYTES, SAMPLE_SIDE, isPhotograph } from "./photo-rule.js";
 import { byId } from "./dom.js";
 import { formatBytes } from "./format.js";
 

@@ -3,16 +3,13 @@
 
 import { byId, make } from "./dom.js";
 import { formatDuration } from "./format.js";
-import { changeSize, hasSizes, reasonFor, secondsOf } from "./picture-size.js";
+import { changeSize } from "./picture-size.js";
 
 /** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./types.js").Pace} Pace */
 
-/** Returns the words for a size and its cost.
- * @param {import("../shared/protocol.js").PictureSize} size @param {Pace | null} pace */
-function describe(size, pace) {
-  const { longest_edge: edge, tiles } = size;
-  if (pace) return `${edge} pixels: about ${formatDuration(secondsOf(size, pace) * 1000)} a picture`;
+/** Returns the words for a size and its cost. @param {Session["loading"]["pictureSizes"][number]} size */
+function describe({ longest_edge: edge, tiles, seconds }) {
+  if (seconds !== null) return `${edge} pixels: about ${formatDuration(seconds * 1000)} a picture`;
   return `${edge} pixels, ${tiles} ${tiles === 1 ? "tile" : "tiles"}`;
 }
 
@@ -30,17 +27,16 @@ export class PictureSizeChoice {
   }
 
   #render() {
-    const { plan, size } = this.session.loading;
-    this.box.hidden = !hasSizes(plan) || !this.isUsable();
+    const { plan, pictureSizes: sizes, pictureSizeWhy: reason } = this.session.loading;
+    this.box.hidden = !sizes.length || !this.isUsable();
     if (!plan || this.box.hidden) return;
-    const { picture_sizes: sizes = [], longest_edge } = plan;
-    const texts = sizes.map((each) => describe(each, size.pace));
+    const { longest_edge } = plan;
+    const texts = sizes.map(describe);
     // Replacing the options would close an open list.
     if (texts.join() !== Array.from(this.select.options, ({ text }) => text).join()) {
       this.select.replaceChildren(...texts.map((text, i) => Object.assign(make("option", { text }), { value: String(sizes[i]?.longest_edge) })));
     }
     this.select.value = String(longest_edge);
-    const reason = reasonFor(plan, size);
     this.note.textContent = [reason && `${longest_edge} pixels: ${reason}.`, "In a larger size the model sees smaller details."].filter(Boolean).join(" ");
   }
 }

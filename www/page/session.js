@@ -1,7 +1,7 @@
 // The page's state: the model and the conversation. Components read its fields on a "change" of `activity`; only its
 // methods change them. Calls to the engine never overlap.
 
-import { Failure } from "../shared/failure.js";
+import { LlavaError } from "../llava/index.js";
 import { Activity } from "./activity.js";
 import { Conversation, newPicture } from "./conversation.js";
 import { EngineMemory } from "./engine-memory.js";
@@ -156,7 +156,7 @@ export class Session {
     await activity.exclusive(async () => {
       try {
         await memory.sync();
-        if (turn.state === "stopped" || !activity.loaded) throw new Failure({ kind: "cancelled", place: "answer", message: "stopped by you" });
+        if (turn.state === "stopped" || !activity.loaded) throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
         const options = this.settings().generate;
         const result = await generateAnswer(turn, { link: this.link, activity, options, recovered: (thrown) => memory.recovered(thrown) });
         Object.assign(turn, { result, answer: result.answer.text, model: this.modelKey });
@@ -166,7 +166,7 @@ export class Session {
         activity.end();
         this.#store();
       } catch (thrown) {
-        turn.state = Failure.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
+        turn.state = LlavaError.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
         undo();
         this.#showFailure(thrown, "answer", again);
       }
@@ -184,7 +184,7 @@ export class Session {
    * @param {unknown} thrown @param {string} place @param {() => Promise<void>} again */
   #showFailure(thrown, place, again) {
     const { conversation, memory, activity, loading } = this;
-    const { kind } = Failure.from(thrown, place);
+    const { kind } = LlavaError.from(thrown, place);
     const refused = memory.refusedPicture(kind);
     if (refused) conversation.detach(refused);
     activity.fail(thrown, place, async () => {

@@ -1,7 +1,7 @@
 // The settings: read from the address and from the last visit, edited in a dialog, stored in this browser.
 
 import { byId } from "./dom.js";
-import { LocalStore } from "./local-store.js";
+import { LocalStore } from "../shared/local-store.js";
 
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */

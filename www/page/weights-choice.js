@@ -1,13 +1,12 @@
 // The choice of the weights' type on the model card, with the cost of each type.
 
 import { byId, make } from "./dom.js";
+import { nameOfQuant } from "./remembered-choices.js";
 
 /** @typedef {import("../shared/protocol.js").Plan} Plan */
 /** @typedef {import("../shared/protocol.js").Quant} Quant */
-/** @typedef {import("./types.js").Weights} Weights */
+/** @typedef {import("./session.js").Session["loading"]["weights"]} Weights */
 
-/** @param {Quant} quant */
-const nameOfQuant = (quant) => quant ?? "exact";
 const LABELS = { exact: "as they are", q8: "q8, 8.5 bits each: nearly exact", q4: "q4, 4.5 bits each: lossy, answers may differ" };
 
 export class WeightsChoice {

@@ -24,6 +24,9 @@ export class Caller {
   #nextId = 1;
   /** @type {Failure | null} */
   #closed = null;
+  #end = deferred();
+  /** Rejects when this side is closed, with the reason; never resolves. @type {Promise<never>} */
+  closed = /** @type {Promise<never>} */ (this.#end.promise);
 
   /**
    * @param {Worker} worker
@@ -34,6 +37,7 @@ export class Caller {
     this.worker = worker;
     this.helpers = helpers;
     this.onCrash = onCrash;
+    this.closed.catch(() => {});
     worker.addEventListener("message", (message) => this.#receive(message.data));
     worker.addEventListener("messageerror", () => this.close(this.#crashError("a message could not be read")));
     // The event of a script that fails to load has no message.
@@ -66,6 +70,7 @@ export class Caller {
   close(why) {
     if (this.#closed) return;
     this.#closed = why;
+    this.#end.reject(why);
     for (const worker of [this.worker, ...this.helpers]) worker.terminate();
     const pending = [...this.#pending.values()];
     this.#pending.clear();

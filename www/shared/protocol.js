@@ -130,8 +130,13 @@
 /** @typedef {{ plan: Plan, report: Report, storage: Storage }} Opened */
 /** @typedef {{ report: Report, storage: Storage }} Loaded */
 
-/** An encoded picture: its pixels, its rows of the context, its tiles, whether it had been encoded before.
- * @typedef {{ width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
+/** A message: system, then user and assistant. Pictures stand in messages of the user, by the id that their encoding
+ * returned; ids of tokens in those of the assistant.
+ * @typedef {{ role: "system" | "user" | "assistant", parts: MessagePart[] }} Message */
+/** @typedef {{ text: string } | { image: string } | { ids: number[] }} MessagePart */
+
+/** An encoded picture: its id (SHA-256 of its file), pixels, rows of the context and tiles; whether the device had it.
+ * @typedef {{ id: string, width: number, height: number, rows: number, tiles: number, reused: boolean, cancelled: boolean }} Encoded */
 
 /**
  * @typedef {object} Answer
@@ -180,6 +185,9 @@
  * @property {boolean} [keep_logits]
  */
 
+/** Options of `chat`; the format is one of those that www/llava/chat/types.js describes.
+ * @typedef {GenerateOptions & { response_format?: object }} ChatOptions */
+
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
@@ -212,8 +220,8 @@
  * Every call of the page: name → [arguments, result].
  * @typedef {object} Calls
  * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads,
- *   code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
- *   `code` is the engine's compiled module; `tuning` see PlanOptions; `ports` are those of workers for further threads
+ *   address: string, code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
+ *   `address` is that of the engine's code, and `code` its compiled module, where it is compiled already; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ longest_edge: number }, Plan]} pictureSize
@@ -222,6 +230,14 @@
  * @property {[null, Storage]} storage
  * @property {[{ bytes: ArrayBuffer }, Seen]} encode
  * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
+ * @property {[{ bytes: ArrayBuffer, needed: string[] }, Seen]} encode_picture
+ *   of no conversation; `needed`: ids of pictures that stay on the device
+ * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `chat`
+ * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
+ * @property {[{ messages: Message[], options: ChatOptions }, Answered]} chat
+ *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
+ * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
+ * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
  * @property {[null, null]} cancel

@@ -76,6 +76,3 @@ export async function compileCode(request) {
   if (type === "application/wasm" && WebAssembly.compileStreaming) return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer());
 }
-
-/** Returns the address of the engine's code. @param {Threads["build"]} build */
-export const codeAddress = (build) => new URL(`../pkg/${build}llava_web_bg.wasm`, import.meta.url).href;

@@ -8,6 +8,34 @@ import { Loader } from "./loader.js";
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Report} Report */
 
+/** @typedef {import("../shared/protocol.js").Timing} Timing */
+
+/**
+ * Runs a call that answers, and times it by its tokens.
+ * @template T
+ * @param {(onEvent: (event: Event) => void) => Promise<T>} answer
+ * @param {(event: Event) => void} emit
+ * @returns {Promise<{ answer: T, timing: Timing }>}
+ */
+async function timed(answer, emit) {
+  const start = performance.now();
+  let [first, last, tokens] = [start, start, 0];
+  const value = await answer((event) => {
+    if (event.type === "token") {
+      last = performance.now();
+      if (tokens === 0) first = last;
+      tokens += 1;
+    }
+    emit(event);
+  });
+  const timing = {
+    first_token_ms: first - start,
+    total_ms: performance.now() - start,
+    tokens_per_second: last > first ? ((tokens - 1) * 1000) / (last - first) : 0,
+  };
+  return { answer: value, timing };
+}
+
 /** @param {import("./loader.js").Build} build */
 export function startEngineWorker(build) {
   const loader = new Loader(build);
@@ -29,8 +57,8 @@ export function startEngineWorker(build) {
   const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
   serveCalls(scope, {
-    async open({ model, backend, tuning, threads, code, ports }) {
-      const plan = await loader.open(model, backend, tuning, threads, code, ports);
+    async open({ model, backend, tuning, threads, address, code, ports }) {
+      const plan = await loader.open(model, backend, tuning, threads, { address, code }, ports);
       return { plan, report: await deviceReport(), storage: await loader.storage() };
     },
 
@@ -61,25 +89,28 @@ export function startEngineWorker(build) {
     },
 
     async generate({ question, options }, emit) {
-      const start = performance.now();
-      let first = start;
-      let last = start;
-      let count = 0;
-      const answer = await engine().generate(question, options, (/** @type {Event} */ event) => {
-        if (event.type === "token") {
-          last = performance.now();
-          if (count === 0) first = last;
-          count = event.count;
-        }
-        emit(event);
-      });
-      const timing = {
-        first_token_ms: first - start,
-        total_ms: performance.now() - start,
-        tokens_per_second: last > first ? ((count - 1) * 1000) / (last - first) : 0,
-      };
-      return { answer, timing, report: await report() };
+      const answered = await timed((onEvent) => engine().generate(question, options, onEvent), emit);
+      return { ...answered, report: await report() };
     },
+
+    async encode_picture({ bytes, needed }, emit) {
+      const start = performance.now();
+      const encoded = await engine().encode_picture(new Uint8Array(bytes), needed, emit);
+      return { encoded, encode_ms: performance.now() - start, report: await report() };
+    },
+
+    missing_pictures: async ({ messages }) => engine().missing_pictures(messages),
+
+    prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
+
+    async chat({ messages, options }, emit) {
+      const answered = await timed((onEvent) => engine().chat(messages, options, onEvent), emit);
+      return { ...answered, report: await report() };
+    },
+
+    save_state: () => /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (engine().save_state()),
+
+    restore_state: ({ bytes }) => engine().restore_state(bytes),
 
     async cancel() {
       loader.cancel();

@@ -33,7 +33,7 @@ async function cacheApi() {
     async open(name) {
       const cache = await caches.open(prefix + name);
       /** @param {string} file */
-      const key = (file) => new URL(`/${ROOT_FOLDER}/${name}/${file}`, self.location.href).href;
+      const key = (file) => new URL(`/${ROOT_FOLDER}/${name}/${file}`, self.location.origin).href;
       return {
         list: async () => (await cache.keys()).map((request) => request.url.split("/").pop() ?? ""),
         async read(file) {

@@ -2,7 +2,7 @@
 
 import { serialQueue } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
-import { codeAddress, compileCode, fetchCode, sharedMemory } from "../shared/threads.js";
+import { compileCode, fetchCode, sharedMemory } from "../shared/threads.js";
 import { CachedSource } from "./cached-source.js";
 import { fetchParts, inFlightBytes } from "./fetch-parts.js";
 import { Progress } from "./progress.js";
@@ -61,13 +61,13 @@ export class Loader {
    * @param {ModelRef} model @param {import("../shared/protocol.js").BackendChoice} backend
    * @param {string | undefined} tuning of this GPU from an earlier report, as JSON
    * @param {Threads} threads build of the engine and its threads
-   * @param {WebAssembly.Module | null} code the engine's module, where the page has compiled it
+   * @param {{ address: string, code: WebAssembly.Module | null }} program the engine's module, where the page has compiled it
    * @param {MessagePort[]} ports of workers for further threads */
-  async open(model, backend, tuning, threads, code, ports) {
+  async open(model, backend, tuning, threads, program, ports) {
     this.#stop = new AbortController();
     const memory = threads.pages ? sharedMemory(threads.pages)?.memory : undefined;
     if (threads.pages && !memory) throw new Failure({ kind: "out-of-memory", place: "memory", message: "there is no room for memory that threads share", hint: "Close other tabs, then reload this page." });
-    const [source, wasm] = await Promise.all([CachedSource.open(model, this.#stop.signal), this.#start(threads.build, memory, code)]);
+    const [source, wasm] = await Promise.all([CachedSource.open(model, this.#stop.signal), this.#start(program, memory)]);
     const engine = await this.build.Llava.create({ backend });
     // The engine does not wait for them.
     this.threads = this.#startThreads(engine, threads, wasm, ports);
@@ -93,10 +93,8 @@ export class Loader {
   }
 
   /** Instantiates the engine's code.
-   * @param {Threads["build"]} build @param {WebAssembly.Memory | undefined} memory
-   * @param {WebAssembly.Module | null} [code] */
-  async #start(build, memory, code) {
-    const address = codeAddress(build);
+   * @param {{ address: string, code: WebAssembly.Module | null }} program @param {WebAssembly.Memory | undefined} memory */
+  async #start({ address, code }, memory) {
     try {
       const module = code ?? (await compileCode(fetchCode(address)));
       const wasm = await this.build.default({ module_or_path: module, memory });

@@ -1,9 +1,14 @@
+use super::super::cache::Row;
+use super::super::messages::{message_rows, picture_prefix, raw_rows};
+use super::super::picture_table::{ImageId, PictureTable};
 use super::*;
 use crate::config::Config;
+use crate::error::Kind;
+use crate::prompt::PictureRow;
 
 const IMAGE_ROWS: u32 = 9;
 
-fn format() -> PromptFormat {
+pub(in crate::engine) fn format() -> PromptFormat {
     let file = |name: &str| std::fs::read(format!("{}/tests/golden/mha/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let config = Config::parse(&file("config.json"), None).unwrap();
     PromptFormat {
@@ -14,18 +19,43 @@ fn format() -> PromptFormat {
     }
 }
 
-/// Encodes a picture of these bytes, as the engine does with two slots.
-fn encode(conversation: &mut Conversation, sha256: &str) -> Result<u32> {
-    let id = match conversation.find_image(sha256) {
-        Some(known) => known.id,
-        None => {
-            let slots = conversation.empty_slots(1, 2)?;
-            let rows = (0..IMAGE_ROWS).map(PictureRow::Embed).collect();
-            conversation.fill_slots(slots, sha256.into(), rows, [8, 6])
-        }
-    };
-    conversation.attach(id);
-    Ok(conversation.slot(id, 0))
+/// A conversation and its pictures, as an engine with two slots keeps them.
+struct Talk {
+    format: PromptFormat,
+    talk: Conversation,
+    pictures: PictureTable,
+}
+
+impl Talk {
+    fn new() -> Self {
+        Self { format: format(), talk: Conversation::default(), pictures: PictureTable::default() }
+    }
+
+    /// Encodes a picture of these bytes.
+    fn encode(&mut self, sha256: &str) -> Result<u32> {
+        let id = match self.pictures.find(sha256).filter(|picture| picture.is_resident()) {
+            Some(known) => known.id,
+            None => {
+                let slots = self.pictures.empty_slots(1, 2, |sha256| self.talk.needs(sha256))?;
+                let rows = (0..IMAGE_ROWS).map(PictureRow::Embed).collect();
+                self.pictures.insert(sha256, slots, rows, [8, 6])
+            }
+        };
+        self.talk.attach(sha256);
+        Ok(self.pictures.slot(id, 0).unwrap())
+    }
+
+    fn push(&mut self, question: &str, ids: &[u32]) {
+        self.talk.push_turn(&self.format, question, ids);
+    }
+
+    fn rows(&self, question: &str) -> Vec<Row> {
+        message_rows(&self.format, &self.pictures, &self.talk.messages(question)).unwrap()
+    }
+
+    fn prefix(&self) -> Vec<Row> {
+        picture_prefix(&self.format, &self.pictures, &self.talk.messages("")).unwrap()
+    }
 }
 
 fn images(rows: &[Row]) -> Vec<u64> {
@@ -35,132 +65,108 @@ fn images(rows: &[Row]) -> Vec<u64> {
 
 #[test]
 fn a_prompt_begins_with_the_turns_before_and_the_rows_of_the_picture() {
-    let format = format();
-    let mut talk = Conversation::default();
-    assert_eq!(talk.image_prefix(&format).unwrap(), []);
-    encode(&mut talk, "a").unwrap();
-    let prefix = talk.image_prefix(&format).unwrap();
+    let mut talk = Talk::new();
+    assert_eq!(talk.prefix(), []);
+    talk.encode("a").unwrap();
+    let prefix = talk.prefix();
     assert_eq!(prefix.last(), Some(&Row::Image(ImageId(1), IMAGE_ROWS - 1)));
-    let first = talk.prompt_rows(&format, "what?").unwrap();
+    let first = talk.rows("what?");
     assert!(first.starts_with(&prefix) && first.len() > prefix.len());
-    talk.push_turn(&format, "what?", &[17, 18, format.end_ids[0]]);
-    let second = talk.prompt_rows(&format, "and?").unwrap();
+    talk.push("what?", &[17, 18, talk.format.end_ids[0]]);
+    let second = talk.rows("and?");
     assert!(second.starts_with(&[&first[..], &[Row::Token(17), Row::Token(18)]].concat()));
     assert_eq!(images(&second), [1]);
     // The picture attached to the second question comes after the first turn.
-    encode(&mut talk, "b").unwrap();
-    let third = talk.image_prefix(&format).unwrap();
+    talk.encode("b").unwrap();
+    let third = talk.prefix();
     assert!(third.starts_with(&first) && images(&third) == [1, 2]);
 }
 
 #[test]
 fn a_slot_is_reused_only_when_its_picture_is_not_needed() {
-    let mut talk = Conversation::default();
-    let format = format();
-    assert_eq!([encode(&mut talk, "a").unwrap(), encode(&mut talk, "b").unwrap()], [0, 1]);
-    assert_eq!(encode(&mut talk, "a").unwrap(), 0, "the same picture");
-    assert_eq!(encode(&mut talk, "c").unwrap_err().kind, Kind::ContextFull);
-    talk.push_turn(&format, "?", &[]);
-    assert_eq!(encode(&mut talk, "c").unwrap_err().kind, Kind::ContextFull, "a turn needs its pictures, too");
-    talk.reset();
-    assert_eq!([encode(&mut talk, "b").unwrap(), encode(&mut talk, "c").unwrap()], [1, 0]);
-    assert!(talk.find_image("a").is_none());
-    talk.clear();
-    assert!(talk.find_image("b").is_none());
-}
-
-#[test]
-fn tiles_take_slots_of_several_pictures_that_are_not_needed() {
-    let (mut talk, format) = (Conversation::default(), format());
-    let fill = |talk: &mut Conversation, name: &str, tiles: u32| -> Result<ImageId> {
-        let slots = talk.empty_slots(tiles, 5)?;
-        let rows = vec![PictureRow::Token(7), PictureRow::Embed(IMAGE_ROWS), PictureRow::Newline];
-        Ok(talk.fill_slots(slots, name.into(), rows, [8, 6]))
-    };
-    let [a, _, c] = [("a", 1), ("b", 2), ("c", 2)].map(|(name, tiles)| fill(&mut talk, name, tiles).unwrap());
-    talk.attach(c);
-    let rows = talk.prompt_rows(&format, "?").unwrap();
-    let at = rows.iter().position(|row| *row == Row::Token(7)).unwrap();
-    assert_eq!(rows[at + 1..at + 3], [Row::Image(c, IMAGE_ROWS), Row::Newline]);
-    assert_eq!(talk.image_prefix(&format).unwrap().len(), at + 3, "the prefix ends with the picture");
-    assert_eq!(fill(&mut talk, "d", 4).unwrap_err().kind, Kind::ContextFull);
-    assert!(talk.find_image("a").is_some(), "a refused picture removes nothing");
-    let d = fill(&mut talk, "d", 3).unwrap();
-    let mut slots: Vec<u32> =
-        (0..3).map(|tile| talk.slot(d, tile)).chain((0..2).map(|tile| talk.slot(c, tile))).collect();
-    slots.sort_unstable();
-    assert_eq!((slots, talk.find_image("a").is_none(), a), (vec![0, 1, 2, 3, 4], true, ImageId(1)));
+    let mut talk = Talk::new();
+    assert_eq!([talk.encode("a").unwrap(), talk.encode("b").unwrap()], [0, 1]);
+    assert_eq!(talk.encode("a").unwrap(), 0, "the same picture");
+    assert_eq!(talk.encode("c").unwrap_err().kind, Kind::ContextFull);
+    talk.push("?", &[]);
+    assert_eq!(talk.encode("c").unwrap_err().kind, Kind::ContextFull, "a turn needs its pictures, too");
+    talk.talk.reset();
+    assert_eq!([talk.encode("b").unwrap(), talk.encode("c").unwrap()], [1, 0]);
+    assert!(!talk.pictures.find("a").unwrap().is_resident());
 }
 
 #[test]
 fn truncating_returns_the_pictures_of_the_removed_turn() {
-    let (format, mut talk) = (format(), Conversation::default());
+    let mut talk = Talk::new();
     for picture in ["a", "b"] {
-        encode(&mut talk, picture).unwrap();
-        talk.push_turn(&format, picture, &[17]);
+        talk.encode(picture).unwrap();
+        talk.push(picture, &[17]);
     }
-    assert_eq!(talk.truncate(3).unwrap_err().kind, Kind::Argument);
-    let before = talk.prompt_rows(&format, "?").unwrap();
-    talk.truncate(2).unwrap();
-    assert_eq!(talk.prompt_rows(&format, "?").unwrap(), before, "nothing to remove");
-    talk.truncate(1).unwrap();
-    assert_eq!((talk.turns(), images(&talk.prompt_rows(&format, "b").unwrap())), (1, vec![1, 2]));
-    talk.push_turn(&format, "b", &[17]);
-    assert_eq!(talk.prompt_rows(&format, "?").unwrap(), before);
+    assert_eq!(talk.talk.truncate(3).unwrap_err().kind, Kind::Argument);
+    let before = talk.rows("?");
+    talk.talk.truncate(2).unwrap();
+    assert_eq!(talk.rows("?"), before, "nothing to remove");
+    talk.talk.truncate(1).unwrap();
+    assert_eq!((talk.talk.turns(), images(&talk.rows("b"))), (1, vec![1, 2]));
+    talk.push("b", &[17]);
+    assert_eq!(talk.rows("?"), before);
 }
 
 #[test]
 fn a_restored_conversation_has_the_same_rows() {
-    let (format, mut talk, mut again) = (format(), Conversation::default(), Conversation::default());
+    let (mut talk, mut again) = (Talk::new(), Talk::new());
     let ids = vec![17, 18];
     let turn =
         |question: &str, images| RestoredTurn { question: question.into(), ids: ids.clone(), images, text: None };
     let turns = [turn("a", 1), turn("plain", 0), turn("b", 1)];
-    assert_eq!(again.restore(&format, &turns).unwrap_err().kind, Kind::Argument, "pictures are missing");
+    let format = format();
+    assert_eq!(again.talk.restore(&format, &turns).unwrap_err().kind, Kind::Argument, "pictures are missing");
     for RestoredTurn { question, ids, images, .. } in &turns {
         if *images > 0 {
-            encode(&mut talk, question).unwrap();
-            encode(&mut again, question).unwrap();
+            talk.encode(question).unwrap();
+            again.encode(question).unwrap();
         }
-        talk.push_turn(&format, question, ids);
+        talk.push(question, ids);
     }
     let unknown = RestoredTurn { ids: vec![format.vocab_size], ..turn("?", 0) };
-    assert_eq!(again.restore(&format, &[unknown]).unwrap_err().kind, Kind::Argument);
-    again.restore(&format, &turns).unwrap();
-    assert_eq!(again.prompt_rows(&format, "?").unwrap(), talk.prompt_rows(&format, "?").unwrap());
+    assert_eq!(again.talk.restore(&format, &[unknown]).unwrap_err().kind, Kind::Argument);
+    again.talk.restore(&format, &turns).unwrap();
+    assert_eq!(again.rows("?"), talk.rows("?"));
     // Turn by turn, each after its pictures, and an answer as text: the rows are the same.
-    again.reset();
+    again.talk.reset();
     for turn in &turns {
         if turn.images > 0 {
-            encode(&mut again, &turn.question).unwrap();
+            again.encode(&turn.question).unwrap();
         }
-        again.restore(&format, std::slice::from_ref(turn)).unwrap();
+        again.talk.restore(&format, std::slice::from_ref(turn)).unwrap();
     }
-    assert_eq!(again.prompt_rows(&format, "?").unwrap(), talk.prompt_rows(&format, "?").unwrap());
+    assert_eq!(again.rows("?"), talk.rows("?"));
 }
 
 #[test]
 fn an_answer_of_another_model_is_tokenised() {
-    let (format, mut talk) = (format(), Conversation::default());
+    let mut talk = Talk::new();
+    let format = format();
     let turn = |ids, text| RestoredTurn { question: "so?".into(), ids, text, images: 0 };
     let mut rows = |turn| {
-        talk.reset();
-        talk.restore(&format, &[turn]).unwrap();
-        talk.prompt_rows(&format, "and?").unwrap()
+        talk.talk.reset();
+        talk.talk.restore(&format, &[turn]).unwrap();
+        talk.rows("and?")
     };
-    let ids = format.tokenizer.encode_text("a red circle").unwrap();
+    let ids = format.tokenizer.encode_text(" a red circle").unwrap();
     assert!(!ids.is_empty());
     assert_eq!(rows(turn(Vec::new(), Some("a red circle".into()))), rows(turn(ids, None)));
 }
 
 #[test]
 fn marks_of_a_raw_prompt_are_the_attached_pictures() {
-    let (format, mut talk) = (format(), Conversation::default());
-    encode(&mut talk, "a").unwrap();
-    assert_eq!(images(&talk.raw_rows(&format, "x <image> y").unwrap()), [1]);
+    let mut talk = Talk::new();
+    talk.encode("a").unwrap();
+    let raw = |talk: &Talk, prompt: &str| raw_rows(&talk.format, &talk.pictures, talk.talk.pending(), prompt);
+    assert_eq!(images(&raw(&talk, "x <image> y").unwrap()), [1]);
     for prompt in ["none", "<image> <image>"] {
-        assert_eq!(talk.raw_rows(&format, prompt).unwrap_err().kind, Kind::Prompt);
+        assert_eq!(raw(&talk, prompt).unwrap_err().kind, Kind::Prompt);
     }
-    talk.detach();
-    assert!(images(&talk.raw_rows(&format, "none").unwrap()).is_empty());
+    talk.talk.detach();
+    assert!(images(&raw(&talk, "none").unwrap()).is_empty());
 }

@@ -10,7 +10,7 @@ export async function load(task, { backend, threads }, ports) {
   if (here.threads !== threads && backend === "cpu") throw new Error(`${threads} threads were asked for, ${here.threads} can be had: ${here.why}`);
   loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
   const addresses = [task.language, task.vision].map((file) => new URL(file, location.origin).href);
-  await loader.open({ addresses, prompt_template: task.template }, backend, undefined, here, null, ports);
+  await loader.open({ addresses, prompt_template: task.template }, backend, undefined, here, { address: new URL(`/www/pkg/${here.build}llava_web_bg.wasm`, location.origin).href, code: null }, ports);
   await loader.load(false, null, () => {});
   const { backend: runs, adapter } = loader.engine.report();
   const started = await loader.threads;

@@ -60,7 +60,7 @@ export class Llava {
       if (length >= bytes || text.endsWith("}")) break;
     }
     const plan = JSON.parse(text);
-    // The model of headers by which the page measures the machine (page/ruler.js).
+    // The model of headers by which the page measures the machine (llava/ruler.js).
     if (plan.model_type) return (this.#plan = { name: "ruler", parts: [], total_bytes: 0, bytes_per_token: 1e8, choices: RULER.map((quant) => ({ quant, memory: 0 })), memory: {} });
     for (const name of plan.also ?? []) await read(name, 0, Math.min(HEADER, (await size(name)) ?? 0));
     if (plan.absent && (await size(plan.absent)) !== null) throw { kind: "manifest", place: plan.absent, message: "is there", hint: "" };

@@ -1,0 +1,74 @@
+// Runs calls to the engine one after the other, in the order in which they were made. A call can be aborted while it
+// waits, and while the engine works on it.
+
+import { serialQueue } from "../../shared/async.js";
+import { Failure, aborted } from "../../shared/failure.js";
+import { throwIfAborted } from "./refuse.js";
+
+/** @typedef {import("../../shared/protocol.js").Calls} Calls */
+/** @typedef {import("../../shared/protocol.js").Event} Event */
+/** @typedef {import("../../shared/protocol.js").Method} Method */
+
+/** What calls the engine: the package's connection to its worker.
+ * @typedef {{ call: <M extends Method>(method: M, args: Calls[M][0],
+ *   how?: { onEvent?: (event: Event) => void, transfer?: Transferable[] }) => Promise<Calls[M][1]> }} Link */
+
+/** @typedef {Link["call"]} EngineCall */
+
+export class CallQueue {
+  #run = serialQueue();
+
+  /** @param {Link} link @param {(thrown: unknown) => Promise<boolean>} recovered replaces a lost GPU; returns false for every
+   *   other failure */
+  constructor(link, recovered) {
+    this.link = link;
+    this.recovered = recovered;
+  }
+
+  /**
+   * Runs `work` alone, and again after a lost GPU. It is not begun where `signal` has been aborted by then.
+   * @template T
+   * @param {AbortSignal | null} signal @param {string} where for the error
+   * @param {(call: EngineCall) => Promise<T>} work @returns {Promise<T>}
+   */
+  run(signal, where, work) {
+    return new Promise((resolve, reject) => {
+      const leave = () => reject(aborted(/** @type {AbortSignal} */ (signal), where));
+      if (signal?.aborted) return leave();
+      signal?.addEventListener("abort", leave, { once: true });
+      this.#run(async () => {
+        signal?.removeEventListener("abort", leave);
+        if (signal?.aborted) return;
+        /** @type {EngineCall} */
+        const call = (method, args, how) => this.#call(signal, where, method, args, how);
+        for (let again = true; again; ) {
+          again = await work(call).then(
+            (value) => (resolve(value), false),
+            (thrown) => this.recovered(thrown).then((recovered) => (recovered || reject(Failure.from(thrown, where)), recovered)),
+          );
+        }
+      });
+    });
+  }
+
+  /** @template {Method} M @param {AbortSignal | null} signal @param {string} where @param {M} method @param {Calls[M][0]} args
+   * @param {{ onEvent?: (event: Event) => void, transfer?: Transferable[] }} [how] @returns {Promise<Calls[M][1]>} */
+  async #call(signal, where, method, args, { onEvent, transfer } = {}) {
+    throwIfAborted(signal, where);
+    const cancel = () => void this.link.call("cancel", null).catch(() => {});
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      /** @param {Event} event */
+      const receive = (event) => {
+        // The engine forgets what it was told before it had begun.
+        if (signal?.aborted) cancel();
+        else onEvent?.(event);
+      };
+      const result = await this.link.call(method, args, { onEvent: receive, transfer });
+      throwIfAborted(signal, where);
+      return result;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+}

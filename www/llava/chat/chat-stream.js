@@ -1,0 +1,52 @@
+// A streamed answer, as OpenAI's client gives it: an async iterable of chunks, which can be read once.
+
+import { refusal } from "./refuse.js";
+
+/** @typedef {import("./types.js").ChatCompletionChunk} ChatCompletionChunk */
+
+/** @implements {AsyncIterable<ChatCompletionChunk>} */
+export class ChatStream {
+  /** Chunks that have not been read yet. @type {ChatCompletionChunk[]} */
+  #chunks = [];
+  /** @type {{ error?: unknown } | null} */
+  #end = null;
+  #wake = () => {};
+  #begun = false;
+  /** Its `abort()` ends the answer; reading then ends without an error. */
+  controller = new AbortController();
+
+  constructor() {
+    this.controller.signal.addEventListener("abort", () => this.#wake(), { once: true });
+  }
+
+  /** Adds a chunk. @param {ChatCompletionChunk} chunk */
+  push(chunk) {
+    this.#chunks.push(chunk);
+    this.#wake();
+  }
+
+  /** Ends the stream, with an error where there is one. @param {{ error?: unknown }} end */
+  end(end = {}) {
+    this.#end ??= end;
+    this.#wake();
+  }
+
+  /** Reads the chunks. Leaving the loop early ends the answer.
+   * @returns {AsyncGenerator<ChatCompletionChunk, void, undefined>} */
+  async *[Symbol.asyncIterator]() {
+    if (this.#begun) throw refusal("stream", "is read a second time", "Keep the chunks of the first time.");
+    this.#begun = true;
+    const { signal } = this.controller;
+    try {
+      while (!signal.aborted) {
+        const chunk = this.#chunks.shift();
+        if (chunk) yield chunk;
+        else if (!this.#end) await new Promise((resolve) => (this.#wake = () => resolve(null)));
+        else if ("error" in this.#end) throw this.#end.error;
+        else return;
+      }
+    } finally {
+      this.controller.abort();
+    }
+  }
+}

@@ -1,0 +1,72 @@
+// The chat surface of a loaded model.
+
+import { inRequest, refusal, typeName } from "./refuse.js";
+import { CallQueue } from "./call-queue.js";
+import { Completions } from "./completions.js";
+import { createFetch } from "./fetch-adapter.js";
+import { isImage } from "./image-input.js";
+import { readMessages } from "./messages.js";
+import { readPicture } from "./pictures.js";
+import { encodePicture, encodePictures, readPictures } from "./resident.js";
+
+/** @typedef {import("../../shared/protocol.js").Report} Report */
+/** @typedef {import("./call-queue.js").EngineCall} EngineCall */
+/** @typedef {import("./call-queue.js").Link} Link */
+/** @typedef {import("./types.js").CallOptions} CallOptions */
+/** @typedef {import("./types.js").ChatMessage} ChatMessage */
+/** @typedef {import("./types.js").EncodedPicture} EncodedPicture */
+/** @typedef {import("./types.js").ImageInput} ImageInput */
+
+/** @typedef {ReturnType<typeof createChat>} ChatSurface */
+
+/**
+ * Returns the functions of a model that answer.
+ * @param {Link} link to the engine that has loaded it
+ * @param {object} model
+ * @param {string} model.name
+ * @param {(thrown: unknown) => Promise<boolean>} [model.recovered]  replaces a lost GPU; returns false for every other failure
+ * @param {(report: Report) => void} [model.onReport]  receives the engine's report after an answer
+ */
+export function createChat(link, { name, recovered = async () => false, onReport = () => {} }) {
+  const queue = new CallQueue(link, recovered);
+  const completions = new Completions(queue, name, onReport);
+
+  /** Encodes a picture before it is needed. Messages with the same file find it.
+   * @param {string | ImageInput} image or its address @param {CallOptions} [options]
+   * @returns {Promise<EncodedPicture>} */
+  async function encode(image, { signal = null, onProgress } = {}) {
+    if (typeof image !== "string" && !isImage(image)) throw refusal("image", `is ${typeName(image)}`, "Give an address, a Blob, File, ImageBitmap, ImageData, canvas, VideoFrame, img or video element.");
+    const file = await readPicture(image, "image", signal);
+    return queue.run(signal, "encode", async (call) => {
+      const { encoded, encode_ms, report } = await encodePicture(call, file, "image", [], onProgress);
+      onReport(report);
+      const { id, width, height, rows, tiles, reused } = encoded;
+      return { id, width, height, tokens: rows, tiles, reused, encode_ms };
+    });
+  }
+
+  /** Computes keys and values of messages before their answer is wanted. Returns the number of rows that are cached.
+   * @param {ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<number>} */
+  async function prefill(messages, { signal = null, onProgress } = {}) {
+    const read = await readPictures(readMessages(messages, "messages"), signal);
+    const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress }));
+    return work.catch((thrown) => {
+      throw inRequest(thrown, "");
+    });
+  }
+
+  /** Returns the keys and values of the messages that were answered last, bound to this model.
+   * @param {{ signal?: AbortSignal | null }} [options] @returns {Promise<Uint8Array<ArrayBuffer>>} */
+  const save = ({ signal = null } = {}) => queue.run(signal, "save", (call) => call("save_state", null));
+
+  /** Restores what `save` returned, without a forward pass. Returns the number of rows that are cached.
+   * @param {Uint8Array | ArrayBuffer | Blob} saved @param {{ signal?: AbortSignal | null }} [options]
+   * @returns {Promise<number>} */
+  async function restore(saved, { signal = null } = {}) {
+    if (!(saved instanceof Uint8Array || saved instanceof ArrayBuffer || saved instanceof Blob)) throw refusal("saved", `is ${typeName(saved)}`, "Give what save() returned, or a Blob of it.");
+    const bytes = saved instanceof Uint8Array ? saved : new Uint8Array(saved instanceof Blob ? await saved.arrayBuffer() : saved);
+    return queue.run(signal, "restore", (call) => call("restore_state", { bytes }));
+  }
+
+  return { chat: { completions }, encode, prefill, save, restore, fetch: createFetch(completions, name) };
+}

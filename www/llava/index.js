@@ -1,0 +1,6 @@
+// llava-web: answers questions about pictures with a model that runs in this browser.
+
+export { LLaVA } from "./llava.js";
+export { Failure as LlavaError } from "../shared/failure.js";
+export { Inspection } from "./inspection.js";
+export { Model } from "./model.js";
