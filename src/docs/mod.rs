@@ -17,6 +17,7 @@ macro_rules! pages {
 }
 
 pages! {
+    api "api.md"
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
@@ -28,6 +29,7 @@ pages! {
     model_card "model-card.md"
     numerics "numerics.md"
     one_token "one_token.md"
+    package "package.md"
     pictures "pictures.md"
     size "size.md"
     sources "sources.md"

@@ -192,3 +192,8 @@ describe("types", () => {
     }
   });
 });
+
+test("the page of the API is current: node tests/package/api.mjs", async () => {
+  const { generate, page } = await import(pathToFileURL(path.join(bundlers, "api.mjs")).href);
+  assert.equal(await readFile(page, "utf8"), generate());
+});

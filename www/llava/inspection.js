@@ -27,6 +27,7 @@ import { nameOfQuant } from "./weights.js";
  * @typedef {{ onProgress?: (event: import("../shared/protocol.js").Event) => void, signal?: AbortSignal, keep?: boolean,
  *   context?: number }} LoadOptions */
 
+/** A model that `LLaVA.inspect` has opened. */
 export class Inspection {
   /** The plan: bytes to fetch, memory, context, choices. @type {Plan} */
   plan;
@@ -36,6 +37,12 @@ export class Inspection {
   storage;
   /** The last estimate of the speed, if one was made for this plan. @type {Probe | null} */
   probe;
+  /** Connection to the engine's worker. @internal @type {EngineLink} */
+  link;
+  /** @internal @type {InspectOptions} */
+  options;
+  /** Size of pictures, with the time that they take. @internal @type {import("./picture-size.js").SizeChoice} */
+  size;
   #taken = false;
   /** Whether the pace of pictures is that of one that was encoded. */
   #learned = false;
@@ -44,7 +51,6 @@ export class Inspection {
    * @param {{ why: string, weights: import("./weights.js").Weights, size: import("./picture-size.js").SizeChoice,
    *   probe?: Probe | null }} found @param {Choices} choices */
   constructor(link, model, options, opened, { why, weights, size, probe }, choices) {
-    /** Connection to the engine's worker; for the package's own parts. */
     this.link = link;
     /** The model that the reference means. */
     this.model = model;
@@ -56,7 +62,6 @@ export class Inspection {
     this.why = why;
     /** Type of the weights, with the reason for it. */
     this.weights = weights;
-    /** Size of pictures, with the time that they take. */
     this.size = size;
     this.probe = probe ?? size.probe;
     /** Rows of the context, where they were chosen. */
@@ -95,13 +100,13 @@ export class Inspection {
     return (this.plan.picture_sizes ?? []).map((size) => ({ ...size, seconds: pace && secondsOf(size, pace) }));
   }
 
-  /** Reason for the size of pictures; empty where it is the checkpoint's own. */
+  /** Reason for the size of pictures; empty where it is the checkpoint's own. @returns {string} */
   get picture_size_why() {
     return reasonFor(this.plan, this.size);
   }
 
   /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include earlier
-   * turns. Rows grow with tiles, so that the time of a tile includes them. @param {import("../shared/protocol.js").Seen} seen */
+   * turns. Rows grow with tiles, so that the time of a tile includes them. @internal @param {import("../shared/protocol.js").Seen} seen */
   learnPace({ encoded, encode_ms }) {
     const tile = encode_ms / 1000 / encoded.tiles;
     const { pace } = this.size;
@@ -167,7 +172,7 @@ export class Inspection {
     }
   }
 
-  /** Loads the model into a new worker, with the same choices; for `Model.reload`.
+  /** Loads the model into a new worker, with the same choices; for `Model.reload`. @internal
    * @param {LoadOptions} options @param {() => void} check throws when the model was closed meanwhile */
   async loadAgain(options, check) {
     const { quant, longest_edge } = this.plan;
@@ -187,6 +192,6 @@ export class Inspection {
 
   /** Ends the engine, unless its model was loaded: that is then closed by itself. */
   close() {
-    if (!this.#taken) this.link.close(new Failure({ kind: "closed", place: "inspection", message: "it was closed" }));
+    if (!this.#taken) this.link.close(new Failure({ kind: "closed", place: "inspection", message: "it was closed" }), true);
   }
 }

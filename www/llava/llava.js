@@ -18,6 +18,7 @@ import { suitableModels } from "./suitable.js";
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 
+/** Opens, inspects and loads models, and describes what this browser has of them. */
 export const LLaVA = {
   /** Sets options for all later calls. A bundler that leaves workers where they are needs `base`. @param {EngineOptions} options */
   configure(options) {
@@ -91,7 +92,7 @@ export const LLaVA = {
    * Deletes models from this browser's storage.
    * @param {string | URL | Stored} ref a key or an entry of `LLaVA.cached()`, or the name or address that a model was loaded by
    * @param {EngineOptions} [options]
-   * @returns {Promise<number>} of deleted models
+   * @returns {Promise<number>} how many were deleted
    */
   async delete(ref, options = {}) {
     return deleteStored(typeof ref === "object" && "key" in ref ? ref : String(ref), options);

@@ -26,6 +26,8 @@ import { variantFor } from "./suitable.js";
 
 /** Key of a stored model. */
 const KEY = /^[0-9a-f]{16}$/;
+/** Properties by one of which an object is known to name a model. */
+const KEYS = ["kind", "key", "addresses", "stored", "files"];
 /** Files above which a folder is not read: no model has as many. */
 const MAX_FILES = 2000;
 
@@ -89,7 +91,8 @@ async function find(ref, how) {
 /** Finds the model that a reference means. @param {Ref} ref @param {ResolveOptions} options @returns {Promise<ModelRef>} */
 export function resolveRef(ref, options) {
   return untilAborted(options.signal, "model", async () => {
-    if (!ref || (typeof ref !== "object" && typeof ref !== "string")) throw new Failure({ kind: "argument", place: "model", message: `${ref} names no model`, hint: "Give an address, a name on the hub, or files." });
+    const named = typeof ref === "string" || (typeof ref === "object" && ref && (Symbol.iterator in ref || ref instanceof URL || ref instanceof File || KEYS.some((key) => key in ref)));
+    if (!named) throw new Failure({ kind: "argument", place: "model", message: `${ref} names no model`, hint: "Give an address, a name on the hub, or files." });
     const memory = async () => (await describeMachine(options.backend !== "cpu")).memory;
     const isModel = typeof ref === "object" && !("key" in ref) && ("addresses" in ref || "stored" in ref || ("files" in ref && "entry" in ref));
     return withCatalogue(isModel ? /** @type {ModelRef} */ (ref) : await find(/** @type {Exclude<Ref, ModelRef>} */ (ref), { memory, options }), options);

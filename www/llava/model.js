@@ -17,6 +17,8 @@ const RECOVERY_SPAN = 60_000;
 export class Model {
   /** The running model and its device. @type {import("../shared/protocol.js").Report} */
   report;
+  /** Connection to the engine's worker. @internal @type {import("./engine-link.js").EngineLink} */
+  link;
   #inspection;
   #agreed;
   #closed = false;
@@ -27,7 +29,6 @@ export class Model {
   constructor(inspection, { report }, agreed) {
     this.#inspection = inspection;
     this.#agreed = agreed;
-    /** Connection to the engine's worker; for the package's own parts. */
     this.link = inspection.link;
     this.report = report;
     this.link.rememberTuning(report);
@@ -82,7 +83,7 @@ export class Model {
     await this.#inspection.choose({ longest_edge });
   }
 
-  /** Corrects the estimated time of a picture by one that was encoded. @param {Seen} seen */
+  /** Corrects the estimated time of a picture by one that was encoded. @internal @param {Seen} seen */
   learnPace(seen) {
     this.#inspection.learnPace(seen);
   }
