@@ -11,21 +11,21 @@ import { nameOfQuant } from "./weights.js";
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
-/** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {Opened["plan"]} Plan */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
 /** @typedef {import("./weights.js").QuantName} QuantName */
-/** What may be chosen before loading: the type of a float checkpoint's weights, the longest side that pictures are scaled to
- * in pixels (one of the plan's `picture_sizes`), and the rows of the context. @typedef {{ quant?: QuantName, longest_edge?: number,
- * context?: number }} Choices */
+/** What may be chosen before loading: the type of a float checkpoint's weights, the longest side that pictures are
+ * scaled to in pixels (one of the plan's `picture_sizes`), and the rows of the context.
+ * @typedef {{ quant?: QuantName, longest_edge?: number, context?: number }} Choices */
 /**
- * Options of `LLaVA.inspect`. `choose` is called when the plan is known, and may choose by it. `onCrash` is called when the engine's
- * worker has ended by itself; pending calls reject with the same error.
+ * Options of `LLaVA.inspect`. `choose` is called when the plan is known, and may choose by it. `onCrash` is called
+ * when the engine's worker has ended by itself; pending calls reject with the same error.
  * @typedef {Choices & import("./engine-options.js").EngineOptions & { backend?: BackendChoice, signal?: AbortSignal,
  *   choose?: (opened: Opened) => Choices | undefined, onCrash?: (error: Failure) => void }} InspectOptions
  */
 /** Options of loading. `keep`: whether the model is saved in this browser; not for local files unless it is true.
- * @typedef {{ onProgress?: (event: import("../shared/protocol.js").Event) => void, signal?: AbortSignal, keep?: boolean,
- *   context?: number }} LoadOptions */
+ * @typedef {{ onProgress?: (event: import("../shared/protocol.js").Event) => void, signal?: AbortSignal,
+ *   keep?: boolean, context?: number }} LoadOptions */
 
 /** A model that `LLaVA.inspect` has opened. */
 export class Inspection {
@@ -44,7 +44,6 @@ export class Inspection {
   /** Size of pictures, with the time that they take. @internal @type {import("./picture-size.js").SizeChoice} */
   size;
   #taken = false;
-  /** Whether the pace of pictures is that of one that was encoded. */
   #learned = false;
 
   /** @param {EngineLink} link @param {ModelRef} model @param {InspectOptions} options @param {Opened} opened
@@ -92,8 +91,8 @@ export class Inspection {
     return Math.max(0, this.plan.total_bytes - this.storage.bytes);
   }
 
-  /** Sizes that pictures can be scaled to, the smallest first, with the seconds that a picture takes here where that is known; empty
-   * where there is only one. */
+  /** Sizes that pictures can be scaled to, the smallest first, with the seconds that a picture takes here where that is
+   * known; empty where there is only one. */
   get picture_sizes() {
     const { pace } = this.size;
     if (!hasSizes(this.plan)) return [];
@@ -105,8 +104,9 @@ export class Inspection {
     return reasonFor(this.plan, this.size);
   }
 
-  /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include earlier
-   * turns. Rows grow with tiles, so that the time of a tile includes them. @internal @param {import("../shared/protocol.js").Seen} seen */
+  /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include
+   * earlier turns. Rows grow with tiles, so that the time of a tile includes them. @internal
+   * @param {import("../shared/protocol.js").Seen} seen */
   learnPace({ encoded, encode_ms }) {
     const tile = encode_ms / 1000 / encoded.tiles;
     const { pace } = this.size;
@@ -116,8 +116,9 @@ export class Inspection {
     rememberPace(this.link, this, { row: 0, tile });
   }
 
-  /** Estimates the speed on this machine, in about a second; `null` where the device failed to run the estimate. `fits` says
-   * whether the model fits its memory. @returns {Promise<Probe | null>} */
+  /** Estimates the speed on this machine, in about a second; `null` where the device failed to run the estimate. `fits`
+   * says whether the model fits its memory.
+   * @returns {Promise<Probe | null>} */
   async estimate() {
     const { plan } = this;
     const probe = await estimateSpeed(this.link);
@@ -128,7 +129,8 @@ export class Inspection {
     return probe;
   }
 
-  /** Plans again with another type of weights, size of pictures, or context. @param {Choices} choices @returns {Promise<Plan>} */
+  /** Plans again with another type of weights, size of pictures, or context.
+   * @param {Choices} choices @returns {Promise<Plan>} */
   async choose({ quant, longest_edge, context }) {
     if (context !== undefined) this.context = context;
     if (quant !== undefined && quant !== nameOfQuant(this.plan.quant)) {
@@ -145,8 +147,9 @@ export class Inspection {
     return this.plan;
   }
 
-  /** Loads the model. After a failure of the network, or after it was aborted, it may be called again: what has arrived is
-   * kept. @param {LoadOptions} [options] @returns {Promise<Model>} */
+  /** Loads the model. After a failure of the network, or after it was aborted, it may be called again: what has arrived
+   * is kept.
+   * @param {LoadOptions} [options] @returns {Promise<Model>} */
   async load({ onProgress, signal, keep = !("files" in this.model), context = this.context } = {}) {
     if (this.#taken) throw new Failure({ kind: "state", place: "load", message: "this inspection has given its model already" });
     const loaded = await this.#fetch({ onProgress, signal, keep, context });

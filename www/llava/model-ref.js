@@ -1,5 +1,5 @@
-// Finds the model that a reference means: an address, a name on the hub, an entry of the catalogue, files, a folder, or a
-// model in this browser's storage.
+// Finds the model that a reference means: an address, a name on the hub, an entry of the catalogue, files, a folder, or
+// a model in this browser's storage.
 
 import { modelFromFiles } from "../shared/address.js";
 import { Failure, untilAborted } from "../shared/failure.js";
@@ -14,9 +14,11 @@ import { variantFor } from "./suitable.js";
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 /** A file with its path in the folder of the model. @typedef {{ path: string, file: File }} FileInFolder */
 /**
- * What names a model: an address, a name on the hub (`org/name`, `org/name:Q4_K_M`, `hf.co/org/name`), a name in the catalogue, a
- * key of `LLaVA.cached()`; two of these for a language model and its mmproj; files of a model, or a folder with them.
- * @typedef {string | URL | string[] | File | FileList | File[] | FileInFolder[] | FileSystemDirectoryHandle | Stored | ModelRef} Ref
+ * What names a model: an address, a name on the hub (`org/name`, `org/name:Q4_K_M`, `hf.co/org/name`), a name in the
+ * catalogue, a key of `LLaVA.cached()`; two of these for a language model and its mmproj; files of a model, or a
+ * folder with them.
+ * @typedef {string | URL | string[] | File | FileList | File[] | FileInFolder[] | FileSystemDirectoryHandle | Stored |
+ *   ModelRef} Ref
  */
 
 /** Options of finding a model: the backend decides how much memory there is.
@@ -88,7 +90,8 @@ async function find(ref, how) {
   return modelFromFiles(/** @type {(File | FileInFolder)[]} */ (list.filter((entry) => typeof entry !== "string")).map(inFolder));
 }
 
-/** Finds the model that a reference means. @param {Ref} ref @param {ResolveOptions} options @returns {Promise<ModelRef>} */
+/** Finds the model that a reference means.
+ * @param {Ref} ref @param {ResolveOptions} options @returns {Promise<ModelRef>} */
 export function resolveRef(ref, options) {
   return untilAborted(options.signal, "model", async () => {
     const named = typeof ref === "string" || (typeof ref === "object" && ref && (Symbol.iterator in ref || ref instanceof URL || ref instanceof File || KEYS.some((key) => key in ref)));
