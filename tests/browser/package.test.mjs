@@ -58,7 +58,7 @@ async function said(url, ...hosts) {
   try {
     const answer = visit.page.waitForFunction(() => /** @type {any} */ (window).said).then((handle) => handle.jsonValue());
     const failed = new Promise((_, reject) => visit.page.on("pageerror", reject));
-    failed.catch(() => {});
+    for (const promise of [answer, failed]) promise.catch(() => {});
     // It may have failed while it was opened.
     assert.deepEqual(visit.complaints, []);
     const text = String(await Promise.race([answer, failed, visit.page.waitForTimeout(60_000).then(() => "nothing in a minute")]));
