@@ -36,12 +36,45 @@ pub struct Call {
     pub top_k: u32,
     /// Index of the row that the head reads (the last, except in tests).
     pub head_row: u32,
+    /// Largest distance of a kept logit from the largest one: `-temperature · ln(min_p)`.
+    pub max_gap: f32,
+    /// Divisor of the positive logits of tokens that prompt or answer hold, factor of the negative ones; 1 changes none.
+    pub repetition_penalty: f32,
+    /// Subtracted from a token's logit for each of its occurrences in the answer.
+    pub frequency_penalty: f32,
+    /// Subtracted from the logit of each token that the answer holds.
+    pub presence_penalty: f32,
+    /// 1 where the logit biases on the device are added, else 0.
+    pub biased: u32,
+    /// 1 where the mask on the device excludes tokens, else 0.
+    pub masked: u32,
 }
 
 impl Call {
     /// Returns a greedy call of `rows` rows from position `pos` on, whose head reads the last row.
     pub fn new(rows: u32, pos: u32) -> Self {
-        Self { rows, pos, step: 0, seed: 0, temperature: 0.0, top_p: 1.0, top_k: 0, head_row: rows.saturating_sub(1) }
+        Self {
+            rows,
+            pos,
+            step: 0,
+            seed: 0,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            head_row: rows.saturating_sub(1),
+            max_gap: f32::MAX,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            biased: 0,
+            masked: 0,
+        }
+    }
+
+    /// Returns whether logits are processed before a token is sampled from them: whether a penalty, bias or mask is set.
+    pub fn processes_logits(&self) -> bool {
+        let penalised = self.repetition_penalty != 1.0 || self.frequency_penalty != 0.0 || self.presence_penalty != 0.0;
+        penalised || self.biased == 1 || self.masked == 1
     }
 }
 

@@ -128,7 +128,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         ignore_eos: arguments.ignore_eos,
         keep_logits: arguments.logits.is_some(),
-        answer_prefix: Vec::new(),
+        ..GenerateOptions::default()
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
         (Some(question), _) => engine.generate(question, &options, &mut screen).await?,

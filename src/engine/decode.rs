@@ -11,6 +11,24 @@ use std::collections::VecDeque;
 /// Steps in flight on a GPU: it computes the next tokens while the host waits for one.
 const STEPS_IN_FLIGHT: usize = 3;
 
+/// The steps of an answer: a step runs the token before it through the decoder, and samples its own. Steps are numbered
+/// from the answer's first token, also in an answer that is continued.
+struct Steps {
+    call: Call,
+    /// Row of the answer's first token.
+    start: u32,
+    /// First step of this call: the number of tokens that the answer begins with.
+    first: u32,
+    /// Largest number of tokens of the answer.
+    limit: u32,
+    /// Tokens of the answer whose sampling is launched.
+    launched: u32,
+    /// Tokens of the answer whose rows are in the cache.
+    cached: u32,
+    /// Steps whose token the host has not read yet.
+    in_flight: VecDeque<Readback>,
+}
+
 impl Engine {
     /// Decodes after the last cached row, whose logits are on the device. A step's input is the token that the step
     /// before sampled; tokens computed past the end are discarded.
@@ -22,44 +40,20 @@ impl Engine {
     ) -> Result<()> {
         // Steps overwrite the logits of the prompt.
         self.cache.forget_logits();
-        // Steps are numbered from the answer's first token, also in an answer that is continued.
-        let first_step = options.answer_prefix.len() as u32;
-        let start = self.cache.len() as u32 - first_step;
-        let room = self.model.context - start;
-        let mut limit = options.max_new_tokens.min(room).min(self.model.history_limit());
-        let pipelined = !options.keep_logits && self.model.device.is_gpu();
-        let depth = if pipelined { STEPS_IN_FLIGHT } else { 1 };
-        let mut call = sampling_call(options, start);
+        let mut steps = self.begin_steps(options, answer);
         let mut stream = StreamDecoder::default();
-        let mut in_flight: VecDeque<Readback> = VecDeque::new();
-        // Tokens of the answer whose sampling is launched, and those whose rows are in the cache.
-        let (mut launched, mut cached) = (first_step, first_step);
         answer.ids.extend(&options.answer_prefix);
         answer.text = options.answer_prefix.iter().map(|id| stream.push(&self.format.tokenizer, *id)).collect();
-        answer.stop = if limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
-        while (answer.ids.len() as u32) < limit {
-            // The first token is read back alone: a person waits for it.
-            let depth = if launched == first_step { 1 } else { depth };
-            while in_flight.len() < depth && launched < limit {
-                call.step = launched;
-                if launched == first_step {
-                    self.model.sample(&call)?;
-                } else {
-                    call.pos = start + launched - 1;
-                    if !self.try_reserve_rows(start + launched).await? {
-                        (limit, answer.stop) = (launched, Stop::Context);
-                        break;
-                    }
-                    self.model.step(&call)?;
-                    cached = launched;
-                }
-                in_flight.push_back(self.model.start_token_read_back(launched));
-                launched += 1;
+        answer.stop = if steps.limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
+        while (answer.ids.len() as u32) < steps.limit {
+            let launched = match options.keep_logits {
+                true => self.launch_in_parts(&mut steps, answer).await?,
+                false => self.launch_ahead(&mut steps).await?,
+            };
+            if !launched {
+                (steps.limit, answer.stop) = (steps.launched, Stop::Context);
             }
-            if options.keep_logits && launched > first_step + 1 {
-                answer.logits.push(self.model.logits().await?);
-            }
-            let Some(pending) = in_flight.pop_front() else { break };
+            let Some(pending) = steps.in_flight.pop_front() else { break };
             let id = self.model.device.finish_read_back(pending).await?[0];
             answer.ids.push(id);
             if !options.ignore_eos && self.format.end_ids.contains(&id) {
@@ -75,23 +69,91 @@ impl Engine {
             }
         }
         answer.text.push_str(&stream.finish(&self.format.tokenizer));
-        if options.keep_logits && self.step_after_last(call, start, cached, answer).await? {
-            cached += 1;
+        if options.keep_logits && self.step_after_last(&steps, answer).await? {
+            steps.cached += 1;
         }
-        let valid = answer.ids.len().min(cached as usize);
-        self.cache.extend(answer.ids[first_step as usize..valid].iter().map(|id| Row::Token(*id)), false);
+        let valid = answer.ids.len().min(steps.cached as usize);
+        self.cache.extend(answer.ids[steps.first as usize..valid].iter().map(|id| Row::Token(*id)), false);
         Ok(())
+    }
+
+    /// Sets the counts and biases that the sampler reads, and returns the steps, of which none is launched.
+    fn begin_steps(&mut self, options: &GenerateOptions, answer: &Answer) -> Steps {
+        let first = options.answer_prefix.len() as u32;
+        let start = self.cache.len() as u32 - first;
+        let call = options.call(start);
+        if call.processes_logits() {
+            self.model.set_counts(&answer.prompt_ids, &options.answer_prefix);
+        }
+        if call.biased == 1 {
+            self.model.set_bias(options.biases());
+        }
+        let limit = options.max_new_tokens.min(self.model.context - start).min(self.model.history_limit());
+        Steps { call, start, first, limit, launched: first, cached: first, in_flight: VecDeque::new() }
+    }
+
+    /// Launches steps until enough are in flight, each as one submission. Returns `false` when the device has no memory
+    /// for the next row.
+    async fn launch_ahead(&mut self, steps: &mut Steps) -> Result<bool> {
+        // The first token is read back alone: a person waits for it.
+        let pipelined = self.model.device.is_gpu() && steps.launched > steps.first;
+        let depth = if pipelined { STEPS_IN_FLIGHT } else { 1 };
+        while steps.in_flight.len() < depth && steps.launched < steps.limit {
+            if !self.place_row(steps).await? {
+                return Ok(false);
+            }
+            match steps.launched == steps.first {
+                true => self.model.sample(&steps.call)?,
+                false => self.model.step(&steps.call)?,
+            }
+            self.record_launch(steps);
+        }
+        Ok(true)
+    }
+
+    /// Launches one step in two parts, row and choice, and reads the logits between them. Returns `false` as
+    /// [`launch_ahead`](Self::launch_ahead) does. (A mask of allowed tokens is set between the two, as well.)
+    async fn launch_in_parts(&mut self, steps: &mut Steps, answer: &mut Answer) -> Result<bool> {
+        if !self.place_row(steps).await? {
+            return Ok(false);
+        }
+        if steps.launched > steps.first {
+            self.model.step_logits(&steps.call)?;
+            answer.logits.push(self.model.logits().await?);
+        }
+        self.model.sample(&steps.call)?;
+        self.record_launch(steps);
+        Ok(true)
+    }
+
+    /// Sets the position of the next step's row, and grows the cache to hold it. Returns `false` when the device has no
+    /// memory for it.
+    async fn place_row(&mut self, steps: &mut Steps) -> Result<bool> {
+        steps.call.step = steps.launched;
+        if steps.launched == steps.first {
+            return Ok(true);
+        }
+        steps.call.pos = steps.start + steps.launched - 1;
+        self.try_reserve_rows(steps.start + steps.launched).await
+    }
+
+    /// Records that the next step is launched, and starts to read its token back.
+    fn record_launch(&mut self, steps: &mut Steps) {
+        steps.cached = steps.launched;
+        steps.in_flight.push_back(self.model.start_token_read_back(steps.launched));
+        steps.launched += 1;
     }
 
     /// Runs one more step, for the logits of the answer's last token alone. Returns `false` when its row is cached already
     /// or has no room.
-    async fn step_after_last(&mut self, mut call: Call, start: u32, cached: u32, answer: &mut Answer) -> Result<bool> {
+    async fn step_after_last(&mut self, steps: &Steps, answer: &mut Answer) -> Result<bool> {
+        let Steps { mut call, start, cached, .. } = *steps;
         let uncached = cached < answer.ids.len() as u32 && start + cached < self.model.context;
         if !uncached || !self.try_reserve_rows(start + cached + 1).await? {
             return Ok(false);
         }
-        (call.pos, call.step) = (start + cached, self.model.history_limit() - 1);
-        self.model.step(&call)?;
+        call.pos = start + cached;
+        self.model.step_logits(&call)?;
         answer.logits.push(self.model.logits().await?);
         Ok(true)
     }
@@ -104,10 +166,4 @@ impl Engine {
             result => result.map(|()| true),
         }
     }
-}
-
-/// Returns the call of a step at position `pos` with the sampling options.
-fn sampling_call(options: &GenerateOptions, pos: u32) -> Call {
-    let GenerateOptions { seed, temperature, top_k, top_p, .. } = *options;
-    Call { seed, temperature, top_k, top_p, ..Call::new(1, pos) }
 }

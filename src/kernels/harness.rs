@@ -273,6 +273,7 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &matvec::MATVEC,
         &mean_pool::MEAN_POOL,
         &patches::PATCHES,
+        &process_logits::PROCESS_LOGITS,
         &pixel_shuffle::PIXEL_SHUFFLE,
         &rms_norm::RMS_NORM,
         &rope::ROPE,

@@ -21,6 +21,7 @@ pub mod matvec;
 pub mod mean_pool;
 pub mod patches;
 pub mod pixel_shuffle;
+pub mod process_logits;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -1,10 +1,13 @@
 //! The next token from the logits, on the device: argmax, or temperature, top-k and top-p, and a seed.
 //!
 //! Sampling draws from `softmax(logits / temperature)` restricted first to the `top_k` most likely tokens, then
-//! to the fewest of those whose probabilities (renormalised) reach `top_p`, as transformers does. Thresholds are
-//! found bit by bit on order-preserving integer keys (a radix select): nothing is sorted. All ties at a threshold
-//! are kept. The token goes to `ids[0]`, where the next step reads it, and to `history[step]` for the host.
+//! to the fewest of those whose probabilities (renormalised) reach `top_p`, then to those at least `min_p` times as
+//! likely as the first, as transformers does. Thresholds are found bit by bit on order-preserving integer keys (a radix
+//! select): nothing is sorted. All ties at a threshold are kept; transformers keeps some of the ties at `top_p`, as its
+//! sort has ordered them. The token goes to `ids[0]`, where the next step reads it, to `history[step]` for the host, and
+//! is counted in `counts`, where the next step's penalties read it.
 
+use super::process_logits::EXCLUDED;
 use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Pass, Words};
 use crate::tuning::Operands;
 
@@ -12,7 +15,7 @@ use crate::tuning::Operands;
 pub static SAMPLE: Kernel = Kernel {
     name: "sample",
     wgsl: concat!(include_str!("sample.wgsl"), include_str!("shared/call.wgsl")),
-    access: &[Read, ReadWrite, ReadWrite],
+    access: &[Read, ReadWrite, ReadWrite, ReadWrite],
     workgroup: [256, 1, 1],
     grid: |_, _| [1, 1, 1],
     reference,
@@ -23,10 +26,11 @@ pub static SAMPLE: Kernel = Kernel {
 };
 
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [logits, ids, history] = buffers else { unreachable!("checked by Pass::push") };
+    let [logits, ids, history, counts] = buffers else { unreachable!("checked by Pass::push") };
     let token = pick(&logits.f32()[..op.params[0] as usize], call);
     ids.0[0] = token;
     history.0[call.step as usize] = token;
+    counts.0[token as usize] = counts.0[token as usize].wrapping_add(1);
 }
 
 /// Returns the token for these logits and the options of `call`.
@@ -36,32 +40,40 @@ pub fn pick(logits: &[f32], call: &Call) -> u32 {
     if call.temperature <= 0.0 {
         return argmax;
     }
-    let weight = |l: f32| f64::from((l - most) / call.temperature).exp();
-    // `threshold(enough)`: the largest key for which `enough` holds of the tokens at or above it.
-    let threshold = |enough: &dyn Fn(u32) -> bool| {
-        (0..32).rev().fold(0u32, |t, bit| if enough(t | 1 << bit) { t | 1 << bit } else { t })
-    };
-    let above = |t: u32| logits.iter().filter(move |l| key(**l) >= t);
-    let mut floor = 0;
-    if call.top_k > 0 {
-        floor = threshold(&|t| above(t).count() >= call.top_k as usize);
-    }
-    if call.top_p < 1.0 {
-        let target = f64::from(call.top_p) * above(floor).map(|l| weight(*l)).sum::<f64>();
-        floor = floor.max(threshold(&|t| above(t).map(|l| weight(*l)).sum::<f64>() >= target));
-    }
-    let total: f64 = above(floor).map(|l| weight(*l)).sum();
-    let target = f64::from(uniform(call.seed, call.step)) * total;
+    let weights = weights(logits, most, call);
+    let target = f64::from(uniform(call.seed, call.step)) * weights.iter().sum::<f64>();
     let mut sum = 0.0;
-    for (token, logit) in logits.iter().enumerate() {
-        if key(*logit) >= floor {
-            sum += weight(*logit);
-            if sum > target {
-                return token as u32;
-            }
+    for (token, weight) in weights.iter().enumerate() {
+        sum += weight;
+        if sum > target {
+            return token as u32;
         }
     }
     argmax
+}
+
+/// Returns the weights that a token is drawn with, for a largest logit of `most`: 0 for tokens that are not kept.
+fn weights(logits: &[f32], most: f32, call: &Call) -> Vec<f64> {
+    let weight = |l: &f32| f64::from((l - most) / call.temperature).exp();
+    let mut floor = key(EXCLUDED) + 1;
+    if call.top_k > 0 {
+        let above = |t: u32| logits.iter().filter(|l| key(**l) >= t).count();
+        floor = floor.max(threshold(|t| above(t) >= call.top_k as usize));
+    }
+    let mut weights: Vec<f64> = logits.iter().map(weight).collect();
+    if call.top_p < 1.0 {
+        let above = |t: u32| logits.iter().zip(&weights).filter(|(l, _)| key(**l) >= t).map(|(_, w)| w).sum::<f64>();
+        let target = f64::from(call.top_p) * above(floor);
+        floor = floor.max(threshold(|t| above(t) >= target));
+    }
+    floor = floor.max(key(most - call.max_gap));
+    weights.iter_mut().zip(logits).filter(|(_, l)| key(**l) < floor).for_each(|(w, _)| *w = 0.0);
+    weights
+}
+
+/// Returns the largest key for which `enough` holds of the tokens at or above it.
+fn threshold(enough: impl Fn(u32) -> bool) -> u32 {
+    (0..32).rev().fold(0u32, |t, bit| if enough(t | 1 << bit) { t | 1 << bit } else { t })
 }
 
 /// Returns an integer that orders as the float does.
@@ -84,14 +96,15 @@ fn pcg(x: u32) -> u32 {
     (word >> 22) ^ word
 }
 
-/// Appends the sampling of a token from `logits [V]`: into `ids[0]` and `history[call.step]`.
-pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, vocab: u32) {
-    assert!(logits.words >= u64::from(vocab), "sample");
+/// Appends the sampling of a token from `logits [V]`: into `ids[0]` and `history[call.step]`; `counts [V]` counts it.
+pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, counts: Buf, vocab: u32) {
+    assert!(logits.words.min(counts.words) >= u64::from(vocab), "sample");
     let params = [vocab, 0, 0, 0, 0, 0, 0, 0];
     // Mesa's llvmpipe ends the loops of an invocation after 65536 rounds in total; a threshold reads its share 32
     // times.
     let lanes = pass.tuning.sample_lanes.max((vocab / 512).next_power_of_two().min(256));
-    pass.push(Op { kernel: &SAMPLE, consts: vec![("LANES", lanes)], params, buffers: vec![logits, ids, history] });
+    let buffers = vec![logits, ids, history, counts];
+    pass.push(Op { kernel: &SAMPLE, consts: vec![("LANES", lanes)], params, buffers });
 }
 
 #[cfg(test)]
@@ -139,7 +152,9 @@ mod tests {
                 case.call = call(temperature, top_k, top_p, seed * 977 + 3);
                 let logits = case.random(vocab, 4.0);
                 let (ids, history) = (case.output(1, None), case.output(8, None));
-                sample(&mut case.pass, logits, ids, history, vocab as u32);
+                let zeros = vec![0; vocab as usize * 4];
+                let counts = case.bytes(&zeros);
+                sample(&mut case.pass, logits, ids, history, counts, vocab as u32);
                 // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these
                 // seeds).
                 case.check_words();

@@ -1,5 +1,5 @@
-// token ~ softmax(logits / temperature) restricted to top_k, then top_p; argmax when temperature is 0
-// Shapes: logits [V]; ids [≥1]; history [≥step + 1].   Grid: one workgroup of LANES.
+// token ~ softmax(logits / temperature) restricted to top_k, top_p and min_p; argmax when temperature is 0
+// Shapes: logits [V]; ids [≥1]; history [≥step + 1]; counts [V].   Grid: one workgroup of LANES.
 // Thresholds: the largest key t with count(key ≥ t) ≥ k, or mass(key ≥ t) ≥ p · mass, built bit by bit.
 // Bytes moved: logits, 32 times per threshold (they stay in the cache).   Workgroup memory: 2 KiB.
 // Twin: sample::pick.   Joined with: call.   Source of the hash: JCGT 9(3), 2020
@@ -8,8 +8,11 @@ struct Params { vocab: u32, p1: u32, p2: u32, p3: u32, p4: u32, p5: u32, p6: u32
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> ids: array<u32>;
 @group(0) @binding(4) var<storage, read_write> history: array<u32>;
+@group(0) @binding(5) var<storage, read_write> counts: array<u32>;
 
 const LANES: u32 = 256u;
+// The logit of an excluded token.
+const EXCLUDED: f32 = -1e30;
 var<workgroup> partial: array<f32, LANES>;
 var<workgroup> partial_id: array<u32, LANES>;
 
@@ -72,12 +75,13 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         }
     }
     if (call.temperature > 0.0) {
-        var floor = 0u;
-        if (call.top_k > 0u) { floor = threshold(f32(call.top_k), lane, most, false); }
+        var floor = key(EXCLUDED) + 1u;
+        if (call.top_k > 0u) { floor = max(floor, threshold(f32(call.top_k), lane, most, false)); }
         if (call.top_p < 1.0) {
             let kept = total(share(floor, lane, most, true), lane);
             floor = max(floor, threshold(call.top_p * kept, lane, most, true));
         }
+        floor = max(floor, key(most - call.max_gap));
         // The draw walks the vocabulary in order: each lane sums a contiguous run, then one lane finds the token.
         let run = (params.vocab + LANES - 1u) / LANES;
         let start = min(lane * run, params.vocab);
@@ -108,5 +112,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     if (lane == 0u) {
         ids[0] = best;
         history[call.step] = best;
+        counts[best] += 1u;
     }
 }

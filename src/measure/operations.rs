@@ -45,7 +45,7 @@ pub async fn operations(
 /// Returns the calls that operations are run with: `rows` rows at position 0 in prefill, one row after them elsewhere.
 pub(super) fn pass_calls(rows: u32) -> Passes<Call> {
     let step = Call::new(1, rows);
-    Passes { encode: step, prefill: Call::new(rows, 0), step, head: step, sample: step }
+    Passes { encode: step, prefill: Call::new(rows, 0), step, head: step, sample: step, process: step }
 }
 
 /// Describes an operation; operations with the same description differ only in their buffers.

@@ -13,20 +13,21 @@ pub mod linear;
 pub mod load;
 pub mod norm;
 pub mod passes;
+pub mod sampler;
 pub mod vision_tower;
 
 #[cfg(test)]
 mod tests;
 
 use crate::config::Config;
-use crate::device::{Device, PassId, Readback};
+use crate::device::{Device, PassId};
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Rows;
 use crate::kernels::embed_rows::IMAGE_ROW;
-use crate::kernels::sample::sample;
 use crate::pass::{Buf, Call, Op, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
+use sampler::SamplerBuffers;
 use vision_tower::{VisionBuffers, VisionTower};
 
 pub use kv_cache::CacheType;
@@ -39,7 +40,7 @@ const FIRST_ROWS: u32 = 1024;
 const LARGE_CACHE: u64 = 256 << 20;
 /// Labels of the passes in reports.
 const PASS_NAMES: Passes<&str> =
-    Passes { encode: "encode", prefill: "prefill", step: "step", head: "head", sample: "sample" };
+    Passes { encode: "encode", prefill: "prefill", step: "step", head: "head", sample: "sample", process: "process" };
 
 /// The loaded model: weights on the device, passes recorded and prepared.
 pub struct Model {
@@ -51,6 +52,7 @@ pub struct Model {
     pub context: u32,
     vision: VisionBuffers,
     decoder: DecoderBuffers,
+    sampler: SamplerBuffers,
     passes: Passes<PassId>,
 }
 
@@ -58,6 +60,7 @@ pub struct Model {
 struct Recorded {
     vision: VisionBuffers,
     decoder: DecoderBuffers,
+    sampler: SamplerBuffers,
     passes: Passes<Pass>,
 }
 
@@ -65,6 +68,7 @@ impl Recorded {
     async fn new(config: &Config, device: &mut Device, components: &Components, context: u32) -> Result<Self> {
         let vision = VisionBuffers::new(device, config).await?;
         let b = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
+        let sampler = SamplerBuffers::new(device, config.text.vocab_size).await?;
         let Components { vision_tower, connector, decoder, .. } = components;
         let text = &config.text;
         let mut passes = PASS_NAMES.map(|name| device.pass(name));
@@ -73,8 +77,9 @@ impl Recorded {
         decoder.record(&mut passes.prefill, text, &b, Rows::Call);
         decoder.record(&mut passes.step, text, &b, Rows::Fixed(1));
         decoder.record_head(&mut passes.head, text, &b);
-        sample(&mut passes.sample, b.logits, b.ids, b.history, text.vocab_size);
-        Ok(Self { vision, decoder: b, passes })
+        sampler.record(&mut passes.sample, b.logits, &b);
+        sampler.record_processed(&mut passes.process, &b);
+        Ok(Self { vision, decoder: b, sampler, passes })
     }
 }
 
@@ -84,20 +89,22 @@ impl Model {
     /// # Errors
     /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a driver refuses a kernel.
     pub async fn new(config: Config, mut device: Device, components: Components, context: u32) -> Result<Self> {
-        let Recorded { vision, decoder, passes } = Recorded::new(&config, &mut device, &components, context).await?;
+        let Recorded { vision, decoder, sampler, passes } =
+            Recorded::new(&config, &mut device, &components, context).await?;
         let passes = Passes {
             encode: device.prepare(passes.encode).await?,
             prefill: device.prepare(passes.prefill).await?,
             step: device.prepare(passes.step).await?,
             head: device.prepare(passes.head).await?,
             sample: device.prepare(passes.sample).await?,
+            process: device.prepare(passes.process).await?,
         };
         if let Some(newline) = components.newline {
             let words = newline.words as usize;
             let end = decoder.image_embeds.words as usize - words;
             device.copy(newline, decoder.image_embeds, end, words);
         }
-        Ok(Self { config, device, context, vision, decoder, passes })
+        Ok(Self { config, device, context, vision, decoder, sampler, passes })
     }
 
     /// Returns the operations of all passes of such a model, in order, as recorded on `device`, which is a ledger.
@@ -123,6 +130,7 @@ impl Model {
         VisionBuffers::new(&mut ledger, config).await?;
         let (rows, cache_type) = (FIRST_ROWS.min(context), Self::cache_type(config));
         let decoder = DecoderBuffers::new(&mut ledger, config, context, rows, cache_type).await?;
+        SamplerBuffers::new(&mut ledger, config.text.vocab_size).await?;
         let cache_per_token = decoder.cache.row_bytes();
         let scratch = ledger.allocated() - cache_per_token * u64::from(rows);
         Ok(RuntimeMemory { scratch, cache_per_token, cache_type })
@@ -241,33 +249,6 @@ impl Model {
     /// Returns the input id that selects the embed of `image_newline`, which is behind the slots.
     pub fn newline_id(&self) -> u32 {
         self.image_embed_id(self.image_slots(), 0)
-    }
-
-    /// Samples a token from the logits: it becomes the next step's input and entry `call.step` of the history.
-    ///
-    /// # Errors
-    /// What [`Device::replay`] reports.
-    pub fn sample(&mut self, call: &Call) -> Result<()> {
-        self.device.replay(&[self.passes.sample], call)
-    }
-
-    /// Runs the last sampled token through the decoder at `call.pos` and samples the next, in one submission and
-    /// without a read-back.
-    ///
-    /// # Errors
-    /// What [`Device::replay`] reports.
-    pub fn step(&mut self, call: &Call) -> Result<()> {
-        self.device.replay(&[self.passes.step, self.passes.head, self.passes.sample], call)
-    }
-
-    /// Returns the largest number of tokens of one answer.
-    pub fn history_limit(&self) -> u32 {
-        self.decoder.history.words as u32
-    }
-
-    /// Starts reading back the token that was sampled in `step`.
-    pub fn start_token_read_back(&mut self, step: u32) -> Readback {
-        self.device.start_read_back(self.decoder.history, step as usize, 1)
     }
 
     /// Reads the logits `[V]` of the last head back.

@@ -206,6 +206,7 @@ fn prefill_is_never_fused_and_a_cpu_steps_as_it_prefills() {
             assert_eq!(kernels(&passes.head), ["select_rows", "rms_norm", "matmul"]);
         }
         assert_eq!(kernels(&passes.sample), ["sample"]);
+        assert_eq!(kernels(&passes.process), ["process_logits", "sample"]);
     }
 }
 
@@ -232,9 +233,9 @@ fn biases_take_no_dispatch() {
 
 #[test]
 fn passes_are_paired_in_order() {
-    let numbers = Passes { encode: 1, prefill: 2, step: 3, head: 4, sample: 5 };
-    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let numbers = Passes { encode: 1, prefill: 2, step: 3, head: 4, sample: 5, process: 6 };
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     let pairs = PASS_NAMES.zip(numbers);
-    assert_eq!((pairs.encode, pairs.sample), (("encode", 1), ("sample", 5)));
+    assert_eq!((pairs.encode, pairs.process), (("encode", 1), ("process", 6)));
     assert_eq!(numbers.map(|n| 2 * n).head, 8);
 }
