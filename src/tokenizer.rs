@@ -7,6 +7,7 @@
 
 mod limits;
 mod marks;
+mod vocabulary;
 
 pub(crate) use marks::END_OF_TEXT;
 pub use marks::MARKS;

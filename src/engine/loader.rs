@@ -278,6 +278,7 @@ impl Loader {
             format,
             conversation: Conversation::default(),
             cache: PrefixCache::default(),
+            constraint: None,
         })
     }
 }

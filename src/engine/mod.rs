@@ -31,6 +31,7 @@
 //! ```
 
 pub mod cache;
+mod constraint;
 mod conversation;
 mod decode;
 mod events;
@@ -39,6 +40,7 @@ mod loader;
 mod pictures;
 mod weights;
 
+pub use constraint::Constraint;
 pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
@@ -63,6 +65,8 @@ pub struct Engine {
     conversation: Conversation,
     /// The rows that the device's KV cache holds.
     cache: PrefixCache,
+    /// The constraint of the next answer.
+    constraint: Option<Box<dyn Constraint>>,
 }
 
 /// Name, size and notes of a model, for reports.
