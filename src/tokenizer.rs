@@ -5,6 +5,7 @@
 //! [`StreamDecoder`] decodes token by token. It never returns half a character, and its texts together are exactly the
 //! text of all tokens decoded together.
 
+mod bytes;
 mod limits;
 mod marks;
 mod vocabulary;

@@ -1,6 +1,8 @@
 //! The decoding loop: tokens stay on the device, and the host reads them back some steps later.
 
 use super::cache::Row;
+use super::logprobs::{TokenProbability, probability};
+use super::stop_strings::AnswerText;
 use super::{Answer, Engine, Event, GenerateOptions, Observer, Stop};
 use crate::device::Readback;
 use crate::error::{Kind, Result};
@@ -25,8 +27,17 @@ struct Steps {
     launched: u32,
     /// Tokens of the answer whose rows are in the cache.
     cached: u32,
+    /// Whether the host reads the logits of each step, too.
+    reads_logits: bool,
     /// Steps whose token the host has not read yet.
-    in_flight: VecDeque<Readback>,
+    in_flight: VecDeque<InFlight>,
+}
+
+/// A step whose token is on its way to the host.
+struct InFlight {
+    token: Readback,
+    /// With `top_logprobs`: the logits that the token was sampled from.
+    logits: Option<Readback>,
 }
 
 impl Engine {
@@ -42,8 +53,9 @@ impl Engine {
         self.cache.forget_logits();
         let mut steps = self.begin_steps(options, answer);
         let mut stream = StreamDecoder::default();
+        let prefix = options.answer_prefix.iter().map(|id| stream.push(&self.format.tokenizer, *id)).collect();
+        let mut text = AnswerText::new(&options.stop, prefix);
         answer.ids.extend(&options.answer_prefix);
-        answer.text = options.answer_prefix.iter().map(|id| stream.push(&self.format.tokenizer, *id)).collect();
         answer.stop = if steps.limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
         while (answer.ids.len() as u32) < steps.limit {
             let launched = match options.keep_logits {
@@ -54,21 +66,34 @@ impl Engine {
                 (steps.limit, answer.stop) = (steps.launched, Stop::Context);
             }
             let Some(pending) = steps.in_flight.pop_front() else { break };
-            let id = self.model.device.finish_read_back(pending).await?[0];
+            let id = self.model.device.finish_read_back(pending.token).await?[0];
             answer.ids.push(id);
+            let logprob = self.probability(id, pending.logits, options).await?;
+            answer.logprobs.extend(logprob.clone());
             if !options.ignore_eos && self.format.end_ids.contains(&id) {
                 answer.stop = Stop::Eos;
                 break;
             }
-            let text = stream.push(&self.format.tokenizer, id);
-            answer.text.push_str(&text);
-            observer.event(Event::Token { text, count: answer.ids.len() as u32, id });
+            let new = text.push(&stream.push(&self.format.tokenizer, id));
+            observer.event(Event::Token { text: new, count: answer.ids.len() as u32, id: Some(id), logprob });
+            if text.stopped() {
+                break;
+            }
             if observer.pause().await {
                 answer.stop = Stop::Cancelled;
                 break;
             }
         }
-        answer.text.push_str(&stream.finish(&self.format.tokenizer));
+        let certain = text.push(&stream.finish(&self.format.tokenizer));
+        if text.stopped() {
+            answer.stop = Stop::Stop;
+        }
+        let (rest, whole) = text.finish();
+        answer.text = whole;
+        if !(certain.is_empty() && rest.is_empty()) {
+            let (text, count) = (certain + &rest, answer.ids.len() as u32);
+            observer.event(Event::Token { text, count, id: None, logprob: None });
+        }
         if options.keep_logits && self.step_after_last(&steps, answer).await? {
             steps.cached += 1;
         }
@@ -89,7 +114,8 @@ impl Engine {
             self.model.set_bias(options.biases());
         }
         let limit = options.max_new_tokens.min(self.model.context - start).min(self.model.history_limit());
-        Steps { call, start, first, limit, launched: first, cached: first, in_flight: VecDeque::new() }
+        let reads_logits = options.top_logprobs.is_some();
+        Steps { call, start, first, limit, launched: first, cached: first, reads_logits, in_flight: VecDeque::new() }
     }
 
     /// Launches steps until enough are in flight, each as one submission. Returns `false` when the device has no memory
@@ -140,8 +166,30 @@ impl Engine {
     /// Records that the next step is launched, and starts to read its token back.
     fn record_launch(&mut self, steps: &mut Steps) {
         steps.cached = steps.launched;
-        steps.in_flight.push_back(self.model.start_token_read_back(steps.launched));
+        let logits = steps.reads_logits.then(|| self.model.start_logits_read_back());
+        steps.in_flight.push_back(InFlight { token: self.model.start_token_read_back(steps.launched), logits });
         steps.launched += 1;
+    }
+
+    /// Waits for the logits that `id` was sampled from, and returns its probability. `None` where none was asked for.
+    async fn probability(
+        &mut self,
+        id: u32,
+        logits: Option<Readback>,
+        options: &GenerateOptions,
+    ) -> Result<Option<TokenProbability>> {
+        let (Some(logits), Some(count)) = (logits, options.top_logprobs) else { return Ok(None) };
+        let logits: Vec<f32> = bytemuck::cast_vec(self.model.device.finish_read_back(logits).await?);
+        Ok(Some(probability(&logits, id, count as usize, &self.format.tokenizer)))
+    }
+
+    /// Returns the tokens that stand for an answer in later prompts: its own, or where a stop string cut it, those of its
+    /// text.
+    pub(super) fn turn_ids(&self, answer: &Answer) -> Result<Vec<u32>> {
+        match answer.stop {
+            Stop::Stop => self.format.tokenizer.encode_text(&answer.text),
+            _ => Ok(answer.ids.clone()),
+        }
     }
 
     /// Runs one more step, for the logits of the answer's last token alone. Returns `false` when its row is cached already

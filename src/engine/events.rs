@@ -1,5 +1,6 @@
 //! The engine's options, events and results.
 
+use super::logprobs::TokenProbability;
 use crate::ensure;
 use crate::error::Result;
 use crate::model::CacheType;
@@ -27,14 +28,19 @@ pub enum Event {
         /// Rows of the prompt.
         total: u32,
     },
-    /// A token was sampled.
+    /// A token was sampled, or text that was withheld until the end of the answer became certain.
     Token {
-        /// Text that the token adds: whole characters, perhaps none.
+        /// Text that the token adds: whole characters, perhaps none. Never the beginning of a stop string that may still
+        /// come.
         text: String,
         /// Tokens so far.
         count: u32,
-        /// The token.
-        id: u32,
+        /// The token; absent from the last event of an answer where that brings withheld text alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// With `top_logprobs`: the probability of the token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprob: Option<TokenProbability>,
     },
 }
 
@@ -123,9 +129,9 @@ impl Default for GenerateOptions {
 /// Largest number of most likely tokens whose log-probabilities are reported.
 const MAX_TOP_LOGPROBS: u32 = 20;
 /// Largest number of texts that end an answer.
-const MAX_STOPS: usize = 64;
+const MAX_STOPS: usize = 16;
 /// Longest text that ends an answer, bytes.
-const MAX_STOP_BYTES: usize = 4096;
+const MAX_STOP_BYTES: usize = 1024;
 /// The logit bias that excludes a token.
 const EXCLUDING_BIAS: f32 = -100.0;
 
@@ -218,9 +224,9 @@ pub enum Stop {
 /// An answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct Answer {
-    /// The text, without surrounding space.
+    /// The text, without surrounding space, and up to a stop string.
     pub text: String,
-    /// Generated tokens, including the ending one.
+    /// Generated tokens, including the ending one, or those of the stop string.
     pub ids: Vec<u32>,
     /// The prompt, with one image token per image row.
     pub prompt_ids: Vec<u32>,
@@ -228,6 +234,9 @@ pub struct Answer {
     pub reused_rows: u32,
     /// Reason for its end.
     pub stop: Stop,
+    /// With `top_logprobs`: the probability of each of `ids`, except of those that the answer began with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<TokenProbability>,
     /// With `keep_logits`: `[1 + ids, V]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logits: Vec<Vec<f32>>,

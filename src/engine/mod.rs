@@ -37,13 +37,16 @@ mod decode;
 mod events;
 mod inspect;
 mod loader;
+mod logprobs;
 mod pictures;
+mod stop_strings;
 mod weights;
 
 pub use constraint::Constraint;
 pub use conversation::ImageId;
 pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
+pub use logprobs::{TokenLogprob, TokenProbability};
 pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
 
@@ -129,7 +132,7 @@ impl Engine {
         let mut rows = self.conversation.prompt_rows(&self.format, question)?;
         rows.extend(options.answer_prefix.iter().map(|id| Row::Token(*id)));
         let answer = self.answer(&rows, options, observer).await?;
-        self.conversation.push_turn(&self.format, question, &answer.ids);
+        self.conversation.push_turn(&self.format, question, &self.turn_ids(&answer)?);
         Ok(answer)
     }
 
@@ -164,6 +167,7 @@ impl Engine {
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
             reused_rows: self.cache.shared(rows) as u32,
             stop: Stop::Cancelled,
+            logprobs: Vec::new(),
             logits: Vec::new(),
         };
         if self.prefill_rows(rows, true, observer).await? {
