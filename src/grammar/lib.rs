@@ -24,6 +24,7 @@
 
 mod check;
 mod constraint;
+mod formats;
 mod limits;
 mod request;
 mod vocabulary;

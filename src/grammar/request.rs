@@ -1,7 +1,7 @@
 //! `response_format`, as OpenAI's interface has it, with regular expressions and Lark grammars in addition.
 
 use crate::limits::MAX_REQUEST;
-use crate::{Error, Result, check};
+use crate::{Error, Result, check, formats};
 use llguidance::api::TopLevelGrammar;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ pub fn parse(text: &str) -> Result<TopLevelGrammar> {
 /// Returns the grammar of a JSON schema.
 fn schema(mut schema: Value) -> Result<TopLevelGrammar> {
     check::schema(&schema)?;
+    formats::refine(&mut schema);
     let options = json!({ "whitespace_pattern": WHITE_SPACE });
     match &mut schema {
         // A schema's own options for llguidance are not ours to follow.
