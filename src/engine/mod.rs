@@ -38,15 +38,17 @@ mod events;
 mod inspect;
 mod loader;
 mod logprobs;
+mod options;
 mod pictures;
 mod stop_strings;
 mod weights;
 
 pub use constraint::Constraint;
 pub use conversation::ImageId;
-pub use events::{Answer, Encoded, Event, GenerateOptions, Observer, Report, RestoredTurn, SilentObserver, Stop};
+pub use events::{Answer, Encoded, Event, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
 pub use logprobs::{TokenLogprob, TokenProbability};
+pub use options::GenerateOptions;
 pub use pictures::{PictureCost, PictureSize};
 pub use weights::WeightChoice;
 

@@ -125,7 +125,7 @@ export class Transcript {
       timing.tokens_per_second ? `${formatRate(timing.tokens_per_second)} tokens/s` : "",
       `first after ${formatDuration(timing.first_token_ms)}`,
       answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt tokens already computed` : "",
-      { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "" }[answer.stop],
+      { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "", stop: "" }[answer.stop],
     ];
     return facts.filter(Boolean).join(" · ");
   }

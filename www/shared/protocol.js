@@ -139,9 +139,16 @@
  * @property {number[]} ids
  * @property {number[]} prompt_ids
  * @property {number} reused_rows
- * @property {"eos" | "length" | "context" | "cancelled"} stop
+ * @property {"eos" | "length" | "context" | "cancelled" | "stop"} stop
+ * @property {TokenProbability[]} [logprobs]  with `top_logprobs`: of each of `ids` without those of `begin`
  * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
  */
+
+/** The natural logarithm of a token's probability by the model, before penalties, biases and temperature; `bytes` are
+ * its text, perhaps not whole characters.
+ * @typedef {{ id: number, logprob: number, bytes: number[] }} TokenLogprob */
+/** The same of a chosen token, with the most likely ones in its place.
+ * @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
 
 /**
  * Times of an answer, measured by the worker, since the engine has no clock.
@@ -160,6 +167,14 @@
  * @property {number} temperature
  * @property {number} top_p
  * @property {number} seed
+ * @property {number} [top_k]  0 for all
+ * @property {number} [min_p]  share of the most likely token's probability
+ * @property {number} [repetition_penalty]  of tokens in prompt and answer; 1 changes none
+ * @property {number} [frequency_penalty]  -2 to 2, per occurrence in the answer
+ * @property {number} [presence_penalty]  -2 to 2, of tokens in the answer
+ * @property {Record<string, number>} [logit_bias]  id → -100 to 100; -100 excludes the token
+ * @property {number} [top_logprobs]  0 to 20; absent: no log-probabilities
+ * @property {string[]} [stop]  texts that end the answer, which does not include them
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
@@ -186,9 +201,10 @@
  */
 
 /**
- * Events during a call. `encode` counts tiles, `prefill` rows.
+ * Events during a call. `encode` counts tiles, `prefill` rows. The last `token` of an answer has no `id` where it brings
+ * nothing but text that was withheld, since it could have begun a stop string.
  * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
- *   | { type: "token", text: string, count: number, id?: number }
+ *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
  *   | { type: "line", text: string }} Event
  */
 
