@@ -1,7 +1,7 @@
 //! Constraints on answers: a grammar outside the engine says which tokens may come next.
 //!
-//! The package `src/grammar/` has the grammars. The engine knows a trait alone, so that whoever answers without
-//! constraint loads none of it.
+//! The package `src/grammar/` has the grammars. The engine knows a trait alone, so that a page that constrains no answer
+//! loads none of it.
 
 use super::{Engine, GenerateOptions};
 use crate::ensure;

@@ -94,7 +94,7 @@ impl StateCell {
     }
 
     /// Lends the engine to `f`, which returns immediately.
-    pub fn edit_engine(&self, call: &str, f: impl FnOnce(&mut Engine) -> error::Result<()>) -> Result<()> {
+    pub fn edit_engine<T>(&self, call: &str, f: impl FnOnce(&mut Engine) -> error::Result<T>) -> Result<T> {
         let mut engine = self.take_engine(call)?;
         let result = f(&mut engine);
         self.put_engine(engine);

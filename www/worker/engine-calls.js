@@ -3,6 +3,7 @@
 
 import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
+import { constrained } from "./grammar.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -65,14 +66,15 @@ export function startEngineWorker(build) {
       let first = start;
       let last = start;
       let count = 0;
-      const answer = await engine().generate(question, options, (/** @type {Event} */ event) => {
+      const onEvent = (/** @type {Event} */ event) => {
         if (event.type === "token") {
           last = performance.now();
           if (count === 0) first = last;
           count = event.count;
         }
         emit(event);
-      });
+      };
+      const answer = await constrained(engine(), options, (rest) => engine().generate(question, rest, onEvent));
       const timing = {
         first_token_ms: first - start,
         total_ms: performance.now() - start,
