@@ -27,8 +27,16 @@ fn deep(depth: usize) -> String {
     format!("{{\"type\":\"json_schema\",\"json_schema\":{{\"schema\":{schema}}}}}")
 }
 
-fn requests() -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = Vec::new();
+/// Names and texts of requests.
+type Requests = Vec<(String, String)>;
+
+fn requests() -> Requests {
+    [nested(), combined(), large(), numbers(), expressions(), malformed()].concat()
+}
+
+/// Deep nesting, and trees whose paths double with each level.
+fn nested() -> Requests {
+    let mut all = Requests::new();
     let mut add = |name: &str, request: String| all.push((name.into(), request));
     for depth in [20, 50, 100, 120, 1000, 20_000] {
         add(&format!("deep {depth}"), deep(depth));
@@ -50,6 +58,13 @@ fn requests() -> Vec<(String, String)> {
         }
         add(&format!("tree {kind}"), json_schema(schema));
     }
+    all
+}
+
+/// Combinations of choices, chains of references, and circles.
+fn combined() -> Requests {
+    let mut all = Requests::new();
+    let mut add = |name: &str, request: String| all.push((name.into(), request));
     // allOf of anyOfs: 3^20 combinations.
     let choices: Vec<Value> = (0..20)
         .map(|i| {
@@ -76,7 +91,13 @@ fn requests() -> Vec<(String, String)> {
     let circle = json!({ "allOf": [{ "$ref": "#/$defs/b" }, { "type": "object" }] });
     let back = json!({ "allOf": [{ "$ref": "#/$defs/a" }, { "type": "object" }] });
     add("circle of allOf", json_schema(json!({ "$ref": "#/$defs/a", "$defs": { "a": circle, "b": back } })));
-    // Much of everything.
+    all
+}
+
+/// Much of everything that has a size.
+fn large() -> Requests {
+    let mut all = Requests::new();
+    let mut add = |name: &str, request: String| all.push((name.into(), request));
     let properties: serde_json::Map<String, Value> =
         (0..4000).map(|i| (format!("property{i}"), json!({ "type": "integer", "minimum": i }))).collect();
     add("optional properties", json_schema(json!({ "type": "object", "properties": properties })));
@@ -96,12 +117,31 @@ fn requests() -> Vec<(String, String)> {
         nested = json!({ "type": "array", "items": nested, "minItems": 100, "maxItems": 100 });
     }
     add("arrays of arrays", json_schema(nested));
-    add("properties counted", json_schema(json!({ "type": "object", "minProperties": 100_000 })));
-    add("numbers", json_schema(json!({ "type": "number", "minimum": 1e-300, "maximum": 1e300, "multipleOf": 1e-200 })));
-    for n in [1000, 2000] {
+    for n in [500, 1000] {
         let properties: serde_json::Map<String, Value> = properties.clone().into_iter().take(n).collect();
         add(&format!("{n} properties"), json_schema(json!({ "type": "object", "properties": properties })));
     }
+    let object = |prefix: &str| {
+        let fields: serde_json::Map<String, Value> =
+            (0..500).map(|i| (format!("{prefix}{i}"), json!({ "type": "boolean" }))).collect();
+        json!({ "type": "object", "properties": fields })
+    };
+    let all_of: Vec<Value> = ["a", "b", "c"].map(object).into();
+    add("properties of all", json_schema(json!({ "allOf": all_of })));
+    add("properties of any", json_schema(json!({ "anyOf": all_of })));
+    let patterns: serde_json::Map<String, Value> =
+        (0..16).map(|i| (format!("^{i}x.*a.{{10}}$"), json!({ "type": "integer" }))).collect();
+    let one = json!({ "type": "object", "patternProperties": patterns });
+    add("pattern properties within the limit", json_schema(json!({ "anyOf": [one, one, one, one] })));
+    add("properties counted", json_schema(json!({ "type": "object", "minProperties": 100_000 })));
+    all
+}
+
+/// Bounds and steps of numbers.
+fn numbers() -> Requests {
+    let mut all = Requests::new();
+    let mut add = |name: &str, request: String| all.push((name.into(), request));
+    add("numbers", json_schema(json!({ "type": "number", "minimum": 1e-300, "maximum": 1e300, "multipleOf": 1e-200 })));
     for n in [97, 997, 9973] {
         add(&format!("multiple of {n}"), json_schema(json!({ "type": "integer", "multipleOf": n })));
     }
@@ -119,6 +159,13 @@ fn requests() -> Vec<(String, String)> {
         }
     }
     add("integer bounds", json_schema(json!({ "type": "integer", "minimum": -1e308, "maximum": 1e308 })));
+    all
+}
+
+/// Regular expressions, by themselves and in schemas, and grammars.
+fn expressions() -> Requests {
+    let mut all = Requests::new();
+    let mut add = |name: &str, request: String| all.push((name.into(), request));
     for pattern in patterns() {
         add(
             &format!("pattern {}", &pattern[..pattern.len().min(30)]),
@@ -132,7 +179,13 @@ fn requests() -> Vec<(String, String)> {
     for (name, text) in grammars() {
         add(name, grammar(&text));
     }
-    // Not what it should be.
+    all
+}
+
+/// Not what it should be.
+fn malformed() -> Requests {
+    let mut all = Requests::new();
+    let mut add = |name: &str, request: String| all.push((name.into(), request));
     for text in
         ["", "null", "[]", "{}", "{\"type\":\"xml\"}", "{\"type\":\"json_schema\"}", "{\"type\":\"regex\",\"regex\":7}"]
     {
