@@ -3,6 +3,7 @@
 
 import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
+import { constrained } from "./grammar.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -89,8 +90,8 @@ export function startEngineWorker(build) {
     },
 
     async generate({ question, options }, emit) {
-      const answered = await timed((onEvent) => engine().generate(question, options, onEvent), emit);
-      return { ...answered, report: await report() };
+      const answer = (/** @type {typeof options} */ rest) => timed((onEvent) => engine().generate(question, rest, onEvent), emit);
+      return { ...(await constrained(engine(), options, answer)), report: await report() };
     },
 
     async encode_picture({ bytes, needed }, emit) {
@@ -104,8 +105,8 @@ export function startEngineWorker(build) {
     prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
 
     async chat({ messages, options }, emit) {
-      const answered = await timed((onEvent) => engine().chat(messages, options, onEvent), emit);
-      return { ...answered, report: await report() };
+      const answer = (/** @type {typeof options} */ rest) => timed((onEvent) => engine().chat(messages, rest, onEvent), emit);
+      return { ...(await constrained(engine(), options, answer)), report: await report() };
     },
 
     save_state: () => /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (engine().save_state()),
