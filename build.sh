@@ -150,6 +150,14 @@ need_node() {
     cp tests/browser/package-lock.json tests/browser/node_modules/.lock-installed
 }
 
+# What the tests of the package build an app with.
+need_bundlers() {
+    cmp -s tests/package/package-lock.json tests/package/node_modules/.lock-installed && return
+    say "installing the bundlers that the package is tested with (Vite, webpack, esbuild)"
+    npm ci --prefix tests/package --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    cp tests/package/package-lock.json tests/package/node_modules/.lock-installed
+}
+
 need_chromium() {
     [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome ||
         install_packages "Chromium (for the browser tests)" chromium
@@ -411,6 +419,7 @@ native_tests() {
 }
 
 browser_tests() {
+    need_bundlers
     say "browser tests"
     server
     cargo build --bin chat --bin convert --bin weights

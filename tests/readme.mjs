@@ -41,6 +41,7 @@ const RULES = {
     as: `cargo run --bin convert -- ${GOLDEN} $WORK/q8 --quant q8 --vision-quant f16`,
   },
   "./build.sh build": { as: true },
+  "./build.sh package": { as: true },
   // Against a stand-in of the hub: tests/browser/catalogue.test.mjs.
   "./build.sh check-catalogue": { not: "it asks a host that tests may not reach" },
   "./build.sh check-host https://PAGE/": { as: `${SERVED}; ./build.sh check-host $PAGE` },

@@ -17,6 +17,7 @@ macro_rules! pages {
 }
 
 pages! {
+    api "api.md"
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
@@ -29,6 +30,7 @@ pages! {
     numerics "numerics.md"
     one_token "one_token.md"
     openai "openai.md"
+    package "package.md"
     pictures "pictures.md"
     size "size.md"
     sources "sources.md"

@@ -1,8 +1,8 @@
-// Names the page's own script, besides those of the package: the security policy allows script addresses from Trusted Types
-// policies only.
+// Names the page's own script, besides those of the package: the security policy allows script addresses from Trusted
+// Types policies only.
 
-/** Address of the service worker. It has no version: the service worker serves whichever version is cached, and its folder
- * defines its scope. @type {any} */
+/** Address of the service worker. It has no version: the service worker serves whichever version is cached, and its
+ * folder defines its scope. @type {any} */
 export const serviceWorkerAddress = (() => {
   const rules = { createScriptURL: () => new URL("service-worker.js", document.baseURI).href };
   // Browsers without Trusted Types accept the plain address.
