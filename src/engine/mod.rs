@@ -1,8 +1,10 @@
 //! The story of an answer: bytes in, events out.
 //!
-//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode`] does everything that depends on a
-//! picture alone: it encodes the picture and prefills the prompt up to it. [`Engine::generate`] prefills the rest of
-//! the prompt and decodes the answer. The caller brings network, files and clock, and an [`Observer`] for the events.
+//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode_picture`] runs tower and connector on a
+//! picture; [`Engine::chat`] prefills a prompt of messages, as far as its rows are not cached, and decodes the answer.
+//! The engine also keeps one conversation: [`Engine::encode`] adds a picture to its next question and prefills the prompt
+//! up to it, and [`Engine::generate`] answers the question. The caller brings network, files and clock, and an
+//! [`Observer`] for the events.
 //!
 //! ```
 //! use llava_web::device::{BackendChoice, Device};
@@ -173,6 +175,7 @@ impl Engine {
             text: String::new(),
             ids: Vec::new(),
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
+            prompt_rows: rows.len() as u32,
             reused_rows: 0,
             stop: Stop::Cancelled,
             logprobs: Vec::new(),

@@ -143,7 +143,8 @@
  * @property {string} text
  * @property {number[]} ids
  * @property {number[]} prompt_ids
- * @property {number} reused_rows
+ * @property {number} prompt_rows  of the whole prompt
+ * @property {number} reused_rows  of them cached before
  * @property {"eos" | "length" | "context" | "cancelled" | "stop"} stop
  * @property {TokenProbability[]} [logprobs]  with `top_logprobs`: of each of `ids` without those of `begin`
  * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
