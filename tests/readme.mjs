@@ -48,6 +48,7 @@ const RULES = {
   "./build.sh check-host https://HOST/models/x.gguf": { as: `${SERVED}; ./build.sh check-host \${PAGE}models/scenes/manifest.json` },
   "rsync -a OUT/ host:/srv/models/NAME/": { not: "it copies to another machine" },
   'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "What color is the star?"': { as: true },
+  'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "What color is the star?" --regex "It is (red|green|blue|yellow)"': { as: true },
   "./build.sh train data --seed 7 --count 200 --out DIR": { as: MAKE_DATA },
   "./build.sh eval --model www/models/scenes --data DIR": { as: `${MAKE_DATA}; ./build.sh eval --model www/models/scenes --data $WORK/data --limit 8` },
   "cargo run --release --bin train -- data --seed 2026 --count 200 --out DATA": { as: "cargo run --bin train -- data --seed 2026 --count 4 --out $WORK/card" },

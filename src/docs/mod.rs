@@ -21,6 +21,7 @@ pages! {
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
+    constraints "constraints.md"
     families "families.md"
     figures "figures.md"
     format "format.md"

@@ -33,6 +33,7 @@
 //! ```
 
 pub mod cache;
+mod constraint;
 mod conversation;
 mod decode;
 mod events;
@@ -49,6 +50,7 @@ pub mod state;
 mod stop_strings;
 mod weights;
 
+pub use constraint::Constraint;
 pub use events::{Answer, Encoded, Event, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
 pub use logprobs::{TokenLogprob, TokenProbability};
@@ -83,6 +85,8 @@ pub struct Engine {
     parked: ParkedRows,
     /// The rows of the last answered prompt and of its answer.
     answered: Vec<Row>,
+    /// The constraint of the next answer.
+    constraint: Option<Box<dyn Constraint>>,
 }
 
 /// Result of a prefill.
