@@ -90,8 +90,8 @@ export function startEngineWorker(build) {
     },
 
     async generate({ question, options }, emit) {
-      const answer = (/** @type {typeof options} */ rest) => timed((onEvent) => engine().generate(question, rest, onEvent), emit);
-      return { ...(await constrained(engine(), options, answer)), report: await report() };
+      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().generate(question, rest, onEvent)), emit);
+      return { ...answered, report: await report() };
     },
 
     async encode_picture({ bytes, needed }, emit) {
@@ -105,8 +105,8 @@ export function startEngineWorker(build) {
     prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
 
     async chat({ messages, options }, emit) {
-      const answer = (/** @type {typeof options} */ rest) => timed((onEvent) => engine().chat(messages, rest, onEvent), emit);
-      return { ...(await constrained(engine(), options, answer)), report: await report() };
+      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().chat(messages, rest, onEvent)), emit);
+      return { ...answered, report: await report() };
     },
 
     save_state: () => /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (engine().save_state()),

@@ -9,7 +9,7 @@
 
 /** Makes the answer and the chunks of one call. */
 export class AnswerForm {
-  id = `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
+  id = `chatcmpl-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   created = Math.floor(Date.now() / 1000);
 
   /** @param {string} model its name @param {boolean} logprobs whether they are wanted @param {boolean} includeUsage */
@@ -59,5 +59,5 @@ function finishReason({ answer }) {
 /** @param {Answered} answered @returns {Usage} */
 function usageOf({ answer }) {
   const [prompt_tokens, completion_tokens] = [answer.prompt_ids.length, answer.ids.length];
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: answer.reused_rows } };
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: Math.min(answer.reused_rows, prompt_tokens) } };
 }
