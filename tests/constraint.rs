@@ -143,7 +143,7 @@ impl Vocabulary {
             }
             // What ends a value, then what goes on, in turn.
             let singles = (0..self.tokens.len() as u32).filter(|id| allowed(id) && bytes(*id).len() == 1);
-            let rank = |id: &u32| b"\"}]0,:".iter().position(|byte| bytes(*id)[0] == *byte).unwrap_or(6 + step % 3);
+            let rank = |id: &u32| b"\"}]Z0,:".iter().position(|byte| bytes(*id)[0] == *byte).unwrap_or(7 + step % 3);
             let id = singles.min_by_key(rank).or_else(|| (0..self.tokens.len() as u32).find(allowed))?;
             text.extend(bytes(id));
             if constraint.accept(id).unwrap() {

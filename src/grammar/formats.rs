@@ -7,8 +7,8 @@ use serde_json::Value;
 const LEAP_YEAR: &str = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)";
 /// Dates, except the 29th of February in other years. llguidance's format checks the rest.
 const MONTH_AND_DAY: &str = "[0-9]{4}-((0[13-9]|1[0-2])-[0-9]{2}|02-([01][0-9]|2[0-8]))";
-/// Times without a leap second.
-const TIME: &str = "[0-9]{2}:[0-9]{2}:[0-5]";
+/// Times without a leap second, and with at most nine digits of a fraction: a small model would write them for ever.
+const TIME: &str = "[0-9]{2}:[0-9]{2}:[0-5][0-9](\\.[0-9]{1,9})?[zZ+-]";
 
 /// Adds a pattern to each string of a schema that has such a format and no pattern of its own.
 pub fn refine(schema: &mut Value) {

@@ -17,6 +17,8 @@ const CODE = new URL("../pkg/grammar/llava_grammar_bg.wasm", import.meta.url).hr
 let loading = null;
 /** The vocabularies of engines, as the module has them. @type {WeakMap<Llava, Grammars>} */
 let vocabularies = new WeakMap();
+/** How often the module has begun anew: objects from before are gone with its memory. */
+let resets = 0;
 
 /** @returns {Promise<Build>} */
 async function load() {
@@ -43,6 +45,7 @@ function guarded(build, work) {
     if (!refused) {
       build.__wbg_reset_state();
       vocabularies = new WeakMap();
+      resets += 1;
     }
     const message = refused ? thrown.message : `the module of grammars failed: ${thrown}`;
     throw new Failure({ kind: "argument", place: "response_format", message });
@@ -67,6 +70,7 @@ function vocabularyOf(build, engine) {
 export async function constrained(engine, { response_format, ...options }, answer) {
   if (!response_format || response_format.type === "text") return answer(options);
   const build = await (loading ??= load());
+  const begun = resets;
   const constraint = guarded(build, () => vocabularyOf(build, engine).constrain(JSON.stringify(response_format)));
   try {
     engine.constrain({
@@ -77,6 +81,6 @@ export async function constrained(engine, { response_format, ...options }, answe
   } finally {
     // An answer that was refused before its first token has left the constraint with the engine.
     engine.constrain(null);
-    guarded(build, () => constraint.free());
+    if (begun === resets) constraint.free();
   }
 }

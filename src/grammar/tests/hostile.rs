@@ -263,23 +263,23 @@ fn grammars() -> Vec<(&'static str, String)> {
         ("lark recursive terminal", "start: A\nA: B\nB: A".into()),
         ("lark alternatives", format!("start: {}", vec!["\"a\""; 9_000].join("|"))),
         ("lark items", format!("start: {}", vec!["A?"; 9_000].join(" ")) + "\nA: \"a\""),
-        ("lark 5000 items", format!("start: {}", vec!["A?"; 5_000].join(" ")) + "\nA: \"a\""),
+        ("lark 2700 items", format!("start: {}", vec!["A?"; 2_700].join(" ")) + "\nA: \"a\""),
         (
-            "lark 1000 rules",
-            format!("start: r0\n{}r1000: \"a\"", (0..1000).map(|i| format!("r{i}:r{}\n", i + 1)).collect::<String>()),
+            "lark 600 rules",
+            format!("start: r0\n{}r600: \"a\"", (0..600).map(|i| format!("r{i}:r{}\n", i + 1)).collect::<String>()),
         ),
         (
-            "lark 1000 terminals",
-            format!("start: R0\n{}R1000: \"a\"", (0..1000).map(|i| format!("R{i}:R{}\n", i + 1)).collect::<String>()),
+            "lark 600 terminals",
+            format!("start: R0\n{}R600: \"a\"", (0..600).map(|i| format!("R{i}:R{}\n", i + 1)).collect::<String>()),
         ),
         (
-            "lark 1000 either",
+            "lark 400 either",
             format!(
-                "start: r0\n{}r1000: \"a\"",
-                (0..1000).map(|i| format!("r{i}:r{}|\"b\"\n", i + 1)).collect::<String>()
+                "start: r0\n{}r400: \"a\"",
+                (0..400).map(|i| format!("r{i}:r{}|\"b\"\n", i + 1)).collect::<String>()
             ),
         ),
-        ("lark substring", format!("start: %regex {{ \"substring_chars\": \"{}\" }}", "abcab ".repeat(2500))),
+        ("lark substring", format!("start: %regex {{ \"substring_chars\": \"{}\" }}", "abcab ".repeat(1200))),
         ("lark undefined", "start: nothing".into()),
         ("lark json", "start: %json { \"type\": \"array\", \"minItems\": 1000000 }".into()),
         (
