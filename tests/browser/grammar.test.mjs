@@ -15,9 +15,11 @@ const MOST_MS = 3000;
 /** What the page of the test has in `window.engine`.
  * @typedef {{ call: (method: string, args: unknown) => Promise<any>, answer: (format: unknown, more?: object) => Promise<any> }} Engine */
 
-const PAGE = `<!doctype html><title>A worker</title><script type="module">
-  import { Caller } from "./shared/messenger.js";
-  const caller = new Caller(new Worker("worker/worker.js", { type: "module" }), console.error);
+const PAGE = '<!doctype html><title>A worker</title><script type="module" src="worker-page.js"></script>';
+const SCRIPT = `import { Caller } from "./shared/messenger.js";
+  const rules = { createScriptURL: (name) => new URL(name, location.href).href };
+  const policy = globalThis.trustedTypes?.createPolicy("own-scripts", rules) ?? rules;
+  const caller = new Caller(new Worker(policy.createScriptURL("worker/worker.js"), { type: "module" }), console.error);
   const model = { addresses: [new URL("models/scenes/manifest.json", location.href).href] };
   const threads = { build: "", threads: 1, pages: 0, why: "a test" };
   const address = new URL("pkg/llava_web_bg.wasm", location.href).href;
@@ -36,7 +38,8 @@ const PAGE = `<!doctype html><title>A worker</title><script type="module">
     }
   };
   window.engine = { call, answer };
-</script>`;
+  document.body.dataset.ready = "";
+`;
 
 describe("constrained answers in the worker", () => {
   /** @type {Awaited<ReturnType<typeof rootWith>>} */ let served;
@@ -44,11 +47,14 @@ describe("constrained answers in the worker", () => {
   /** @type {import("playwright-core").Browser} */ let browser;
   /** @type {Awaited<ReturnType<typeof open>>} */ let visit;
   before(async () => {
-    served = await rootWith((root) => writeFile(path.join(root, "worker.html"), PAGE));
+    served = await rootWith(async (root) => {
+      await writeFile(path.join(root, "worker.html"), PAGE);
+      await writeFile(path.join(root, "worker-page.js"), SCRIPT);
+    });
     server = await serve(served.root);
     browser = await launch({ gpu: false });
     visit = await open(browser, `${server.url}worker.html`);
-    await visit.page.waitForFunction("window.engine");
+    await visit.page.locator("body[data-ready]").waitFor({ state: "attached" });
   });
   after(async () => {
     await browser?.close();
@@ -103,7 +109,7 @@ describe("constrained answers in the worker", () => {
     const schema = (/** @type {unknown} */ schema) => ({ type: "json_schema", json_schema: { schema } });
     /** @type {[string, unknown][]} */
     const requests = [
-      ["deep", schema(deep(3000))],
+      ["deep", schema(deep(150))],
       ["many references", schema({ type: "object", properties: Object.fromEntries(names) })],
       ["a large multiple", schema({ type: "integer", multipleOf: 7919317 })],
       ["a long expression", { type: "regex", regex: "a?".repeat(10_000) }],
