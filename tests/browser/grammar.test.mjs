@@ -62,8 +62,9 @@ describe("constrained answers in the worker", () => {
     await served?.remove();
   });
 
+  // As text: Playwright takes minutes for arguments that are nested deeply.
   /** @param {unknown} format @param {object} [more] @returns {Promise<any>} */
-  const ask = (format, more) => visit.page.evaluate(([format, more]) => /** @type {any} */ (window).engine.answer(format, more), [format, more ?? {}]);
+  const ask = (format, more) => visit.page.evaluate((text) => /** @type {any} */ (window).engine.answer(...JSON.parse(text)), JSON.stringify([format, more ?? {}]));
   const loads = () => visit.requests.filter((address) => address.includes("llava_grammar_bg.wasm")).length;
 
   test("the module is small, and is loaded once, when an answer wants it", async () => {
@@ -106,6 +107,8 @@ describe("constrained answers in the worker", () => {
   test("hostile and malformed requests are refused in time", async () => {
     const deep = (/** @type {number} */ depth) => JSON.parse('{"type":"array","items":'.repeat(depth) + "true" + "}".repeat(depth));
     const names = Array.from({ length: 400 }, (_, index) => [`p${index}`, { $ref: `#/$defs/p${index}` }]);
+    const choice = (/** @type {number} */ i, /** @type {number} */ k) => ({ properties: { [`p${i}`]: { const: k } } });
+    const choices = Array.from({ length: 20 }, (_, i) => ({ anyOf: [0, 1, 2].map((k) => choice(i, k)) }));
     const schema = (/** @type {unknown} */ schema) => ({ type: "json_schema", json_schema: { schema } });
     /** @type {[string, unknown][]} */
     const requests = [
@@ -113,7 +116,7 @@ describe("constrained answers in the worker", () => {
       ["many references", schema({ type: "object", properties: Object.fromEntries(names) })],
       ["a large multiple", schema({ type: "integer", multipleOf: 7919317 })],
       ["a long expression", { type: "regex", regex: "a?".repeat(10_000) }],
-      ["an expensive expression", { type: "regex", regex: "a?".repeat(2_000) }],
+      ["3^20 combinations", schema({ type: "object", allOf: choices })],
       ["nested brackets", { type: "regex", regex: "(".repeat(3000) }],
       ["a long string", schema({ const: "x".repeat(200_000) })],
       ["an unknown keyword", schema({ type: "array", uniqueItems: true })],
