@@ -18,7 +18,7 @@ pub const MAX_DEPTH: usize = 100;
 /// Most places that the `$ref`s of a schema name. They are compiled recursively, in the worst case each within another.
 pub const MAX_REFERENCES: usize = 256;
 /// Most properties of an object, and of all objects. 4000 in one: 3 s; the time grows with the square.
-pub const MAX_PROPERTIES: [usize; 2] = [500, 2000];
+pub const MAX_PROPERTIES: [usize; 2] = [300, 2000];
 /// Most `patternProperties` of an object, and of all objects. 300 in one: 5 s; each is compared with each.
 pub const MAX_PATTERNS: [usize; 2] = [16, 64];
 /// Largest `minItems`, `maxLength` and the like.
@@ -32,8 +32,8 @@ pub const STACK: usize = 64 << 20;
 /// Returns the limits of llguidance. The comments name the time that they mean natively; WebAssembly takes twice that.
 pub fn parser() -> ParserLimits {
     ParserLimits {
-        // The branching of a grammar: an object of 500 optional properties has 500.
-        max_items_in_row: 1000,
+        // The branching of a grammar: an object of 300 optional properties has 1200.
+        max_items_in_row: 2000,
         // 20 ms. A schema of 3 MB (FHIR) takes half of it.
         initial_lexer_fuel: 1_000_000,
         // 14 ms in each step.

@@ -56,7 +56,8 @@ function guarded(build, work) {
 function vocabularyOf(build, engine) {
   const known = vocabularies.get(engine);
   if (known) return known;
-  const made = new build.Grammars(engine.vocabulary());
+  const packed = engine.vocabulary();
+  const made = guarded(build, () => new build.Grammars(packed));
   vocabularies.set(engine, made);
   return made;
 }
@@ -71,7 +72,8 @@ export async function constrained(engine, { response_format, ...options }, answe
   if (!response_format || response_format.type === "text") return answer(options);
   const build = await (loading ??= load());
   const begun = resets;
-  const constraint = guarded(build, () => vocabularyOf(build, engine).constrain(JSON.stringify(response_format)));
+  const vocabulary = vocabularyOf(build, engine);
+  const constraint = guarded(build, () => vocabulary.constrain(JSON.stringify(response_format)));
   try {
     engine.constrain({
       mask: () => guarded(build, () => constraint.mask()),

@@ -117,13 +117,13 @@ fn large() -> Requests {
         nested = json!({ "type": "array", "items": nested, "minItems": 100, "maxItems": 100 });
     }
     add("arrays of arrays", json_schema(nested));
-    for n in [500, 1000] {
+    for n in [300, 1000] {
         let properties: serde_json::Map<String, Value> = properties.clone().into_iter().take(n).collect();
         add(&format!("{n} properties"), json_schema(json!({ "type": "object", "properties": properties })));
     }
     let object = |prefix: &str| {
         let fields: serde_json::Map<String, Value> =
-            (0..500).map(|i| (format!("{prefix}{i}"), json!({ "type": "boolean" }))).collect();
+            (0..300).map(|i| (format!("{prefix}{i}"), json!({ "type": "boolean" }))).collect();
         json!({ "type": "object", "properties": fields })
     };
     let all_of: Vec<Value> = ["a", "b", "c"].map(object).into();

@@ -104,6 +104,23 @@ fn random_answers_are_valid() {
 }
 
 #[test]
+fn an_object_of_as_many_properties_as_possible_is_answered() {
+    let tokens = tokens(2048);
+    let vocabulary = vocabulary(&tokens);
+    let properties: serde_json::Map<String, Value> =
+        (0..300).map(|i| (format!("property {i}"), json!({ "enum": [i, true] }))).collect();
+    let required: Vec<&String> = properties.keys().skip(7).step_by(60).collect();
+    let schema =
+        json!({ "type": "object", "properties": properties, "additionalProperties": false, "required": required });
+    let (validator, mut random) = (validator(&schema), Random(11));
+    for _ in 0..3 {
+        let mut constraint = constraint(&vocabulary, &schema);
+        let (text, end) = random_answer(&vocabulary, &tokens, &mut constraint, &mut random, 4000);
+        assert!(end && validator.is_valid(&serde_json::from_slice(&text).unwrap()));
+    }
+}
+
+#[test]
 fn objects_expressions_and_grammars_are_followed() {
     let tokens = tokens(2048);
     let vocabulary = vocabulary(&tokens);
