@@ -1,8 +1,10 @@
 // The catalogue of known models (models/catalogue.json; src/docs/sources.md has its fields).
 
 import { HUB_ORIGIN, fileOnHub } from "../shared/hub-name.js";
+import { baseOf } from "./engine-options.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 
 /**
  * A model of models/catalogue.json; src/docs/sources.md describes the fields.
@@ -29,20 +31,28 @@ import { HUB_ORIGIN, fileOnHub } from "../shared/hub-name.js";
  *   files: { path: string | null, bytes: number, exact: boolean }[] }} CatalogueVariant
  */
 
-/** Returns the address of the catalogue, of the same version as this script. */
-export const catalogueAddress = () => new URL("../models/catalogue.json", import.meta.url).href;
+/** Returns the address of the catalogue, of the same version as this script. @param {EngineOptions} options */
+export function catalogueAddress(options) {
+  const base = baseOf(options);
+  return (base ? new URL("models/catalogue.json", base) : new URL("../models/catalogue.json", import.meta.url)).href;
+}
 /** Revision of the repositories that is opened. */
 const REVISION = "main";
 
-/** @type {Promise<CatalogueModel[]> | null} */
-let catalogue = null;
+/** By address. @type {Map<string, Promise<CatalogueModel[]>>} */
+const catalogues = new Map();
 
-/** Returns the models of the catalogue; none where it cannot be read. */
-export function loadCatalogue() {
-  catalogue ??= fetch(catalogueAddress())
+/** Returns the models of the catalogue; none where it cannot be read.
+ * @param {EngineOptions} options @returns {Promise<CatalogueModel[]>} */
+export function loadCatalogue(options) {
+  const address = catalogueAddress(options);
+  const known = catalogues.get(address);
+  if (known) return known;
+  const asked = fetch(address)
     .then(async (response) => (response.ok ? (await response.json()).models : []))
     .catch((thrown) => (console.info("No catalogue:", thrown), []));
-  return catalogue;
+  catalogues.set(address, asked);
+  return asked;
 }
 
 /** Returns the bytes to download. @param {CatalogueVariant} variant */
@@ -58,11 +68,11 @@ export function addressesOf({ repository, files }) {
 
 /** Adds what the catalogue knows of a model of the hub, and what its addresses do not say: the template of its prompts,
  * what is known to go wrong, its variants. Returns every other model as it is.
- * @param {ModelRef} model @returns {Promise<ModelRef>} */
-export async function withCatalogue(model) {
+ * @param {ModelRef} model @param {EngineOptions} options @returns {Promise<ModelRef>} */
+export async function withCatalogue(model, options) {
   if (!("addresses" in model) || !model.addresses[0]?.startsWith(`${HUB_ORIGIN}/`)) return model;
   const same = (/** @type {CatalogueVariant} */ variant) => addressesOf(variant)?.join("\n") === model.addresses.join("\n");
-  const entry = (await loadCatalogue()).find(({ variants }) => variants.some(same));
+  const entry = (await loadCatalogue(options)).find(({ variants }) => variants.some(same));
   if (!entry) return model;
   const variants = entry.variants.flatMap((variant) => {
     const addresses = addressesOf(variant);

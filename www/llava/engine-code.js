@@ -1,11 +1,10 @@
 // The engine's code: chooses its build, and compiles it once for all models of a page.
 
 import { chooseThreads, compileCode, fetchCode } from "../shared/threads.js";
+import { buildsOf, threadsOf } from "./engine-options.js";
 
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
-/** Where the package's files are, where they are not beside its scripts, and how many threads the engine may have. `base`:
- * folder of the package. `wasm`: folder of the engine's builds (`pkg/`), if it is not in `base`.
- * @typedef {{ base?: string | URL, wasm?: string | URL, threads?: number }} EngineOptions */
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 /** `version` identifies the build by its response headers, which are known before its code. `code` is `null` where it could not
  * be compiled: then the worker tries again, and reports the error.
  * @typedef {{ threads: Threads, address: string, version: Promise<string>, code: Promise<WebAssembly.Module | null> }} EngineCode */
@@ -21,15 +20,15 @@ const bundled = {
 const requested = new Map();
 
 /** Returns the address of a build. @param {Threads["build"]} build @param {EngineOptions} options */
-function codeAddress(build, { base, wasm }) {
-  const folder = wasm !== undefined ? new URL(wasm, location.href) : base !== undefined ? new URL("pkg/", new URL(base, location.href)) : null;
+function codeAddress(build, options) {
+  const folder = buildsOf(options);
   return (folder ? new URL(`${build}llava_web_bg.wasm`, folder) : bundled[build]()).href;
 }
 
 /** Chooses the build for this browser, and requests it, unless an earlier call has. @param {EngineOptions} options
  * @returns {EngineCode} */
 export function engineCode(options) {
-  const threads = chooseThreads(options.threads);
+  const threads = chooseThreads(threadsOf(options));
   const address = codeAddress(threads.build, options);
   let known = requested.get(address);
   if (!known) {

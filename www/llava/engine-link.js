@@ -13,7 +13,7 @@ import { createThreadWorkers, startWorker } from "./workers.js";
 /** @typedef {import("../shared/protocol.js").Event} Event */
 /** @typedef {import("../shared/protocol.js").Method} Method */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
-/** @typedef {import("./engine-code.js").EngineOptions} EngineOptions */
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 
 /** Tunings by adapter and engine. @type {LocalStore<object>} */
 const tunings = new LocalStore("tunings");
@@ -48,9 +48,8 @@ export class EngineLink {
   async open(model, backend) {
     this.close();
     const { threads, address, code } = engineCode(this.options);
-    const { base } = this.options;
-    const worker = startWorker(threads.pages ? "worker/worker-threads.js" : "worker/worker.js", base);
-    const { workers, ports } = createThreadWorkers(backend === "webgpu" ? 0 : threads.threads - 1, base);
+    const worker = startWorker(threads.pages ? "worker/worker-threads.js" : "worker/worker.js", this.options);
+    const { workers, ports } = createThreadWorkers(backend === "webgpu" ? 0 : threads.threads - 1, this.options);
     const caller = new Caller(worker, (failure) => this.onCrash(failure), workers);
     this.#caller = caller;
     // Where the CPU is wanted the GPU is not even asked for its name.

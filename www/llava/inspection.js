@@ -20,7 +20,7 @@ import { nameOfQuant } from "./weights.js";
 /**
  * Options of `LLaVA.inspect`. `choose` is called when the plan is known, and may choose by it. `onCrash` is called when the engine's
  * worker has ended by itself; pending calls reject with the same error.
- * @typedef {Choices & import("./engine-code.js").EngineOptions & { backend?: BackendChoice, signal?: AbortSignal,
+ * @typedef {Choices & import("./engine-options.js").EngineOptions & { backend?: BackendChoice, signal?: AbortSignal,
  *   choose?: (opened: Opened) => Choices | undefined, onCrash?: (error: Failure) => void }} InspectOptions
  */
 /** Options of loading. `keep`: whether the model is saved in this browser; not for local files unless it is true.

@@ -3,14 +3,15 @@
 import { Failure, aborted } from "../shared/failure.js";
 import { loadCatalogue } from "./catalogue.js";
 import { engineCode } from "./engine-code.js";
+import { configure } from "./engine-options.js";
 import { Inspection } from "./inspection.js";
 import { describeMachine, storageRoom } from "./machine.js";
-import { pageAddress, resolveRef } from "./model-ref.js";
+import { resolveRef } from "./model-ref.js";
 import { speedsHere } from "./speed-here.js";
 import { deleteStored, storedModels } from "./stored-models.js";
 import { suitableModels } from "./suitable.js";
 
-/** @typedef {import("./engine-code.js").EngineOptions} EngineOptions */
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 /** @typedef {import("./inspection.js").InspectOptions} InspectOptions */
 /** @typedef {import("./inspection.js").LoadOptions} LoadOptions */
 /** @typedef {import("./model-ref.js").Ref} Ref */
@@ -18,6 +19,11 @@ import { suitableModels } from "./suitable.js";
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 
 export const LLaVA = {
+  /** Sets options for all later calls. A bundler that leaves workers where they are needs `base`. @param {EngineOptions} options */
+  configure(options) {
+    configure(options);
+  },
+
   /**
    * Opens a model, downloads what is missing of it, and loads it.
    * @param {Ref} ref @param {InspectOptions & LoadOptions} [options]
@@ -51,7 +57,8 @@ export const LLaVA = {
   /**
    * Finds the model that a reference means, without opening it: the addresses of its files, its other files, what the catalogue
    * knows of it. The result is itself a reference.
-   * @param {Ref} ref @param {InspectOptions} [options] @returns {Promise<import("../shared/protocol.js").ModelRef>}
+   * @param {Ref} ref @param {import("./model-ref.js").ResolveOptions} [options]
+   * @returns {Promise<import("../shared/protocol.js").ModelRef>}
    */
   async resolve(ref, options = {}) {
     try {
@@ -61,15 +68,18 @@ export const LLaVA = {
     }
   },
 
-  /** Lists the known models; none where the list cannot be read. Each is a reference by its `id`. */
-  catalogue: () => loadCatalogue(),
+  /** Lists the known models; none where the list cannot be read. Each is a reference by its `id`.
+   * @param {EngineOptions} [options] */
+  catalogue(options = {}) {
+    return loadCatalogue(options);
+  },
 
   /** Describes this browser's storage: its kind, the models in it, newest first, and the bytes that may still be stored, `null`
    * where the browser does not say.
    * @param {EngineOptions} [options]
    * @returns {Promise<{ kind: "opfs" | "cache" | "none", models: Stored[], room: number | null }>} */
-  async storage({ base } = {}) {
-    return { ...(await storedModels(base)), room: await storageRoom() };
+  async storage(options = {}) {
+    return { ...(await storedModels(options)), room: await storageRoom() };
   },
 
   /** Lists the models in this browser's storage, newest first. @param {EngineOptions} [options] @returns {Promise<Stored[]>} */
@@ -83,8 +93,8 @@ export const LLaVA = {
    * @param {EngineOptions} [options]
    * @returns {Promise<number>} of deleted models
    */
-  async delete(ref, { base } = {}) {
-    return deleteStored(typeof ref === "object" && "key" in ref ? ref : String(ref), pageAddress(), base);
+  async delete(ref, options = {}) {
+    return deleteStored(typeof ref === "object" && "key" in ref ? ref : String(ref), options);
   },
 
   /**
@@ -95,7 +105,7 @@ export const LLaVA = {
    */
   async suitable({ backend = "auto", measure = false, signal, ...engine } = {}) {
     const speeds = measure ? await speedsHere(backend, signal, engine) : {};
-    return suitableModels(await loadCatalogue(), await describeMachine(backend !== "cpu"), speeds);
+    return suitableModels(await loadCatalogue(engine), await describeMachine(backend !== "cpu"), speeds);
   },
 
   /** Describes this machine, as far as browsers tell: whether it has a GPU, the bytes that a model may take, the bytes that may

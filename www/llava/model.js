@@ -86,8 +86,8 @@ export class Model {
    * bundler has placed the scripts, they are in its own list. @returns {Promise<string[]>} */
   async files() {
     // The worker of the list of models may not have been requested on this visit.
-    const storage = scriptAddress("worker/storage.js");
-    return [...(storage ? [storage] : []), catalogueAddress(), ...(await this.link.call("files", null))];
+    const storage = scriptAddress("worker/storage.js", this.link.options);
+    return [...(storage ? [storage] : []), catalogueAddress(this.link.options), ...(await this.link.call("files", null))];
   }
 
   /** Scales pictures to another longest side, pixels; one of `picture_sizes`. It removes pictures and conversations from the

@@ -38,7 +38,7 @@ async function measure(backend, link) {
  * Measures the backends that may be used, unless an earlier visit has.
  * @param {BackendChoice} wanted
  * @param {AbortSignal | undefined} signal ends the measurement, which then rejects
- * @param {import("./engine-code.js").EngineOptions} options
+ * @param {import("./engine-options.js").EngineOptions} options
  * @returns {Promise<Speeds>}
  */
 export async function speedsHere(wanted, signal, options) {

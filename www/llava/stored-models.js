@@ -4,19 +4,21 @@ import { quantOf } from "../shared/hub-files.js";
 import { HUB_ORIGIN, parseName } from "../shared/hub-name.js";
 import { Caller } from "../shared/messenger.js";
 import { cancelled } from "./engine-link.js";
+import { pageAddress } from "./engine-options.js";
 import { startWorker } from "./workers.js";
 
 /** @typedef {import("../shared/protocol.js").Calls} Calls */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 
 /** The worker, of all calls: they must not overlap, since a file that one reads cannot be deleted. @type {Caller | null} */
 let worker = null;
 let pending = 0;
 
-/** @template {"stored" | "forget"} M @param {M} method @param {Calls[M][0]} args @param {string | URL} [base]
+/** @template {"stored" | "forget"} M @param {M} method @param {Calls[M][0]} args @param {EngineOptions} options
  * @returns {Promise<Calls[M][1]>} */
-async function callWorker(method, args, base) {
-  worker ??= new Caller(startWorker("worker/storage.js", base), () => (worker = null));
+async function callWorker(method, args, options) {
+  worker ??= new Caller(startWorker("worker/storage.js", options), () => (worker = null));
   const used = worker;
   pending += 1;
   try {
@@ -30,14 +32,13 @@ async function callWorker(method, args, base) {
   }
 }
 
-/** Returns the kind of storage and the models in it, newest first. @param {string | URL} [base] */
-export const storedModels = (base) => callWorker("stored", null, base);
+/** Returns the kind of storage and the models in it, newest first. @param {EngineOptions} options */
+export const storedModels = (options) => callWorker("stored", null, options);
 
-/** Whether a stored model is the one that a name or an address means. @param {Stored} stored @param {string} text
- * @param {string} page */
-function isNamed({ key, addresses }, text, page) {
+/** Whether a stored model is the one that a name or an address means. @param {Stored} stored @param {string} text */
+function isNamed({ key, addresses }, text) {
   if (key === text) return true;
-  const found = parseName(text, page);
+  const found = parseName(text, pageAddress());
   if ("address" in found) return addresses.includes(found.address);
   const { id, folder, quant, file } = found.repository;
   const prefix = `${HUB_ORIGIN}/${id}/resolve/`;
@@ -47,10 +48,10 @@ function isNamed({ key, addresses }, text, page) {
 }
 
 /** Deletes stored models: a listed one, or those of a key, a name or an address.
- * @param {Stored | string} ref @param {string} page that addresses are relative to @param {string | URL} [base]
+ * @param {Stored | string} ref @param {EngineOptions} options
  * @returns {Promise<number>} of deleted models */
-export async function deleteStored(ref, page, base) {
-  const wanted = typeof ref === "object" ? [ref] : (await storedModels(base)).models.filter((stored) => isNamed(stored, ref, page));
-  for (const { key } of wanted) await callWorker("forget", { key }, base);
+export async function deleteStored(ref, options) {
+  const wanted = typeof ref === "object" ? [ref] : (await storedModels(options)).models.filter((stored) => isNamed(stored, ref));
+  for (const { key } of wanted) await callWorker("forget", { key }, options);
   return wanted.length;
 }

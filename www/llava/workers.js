@@ -1,6 +1,9 @@
-// Starts the workers of the package: from beside this script, from another folder or host that the `base` option names, or as a
-// bundler has placed them.
+// Starts the workers of the package: from beside this script, from the folder or host that the option `base` names, or as a bundler
+// has placed them.
 
+import { baseOf } from "./engine-options.js";
+
+/** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 /** @typedef {"worker/worker.js" | "worker/worker-threads.js" | "worker/pool-thread.js" | "worker/storage.js"} Script */
 
 /** Address of this script; a bundler may replace it. */
@@ -8,17 +11,17 @@ const here = import.meta.url;
 /** Folder of the package; `null` where a bundler has put this script into another file. */
 const packageFolder = /^https?:[^?#]*\/llava\/workers\.js([?#]|$)/.test(here) ? new URL("..", here) : null;
 
-/** Workers in the form that bundlers know: they replace the address by that of the file which they make. Each lies in the
- * same folder as an unbundled one otherwise.
+/** Workers in the form that bundlers know: they replace the address by that of the file which they make. webpack joins those of
+ * one name in one file.
  * @type {Record<Script, () => Worker>} */
 const bundled = {
   "worker/worker.js": () => new Worker(new URL("../worker/worker.js", import.meta.url), { type: "module", name: "engine" }),
-  "worker/worker-threads.js": () => new Worker(new URL("../worker/worker-threads.js", import.meta.url), { type: "module", name: "engine" }),
+  "worker/worker-threads.js": () => new Worker(new URL("../worker/worker-threads.js", import.meta.url), { type: "module", name: "engine-threads" }),
   "worker/pool-thread.js": () => new Worker(new URL("../worker/pool-thread.js", import.meta.url), { type: "module", name: "cpu" }),
   "worker/storage.js": () => new Worker(new URL("../worker/storage.js", import.meta.url), { type: "module", name: "storage" }),
 };
 /** @type {Record<Script, string>} */
-const NAMES = { "worker/worker.js": "engine", "worker/worker-threads.js": "engine", "worker/pool-thread.js": "cpu", "worker/storage.js": "storage" };
+const NAMES = { "worker/worker.js": "engine", "worker/worker-threads.js": "engine-threads", "worker/pool-thread.js": "cpu", "worker/storage.js": "storage" };
 
 /** Addresses of scripts that the package has made, which its Trusted Types policy lets through. @type {Set<string>} */
 const own = new Set();
@@ -59,26 +62,30 @@ function sameOrigin(address) {
   return shim;
 }
 
-/** Starts a worker of the package. @param {Script} script @param {string | URL} [base] folder of the package */
-export function startWorker(script, base) {
-  const folder = base === undefined ? packageFolder : new URL(base, location.href);
+/** Starts a worker of the package. @param {Script} script @param {EngineOptions} options */
+export function startWorker(script, options) {
+  const folder = baseOf(options) ?? packageFolder;
   if (!folder) return bundled[script]();
   return new Worker(trusted(sameOrigin(new URL(script, folder))), { type: "module", name: NAMES[script] });
 }
 
-/** Returns the address of a script of the package; `null` where a bundler has placed it. @param {Script} script */
-export const scriptAddress = (script) => packageFolder && new URL(script, packageFolder).href;
+/** Returns the address of a script of the package; `null` where a bundler has placed it.
+ * @param {Script} script @param {EngineOptions} options */
+export function scriptAddress(script, options) {
+  const folder = baseOf(options) ?? packageFolder;
+  return folder && new URL(script, folder).href;
+}
 
 /**
  * Starts the workers that are the engine's other threads on the CPU. The page makes them: in Firefox, a worker that makes
  * another may wait for ever. Each waits at its port, which the engine's worker receives, for the memory that it shares.
  * The page never holds that memory, and so does not keep it alive.
- * @param {number} count @param {string | URL} [base]
+ * @param {number} count @param {EngineOptions} [options]
  * @returns {{ workers: Worker[], ports: MessagePort[] }}
  */
-export function createThreadWorkers(count, base) {
+export function createThreadWorkers(count, options = {}) {
   const started = Array.from({ length: count }, () => {
-    const worker = startWorker("worker/pool-thread.js", base);
+    const worker = startWorker("worker/pool-thread.js", options);
     // This is not a failure of the page: the engine works without the thread.
     worker.addEventListener("error", (event) => {
       event.preventDefault();
