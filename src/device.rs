@@ -4,7 +4,7 @@ use crate::cpu::{Cpu, Level, ThreadPool};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use crate::gpu::{Features, Gpu, GpuReadback};
-use crate::pass::{Buf, Call, Op, Pass};
+use crate::pass::{Buf, Call, CopyRange, Op, Pass};
 use crate::quant::MAX_BINDING;
 use crate::tuning::Tuning;
 use serde::{Deserialize, Serialize};
@@ -245,15 +245,15 @@ impl Device {
         }
     }
 
-    /// Copies `words` words between two buffers, after everything replayed so far.
+    /// Copies ranges between buffers, in order, after everything replayed so far.
     ///
     /// # Panics
     /// When a range lies outside its buffer.
-    pub fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
-        assert!(words as u64 <= from.words && (to_offset + words) as u64 <= to.words, "copy outside a buffer");
+    pub fn copy(&mut self, ranges: &[CopyRange]) {
+        assert!(ranges.iter().all(CopyRange::is_inside), "copy outside a buffer");
         match &mut self.executor {
-            Executor::Gpu(gpu) => gpu.copy(from, to, to_offset, words),
-            Executor::Cpu(cpu) => cpu.copy(from, to, to_offset, words),
+            Executor::Gpu(gpu) => gpu.copy(ranges),
+            Executor::Cpu(cpu) => cpu.copy(ranges),
             Executor::Ledger(_) => {}
         }
     }

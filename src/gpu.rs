@@ -5,7 +5,7 @@
 //! on every WebGPU adapter.
 
 use crate::error::{Error, Kind, Result};
-use crate::pass::{Buf, Call, Op, Params, Pass};
+use crate::pass::{Buf, Call, CopyRange, Op, Params, Pass};
 use crate::tuning::Tuning;
 use last_error::lost;
 use std::collections::HashMap;
@@ -162,10 +162,13 @@ impl Gpu {
         self.queue.write_buffer(self.at(buffer), word_offset as u64 * 4, bytes);
     }
 
-    pub(crate) fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
-        let [from, to] = [from, to].map(|b| self.at(b));
+    /// Copies ranges in one submission.
+    pub(crate) fn copy(&mut self, ranges: &[CopyRange]) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(from, 0, to, to_offset as u64 * 4, words as u64 * 4);
+        for CopyRange { from, from_offset, to, to_offset, words } in ranges {
+            let [from, to] = [*from, *to].map(|buffer| self.at(buffer));
+            encoder.copy_buffer_to_buffer(from, from_offset * 4, to, to_offset * 4, words * 4);
+        }
         self.queue.submit([encoder.finish()]);
     }
 

@@ -16,6 +16,29 @@ pub struct Buf {
     pub words: u64,
 }
 
+/// A range of words of one buffer, and its place in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyRange {
+    /// The buffer that is read.
+    pub from: Buf,
+    /// First word read.
+    pub from_offset: u64,
+    /// The buffer that is written: another one.
+    pub to: Buf,
+    /// First word written.
+    pub to_offset: u64,
+    /// Number of words.
+    pub words: u64,
+}
+
+impl CopyRange {
+    /// Returns whether both ranges lie inside their buffers.
+    pub(crate) fn is_inside(&self) -> bool {
+        let inside = |offset: u64, buffer: Buf| offset.checked_add(self.words).is_some_and(|end| end <= buffer.words);
+        inside(self.from_offset, self.from) && inside(self.to_offset, self.to)
+    }
+}
+
 /// The values that differ from replay to replay. Same layout as `struct Call` in every shader.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]

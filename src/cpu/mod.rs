@@ -15,7 +15,7 @@ mod thread_pool;
 pub(crate) use simd::Level;
 pub use thread_pool::{JobQueue, ThreadPool};
 
-use crate::pass::{Buf, Call, Op, Pass, Words};
+use crate::pass::{Buf, Call, CopyRange, Op, Pass, Words};
 use activations::Activations;
 use fast::{Fast, fast_version};
 use std::cell::RefCell;
@@ -139,9 +139,14 @@ impl Cpu {
         self.buffers[buffer.id as usize].0[word_offset..word_offset + words].to_vec()
     }
 
-    pub(crate) fn copy(&mut self, from: Buf, to: Buf, to_offset: usize, words: usize) {
-        let source = self.read(from, 0, words);
-        self.buffers[to.id as usize].0[to_offset..to_offset + words].copy_from_slice(&source);
+    pub(crate) fn copy(&mut self, ranges: &[CopyRange]) {
+        for CopyRange { from, from_offset, to, to_offset, words } in ranges {
+            let mut target = std::mem::take(&mut self.buffers[to.id as usize]);
+            let [from_offset, to_offset, words] = [*from_offset, *to_offset, *words].map(|n| n as usize);
+            let source = &self.buffers[from.id as usize].0[from_offset..from_offset + words];
+            target.0[to_offset..to_offset + words].copy_from_slice(source);
+            self.buffers[to.id as usize] = target;
+        }
     }
 
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {

@@ -2,7 +2,8 @@
 //!
 //! A conversation is a path through a tree of prefixes (system text, image, turn after turn); the cache holds one path.
 //! A new prompt keeps the longest prefix that it shares with that path, and only the rest is prefilled: a second
-//! question, a regenerated answer or an edited turn costs the rows that changed.
+//! question, a regenerated answer or an edited turn costs the rows that changed. Paths of other conversations are kept
+//! beside the cache (`parked.rs`).
 
 use super::ImageId;
 
@@ -34,6 +35,11 @@ impl PrefixCache {
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Returns the rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Returns the number of leading rows of `prompt` that are cached.

@@ -209,7 +209,7 @@ impl Engine {
     /// Grows the cache to `rows` rows; returns `false` when the device has no memory for them. The answer then ends,
     /// and the steps in flight stay valid.
     async fn try_reserve_rows(&mut self, rows: u32) -> Result<bool> {
-        match self.model.reserve_rows(rows).await {
+        match self.reserve_rows(rows).await {
             Err(e) if e.kind == Kind::OutOfMemory => Ok(false),
             result => result.map(|()| true),
         }

@@ -31,10 +31,11 @@ impl Engine {
         self.conversation.reset();
     }
 
-    /// Removes pictures and conversation. Rows of pictures stay in the cache and are found by no prompt.
+    /// Removes pictures, the kept conversation and parked rows. Rows of pictures in the cache are found by no prompt.
     pub(super) fn forget_pictures(&mut self) {
         self.conversation.reset();
         self.pictures.clear();
+        self.parked.clear(&mut self.model.device);
     }
 
     /// Changes how pictures are rendered. Removes pictures and conversation.

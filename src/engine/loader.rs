@@ -2,6 +2,7 @@
 
 use super::conversation::{Conversation, PromptFormat};
 use super::messages::AnswerMemory;
+use super::parked::ParkedRows;
 use super::picture_table::PictureTable;
 use super::pictures::{PictureCost, PictureSize, several_pictures};
 use super::weights::{WeightChoice, weight_bytes};
@@ -264,6 +265,7 @@ impl Loader {
     /// See [`WeightLoader::finish`].
     pub async fn finish(self, context: Option<u32>) -> Result<Engine> {
         let context = self.context(context)?;
+        let weights = self.inner.identity();
         let (model, b) = self.inner.finish(context).await?;
         let mut end_ids = model.config.text.eos_token_ids.clone();
         end_ids.extend(b.template.end_of_turn(&self.tokenizer));
@@ -274,7 +276,7 @@ impl Loader {
             vocab_size: model.config.text.vocab_size,
         };
         Ok(Engine {
-            info: ModelInfo { notes: b.notes(), name: b.name, parameters: b.parameters },
+            info: ModelInfo { notes: b.notes(), name: b.name, parameters: b.parameters, weights },
             model,
             preprocess: self.preprocess,
             format,
@@ -282,6 +284,8 @@ impl Loader {
             pictures: PictureTable::default(),
             answers: AnswerMemory::default(),
             cache: PrefixCache::default(),
+            parked: ParkedRows::default(),
+            answered: Vec::new(),
         })
     }
 }

@@ -40,6 +40,16 @@ impl AnswerMemory {
         });
     }
 
+    /// Returns the answers whose ids stand in `rows`.
+    pub fn within(&self, rows: &[Row]) -> Vec<(String, Vec<u32>)> {
+        let found = |ids: &[u32]| {
+            rows.windows(ids.len()).any(|window| window.iter().zip(ids).all(|(row, id)| *row == Row::Token(*id)))
+        };
+        // The last token of the last answer has no row.
+        let known = |ids: &[u32]| found(ids) || ids.split_last().is_some_and(|(_, before)| ends(rows, before));
+        self.list.iter().filter(|(_, ids)| known(ids)).cloned().collect()
+    }
+
     /// Returns the ids of the answer with this text.
     fn ids(&self, text: &str) -> Option<&Vec<u32>> {
         self.list.iter().find(|(known, _)| known == text.trim()).map(|(_, ids)| ids)
@@ -53,6 +63,11 @@ impl AnswerMemory {
         };
         messages.iter().map(|message| recall(message).unwrap_or_else(|| message.clone())).collect()
     }
+}
+
+/// Returns whether `rows` end with these tokens.
+fn ends(rows: &[Row], ids: &[u32]) -> bool {
+    ids.len() <= rows.len() && rows[rows.len() - ids.len()..].iter().zip(ids).all(|(row, id)| *row == Row::Token(*id))
 }
 
 /// Returns the rows of a prompt of `messages`.

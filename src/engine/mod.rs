@@ -38,8 +38,11 @@ mod inspect;
 mod loader;
 mod logprobs;
 mod messages;
+mod parked;
 mod picture_table;
 mod pictures;
+mod saving;
+pub mod state;
 mod stop_strings;
 mod weights;
 
@@ -58,6 +61,7 @@ use crate::prompt::{PictureTiles, picture_rows};
 use cache::{PrefixCache, Row};
 use conversation::{Conversation, PromptFormat};
 use messages::{AnswerMemory, picture_prefix, raw_rows};
+use parked::ParkedRows;
 use picture_table::PictureTable;
 
 /// A loaded model and a conversation with it.
@@ -71,6 +75,17 @@ pub struct Engine {
     answers: AnswerMemory,
     /// The rows that the device's KV cache holds.
     cache: PrefixCache,
+    /// Rows of other conversations.
+    parked: ParkedRows,
+    /// The rows of the last answered prompt and of its answer.
+    answered: Vec<Row>,
+}
+
+/// Result of a prefill.
+struct Prefilled {
+    /// Leading rows that were cached.
+    reused: usize,
+    cancelled: bool,
 }
 
 /// Name, size and notes of a model, for reports.
@@ -78,6 +93,8 @@ struct ModelInfo {
     name: String,
     parameters: u64,
     notes: Vec<String>,
+    /// Hash that tells models with other weights apart.
+    weights: [u8; 32],
 }
 
 impl Engine {
@@ -93,7 +110,7 @@ impl Engine {
         }
         self.conversation.attach(&encoded.id);
         let prefix = self.image_prefix().inspect_err(|_| self.conversation.detach())?;
-        let cancelled = self.prefill_rows(&prefix, false, observer).await?;
+        let Prefilled { cancelled, .. } = self.prefill_rows(&prefix, false, observer).await?;
         if cancelled {
             self.conversation.detach();
         }
@@ -154,18 +171,21 @@ impl Engine {
             text: String::new(),
             ids: Vec::new(),
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
-            reused_rows: self.cache.shared(rows) as u32,
+            reused_rows: 0,
             stop: Stop::Cancelled,
             logprobs: Vec::new(),
             logits: Vec::new(),
         };
-        if self.prefill_rows(rows, true, observer).await? {
+        let prefilled = self.prefill_rows(rows, true, observer).await?;
+        answer.reused_rows = prefilled.reused as u32;
+        if prefilled.cancelled {
             return Ok(answer);
         }
         if options.keep_logits {
             answer.logits.push(self.model.logits().await?);
         }
         self.decode(options, observer, &mut answer).await?;
+        self.answered = self.cache.rows().to_vec();
         answer.text = answer.text.trim().to_string();
         Ok(answer)
     }
@@ -198,32 +218,34 @@ impl Engine {
         Ok(true)
     }
 
-    /// Prefills the rows that the cache lacks, in chunks; with `head`, also computes the logits of the last row.
-    /// Returns whether the observer cancelled; the rows prefilled until then stay valid.
-    async fn prefill_rows<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<bool> {
-        let shared = self.cache.shared(rows);
-        if shared == rows.len() && !head || self.cache.ends_in_logits_of(rows) {
-            return Ok(false);
+    /// Prefills the rows that are not cached, in chunks; with `head`, also computes the logits of the last row. When the
+    /// observer cancels, the rows prefilled until then stay valid.
+    async fn prefill_rows<O: Observer>(&mut self, rows: &[Row], head: bool, observer: &mut O) -> Result<Prefilled> {
+        let reused = self.cache.shared(rows);
+        if reused == rows.len() && !head || self.cache.ends_in_logits_of(rows) {
+            return Ok(Prefilled { reused, cancelled: false });
         }
+        self.recall_rows(rows).await?;
+        let reused = self.cache.shared(rows);
         // Logits that are wanted and missing take at least one more prefill of the last row.
-        let mut done = if head { shared.min(rows.len() - 1) } else { shared };
+        let mut done = if head { reused.min(rows.len() - 1) } else { reused };
         self.cache.truncate(done);
         while done < rows.len() {
             let chunk = &rows[done..rows.len().min(done + self.model.chunk() as usize)];
             let last = done + chunk.len() == rows.len();
             let ids: Vec<u32> = chunk.iter().map(|row| self.input_id(*row)).collect::<Result<_>>()?;
             let head_row = (head && last).then_some(chunk.len() as u32 - 1);
-            self.model.reserve_rows((done + chunk.len()) as u32).await?;
+            self.reserve_rows((done + chunk.len()) as u32).await?;
             self.model.prefill(&ids, done as u32, head_row)?;
             done += chunk.len();
             self.cache.extend(chunk.iter().copied(), head && last);
             self.model.device.wait_idle().await?;
             observer.event(Event::Prefill { done: done as u32, total: rows.len() as u32 });
             if observer.pause().await && !last {
-                return Ok(true);
+                return Ok(Prefilled { reused, cancelled: true });
             }
         }
-        Ok(false)
+        Ok(Prefilled { reused, cancelled: false })
     }
 
     /// Returns the id by which the decoder embeds a row: a token id, or the place of an image embed.
@@ -247,7 +269,7 @@ impl Engine {
 
     /// Returns the number of leading rows of `prompt` that need not be computed.
     fn cached_rows(&self, prompt: &[Row]) -> usize {
-        self.cache.shared(prompt)
+        self.parked.reach(prompt, self.cache.shared(prompt))
     }
 
     fn image_prefix(&self) -> Result<Vec<Row>> {

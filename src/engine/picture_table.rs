@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::prompt::PictureRow;
 
 /// Most pictures that are known without embeds on the device.
-const MAX_ABSENT: usize = 64;
+const MAX_ABSENT: usize = 256;
 
 /// Number of a picture among those that this engine has known. Equal files have one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

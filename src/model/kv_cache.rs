@@ -8,6 +8,7 @@ use crate::config::TextConfig;
 use crate::device::Device;
 use crate::error::Result;
 pub use crate::kernels::{CacheType, Kv};
+use crate::pass::Buf;
 
 /// One [`Kv`] `[S, N_kv, D]` per block of the decoder.
 pub struct KvCache {
@@ -56,6 +57,16 @@ impl KvCache {
     pub fn row_bytes(&self) -> u64 {
         let bytes = if self.stored == CacheType::F16 { 2 } else { 4 };
         2 * self.layers.len() as u64 * self.width * bytes
+    }
+
+    /// Lists the buffers: keys and values of the first layer, then of the next.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = Buf> + '_ {
+        self.layers.iter().flat_map(|layer| [layer.k, layer.v])
+    }
+
+    /// Returns the words of a row in one buffer. The heads' dimension is even, so that rows of f16 are whole words.
+    pub(super) fn row_words(&self) -> u64 {
+        self.row_bytes() / 4 / (2 * self.layers.len() as u64)
     }
 
     /// Grows the capacity to `rows` rows, if it is smaller. Buffers are resized one by one, so that the peak is one

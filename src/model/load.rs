@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::ensure;
 use crate::error::Result;
 use crate::format::blueprint::{Blueprint, TypeChoice};
+use crate::format::hash;
 use crate::pass::Op;
 use buffers::WeightBuffers;
 use std::collections::HashSet;
@@ -20,6 +21,8 @@ pub struct WeightLoader {
     device: Device,
     blueprint: Blueprint,
     pushed: Vec<bool>,
+    /// Hash of each pushed part.
+    hashes: Vec<[u8; 32]>,
     weights: WeightBuffers,
 }
 
@@ -30,8 +33,8 @@ impl WeightLoader {
     /// [`Kind::OutOfMemory`](crate::error::Kind::OutOfMemory).
     pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
         let weights = WeightBuffers::new(&mut device, &blueprint).await?;
-        let pushed = vec![false; blueprint.parts.len()];
-        Ok(Self { device, blueprint, pushed, weights })
+        let (pushed, hashes) = (vec![false; blueprint.parts.len()], vec![[0; 32]; blueprint.parts.len()]);
+        Ok(Self { device, blueprint, pushed, hashes, weights })
     }
 
     /// The plan that is followed.
@@ -100,7 +103,21 @@ impl WeightLoader {
             self.weights.place(&mut self.device, tensor, piece, &stored).await?;
         }
         self.pushed[index] = true;
+        self.hashes[index] = match &part.sha256 {
+            Some(sha256) => hash::sha256(&[sha256.as_bytes()]),
+            None => hash::sample_sha256(bytes),
+        };
         Ok(())
+    }
+
+    /// Returns a hash of the weights and of what gives them their meaning: configuration, tokenizer, types on the
+    /// device. Parts whose hash no manifest states are read in three places each. Must be called after all parts are pushed.
+    pub fn identity(&self) -> [u8; 32] {
+        let types = self.blueprint.tensors.iter().map(|t| format!("{} {}\n", t.expected.name, t.weight_type));
+        let (small, types) = (&self.blueprint.small, types.collect::<String>());
+        let parts = self.hashes.concat();
+        let all = [&small.config[..], &small.tokenizer, types.as_bytes(), &parts];
+        hash::sha256(&all.map(|bytes| hash::sha256(&[bytes])).concat().chunks(32).collect::<Vec<_>>())
     }
 
     /// Builds the model from the parts that were pushed, with a cache that may grow to `context` rows.

@@ -14,6 +14,7 @@ pub mod load;
 pub mod norm;
 pub mod passes;
 pub mod sampler;
+pub mod stored_rows;
 pub mod vision_tower;
 
 #[cfg(test)]
@@ -24,7 +25,7 @@ use crate::device::{Device, PassId};
 use crate::error::{Error, Kind, Result};
 use crate::kernels::Rows;
 use crate::kernels::embed_rows::IMAGE_ROW;
-use crate::pass::{Buf, Call, Op, Pass};
+use crate::pass::{Buf, Call, CopyRange, Op, Pass};
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
 use sampler::SamplerBuffers;
@@ -32,6 +33,7 @@ use vision_tower::{VisionBuffers, VisionTower};
 
 pub use kv_cache::CacheType;
 pub use passes::Passes;
+pub use stored_rows::StoredRows;
 
 /// Initial capacity of the cache, rows: a picture of LLaVA-1.5's, a question and an answer.
 const FIRST_ROWS: u32 = 1024;
@@ -100,9 +102,8 @@ impl Model {
             process: device.prepare(passes.process).await?,
         };
         if let Some(newline) = components.newline {
-            let words = newline.words as usize;
-            let end = decoder.image_embeds.words as usize - words;
-            device.copy(newline, decoder.image_embeds, end, words);
+            let (to, words) = (decoder.image_embeds, newline.words);
+            device.copy(&[CopyRange { from: newline, from_offset: 0, to, to_offset: to.words - words, words }]);
         }
         Ok(Self { config, device, context, vision, decoder, sampler, passes })
     }
@@ -207,8 +208,9 @@ impl Model {
     /// What [`Device::replay`] reports.
     pub fn encode(&mut self, pixel_values: &[f32], slot: u32) -> Result<()> {
         self.run_vision(pixel_values)?;
-        let words = self.slot_words();
-        self.device.copy(self.vision.image_embeds, self.decoder.image_embeds, slot as usize * words, words);
+        let (from, to) = (self.vision.image_embeds, self.decoder.image_embeds);
+        let words = self.slot_words() as u64;
+        self.device.copy(&[CopyRange { from, from_offset: 0, to, to_offset: u64::from(slot) * words, words }]);
         Ok(())
     }
 

@@ -59,4 +59,16 @@ impl Llava {
             async |engine: &mut Engine, observer: &mut JsObserver| engine.chat(&messages, &options, observer).await;
         Ok(to_js(&self.state.with_engine("chat", on_event, chat).await?))
     }
+
+    /// Returns the rows of the last answered messages with their keys and values.
+    pub async fn save_state(&self) -> Result<Vec<u8>> {
+        let save = async |engine: &mut Engine, _: &mut JsObserver| engine.save_state().await;
+        self.state.with_engine("save_state", Function::default(), save).await
+    }
+
+    /// Restores what `save_state` returned. Returns the number of rows.
+    pub async fn restore_state(&self, bytes: Vec<u8>) -> Result<u32> {
+        let restore = async |engine: &mut Engine, _: &mut JsObserver| engine.restore_state(&bytes).await;
+        self.state.with_engine("restore_state", Function::default(), restore).await
+    }
 }

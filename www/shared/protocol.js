@@ -224,8 +224,10 @@
  *   of no conversation; `needed`: ids of pictures that stay on the device
  * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `chat`
  * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
- * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} chat
+ * @property {[{ messages: Message[], options: ChatOptions }, Answered]} chat
  *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
+ * @property {[null, Uint8Array]} save_state  the last answered messages with their keys and values
+ * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
  * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached

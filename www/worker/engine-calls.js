@@ -108,6 +108,10 @@ export function startEngineWorker(build) {
       return { ...answered, report: await report() };
     },
 
+    save_state: () => engine().save_state(),
+
+    restore_state: ({ bytes }) => engine().restore_state(bytes),
+
     async cancel() {
       loader.cancel();
       return null;

@@ -4,14 +4,17 @@
 use crate::counting::bounded;
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::state::{SavedPicture, SavedRow, SavedState, StateFormat};
 use llava_web::engine::{GenerateOptions, Loader, SilentObserver};
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::gguf::{Gguf, Parsed, describe, parse};
+use llava_web::format::hash::sha256;
 use llava_web::format::manifest::Manifest;
 use llava_web::format::source::Source;
 use llava_web::format::stored::StoredTensor;
 use llava_web::format::torch::pickle::MEMORY_FACTOR;
 use llava_web::format::{names, safetensors, sentencepiece, torch};
+use llava_web::model::CacheType;
 use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use pollster::block_on;
@@ -36,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "config", run: config, seeds: config_seeds },
     Target { name: "tokenizer", run: tokenizer, seeds: tokenizer_seeds },
     Target { name: "picture", run: picture, seeds: picture_seeds },
+    Target { name: "state", run: state, seeds: state_seeds },
     Target { name: "pair", run: pair, seeds: pair_seeds },
     Target { name: "directory", run: directory, seeds: directory_seeds },
 ];
@@ -313,6 +317,42 @@ fn picture_seeds() -> Vec<Vec<u8>> {
         (rgba.clone(), F::Bmp),
     ];
     images.into_iter().map(file).collect()
+}
+
+// --- Saved conversations --------------------------------------------------------------------------------
+
+fn state_format() -> StateFormat {
+    let (model, cache_type) = ("model".to_string(), CacheType::F32);
+    StateFormat { model, weights: [7; 32], cache_type, row_bytes: 8, context: 64, vocab_size: 100 }
+}
+
+/// A state without its hash, which is added: with one that does not agree no field would be read.
+fn state(data: &[u8]) {
+    let (format, signed) = (state_format(), [data, &sha256(&[data])].concat());
+    for bytes in [data, &signed] {
+        if let Ok(state) = bounded(32 * bytes.len() + BASE, || SavedState::parse(bytes, &format)) {
+            assert_eq!(state.write(&format), bytes);
+        }
+    }
+}
+
+fn state_seeds() -> Vec<Vec<u8>> {
+    let picture = SavedPicture { sha256: "0a".repeat(32), size: [640, 480] };
+    let rows = vec![SavedRow::Token(99), SavedRow::Image(0, 3), SavedRow::Newline];
+    let full = SavedState {
+        pictures: vec![picture],
+        rows,
+        answers: vec![("yes".to_string(), vec![1, 2])],
+        cache: &[0x3f; 24],
+    };
+    [full, SavedState::default()]
+        .iter()
+        .map(|state| {
+            let mut bytes = state.write(&state_format());
+            bytes.truncate(bytes.len() - 32);
+            bytes
+        })
+        .collect()
 }
 
 // --- Whole models ---------------------------------------------------------------------------------------

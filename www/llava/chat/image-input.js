@@ -50,6 +50,15 @@ async function elementFile(image, where, signal, fetchFile) {
   }
 }
 
+/** Returns a drawing of the picture at an address, which a page's policy may allow only elements to load.
+ * @param {string} address @param {string} where */
+export async function drawnAddress(address, where) {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return drawn(image, where);
+}
+
 /** Returns a PNG of what is drawn. @param {Drawable} image @param {string} where */
 async function drawn(image, where) {
   const { width, height } = sizeOf(image);

@@ -1,7 +1,7 @@
 // Reads the files of pictures: from addresses, and from what image-input.js takes.
 
 import { Failure } from "../../shared/failure.js";
-import { imageFile } from "./image-input.js";
+import { drawnAddress, imageFile } from "./image-input.js";
 import { refusal, throwIfAborted } from "./refuse.js";
 
 /** @typedef {import("./types.js").ImageInput} ImageInput */
@@ -90,6 +90,11 @@ async function fetchPicture(address, where, signal) {
   } catch (thrown) {
     throwIfAborted(signal, where);
     if (thrown instanceof Failure) throw thrown;
+    if (address.startsWith("blob:") && typeof Image === "function") {
+      // A page's policy may forbid that it be fetched.
+      const drawing = await drawnAddress(address, where).catch(() => null);
+      if (drawing) return drawing;
+    }
     const hint = address.startsWith("blob:") ? "Has it been revoked?" : "Its host must answer with Access-Control-Allow-Origin (CORS), and this page's policy must allow it (connect-src).";
     throw failure("could not be fetched", hint, thrown);
   }

@@ -21,6 +21,9 @@ const NUMBERS = {
   repetition_penalty: [0.01, 100],
 };
 
+/** Greedy, as the models' own configurations say; OpenAI's default is a temperature of 1. */
+const DEFAULTS = { temperature: 0, top_p: 1 };
+
 /** Fields that are read below. */
 const READ = new Set(["messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "seed", "stop", "logit_bias", "logprobs", "top_logprobs", "response_format", "n", "signal", ...Object.keys(NUMBERS)]);
 
@@ -60,7 +63,7 @@ const MAX_STOP_LENGTH = 256;
 /** Most entries of `logit_bias`. */
 const MAX_BIASES = 4096;
 
-/** Reads a request. The options hold only what the request names, but for the length and the seed.
+/** Reads a request. Options that it does not name are the engine's defaults.
  * @param {unknown} request @returns {CheckedRequest} */
 export function readRequest(request) {
   const fields = readObject(request, "request");
@@ -84,7 +87,7 @@ function readOptions(fields) {
   const limits = ["max_completion_tokens", "max_tokens"].map((name) => readNumber(fields[name], `request.${name}`, [1, 2 ** 32 - 1, true]));
   if (limits[0] !== undefined && limits[1] !== undefined && limits[0] !== limits[1]) throw refusal("request.max_tokens", `is ${limits[1]}, and max_completion_tokens is ${limits[0]}`, "Give one of the two.");
   /** @type {EngineOptions} */
-  const options = { max_new_tokens: limits[0] ?? limits[1] ?? 2 ** 32 - 1, seed: readSeed(fields.seed) };
+  const options = { ...DEFAULTS, max_new_tokens: limits[0] ?? limits[1] ?? 2 ** 32 - 1, seed: readSeed(fields.seed) };
   for (const [name, range] of Object.entries(NUMBERS)) {
     const value = readNumber(fields[name], `request.${name}`, range);
     if (value !== undefined) Object.assign(options, { [name]: value });
