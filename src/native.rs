@@ -2,9 +2,11 @@
 
 #[cfg(feature = "plot")]
 pub mod plot;
+mod sampling;
 pub mod synthetic;
 mod threads;
 
+pub use sampling::SamplingArguments;
 pub use threads::Threads;
 
 use crate::device::{BackendChoice, Device};

@@ -2,9 +2,9 @@
 
 use clap::Parser;
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Answer, Encoded, Engine, Event, GenerateOptions, Observer, SilentObserver};
+use llava_web::engine::{Answer, Encoded, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
 use llava_web::error::{Error, Result};
-use llava_web::native::{self, Folder, io_error, open_device, read_file};
+use llava_web::native::{self, Folder, SamplingArguments, io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
 use llava_web::quant::WeightType;
 use pollster::block_on;
@@ -41,18 +41,11 @@ struct Arguments {
     /// Threads of the CPU backend; by default as many as the machine has.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// 0 takes the most likely token.
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
-    temperature: f32,
-    /// Number of most likely tokens to sample from; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    top_k: u32,
-    /// Cumulative probability of the most likely tokens to sample from.
-    #[arg(long, value_name = "F", default_value_t = 1.0)]
-    top_p: f32,
-    /// Seed of the sampler.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u32,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// Report the log-probability of each token of the answer and of the N most likely ones in its place, 0 to 20.
+    #[arg(long, value_name = "N")]
+    logprobs: Option<u32>,
     /// Longest answer, tokens.
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: u32,
@@ -122,13 +115,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now() };
     let options = GenerateOptions {
         max_new_tokens: arguments.max_new_tokens,
-        temperature: arguments.temperature,
-        top_k: arguments.top_k,
-        top_p: arguments.top_p,
-        seed: arguments.seed,
         ignore_eos: arguments.ignore_eos,
         keep_logits: arguments.logits.is_some(),
-        ..GenerateOptions::default()
+        top_logprobs: arguments.logprobs,
+        ..arguments.sampling.options()
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
         (Some(question), _) => engine.generate(question, &options, &mut screen).await?,
@@ -145,6 +135,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         println!("{}", json(&engine, &answer, timings));
     } else {
         println!();
+        answer.logprobs.iter().for_each(|token| println!("{}", line(token)));
     }
     Ok(())
 }
@@ -208,12 +199,20 @@ fn json(engine: &Engine, answer: &Answer, [load, encode, prefill, decode]: [f64;
         "ids": answer.ids,
         "text": answer.text,
         "stop": answer.stop,
+        "logprobs": answer.logprobs,
         "backend": report.backend,
         "adapter": report.adapter,
         "model": report.model,
         "reused_rows": answer.reused_rows,
         "timings_ms": { "load": load, "encode": encode, "prefill": prefill, "decode": decode },
     })
+}
+
+/// Returns a line of the table of log-probabilities: the token, then the most likely ones.
+fn line(token: &TokenProbability) -> String {
+    let cell = |bytes: &[u8], logprob: f32| format!("{:?} {logprob:.3}", String::from_utf8_lossy(bytes));
+    let top = token.top.iter().map(|t| format!("  | {}", cell(&t.bytes, t.logprob)));
+    top.fold(cell(&token.bytes, token.logprob), |line, next| line + &next)
 }
 
 fn milliseconds(start: Instant) -> f64 {

@@ -6,6 +6,7 @@
 use clap::{Args, Parser};
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
+use llava_web::native::SamplingArguments;
 use llava_web::preprocess::Rendering;
 use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval};
 use std::path::PathBuf;
@@ -57,8 +58,10 @@ struct EvalArgs {
     /// Model to evaluate: folder of its manifest and shards
     #[arg(long, required_unless_present = "run")]
     model: Option<PathBuf>,
-    /// Instead of --model: folder of `train run`, whose model Burn runs in f32
-    #[arg(long)]
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// Instead of --model: folder of `train run`, whose model Burn runs in f32, always with the most likely token
+    #[arg(long, conflicts_with = "SamplingArguments")]
     run: Option<PathBuf>,
     /// Folder of `train data`
     #[arg(long)]
@@ -130,7 +133,9 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     };
     let mut model: Box<dyn eval::VqaModel> = match (&args.run, &args.model) {
         (Some(run), _) => burn::vqa_model(run)?,
-        (None, Some(model)) => Box::new(EngineVqa::load(model, backend, args.rendering)?),
+        (None, Some(model)) => {
+            Box::new(EngineVqa::load(model, backend, args.rendering)?.with_options(args.sampling.options()))
+        }
         (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
     };
     let options = eval::EvalOptions { limit: args.limit, blank: args.blank };

@@ -28,6 +28,7 @@ pages! {
     model_card "model-card.md"
     numerics "numerics.md"
     one_token "one_token.md"
+    openai "openai.md"
     pictures "pictures.md"
     size "size.md"
     sources "sources.md"

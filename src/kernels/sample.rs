@@ -53,7 +53,7 @@ pub fn pick(logits: &[f32], call: &Call) -> u32 {
 }
 
 /// Returns the weights that a token is drawn with, for a largest logit of `most`: 0 for tokens that are not kept.
-fn weights(logits: &[f32], most: f32, call: &Call) -> Vec<f64> {
+pub(crate) fn weights(logits: &[f32], most: f32, call: &Call) -> Vec<f64> {
     let weight = |l: &f32| f64::from((l - most) / call.temperature).exp();
     let mut floor = key(EXCLUDED) + 1;
     if call.top_k > 0 {
@@ -108,57 +108,4 @@ pub fn sample(pass: &mut Pass, logits: Buf, ids: Buf, history: Buf, counts: Buf,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::harness::Case;
-
-    fn call(temperature: f32, top_k: u32, top_p: f32, seed: u32) -> Call {
-        Call { temperature, top_k, top_p, seed, step: seed % 7, ..Call::new(1, 0) }
-    }
-
-    #[test]
-    fn greedy_takes_the_first_maximum() {
-        assert_eq!(pick(&[0.0, 2.0, -1.0, 2.0], &call(0.0, 0, 1.0, 1)), 1);
-    }
-
-    #[test]
-    fn limits_are_kept_and_frequencies_follow_the_softmax() {
-        let logits = [1.0f32, 0.0, 3.0, 2.0, -4.0];
-        let mut counts = [0usize; 5];
-        for seed in 0..20_000 {
-            counts[pick(&logits, &call(1.0, 3, 1.0, seed)) as usize] += 1;
-        }
-        assert_eq!(counts[1] + counts[4], 0, "top_k 3 keeps 3, 2 and 1");
-        let share = |i: usize| counts[i] as f64 / 20_000.0;
-        let total = 3f64.exp() + 2f64.exp() + 1f64.exp();
-        for (i, l) in [(2, 3f64), (3, 2.0), (0, 1.0)] {
-            // Three standard deviations of a binomial share of 20,000 draws.
-            assert!((share(i) - l.exp() / total).abs() < 0.011, "{i}: {} {}", share(i), l.exp() / total);
-        }
-        // 3 alone holds 0.64 of the mass: top_p 0.6 keeps it alone, 0.7 takes the second, too.
-        assert!((0..500).all(|seed| pick(&logits, &call(1.0, 0, 0.6, seed)) == 2));
-        let kept: Vec<u32> = (0..500).map(|seed| pick(&logits, &call(1.0, 0, 0.7, seed))).collect();
-        assert!(kept.contains(&3) && kept.iter().all(|t| *t == 2 || *t == 3));
-    }
-
-    #[test]
-    fn shader_equals_twin() {
-        for vocab in [5u64, 256, 1000, 32064] {
-            for seed in 0..6u32 {
-                let options =
-                    [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 40, 1.0), (1.3, 0, 0.7), (0.2, 5, 0.9), (5.0, 1, 0.5)];
-                let (temperature, top_k, top_p) = options[seed as usize];
-                let mut case = Case::new(format!("sample V {vocab} seed {seed}"));
-                case.call = call(temperature, top_k, top_p, seed * 977 + 3);
-                let logits = case.random(vocab, 4.0);
-                let (ids, history) = (case.output(1, None), case.output(8, None));
-                let zeros = vec![0; vocab as usize * 4];
-                let counts = case.bytes(&zeros);
-                sample(&mut case.pass, logits, ids, history, counts, vocab as u32);
-                // Token ids are integers: equal, or the draw fell within f32 rounding of a boundary (not for these
-                // seeds).
-                case.check_words();
-            }
-        }
-    }
-}
+mod tests;

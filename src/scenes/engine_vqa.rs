@@ -12,9 +12,10 @@ use std::path::Path;
 /// Maximum length of an answer, tokens.
 const MAX_NEW_TOKENS: u32 = 100;
 
-/// A model loaded into the engine, answering with greedy decoding.
+/// A model loaded into the engine, answering with greedy decoding unless other options are set.
 pub struct EngineVqa {
     engine: Engine,
+    options: GenerateOptions,
 }
 
 impl EngineVqa {
@@ -25,14 +26,18 @@ impl EngineVqa {
     pub fn load(directory: &Path, backend: BackendChoice, rendering: Rendering) -> Result<Self> {
         let mut engine = block_on(load_model(directory, None, backend, None))?;
         engine.set_rendering(rendering);
-        Ok(Self { engine })
+        Ok(Self { engine, options: GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, ..GenerateOptions::default() } })
+    }
+
+    /// Samples as `options` say; the maximum length of an answer stays.
+    pub fn with_options(self, options: GenerateOptions) -> Self {
+        Self { options: GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, ..options }, ..self }
     }
 }
 
 impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        let options =
-            GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, temperature: 0.0, ..GenerateOptions::default() };
+        let options = self.options.clone();
         self.engine.reset();
         block_on(async {
             self.engine.encode(image, &mut SilentObserver).await?;

@@ -2,7 +2,7 @@
 // that are not isolated; and its types. Each app is tests/package/app with the packed package in node_modules.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -22,6 +22,15 @@ const MODELS = { "/models/": path.join(www, "models"), "/examples/": path.join(w
 const ONE_THREAD = /\(threads: 1: the host of this page does not isolate it from other sites\); saved: scenes; known: [1-9]\d/;
 const THREADS = /\(threads: [2-8]\); saved: scenes; known: [1-9]\d/;
 
+/** @type {Awaited<ReturnType<typeof staticHost>>[]} */
+const hosts = [];
+/** A host that ends with the tests. @param {Parameters<typeof staticHost>} what */
+async function host(...what) {
+  const made = await staticHost(...what);
+  hosts.push(made);
+  return made;
+}
+
 /** @type {string} */ let folder;
 /** @type {string} */ let unpacked;
 /** @type {import("playwright-core").Browser} */ let browser;
@@ -38,6 +47,7 @@ before(async () => {
 });
 after(async () => {
   await browser?.close();
+  await Promise.all(hosts.map((host) => host.stop()));
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -48,6 +58,8 @@ async function said(url, ...hosts) {
   try {
     const answer = visit.page.waitForFunction(() => /** @type {any} */ (window).said).then((handle) => handle.jsonValue());
     const failed = new Promise((_, reject) => visit.page.on("pageerror", reject));
+    // It may have failed while it was opened.
+    assert.deepEqual(visit.complaints, []);
     const text = String(await Promise.race([answer, failed, visit.page.waitForTimeout(60_000).then(() => "nothing in a minute")]));
     assert.deepEqual(visit.complaints, []);
     assert.deepEqual(hosts.flatMap(({ missing }) => missing), []);
@@ -62,14 +74,10 @@ async function said(url, ...hosts) {
 /** Serves what a bundler has made, and asks the model there, on an isolated page and on another. @param {string} dist */
 async function asked(dist) {
   for (const [headers, threads] of /** @type {const} */ ([[ISOLATED, THREADS], [{}, ONE_THREAD]])) {
-    const host = await staticHost({ ...MODELS, "/": dist }, headers);
-    try {
-      const text = await said(host.url, host);
-      assert.match(text, SAID);
-      assert.match(text, threads);
-    } finally {
-      await host.stop();
-    }
+    const page = await host({ ...MODELS, "/": dist }, headers);
+    const text = await said(page.url, page);
+    assert.match(text, SAID);
+    assert.match(text, threads);
   }
 }
 
@@ -115,5 +123,72 @@ describe("bundlers", () => {
     await cp(unpacked, path.join(dist, "llava-web"), { recursive: true });
     await cp(path.join(folder, "app/index.html"), path.join(dist, "index.html"));
     await asked(dist);
+  });
+});
+
+/** The app as a module of its own, importing the package from an address. @param {string} address */
+async function unbundled(address) {
+  const main = await readFile(path.join(folder, "app/main.js"), "utf8");
+  return main.replace('"llava-web"', JSON.stringify(address));
+}
+/** A page with nothing but a script. */
+const OWN = "./llava-web/llava/index.js";
+/** Headers of a CDN that any page may import from. */
+const CDN = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
+const PAGE = '<!doctype html><title>llava-web</title><link rel="icon" href="data:,"><script type="module" src="main.js"></script>';
+
+describe("without a bundler", () => {
+  /** The app, on a host with these headers. @param {string} address of the package @param {Record<string, string>} headers */
+  async function app(address, headers) {
+    const dist = await mkdtemp(path.join(folder, "page-"));
+    await writeFile(path.join(dist, "index.html"), PAGE);
+    await writeFile(path.join(dist, "main.js"), await unbundled(address));
+    return host({ ...MODELS, "/llava-web/": unpacked, "/": dist }, headers);
+  }
+
+  /** @param {string} address @param {{ missing: string[] }[]} others */
+  async function works(address, ...others) {
+    for (const [headers, threads] of /** @type {const} */ ([[ISOLATED, THREADS], [{}, ONE_THREAD]])) {
+      const page = await app(address, headers);
+      const text = await said(page.url, page, ...others);
+      assert.match(text, SAID);
+      assert.match(text, threads);
+    }
+  }
+
+  test("one import from a static host, isolated or not", () => works(OWN));
+
+  test("from another origin, isolated or not: workers come through a script of this one", async () => {
+    const cdn = await host({ "/llava-web@0/": unpacked }, CDN);
+    await works(`${cdn.url}llava-web@0/llava/index.js`, cdn);
+  });
+
+  test("under a strict policy, which src/docs/package.md gives, and no stricter one", async () => {
+    const docs = await readFile(path.join(repository, "src/docs/package.md"), "utf8");
+    const [own = "", other = ""] = [...docs.matchAll(/^Content-Security-Policy: (.*)$/gm)].map((found) => found[1] ?? "");
+    const cdn = await host({ "/llava-web@0/": unpacked }, CDN);
+    const far = other.replaceAll("https://cdn.example", cdn.url.slice(0, -1));
+    for (const [address, policy] of /** @type {const} */ ([[OWN, own], [`${cdn.url}llava-web@0/llava/index.js`, far]])) {
+      const page = await app(address, { ...ISOLATED, "content-security-policy": policy });
+      assert.match(await said(page.url, page, cdn), THREADS);
+      for (const [part, less] of /** @type {const} */ ([["'wasm-unsafe-eval'", ""], [/worker-src [^;]*/, "worker-src 'none'"], [/connect-src [^;]*/, ""], [" llava-web", ""]])) {
+        const poor = await app(address, { ...ISOLATED, "content-security-policy": policy.replace(part, less) });
+        await assert.rejects(said(poor.url, poor), /LlavaError|uncaught/, `without ${part} it works, too`);
+      }
+    }
+  });
+});
+
+describe("types", () => {
+  test("compile in strict mode, as modules of bundlers and of Node.js are found", async () => {
+    const tsc = path.join(repository, "tests/browser/node_modules/.bin/tsc");
+    await cp(path.join(bundlers, "types/example.ts"), path.join(folder, "app/example.ts"));
+    for (const [module, resolution] of [["esnext", "bundler"], ["nodenext", "nodenext"]]) {
+      const options = { module, moduleResolution: resolution, target: "es2022", lib: ["es2022", "dom", "dom.iterable"], strict: true, exactOptionalPropertyTypes: false, skipLibCheck: false, noEmit: true, types: [] };
+      await writeFile(path.join(folder, "app/tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["example.ts"] }));
+      await writeFile(path.join(folder, "app/package.json"), JSON.stringify({ type: "module" }));
+      const run = spawnSync(tsc, ["--project", path.join(folder, "app")], { encoding: "utf8" });
+      assert.equal(run.stdout, "");
+    }
   });
 });

@@ -136,10 +136,11 @@ describe("a float checkpoint, and the engine", () => {
     assert((await readFile(path.join(halves, "model.safetensors"))).includes('"dtype":"F16"'));
     // Every model is worth asking about here.
     const { root, remove } = await rootWith(async (root) => {
-      await rm(path.join(root, "page"));
-      await cp(path.join(www, "page"), path.join(root, "page"), { recursive: true });
-      for (const [name, constant] of [["loading.js", "ASK_ABOVE"], ["weights.js", "SMALL_MODEL"]]) {
-        const file = path.join(root, "page", String(name));
+      for (const [name, constant] of /** @type {const} */ ([["page/loading.js", "ASK_ABOVE"], ["llava/weights.js", "SMALL_MODEL"]])) {
+        const folder = path.dirname(name);
+        await rm(path.join(root, folder));
+        await cp(path.join(www, folder), path.join(root, folder), { recursive: true });
+        const file = path.join(root, name);
         const source = await readFile(file, "utf8");
         assert(source.includes(`${constant} = 100e6`));
         await writeFile(file, source.replace(`${constant} = 100e6`, `${constant} = 1e4`));

@@ -82,6 +82,22 @@ export const LLaVA = {
     return { ...(await storedModels(options)), room: await storageRoom() };
   },
 
+  /**
+   * Loads a model, and restores a conversation with it that `model.save` returned.
+   * @param {Uint8Array | ArrayBuffer | Blob} saved @param {Ref} ref @param {InspectOptions & LoadOptions} [options]
+   * @returns {Promise<Model>} rejects where another model has saved it
+   */
+  async restore(saved, ref, options = {}) {
+    const model = await LLaVA.load(ref, options);
+    try {
+      await model.restore(saved, options);
+    } catch (thrown) {
+      model.close();
+      throw thrown;
+    }
+    return model;
+  },
+
   /** Lists the models in this browser's storage, newest first. @param {EngineOptions} [options] @returns {Promise<Stored[]>} */
   async cached(options) {
     return (await LLaVA.storage(options)).models;

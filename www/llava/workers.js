@@ -1,6 +1,7 @@
 // Starts the workers of the package: from beside this script, from the folder or host that the option `base` names, or as a bundler
 // has placed them.
 
+import { Failure } from "../shared/failure.js";
 import { baseOf } from "./engine-options.js";
 
 /** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
@@ -66,7 +67,12 @@ function sameOrigin(address) {
 export function startWorker(script, options) {
   const folder = baseOf(options) ?? packageFolder;
   if (!folder) return bundled[script]();
-  return new Worker(trusted(sameOrigin(new URL(script, folder))), { type: "module", name: NAMES[script] });
+  const address = new URL(script, folder);
+  try {
+    return new Worker(trusted(sameOrigin(address)), { type: "module", name: NAMES[script] });
+  } catch (thrown) {
+    throw new Failure({ kind: "engine", place: script, message: `the browser does not let this page start it (${thrown})`, hint: "The page's security policy must allow its address, and the Trusted Types policy llava-web." }, thrown);
+  }
 }
 
 /** Returns the address of a script of the package; `null` where a bundler has placed it.

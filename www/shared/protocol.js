@@ -144,9 +144,16 @@
  * @property {number[]} ids
  * @property {number[]} prompt_ids
  * @property {number} reused_rows
- * @property {"eos" | "stop" | "length" | "context" | "cancelled"} stop
+ * @property {"eos" | "length" | "context" | "cancelled" | "stop"} stop
+ * @property {TokenProbability[]} [logprobs]  with `top_logprobs`: of each of `ids` without those of `begin`
  * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
  */
+
+/** The natural logarithm of a token's probability by the model, before penalties, biases and temperature; `bytes` are
+ * its text, perhaps not whole characters.
+ * @typedef {{ id: number, logprob: number, bytes: number[] }} TokenLogprob */
+/** The same of a chosen token, with the most likely ones in its place.
+ * @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
 
 /**
  * Times of an answer, measured by the worker, since the engine has no clock.
@@ -165,19 +172,21 @@
  * @property {number} temperature
  * @property {number} top_p
  * @property {number} seed
+ * @property {number} [top_k]  0 for all
+ * @property {number} [min_p]  share of the most likely token's probability
+ * @property {number} [repetition_penalty]  of tokens in prompt and answer; 1 changes none
+ * @property {number} [frequency_penalty]  -2 to 2, per occurrence in the answer
+ * @property {number} [presence_penalty]  -2 to 2, of tokens in the answer
+ * @property {Record<string, number>} [logit_bias]  id → -100 to 100; -100 excludes the token
+ * @property {number} [top_logprobs]  0 to 20; absent: no log-probabilities
+ * @property {string[]} [stop]  texts that end the answer, which does not include them
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
  */
 
-/** Options of `chat`; those of sampling as the engine names them.
- * @typedef {GenerateOptions & { top_k?: number, min_p?: number, frequency_penalty?: number, presence_penalty?: number,
- *   repetition_penalty?: number, logit_bias?: Record<string, number>, top_logprobs?: number, stop?: string[],
- *   response_format?: object }} ChatOptions */
-
-/** Log probability of a token and of the most likely ones in its place.
- * @typedef {{ id: number, logprob: number, bytes: number[] }} TokenLogprob */
-/** @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
+/** Options of `chat`; the format is one of those that www/llava/chat/types.js describes.
+ * @typedef {GenerateOptions & { response_format?: object }} ChatOptions */
 
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
@@ -200,7 +209,8 @@
  */
 
 /**
- * Events during a call. `encode` counts tiles, `prefill` rows.
+ * Events during a call. `encode` counts tiles, `prefill` rows. The last `token` of an answer has no `id` where it brings
+ * nothing but text that was withheld, since it could have begun a stop string.
  * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
  *   | { type: "line", text: string }} Event
@@ -226,11 +236,9 @@
  * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
  * @property {[{ messages: Message[], options: ChatOptions }, Answered]} chat
  *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
- * @property {[null, Uint8Array]} save_state  the last answered messages with their keys and values
+ * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
  * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
- * @property {[null, Uint8Array<ArrayBuffer>]} save_state  keys and values of the messages answered last
- * @property {[{ bytes: Uint8Array | ArrayBuffer }, number]} restore_state  returns the rows that are cached
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
  * @property {[null, null]} cancel
  * @property {[{ turns: number }, Report]} truncate

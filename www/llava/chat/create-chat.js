@@ -62,7 +62,7 @@ export function createChat(link, { name, recovered = async () => false, onReport
    * @returns {Promise<number>} */
   async function restore(saved, { signal = null } = {}) {
     if (!(saved instanceof Uint8Array || saved instanceof ArrayBuffer || saved instanceof Blob)) throw refusal("saved", `is ${typeName(saved)}`, "Give what save() returned, or a Blob of it.");
-    const bytes = saved instanceof Blob ? await saved.arrayBuffer() : saved;
+    const bytes = saved instanceof Uint8Array ? saved : new Uint8Array(saved instanceof Blob ? await saved.arrayBuffer() : saved);
     return queue.run(signal, "restore", (call) => call("restore_state", { bytes }));
   }
 

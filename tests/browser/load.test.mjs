@@ -1,0 +1,233 @@
+// Loading through the package: what is aborted, closed or crashed settles, and what is closed leaves nothing.
+
+import assert from "node:assert/strict";
+import { cp, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fakeRoot, launch, open, rootWith, serve, withFake, www } from "./harness.mjs";
+
+const LOADS = 10;
+/** Growth of the browser's memory that ten loads may leave behind, bytes: a model here takes 11 MB, and its worker more. */
+const SLACK = 40e6;
+
+/** @typedef {typeof import("../../www/llava/index.js")} Package */
+
+/** A page of our host without any script of its own. @param {import("playwright-core").Browser} browser @param {string} url */
+async function blank(browser, url) {
+  const visit = await open(browser, `${url}icon.svg`, { serviceWorkers: "block" });
+  await visit.context.route("**/blank", (route) => route.fulfill({ contentType: "text/html", headers: { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" }, body: "<!doctype html><title>blank</title>" }));
+  await visit.page.goto(`${url}blank`);
+  return visit;
+}
+
+describe("a loaded model", () => {
+  /** @type {import("playwright-core").Browser} */ let browser;
+  /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
+  before(async () => {
+    server = await serve();
+    browser = await launch({ gpu: true });
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  for (const backend of /** @type {const} */ (["cpu", "webgpu"])) {
+    test(`${LOADS} loads and closes on ${backend} leave no worker and no memory`, async (t) => {
+      const visit = await blank(browser, server.url);
+      const { page } = visit;
+      const round = () =>
+        page.evaluate(async (backend) => {
+          /** @type {Package} */
+          const { LLaVA } = await import(String("/llava/index.js"));
+          const model = await LLaVA.load("models/scenes/manifest.json", { backend, keep: false });
+          await model.link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer() });
+          const { answer } = await model.link.call("generate", { question: "What do you see?", options: { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 } });
+          model.close();
+          return answer.text;
+        }, backend);
+      /** Bytes of the page and its workers, after a collection. */
+      const memory = () => page.evaluate(async () => (await /** @type {any} */ (performance).measureUserAgentSpecificMemory()).bytes);
+      const running = async () => (await page.waitForTimeout(300), page.workers().length);
+      const first = await round();
+      assert.equal(await running(), 0);
+      const before = await memory();
+      for (let i = 0; i < LOADS; i++) assert.equal(await round(), first);
+      assert.equal(await running(), 0, "workers that go on");
+      const end = await memory();
+      t.diagnostic(`${backend}: ${before} bytes after one load, ${end} after ${LOADS + 1}`);
+      assert(end - before < SLACK, `${end - before} bytes more`);
+      await visit.close();
+    });
+  }
+
+  test("says what it needs and how fast it is before it is loaded, and then loads", async () => {
+    const visit = await blank(browser, server.url);
+    const seen = await visit.page.evaluate(async () => {
+      /** @type {Package} */
+      const { LLaVA } = await import(String("/llava/index.js"));
+      const inspection = await LLaVA.inspect("models/scenes/manifest.json", { backend: "cpu" });
+      const probe = await inspection.estimate();
+      await inspection.choose({ context: 256 });
+      const missing = inspection.missing_bytes;
+      const model = await inspection.load();
+      const twice = await inspection.load().catch((/** @type {any} */ thrown) => thrown.kind);
+      const [saved, , none] = [await LLaVA.cached(), await LLaVA.delete(model.storage.key), await LLaVA.cached()];
+      // Loaded, it is the model that is closed.
+      inspection.close();
+      const memory = await model.link.call("memory", null);
+      model.close();
+      return { plan: inspection.plan, missing, probe, twice, context: model.report.context, key: model.storage.key, saved: saved.map(({ key }) => key), none, wasm: memory.wasm };
+    });
+    assert.equal(seen.plan.name, "scenes");
+    assert.equal(seen.missing, seen.plan.total_bytes);
+    assert(seen.probe?.fits && seen.probe.decode_tokens_per_second > 1);
+    assert.equal(seen.context, 256);
+    assert.equal(seen.twice, "state");
+    assert.deepEqual([seen.saved, seen.none], [[seen.key], []]);
+    assert(seen.wasm > 0);
+    await visit.close();
+  });
+
+  test("is named in every way", async () => {
+    const visit = await blank(browser, server.url);
+    const names = await visit.page.evaluate(async () => {
+      /** @type {Package} */
+      const { LLaVA } = await import(String("/llava/index.js"));
+      const folder = "models/scenes/";
+      const manifest = await (await fetch(`${folder}manifest.json`)).json();
+      /** @param {string} name */
+      const file = async (name) => new File([await (await fetch(folder + name)).arrayBuffer()], name);
+      const names = ["manifest.json", ...new Set(/** @type {string[]} */ (manifest.parts.map((/** @type {{ file: string }} */ part) => part.file))), "config.json", "tokenizer.json", "preprocessor_config.json", "generation_config.json"];
+      const files = await Promise.all(names.map(file));
+      const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });
+      for (const each of files) {
+        const writable = await (await root.getFileHandle(each.name, { create: true })).createWritable();
+        await writable.write(each);
+        await writable.close();
+      }
+      const seen = [];
+      const loaded = await LLaVA.load(new URL(`${folder}manifest.json`, document.baseURI), { backend: "cpu" });
+      loaded.close();
+      const [saved] = await LLaVA.cached();
+      for (const ref of [folder, [`${folder}manifest.json`], files, files.map((file) => ({ path: `m/${file.name}`, file })), root, saved?.key ?? "", saved ?? "", await LLaVA.resolve(folder)]) {
+        const inspection = await LLaVA.inspect(ref, { backend: "cpu" });
+        seen.push(inspection.plan.name);
+        inspection.close();
+      }
+      const wrong = [];
+      for (const ref of ["0123456789abcdef", "ftp://host/model.gguf", [], 5, null, {}, "models/none/manifest.json"]) {
+        wrong.push(await LLaVA.inspect(/** @type {any} */ (ref), { backend: "cpu" }).then(() => "opened", (/** @type {any} */ thrown) => `${thrown.name} ${thrown.kind}`));
+      }
+      return { seen, wrong };
+    });
+    assert.deepEqual(names.seen, Array(8).fill("scenes"));
+    assert.deepEqual(names.wrong, ["storage", "page", "page", "argument", "argument", "argument", "network"].map((kind) => `LlavaError ${kind}`));
+    assert.equal(visit.page.workers().length, 0);
+    await visit.close();
+  });
+});
+
+describe("every promise settles", () => {
+  /** Runs `body` on a page with the stand-in engine, whose model has 6 parts.
+   * @param {object} manifest @param {(visit: Awaited<ReturnType<typeof blank>>) => Promise<void>} body */
+  const withPage = (manifest, body) =>
+    withFake(manifest, async ({ browser, url }) => {
+      const visit = await blank(browser, url);
+      await body(visit);
+      await visit.page.waitForTimeout(200);
+      assert.equal(visit.page.workers().length, 0, "workers that go on");
+      assert.deepEqual(visit.complaints, []);
+    });
+
+  test("after an abort: before opening, while the code, the plan or a part is waited for, while shaders are compiled", () =>
+    withPage({ shaders: 50, compile_ms: 100 }, async ({ page, context }) => {
+      /** @param {number} after  ms, -1: before the call */
+      const aborted = (after) =>
+        page.evaluate(async (after) => {
+          /** @type {Package} */
+          const { LLaVA, LlavaError } = await import(String("/llava/index.js"));
+          const stop = new AbortController();
+          const reason = new Error("changed my mind");
+          if (after < 0) stop.abort(reason);
+          else setTimeout(() => stop.abort(reason), after);
+          const start = performance.now();
+          const thrown = await LLaVA.load("models/scenes/manifest.json", { backend: "cpu", signal: stop.signal, keep: false }).then(() => null, (/** @type {any} */ thrown) => thrown);
+          return { known: thrown instanceof LlavaError, kind: thrown?.kind, cause: thrown?.cause === reason, late: performance.now() - start - Math.max(0, after) };
+        }, after);
+      /** @param {{ known: boolean, kind: string, cause: boolean, late: number }} seen */
+      const check = ({ late, ...seen }) => {
+        assert.deepEqual(seen, { known: true, kind: "cancelled", cause: true });
+        assert(late < 1500, `${late} ms late`);
+      };
+      check(await aborted(-1));
+      // While pipelines are compiled, which takes 5 s here.
+      check(await aborted(1500));
+      for (const address of ["**/0.bin", "**/manifest.json", "**/*.wasm", "**/worker/worker.js"]) {
+        await context.route(address, () => {});
+        check(await aborted(700));
+        await context.unroute(address);
+      }
+    }));
+
+  test("after close, and when the worker crashes", () =>
+    withPage({}, async ({ page }) => {
+      const seen = await page.evaluate(async () => {
+        /** @type {Package} */
+        const { LLaVA } = await import(String("/llava/index.js"));
+        /** @param {Promise<unknown>} promise */
+        const kind = (promise) => promise.then(() => "resolved", (/** @type {any} */ thrown) => thrown.kind);
+        /** @type {string[]} */
+        const crashes = [];
+        const load = () => LLaVA.load("models/scenes/manifest.json", { backend: "cpu", keep: false, onCrash: ({ kind }) => crashes.push(kind) });
+        const options = { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 };
+        const closed = await load();
+        const pending = kind(closed.link.call("generate", { question: "slow", options }));
+        closed.close();
+        const later = [await pending, await kind(closed.link.call("memory", null)), await kind(closed.reload()), await kind(closed.setPictureSize(1))];
+        const inspection = await LLaVA.inspect("models/scenes/manifest.json", { backend: "cpu" });
+        const waiting = kind(inspection.load());
+        inspection.close();
+        later.push(await waiting, await kind(inspection.load()));
+        const crashing = await load();
+        const crashed = kind(crashing.link.call("generate", { question: "panic", options }));
+        later.push(await crashed, await kind(crashing.link.call("memory", null)));
+        await crashing.reload();
+        later.push(await kind(crashing.link.call("memory", null)));
+        crashing.close();
+        return { later, crashes };
+      });
+      assert.deepEqual(seen.later, ["closed", "closed", "closed", "closed", "closed", "closed", "crash", "crash", "resolved"]);
+      assert.deepEqual(seen.crashes, ["crash"]);
+    }));
+
+  test("where a worker's script is missing, or no script", async () => {
+    for (const [name, text] of [["worker/worker.js", null], ["worker/engine-calls.js", "throw new Error('broken');"], ["worker/loader.js", "this is no script"]]) {
+      const { root: fake, remove: removeFake } = await fakeRoot();
+      const { root, remove } = await rootWith(async (root) => {
+        for (const part of ["worker", "pkg", "models"]) await rm(path.join(root, part), { recursive: true });
+        await cp(path.join(www, "worker"), path.join(root, "worker"), { recursive: true });
+        for (const part of ["pkg", "models"]) await cp(path.join(fake, part), path.join(root, part), { recursive: true });
+        if (text === null) await rm(path.join(root, String(name)));
+        else await writeFile(path.join(root, String(name)), String(text));
+      });
+      const server = await serve(root);
+      const browser = await launch({ gpu: false });
+      try {
+        const visit = await blank(browser, server.url);
+        const thrown = await visit.page.evaluate(async () => {
+          /** @type {Package} */
+          const { LLaVA } = await import(String("/llava/index.js"));
+          return LLaVA.load("models/scenes/manifest.json", { backend: "cpu" }).then(() => "loaded", ({ name, kind, message, hint }) => [name, kind, message, hint].join(" | "));
+        });
+        assert.match(String(thrown), /^LlavaError \| (engine|crash) \| .+ \| .+/, String(name));
+        assert.equal(visit.page.workers().length, 0);
+      } finally {
+        await browser.close();
+        await server.stop();
+        await remove();
+        await removeFake();
+      }
+    }
+  });
+});
