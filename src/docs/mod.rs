@@ -20,6 +20,7 @@ pages! {
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
+    demos "demos.md"
     families "families.md"
     figures "figures.md"
     format "format.md"
