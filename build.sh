@@ -88,11 +88,13 @@ wasm_bindgen() {
     root="$PWD/.cache/wasm-bindgen-$version"
     mkdir -p "$root/src"
     cat >"$root/src/main.rs.new" <<'RUST'
-// Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE --remove-name-section.
+// Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE --remove-name-section,
+// and perhaps --experimental-reset-state-function.
 fn main() {
     let [folder, file] = [4, 5].map(|i| std::env::args().nth(i).expect("--target web --out-dir FOLDER FILE"));
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.omit_default_module_path(false).remove_name_section(true);
+    let reset = std::env::args().any(|argument| argument == "--experimental-reset-state-function");
+    bindgen.omit_default_module_path(false).remove_name_section(true).reset_state_function(reset);
     let done = bindgen.input_path(file).web(true).and_then(|b| b.typescript(true).generate(folder));
     done.expect("wasm-bindgen");
 }
@@ -149,6 +151,14 @@ need_node() {
     say "installing the test tools (playwright-core, puppeteer-core, typescript)"
     npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error >&2
     cp tests/browser/package-lock.json tests/browser/node_modules/.lock-installed
+}
+
+# What the tests of the package build an app with, and OpenAI's client, which a demo bundles.
+need_bundlers() {
+    cmp -s tests/package/package-lock.json tests/package/node_modules/.lock-installed && return
+    say "installing the bundlers that the package is tested with (Vite, webpack, esbuild), and OpenAI's client"
+    npm ci --prefix tests/package --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    cp tests/package/package-lock.json tests/package/node_modules/.lock-installed
 }
 
 need_chromium() {
@@ -235,13 +245,14 @@ compile_both_with_threads() {
     compile_with_threads relaxed -Ctarget-feature=+relaxed-simd
 }
 
-# Makes the JavaScript of a compiled engine: package BINDGEN TARGET_FOLDER FOLDER.
+# Makes the JavaScript of a compiled module: package BINDGEN TARGET_FOLDER FOLDER [NAME [OPTION]].
 package() {
-    local wasm="$2/$WASM/wasm/llava_web.wasm" code="$3/llava_web_bg.wasm"
+    local name="${4:-llava_web}"
+    local wasm="$2/$WASM/wasm/$name.wasm" code="$3/${name}_bg.wasm"
     if [ ! "$code" -nt "$wasm" ]; then
-        rm -f "$3"/llava_web*
+        rm -f "$3/$name"*
         # Names of functions are a seventh of what is downloaded, and a panic says without them where it was.
-        "$1" --target web --out-dir "$3" "$wasm" --remove-name-section
+        "$1" --target web --out-dir "$3" "$wasm" --remove-name-section ${5:+"$5"}
         touch "$code"
     fi
     compress "$code"
@@ -277,8 +288,11 @@ build() {
         others=$!
     fi
     cargo build --package llava-web --profile wasm --target "$WASM" --lib --no-default-features
-    [ -z "$others" ] || say "the build without threads is there; those with threads need longer"
+    # The grammars' module, with a larger stack, since schemas are compiled recursively. After a panic it begins anew.
+    cargo rustc --package llava-grammar --profile wasm --target "$WASM" --lib --crate-type cdylib -- -Clink-arg=-zstack-size=8388608
+    [ -z "$others" ] || say "the builds without threads are there; those with threads need longer"
     package "$bindgen" "$TARGET" www/pkg
+    package "$bindgen" "$TARGET" www/pkg/grammar llava_grammar --experimental-reset-state-function
     if [ -n "$others" ] && wait "$others"; then
         step "their JavaScript"
         package "$bindgen" "$TARGET/threads" www/pkg/threads
@@ -365,19 +379,11 @@ pack() {
     say "$to/$name.tgz: $(wc -c <"$to/$name.tgz") bytes; $to/llava-web: the same unpacked, $(du -sb "$to/llava-web" | cut -f 1) bytes"
 }
 
-# What the tests of the package and the demos need besides the test tools.
-need_package_tools() {
-    cmp -s tests/package/package-lock.json tests/package/node_modules/.lock-installed && return
-    say "installing bundlers and OpenAI's client"
-    npm ci --prefix tests/package --no-audit --no-fund --loglevel=error >&2
-    cp tests/package/package-lock.json tests/package/node_modules/.lock-installed
-}
-
 # Bundles OpenAI's client, which is not part of this repository, for its demo.
 demos() {
     local from=tests/package/node_modules to=www/demos/vendor
     need_node
-    need_package_tools
+    need_bundlers
     mkdir -p "$to"
     "$from/.bin/esbuild" "$from/openai/index.mjs" --bundle --format=esm --minify --log-level=warning --outfile="$to/openai.js"
     cp "$from/openai/LICENSE" "$to/openai.LICENSE.txt"
@@ -416,7 +422,7 @@ lints() {
     cargo fmt --all --check
     say "lints, native and wasm"
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --package llava-web --lib --no-default-features --target "$WASM" -- -D warnings
+    cargo clippy --package llava-web --package llava-grammar --lib --no-default-features --target "$WASM" -- -D warnings
 }
 
 documentation() {
@@ -440,6 +446,7 @@ native_tests() {
 }
 
 browser_tests() {
+    need_bundlers
     say "browser tests"
     server
     cargo build --bin chat --bin convert --bin weights

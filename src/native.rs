@@ -1,11 +1,13 @@
 //! What the native programs share: models on disk, threads, and a clock.
 
+mod constraint;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod sampling;
 pub mod synthetic;
 mod threads;
 
+pub use constraint::{ConstraintArguments, ResponseFormat};
 pub use sampling::SamplingArguments;
 pub use threads::Threads;
 

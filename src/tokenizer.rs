@@ -8,6 +8,7 @@
 mod bytes;
 mod limits;
 mod marks;
+mod vocabulary;
 
 pub(crate) use marks::END_OF_TEXT;
 pub use marks::MARKS;

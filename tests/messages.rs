@@ -161,6 +161,22 @@ fn parked_rows_are_bounded_and_freed() {
     }
 }
 
+/// Two conversations that the bound has not room for together: while one is in the cache, the other is parked.
+#[test]
+fn conversations_of_more_than_half_the_bound_alternate() {
+    let directory = convert("mha", "q4");
+    let mut engine = open(BackendChoice::Cpu, directory.path());
+    let talks = ["a", "b"].map(|name| [brief(), user(&format!("{name} {}", "word ".repeat(30)))]);
+    let first = [0, 1].map(|i| chat(&mut engine, &talks[i]));
+    assert!(first.iter().all(|answer| answer.prompt_rows > 128), "the bound is 256 rows");
+    for _ in 0..3 {
+        for i in 0..2 {
+            let again = chat(&mut engine, &talks[i]);
+            assert_eq!((again.reused_rows, &again.ids), (again.prompt_rows, &first[i].ids));
+        }
+    }
+}
+
 #[test]
 fn a_picture_is_needed_on_the_device_only_where_its_rows_are_not_cached() {
     let directory = convert("mha", "f32");
@@ -169,7 +185,7 @@ fn a_picture_is_needed_on_the_device_only_where_its_rows_are_not_cached() {
     let messages = [brief(), Message::user(std::slice::from_ref(&wide), "what is it?")];
     let unknown = "0".repeat(64);
     let strange = [user("a"), Message::answer(&[5]), Message::user(&[unknown.clone(), wide.clone()], QUESTION)];
-    assert_eq!(engine.missing_pictures(&strange).unwrap(), [unknown.clone()]);
+    assert_eq!(engine.missing_pictures(&strange).unwrap(), [&unknown[..]]);
     let error = block_on(engine.chat(&strange, &options(3), &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[2].parts[0]"), "{error}");
     let first = chat(&mut engine, &messages);
@@ -181,7 +197,7 @@ fn a_picture_is_needed_on_the_device_only_where_its_rows_are_not_cached() {
     assert_eq!(engine.missing_pictures(&messages).unwrap(), [""; 0], "its rows are cached");
     assert_eq!(chat(&mut engine, &messages).ids, first.ids);
     let later = [user("first"), Message::answer(&[5]), messages[1].clone()];
-    assert_eq!(engine.missing_pictures(&later).unwrap(), [wide.clone()]);
+    assert_eq!(engine.missing_pictures(&later).unwrap(), [&wide[..]]);
     let error = block_on(engine.prefill_messages(&later, &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[2].parts[0]"), "{error}");
     // Encoded again it is the same picture: the cached rows stay valid.

@@ -234,7 +234,8 @@ fn chat_has_the_options() {
     let directory = convert("mha", "f32");
     let model = directory.path().to_str().unwrap();
     let chat = |more: &[&str]| {
-        let base = ["--model", model, "--backend", "cpu", "--prompt", QUESTION, "--ignore-eos", "--max-new-tokens", "12"];
+        let base =
+            ["--model", model, "--backend", "cpu", "--prompt", QUESTION, "--ignore-eos", "--max-new-tokens", "12"];
         output(env!("CARGO_BIN_EXE_chat"), &[&base, more].concat())
     };
     let json = |more: &[&str]| -> serde_json::Value {

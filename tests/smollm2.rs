@@ -8,40 +8,22 @@ mod checkpoint;
 mod common;
 #[path = "common/gguf.rs"]
 mod pair;
+#[path = "common/smollm2.rs"]
+mod smollm2;
 
-use checkpoint::Checkpoint;
-use common::{Scratch, golden_file, gpu_or_skip, nmse, smollm2_or_skip};
+use common::{golden_file, gpu_or_skip, nmse, smollm2_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, GenerateOptions, SilentObserver};
-use llava_web::native::{Folder, Threads, load};
+use llava_web::native::Threads;
 use llava_web::tuning::Tuning;
-use pair::Pair;
 use pollster::block_on;
-use serde_json::{Value as Json, json};
-use std::path::Path;
+use serde_json::Value as Json;
+use smollm2::open;
 use std::time::Instant;
 
 const STEPS: u32 = 32;
 /// With activations of 8 bits, two logits may change places that are as close as this. Found: 0.01 to 0.05.
 const TIE: f32 = 0.1;
-
-/// The pair of the file and an mmproj of random weights, whose image embeds are about as large as the text embeds.
-fn open(file: &Path, device: Device) -> Engine {
-    let mut vision = Pair::of(&Checkpoint::random(|c| c["text_config"]["hidden_size"] = json!(576))).vision;
-    for (tensor, values) in vision.tensors.iter_mut().filter(|(tensor, _)| tensor.name.ends_with(".weight")) {
-        let scale = 1.0 / *tensor.shape.last().unwrap() as f32;
-        values.iter_mut().for_each(|value| *value *= scale.sqrt());
-    }
-    for name in ["mm.2.weight", "mm.2.bias"] {
-        vision.tensor(name).1.iter_mut().for_each(|value| *value *= 0.1);
-    }
-    let scratch = Scratch::new("smollm2");
-    std::fs::create_dir_all(scratch.path()).unwrap();
-    let mmproj = scratch.path().join("mmproj.gguf");
-    std::fs::write(&mmproj, vision.bytes()).unwrap();
-    let (folder, entry) = Folder::locate(file, Some(&mmproj), None).unwrap();
-    block_on(load(&folder, &entry, device, Some(512))).unwrap_or_else(|e| panic!("{e}"))
-}
 
 fn device(backend: BackendChoice, tuning: Option<Tuning>) -> Device {
     let mut device = block_on(Device::open(backend)).unwrap();

@@ -14,7 +14,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (2, &["gpu", "cpu", "device", "pass", "kernels", "tuning"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
-    (5, &["web", "native", "scenes", "train", "bin", "serve", "docs"]),
+    (5, &["web", "native", "scenes", "train", "bin", "serve", "grammar", "docs"]),
 ];
 /// Macros that `error.rs` exports at the root of the crate.
 const ROOT_MACROS: [&str; 2] = ["ensure", "fail"];
@@ -35,11 +35,11 @@ const OUTSIDE_WORLD: [&str; 12] = [
 ];
 /// Crates and attributes, and the only files that may name them.
 const PRIVILEGES: [(&[&str], &[&str]); 3] = [
-    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs"]),
+    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs"]),
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
-        &["lib.rs", "gpu.rs", "cpu/simd/", "web.rs", "web/"],
+        &["lib.rs", "gpu.rs", "cpu/simd/", "web.rs", "web/", "grammar/"],
     ),
 ];
 /// Pieces of Hugging Face's keys, and the only files whose strings may hold them.
@@ -332,6 +332,25 @@ fn check_page(path: &str, source: &str) -> Vec<String> {
     found.map(|word| format!("{path}: `{word}`")).collect()
 }
 
+/// What the page may import besides its own files: the package that others use, too, and helpers of promises and storage.
+/// The drawing of pictures stays until the conversation goes through the package.
+const PAGE_IMPORTS: [&str; 4] =
+    ["../llava/index.js", "../shared/async.js", "../shared/local-store.js", "../llava/redraw.js"];
+
+/// Complaints about imports of the page that reach past the package's surface. Types are exempt: they are in comments.
+fn check_page_imports(path: &str, source: &str) -> Vec<String> {
+    if !path.contains("page/") {
+        return Vec::new();
+    }
+    let imports = source.lines().filter(|line| !line.trim_start().starts_with(['/', '*']));
+    let named = imports.filter_map(|line| line.split_once("from \"").or_else(|| line.split_once("import(\"")));
+    let outside = named.filter_map(|(_, rest)| rest.split('"').next()).filter(|name| name.starts_with("../"));
+    let found = outside.filter(|name| !PAGE_IMPORTS.contains(name));
+    found
+        .map(|name| format!("{path}: imports `{name}`: the page uses www/llava/index.js like any other page"))
+        .collect()
+}
+
 /// Complaints about lock files that name the host they were made with.
 fn check_lock(path: &str, source: &str) -> Vec<String> {
     let standard = ["registry+https://github.com/rust-lang/crates.io-index"];
@@ -472,6 +491,11 @@ fn the_page_keeps_to_its_policy() {
 }
 
 #[test]
+fn the_page_uses_the_package_as_any_other_page_does() {
+    none(files(&root().join("www"), &[".js"]).iter().flat_map(|(p, t)| check_page_imports(p, t)).collect());
+}
+
+#[test]
 fn lock_files_name_no_other_host() {
     let locks = ["Cargo.lock", "tests/fuzz/Cargo.lock", "tests/browser/package-lock.json"];
     none(locks.iter().flat_map(|path| check_lock(path, &fs::read_to_string(root().join(path)).unwrap())).collect());
@@ -554,6 +578,8 @@ fn every_rule_complains() {
     assert!(!check_page("a.html", "<p style=\"color:red\">").is_empty());
     assert!(!check_page("www/worker/a.js", "new Worker(b)").is_empty());
     assert!(check_page("www/page/a.js", "new Worker(b)").is_empty());
+    assert!(!check_page_imports("page/a.js", "import { a } from \"../shared/threads.js\";").is_empty());
+    assert!(check_page_imports("page/a.js", "import { LLaVA } from \"../llava/index.js\";").is_empty());
     assert!(check_words("a.rs", "/// Reads so many bytes.")[0].contains("name the quantity"));
     assert!(check_words("a.rs", "pub fn settle() {}").len() == 1 && check_words("a.rs", "fn settled() {}").is_empty());
     assert!(!check_page_lines("a.md", &"x ".repeat(61)).is_empty());

@@ -4,7 +4,8 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Encoded, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
 use llava_web::error::{Error, Result};
-use llava_web::native::{self, Folder, SamplingArguments, io_error, open_device, read_file};
+use llava_web::native::{self, ConstraintArguments, Folder, ResponseFormat, SamplingArguments};
+use llava_web::native::{io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
 use llava_web::quant::WeightType;
 use pollster::block_on;
@@ -43,6 +44,8 @@ struct Arguments {
     threads: Option<usize>,
     #[command(flatten)]
     sampling: SamplingArguments,
+    #[command(flatten)]
+    constraint: ConstraintArguments,
     /// Report the log-probability of each token of the answer and of the N most likely ones in its place, 0 to 20.
     #[arg(long, value_name = "N")]
     logprobs: Option<u32>,
@@ -102,6 +105,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
     engine.set_rendering(arguments.rendering);
     if let Some(longest_edge) = arguments.longest_edge {
         engine.set_longest_edge(longest_edge)?;
+    }
+    if let Some(format) = arguments.constraint.response_format()? {
+        engine.constrain(Some(ResponseFormat::new(&engine, &format)?.constraint()?));
     }
     let load_ms = milliseconds(start);
     for note in engine.report().notes {

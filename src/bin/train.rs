@@ -6,7 +6,7 @@
 use clap::{Args, Parser};
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
-use llava_web::native::SamplingArguments;
+use llava_web::native::{ConstraintArguments, SamplingArguments};
 use llava_web::preprocess::Rendering;
 use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval};
 use std::path::PathBuf;
@@ -60,8 +60,10 @@ struct EvalArgs {
     model: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingArguments,
+    #[command(flatten)]
+    constraint: ConstraintArguments,
     /// Instead of --model: folder of `train run`, whose model Burn runs in f32, always with the most likely token
-    #[arg(long, conflicts_with = "SamplingArguments")]
+    #[arg(long, conflicts_with_all = ["SamplingArguments", "constraint"])]
     run: Option<PathBuf>,
     /// Folder of `train data`
     #[arg(long)]
@@ -134,7 +136,8 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     let mut model: Box<dyn eval::VqaModel> = match (&args.run, &args.model) {
         (Some(run), _) => burn::vqa_model(run)?,
         (None, Some(model)) => {
-            Box::new(EngineVqa::load(model, backend, args.rendering)?.with_options(args.sampling.options()))
+            let engine = EngineVqa::load(model, backend, args.rendering)?.with_options(args.sampling.options());
+            Box::new(engine.with_format(args.constraint.response_format()?.as_ref())?)
         }
         (None, None) => return Err(Error::new(Kind::Argument, "--model", "is missing")),
     };

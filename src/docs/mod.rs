@@ -17,10 +17,15 @@ macro_rules! pages {
 }
 
 pages! {
+    api "api.md"
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
+<<<<<<< HEAD
     demos "demos.md"
+=======
+    constraints "constraints.md"
+>>>>>>> e-chat
     families "families.md"
     figures "figures.md"
     format "format.md"
@@ -30,6 +35,7 @@ pages! {
     numerics "numerics.md"
     one_token "one_token.md"
     openai "openai.md"
+    package "package.md"
     pictures "pictures.md"
     size "size.md"
     sources "sources.md"

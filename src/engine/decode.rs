@@ -1,6 +1,7 @@
 //! The decoding loop: tokens stay on the device, and the host reads them back some steps later.
 
 use super::cache::Row;
+use super::constraint::Constrained;
 use super::logprobs::{TokenProbability, probability};
 use super::stop_strings::AnswerText;
 use super::{Answer, Engine, Event, GenerateOptions, Observer, Stop};
@@ -29,6 +30,8 @@ struct Steps {
     cached: u32,
     /// Whether the host reads the logits of each step, too.
     reads_logits: bool,
+    /// What restricts the tokens.
+    constraint: Option<Constrained>,
     /// Steps whose token the host has not read yet.
     in_flight: VecDeque<InFlight>,
 }
@@ -38,6 +41,19 @@ struct InFlight {
     token: Readback,
     /// With `top_logprobs`: the logits that the token was sampled from.
     logits: Option<Readback>,
+}
+
+impl Steps {
+    /// Records a sampled token for the constraint. Returns whether the answer must end.
+    fn accept(&mut self, id: u32) -> Result<bool> {
+        self.constraint.as_mut().map_or(Ok(()), |constraint| constraint.accept(id))?;
+        Ok(self.ended())
+    }
+
+    /// Whether nothing may follow the tokens so far.
+    fn ended(&self) -> bool {
+        self.constraint.as_ref().is_some_and(|constraint| constraint.ended)
+    }
 }
 
 impl Engine {
@@ -51,15 +67,19 @@ impl Engine {
     ) -> Result<()> {
         // Steps overwrite the logits of the prompt.
         self.cache.forget_logits();
-        let mut steps = self.begin_steps(options, answer);
+        let mut steps = self.begin_steps(options, answer)?;
         let mut stream = StreamDecoder::default();
         let prefix = options.answer_prefix.iter().map(|id| stream.push(&self.format.tokenizer, *id)).collect();
         let mut text = AnswerText::new(&options.stop, prefix);
         answer.ids.extend(&options.answer_prefix);
-        answer.stop = if steps.limit < options.max_new_tokens { Stop::Context } else { Stop::Length };
+        answer.stop = match steps.ended() {
+            true => Stop::Eos,
+            false if steps.limit < options.max_new_tokens => Stop::Context,
+            false => Stop::Length,
+        };
         while (answer.ids.len() as u32) < steps.limit {
-            let launched = match options.keep_logits {
-                true => self.launch_in_parts(&mut steps, answer).await?,
+            let launched = match options.keep_logits || steps.constraint.is_some() {
+                true => self.launch_in_parts(&mut steps, options.keep_logits, answer).await?,
                 false => self.launch_ahead(&mut steps).await?,
             };
             if !launched {
@@ -77,6 +97,10 @@ impl Engine {
             let new = text.push(&stream.push(&self.format.tokenizer, id));
             observer.event(Event::Token { text: new, count: answer.ids.len() as u32, id: Some(id), logprob });
             if text.stopped() {
+                break;
+            }
+            if steps.accept(id)? {
+                answer.stop = Stop::Eos;
                 break;
             }
             if observer.pause().await {
@@ -103,19 +127,24 @@ impl Engine {
     }
 
     /// Sets the counts and biases that the sampler reads, and returns the steps, of which none is launched.
-    fn begin_steps(&mut self, options: &GenerateOptions, answer: &Answer) -> Steps {
+    fn begin_steps(&mut self, options: &GenerateOptions, answer: &Answer) -> Result<Steps> {
         let first = options.answer_prefix.len() as u32;
         let start = self.cache.len() as u32 - first;
-        let call = options.call(start);
+        let constraint = self.begin_constraint(options)?;
+        let call = Call { masked: constraint.is_some().into(), ..options.call(start) };
         if call.processes_logits() {
             self.model.set_counts(&answer.prompt_ids, &options.answer_prefix);
         }
         if call.biased == 1 {
             self.model.set_bias(options.biases());
         }
-        let limit = options.max_new_tokens.min(self.model.context - start).min(self.model.history_limit());
+        let mut limit = options.max_new_tokens.min(self.model.context - start).min(self.model.history_limit());
+        if constraint.as_ref().is_some_and(|constraint| constraint.ended) {
+            limit = first;
+        }
         let reads_logits = options.top_logprobs.is_some();
-        Steps { call, start, first, limit, launched: first, cached: first, reads_logits, in_flight: VecDeque::new() }
+        let (launched, cached, in_flight) = (first, first, VecDeque::new());
+        Ok(Steps { call, start, first, limit, launched, cached, reads_logits, constraint, in_flight })
     }
 
     /// Launches steps until enough are in flight, each as one submission. Returns `false` when the device has no memory
@@ -137,18 +166,37 @@ impl Engine {
         Ok(true)
     }
 
-    /// Launches one step in two parts, row and choice, and reads the logits between them. Returns `false` as
-    /// [`launch_ahead`](Self::launch_ahead) does. (A mask of allowed tokens is set between the two, as well.)
-    async fn launch_in_parts(&mut self, steps: &mut Steps, answer: &mut Answer) -> Result<bool> {
-        if !self.place_row(steps).await? {
+    /// Launches one step in two parts, row and choice. Between them the logits are read with `keep_logits`, and the mask
+    /// of a constraint is set. Returns `false` as [`launch_ahead`](Self::launch_ahead) does.
+    async fn launch_in_parts(&mut self, steps: &mut Steps, keep_logits: bool, answer: &mut Answer) -> Result<bool> {
+        if !self.launch_row(steps).await? {
             return Ok(false);
         }
-        if steps.launched > steps.first {
-            self.model.step_logits(&steps.call)?;
+        if keep_logits && steps.launched > steps.first {
             answer.logits.push(self.model.logits().await?);
+        }
+        if let Some(constraint) = &mut steps.constraint {
+            self.model.set_mask(constraint.mask()?);
         }
         self.model.sample(&steps.call)?;
         self.record_launch(steps);
+        // The next row needs no mask: a GPU computes it while the host waits for the token and computes the mask.
+        if self.model.device.is_gpu() && !keep_logits && steps.launched < steps.limit {
+            self.launch_row(steps).await?;
+        }
+        Ok(true)
+    }
+
+    /// Runs the token of the step before through the decoder, unless that is launched. Returns `false` as
+    /// [`launch_ahead`](Self::launch_ahead) does.
+    async fn launch_row(&mut self, steps: &mut Steps) -> Result<bool> {
+        if !self.place_row(steps).await? {
+            return Ok(false);
+        }
+        if steps.cached < steps.launched {
+            self.model.step_logits(&steps.call)?;
+            steps.cached = steps.launched;
+        }
         Ok(true)
     }
 

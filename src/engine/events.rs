@@ -98,7 +98,9 @@ pub struct Answer {
     pub ids: Vec<u32>,
     /// The prompt, with one image token per image row.
     pub prompt_ids: Vec<u32>,
-    /// Number of leading rows of the prompt that were cached before.
+    /// Rows of the prompt: its tokens and image rows.
+    pub prompt_rows: u32,
+    /// Number of its leading rows that were cached before.
     pub reused_rows: u32,
     /// Reason for its end.
     pub stop: Stop,

@@ -286,6 +286,7 @@ impl Loader {
             cache: PrefixCache::default(),
             parked: ParkedRows::default(),
             answered: Vec::new(),
+            constraint: None,
         })
     }
 }

@@ -1,8 +1,10 @@
 //! The story of an answer: bytes in, events out.
 //!
-//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode`] does everything that depends on a
-//! picture alone: it encodes the picture and prefills the prompt up to it. [`Engine::generate`] prefills the rest of
-//! the prompt and decodes the answer. The caller brings network, files and clock, and an [`Observer`] for the events.
+//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode_picture`] runs tower and connector on a
+//! picture; [`Engine::chat`] prefills a prompt of messages, as far as its rows are not cached, and decodes the answer.
+//! The engine also keeps one conversation: [`Engine::encode`] adds a picture to its next question and prefills the prompt
+//! up to it, and [`Engine::generate`] answers the question. The caller brings network, files and clock, and an
+//! [`Observer`] for the events.
 //!
 //! ```
 //! use llava_web::device::{BackendChoice, Device};
@@ -31,6 +33,7 @@
 //! ```
 
 pub mod cache;
+mod constraint;
 mod conversation;
 mod decode;
 mod events;
@@ -47,6 +50,7 @@ pub mod state;
 mod stop_strings;
 mod weights;
 
+pub use constraint::Constraint;
 pub use events::{Answer, Encoded, Event, Observer, Report, RestoredTurn, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
 pub use logprobs::{TokenLogprob, TokenProbability};
@@ -81,6 +85,8 @@ pub struct Engine {
     parked: ParkedRows,
     /// The rows of the last answered prompt and of its answer.
     answered: Vec<Row>,
+    /// The constraint of the next answer.
+    constraint: Option<Box<dyn Constraint>>,
 }
 
 /// Result of a prefill.
@@ -173,6 +179,7 @@ impl Engine {
             text: String::new(),
             ids: Vec::new(),
             prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
+            prompt_rows: rows.len() as u32,
             reused_rows: 0,
             stop: Stop::Cancelled,
             logprobs: Vec::new(),

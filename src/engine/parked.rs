@@ -75,12 +75,12 @@ impl ParkedRows {
         }
     }
 
-    /// Drops entries until they take at most `limit` rows: first those whose rows the cache holds too, then those used
-    /// longest ago, the end of a path before its beginning.
-    fn shrink(&mut self, device: &mut Device, active: &[Row], limit: u64) {
+    /// Drops entries until they take at most `limit` rows: first those whose rows the cache keeps (`kept`), then those
+    /// used longest ago, the end of a path before its beginning.
+    fn shrink(&mut self, device: &mut Device, kept: &[Row], limit: u64) {
         let rows = |list: &[Parked]| list.iter().map(|entry| u64::from(entry.stored.rows)).sum::<u64>();
         while rows(&self.list) > limit {
-            let order = |entry: &Parked| (!active.starts_with(&entry.rows), entry.used, std::cmp::Reverse(entry.first));
+            let order = |entry: &Parked| (!kept.starts_with(&entry.rows), entry.used, std::cmp::Reverse(entry.first));
             let Some(index) = (0..self.list.len()).min_by_key(|index| order(&self.list[*index])) else { return };
             self.list.swap_remove(index).stored.free(device);
         }
@@ -116,7 +116,8 @@ impl Engine {
         }
         let row_bytes = self.model.cache_row_bytes();
         let limit = (MAX_BYTES / row_bytes).min(u64::from(self.model.context));
-        self.parked.shrink(&mut self.model.device, self.cache.rows(), limit);
+        let kept = self.cache.shared(prompt);
+        self.parked.shrink(&mut self.model.device, &prompt[..kept], limit);
         Ok(())
     }
 

@@ -4,9 +4,10 @@ use super::eval::VqaModel;
 use crate::device::BackendChoice;
 use crate::engine::{Engine, GenerateOptions, SilentObserver};
 use crate::error::Result;
-use crate::native::load_model;
+use crate::native::{ResponseFormat, load_model};
 use crate::preprocess::Rendering;
 use pollster::block_on;
+use serde_json::Value;
 use std::path::Path;
 
 /// Maximum length of an answer, tokens.
@@ -16,6 +17,7 @@ const MAX_NEW_TOKENS: u32 = 100;
 pub struct EngineVqa {
     engine: Engine,
     options: GenerateOptions,
+    format: Option<ResponseFormat>,
 }
 
 impl EngineVqa {
@@ -26,25 +28,39 @@ impl EngineVqa {
     pub fn load(directory: &Path, backend: BackendChoice, rendering: Rendering) -> Result<Self> {
         let mut engine = block_on(load_model(directory, None, backend, None))?;
         engine.set_rendering(rendering);
-        Ok(Self { engine, options: GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, ..GenerateOptions::default() } })
+        let options = GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, ..GenerateOptions::default() };
+        Ok(Self { engine, options, format: None })
     }
 
     /// Samples as `options` say; the maximum length of an answer stays.
     pub fn with_options(self, options: GenerateOptions) -> Self {
         Self { options: GenerateOptions { max_new_tokens: MAX_NEW_TOKENS, ..options }, ..self }
     }
+
+    /// Restricts every answer to a `response_format`.
+    ///
+    /// # Errors
+    /// Those of [`ResponseFormat::new`].
+    pub fn with_format(self, response_format: Option<&Value>) -> Result<Self> {
+        let format = response_format.map(|format| ResponseFormat::new(&self.engine, format)).transpose()?;
+        Ok(Self { format, ..self })
+    }
+
+    async fn ask(&mut self, question: &str) -> Result<String> {
+        self.engine.constrain(self.format.as_ref().map(ResponseFormat::constraint).transpose()?);
+        Ok(self.engine.generate(question, &self.options, &mut SilentObserver).await?.text)
+    }
 }
 
 impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        let options = self.options.clone();
         self.engine.reset();
         block_on(async {
             self.engine.encode(image, &mut SilentObserver).await?;
             for question in earlier {
-                self.engine.generate(question, &options, &mut SilentObserver).await?;
+                self.ask(question).await?;
             }
-            Ok(self.engine.generate(question, &options, &mut SilentObserver).await?.text)
+            self.ask(question).await
         })
     }
 }

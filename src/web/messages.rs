@@ -63,12 +63,18 @@ impl Llava {
     /// Returns the rows of the last answered messages with their keys and values.
     pub async fn save_state(&self) -> Result<Vec<u8>> {
         let save = async |engine: &mut Engine, _: &mut JsObserver| engine.save_state().await;
-        self.state.with_engine("save_state", Function::default(), save).await
+        self.state.with_engine("save_state", no_events(), save).await
     }
 
     /// Restores what `save_state` returned. Returns the number of rows.
     pub async fn restore_state(&self, bytes: Vec<u8>) -> Result<u32> {
         let restore = async |engine: &mut Engine, _: &mut JsObserver| engine.restore_state(&bytes).await;
-        self.state.with_engine("restore_state", Function::default(), restore).await
+        self.state.with_engine("restore_state", no_events(), restore).await
     }
+}
+
+/// Returns a function that ignores its arguments. (`Function::default()` evaluates a string, which a page's policy
+/// forbids.)
+fn no_events() -> Function {
+    Closure::<dyn Fn()>::new(|| ()).into_js_value().unchecked_into()
 }

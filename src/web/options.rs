@@ -12,7 +12,8 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
 import type {
-    Answer, BackendChoice, BenchOptions, Compiled, Encoded, Event, GenerateOptions, Message, Plan, PlanOptions, Probe, Report,
+    Answer, BackendChoice, BenchOptions, Compiled, Constraint, Encoded, Event, GenerateOptions, Message, Plan,
+    PlanOptions, Probe, Report,
     Restored, Source,
 } from "../shared/protocol.js";
 "#;

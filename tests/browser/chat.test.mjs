@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { crc32, inflateSync } from "node:zlib";
 import { createChat } from "../../www/llava/chat/create-chat.js";
+import { encodePng } from "../../www/llava/chat/png.js";
 import { readRequest } from "../../www/llava/chat/request.js";
 import { FakeLink } from "./fake/chat-link.mjs";
 
@@ -337,4 +339,30 @@ describe("fetch", () => {
     assert.equal((await model.chat.completions.create({ messages: [user("next")] })).choices[0]?.message.content, "You said: next");
     assert.equal(link.calls.filter((method) => method === "cancel").length >= 2, true);
   });
+});
+
+test("pixels survive as PNG, transparent ones too", async () => {
+  const [width, height] = [7, 5];
+  const data = Uint8ClampedArray.from({ length: width * height * 4 }, (_, i) => (i * 89 + (i >> 3) * 31) % 256);
+  const file = Buffer.from(await (await encodePng(/** @type {ImageData} */ ({ width, height, data }))).arrayBuffer());
+  assert.equal(file.subarray(0, 8).toString("latin1"), "\x89PNG\r\n\x1a\n");
+  /** @type {Record<string, Buffer>} */
+  const chunks = {};
+  for (let at = 8; at < file.length; ) {
+    const length = file.readUInt32BE(at);
+    const body = file.subarray(at + 4, at + 8 + length);
+    assert.equal(file.readUInt32BE(at + 8 + length), crc32(body));
+    chunks[body.toString("latin1", 0, 4)] = body.subarray(4);
+    at += 12 + length;
+  }
+  assert.deepEqual(Object.keys(chunks), ["IHDR", "IDAT", "IEND"]);
+  assert.deepEqual([...(chunks.IHDR ?? [])], [0, 0, 0, width, 0, 0, 0, height, 8, 6, 0, 0, 0]);
+  const rows = inflateSync(chunks.IDAT ?? "");
+  const above = new Uint8Array(width * 4);
+  for (let y = 0; y < height; y++) {
+    const row = rows.subarray(y * (width * 4 + 1), (y + 1) * (width * 4 + 1));
+    assert.equal(row[0], 2, "the filter: difference to the row above");
+    for (let x = 0; x < width * 4; x++) above[x] = (above[x] ?? 0) + (row[x + 1] ?? 0);
+    assert.deepEqual([...above], [...data.subarray(y * width * 4, (y + 1) * width * 4)]);
+  }
 });

@@ -98,7 +98,7 @@ describe("answers in OpenAI's form", () => {
     }, WHAT);
     const [choice] = whole.choices;
     assert.match(choice?.message.content ?? "", SAID);
-    assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), choice?.message.content);
+    assert.equal(chunks.map((/** @type {any} */ { choices }) => choices[0]?.delta.content ?? "").join(""), choice?.message.content);
     assert(chunks.length > 5, `${chunks.length} chunks`);
     assert.equal(choice?.finish_reason, "stop");
     assert.equal(chunks.at(-2)?.choices[0]?.finish_reason, "stop");

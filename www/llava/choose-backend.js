@@ -11,7 +11,8 @@ import { chooseWeights, withQuant } from "./weights.js";
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
 /** `probe` is the estimate of the opened model, where it was made.
- * @typedef {{ link: EngineLink, opened: Opened, why: string, weights: import("./weights.js").Weights, probe?: Probe | null }} Choice */
+ * @typedef {{ link: EngineLink, opened: Opened, why: string, weights: import("./weights.js").Weights,
+ *   probe?: Probe | null }} Choice */
 /** @typedef {import("./weights.js").QuantName} QuantName */
 /** @typedef {{ backend: BackendChoice, why: string }} Decision */
 

@@ -5,9 +5,10 @@ import { buildsOf, threadsOf } from "./engine-options.js";
 
 /** @typedef {import("../shared/protocol.js").Threads} Threads */
 /** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
-/** `version` identifies the build by its response headers, which are known before its code. `code` is `null` where it could not
- * be compiled: then the worker tries again, and reports the error.
- * @typedef {{ threads: Threads, address: string, version: Promise<string>, code: Promise<WebAssembly.Module | null> }} EngineCode */
+/** `version` identifies the build by its response headers, which are known before its code. `code` is `null` where it
+ * could not be compiled: then the worker tries again, and reports the error.
+ * @typedef {{ threads: Threads, address: string, version: Promise<string>, code: Promise<WebAssembly.Module | null> }}
+ *   EngineCode */
 
 /** Addresses of the builds, in the form that bundlers know. @type {Record<Threads["build"], () => URL>} */
 const bundled = {

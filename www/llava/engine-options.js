@@ -1,7 +1,7 @@
 // Where the package's files are, and how many threads the engine may have: in the options of a call, or for all calls.
 
-/** `base`: address of the package's folder, where its files are not beside its scripts. `wasm`: address of the folder of the
- * engine's builds (`pkg/`), where it is not in that. `threads`: the most that the engine may have on the CPU.
+/** `base`: address of the package's folder, where its files are not beside its scripts. `wasm`: address of the folder
+ * of the engine's builds (`pkg/`), where it is not in that. `threads`: the most that the engine may have on the CPU.
  * @typedef {{ base?: string | URL, wasm?: string | URL, threads?: number }} EngineOptions */
 
 /** Options of calls that do not have them. @type {EngineOptions} */
@@ -23,7 +23,8 @@ export function baseOf({ base = defaults.base }) {
   return base === undefined ? null : folderOf(base);
 }
 
-/** Returns the folder of the engine's builds; `null` where it is beside the package's scripts. @param {EngineOptions} options */
+/** Returns the folder of the engine's builds; `null` where it is beside the package's scripts.
+ * @param {EngineOptions} options */
 export function buildsOf(options) {
   const { wasm = defaults.wasm } = options;
   if (wasm !== undefined) return folderOf(wasm);

@@ -54,7 +54,8 @@ async function ask(id, url, signal) {
   }
 }
 
-/** Returns the files in one page of a listing. @param {unknown} body @returns {HubFile[] | null} null where it is none */
+/** Returns the files in one page of a listing.
+ * @param {unknown} body @returns {HubFile[] | null} null where it is none */
 function filesIn(body) {
   if (!Array.isArray(body)) return null;
   return body.flatMap((/** @type {{ type?: unknown, path?: unknown, size?: unknown, lfs?: { size?: unknown } } | null} */ entry) => {

@@ -11,22 +11,23 @@ import { nameOfQuant } from "./weights.js";
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
 /** @typedef {import("../shared/protocol.js").Opened} Opened */
-/** @typedef {import("../shared/protocol.js").Plan} Plan */
+/** @typedef {Opened["plan"]} Plan */
 /** @typedef {import("../shared/protocol.js").Probe} Probe */
 /** @typedef {import("./weights.js").QuantName} QuantName */
-/** What may be chosen before loading: the type of a float checkpoint's weights, the longest side that pictures are scaled to
- * in pixels (one of the plan's `picture_sizes`), and the rows of the context. @typedef {{ quant?: QuantName, longest_edge?: number,
- * context?: number }} Choices */
+/** What may be chosen before loading: the type of a float checkpoint's weights, the longest side that pictures are
+ * scaled to in pixels (one of the plan's `picture_sizes`), and the rows of the context.
+ * @typedef {{ quant?: QuantName, longest_edge?: number, context?: number }} Choices */
 /**
- * Options of `LLaVA.inspect`. `choose` is called when the plan is known, and may choose by it. `onCrash` is called when the engine's
- * worker has ended by itself; pending calls reject with the same error.
+ * Options of `LLaVA.inspect`. `choose` is called when the plan is known, and may choose by it. `onCrash` is called
+ * when the engine's worker has ended by itself; pending calls reject with the same error.
  * @typedef {Choices & import("./engine-options.js").EngineOptions & { backend?: BackendChoice, signal?: AbortSignal,
  *   choose?: (opened: Opened) => Choices | undefined, onCrash?: (error: Failure) => void }} InspectOptions
  */
 /** Options of loading. `keep`: whether the model is saved in this browser; not for local files unless it is true.
- * @typedef {{ onProgress?: (event: import("../shared/protocol.js").Event) => void, signal?: AbortSignal, keep?: boolean,
- *   context?: number }} LoadOptions */
+ * @typedef {{ onProgress?: (event: import("../shared/protocol.js").Event) => void, signal?: AbortSignal,
+ *   keep?: boolean, context?: number }} LoadOptions */
 
+/** A model that `LLaVA.inspect` has opened. */
 export class Inspection {
   /** The plan: bytes to fetch, memory, context, choices. @type {Plan} */
   plan;
@@ -36,15 +37,19 @@ export class Inspection {
   storage;
   /** The last estimate of the speed, if one was made for this plan. @type {Probe | null} */
   probe;
+  /** Connection to the engine's worker. @internal @type {EngineLink} */
+  link;
+  /** @internal @type {InspectOptions} */
+  options;
+  /** Size of pictures, with the time that they take. @internal @type {import("./picture-size.js").SizeChoice} */
+  size;
   #taken = false;
-  /** Whether the pace of pictures is that of one that was encoded. */
   #learned = false;
 
   /** @param {EngineLink} link @param {ModelRef} model @param {InspectOptions} options @param {Opened} opened
    * @param {{ why: string, weights: import("./weights.js").Weights, size: import("./picture-size.js").SizeChoice,
    *   probe?: Probe | null }} found @param {Choices} choices */
   constructor(link, model, options, opened, { why, weights, size, probe }, choices) {
-    /** Connection to the engine's worker; for the package's own parts. */
     this.link = link;
     /** The model that the reference means. */
     this.model = model;
@@ -56,7 +61,6 @@ export class Inspection {
     this.why = why;
     /** Type of the weights, with the reason for it. */
     this.weights = weights;
-    /** Size of pictures, with the time that they take. */
     this.size = size;
     this.probe = probe ?? size.probe;
     /** Rows of the context, where they were chosen. */
@@ -87,21 +91,22 @@ export class Inspection {
     return Math.max(0, this.plan.total_bytes - this.storage.bytes);
   }
 
-  /** Sizes that pictures can be scaled to, the smallest first, with the seconds that a picture takes here where that is known; empty
-   * where there is only one. */
+  /** Sizes that pictures can be scaled to, the smallest first, with the seconds that a picture takes here where that is
+   * known; empty where there is only one. */
   get picture_sizes() {
     const { pace } = this.size;
     if (!hasSizes(this.plan)) return [];
     return (this.plan.picture_sizes ?? []).map((size) => ({ ...size, seconds: pace && secondsOf(size, pace) }));
   }
 
-  /** Reason for the size of pictures; empty where it is the checkpoint's own. */
+  /** Reason for the size of pictures; empty where it is the checkpoint's own. @returns {string} */
   get picture_size_why() {
     return reasonFor(this.plan, this.size);
   }
 
-  /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include earlier
-   * turns. Rows grow with tiles, so that the time of a tile includes them. @param {import("../shared/protocol.js").Seen} seen */
+  /** Corrects the pace of pictures by one that was encoded: the fastest counts, since a picture's encoding may include
+   * earlier turns. Rows grow with tiles, so that the time of a tile includes them. @internal
+   * @param {import("../shared/protocol.js").Seen} seen */
   learnPace({ encoded, encode_ms }) {
     const tile = encode_ms / 1000 / encoded.tiles;
     const { pace } = this.size;
@@ -111,8 +116,9 @@ export class Inspection {
     rememberPace(this.link, this, { row: 0, tile });
   }
 
-  /** Estimates the speed on this machine, in about a second; `null` where the device failed to run the estimate. `fits` says
-   * whether the model fits its memory. @returns {Promise<Probe | null>} */
+  /** Estimates the speed on this machine, in about a second; `null` where the device failed to run the estimate. `fits`
+   * says whether the model fits its memory.
+   * @returns {Promise<Probe | null>} */
   async estimate() {
     const { plan } = this;
     const probe = await estimateSpeed(this.link);
@@ -123,7 +129,8 @@ export class Inspection {
     return probe;
   }
 
-  /** Plans again with another type of weights, size of pictures, or context. @param {Choices} choices @returns {Promise<Plan>} */
+  /** Plans again with another type of weights, size of pictures, or context.
+   * @param {Choices} choices @returns {Promise<Plan>} */
   async choose({ quant, longest_edge, context }) {
     if (context !== undefined) this.context = context;
     if (quant !== undefined && quant !== nameOfQuant(this.plan.quant)) {
@@ -140,8 +147,9 @@ export class Inspection {
     return this.plan;
   }
 
-  /** Loads the model. After a failure of the network, or after it was aborted, it may be called again: what has arrived is
-   * kept. @param {LoadOptions} [options] @returns {Promise<Model>} */
+  /** Loads the model. After a failure of the network, or after it was aborted, it may be called again: what has arrived
+   * is kept.
+   * @param {LoadOptions} [options] @returns {Promise<Model>} */
   async load({ onProgress, signal, keep = !("files" in this.model), context = this.context } = {}) {
     if (this.#taken) throw new Failure({ kind: "state", place: "load", message: "this inspection has given its model already" });
     const loaded = await this.#fetch({ onProgress, signal, keep, context });
@@ -167,7 +175,7 @@ export class Inspection {
     }
   }
 
-  /** Loads the model into a new worker, with the same choices; for `Model.reload`.
+  /** Loads the model into a new worker, with the same choices; for `Model.reload`. @internal
    * @param {LoadOptions} options @param {() => void} check throws when the model was closed meanwhile */
   async loadAgain(options, check) {
     const { quant, longest_edge } = this.plan;
@@ -187,6 +195,6 @@ export class Inspection {
 
   /** Ends the engine, unless its model was loaded: that is then closed by itself. */
   close() {
-    if (!this.#taken) this.link.close(new Failure({ kind: "closed", place: "inspection", message: "it was closed" }));
+    if (!this.#taken) this.link.close(new Failure({ kind: "closed", place: "inspection", message: "it was closed" }), true);
   }
 }

@@ -18,8 +18,10 @@ import { suitableModels } from "./suitable.js";
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 
+/** Opens, inspects and loads models, and describes what this browser has of them. */
 export const LLaVA = {
-  /** Sets options for all later calls. A bundler that leaves workers where they are needs `base`. @param {EngineOptions} options */
+  /** Sets options for all later calls. A bundler that leaves workers where they are needs `base`.
+   * @param {EngineOptions} options */
   configure(options) {
     configure(options);
   },
@@ -55,8 +57,8 @@ export const LLaVA = {
   },
 
   /**
-   * Finds the model that a reference means, without opening it: the addresses of its files, its other files, what the catalogue
-   * knows of it. The result is itself a reference.
+   * Finds the model that a reference means, without opening it: the addresses of its files, its other files, what the
+   * catalogue knows of it. The result is itself a reference.
    * @param {Ref} ref @param {import("./model-ref.js").ResolveOptions} [options]
    * @returns {Promise<import("../shared/protocol.js").ModelRef>}
    */
@@ -74,8 +76,8 @@ export const LLaVA = {
     return loadCatalogue(options);
   },
 
-  /** Describes this browser's storage: its kind, the models in it, newest first, and the bytes that may still be stored, `null`
-   * where the browser does not say.
+  /** Describes this browser's storage: its kind, the models in it, newest first, and the bytes that may still be
+   * stored, `null` where the browser does not say.
    * @param {EngineOptions} [options]
    * @returns {Promise<{ kind: "opfs" | "cache" | "none", models: Stored[], room: number | null }>} */
   async storage(options = {}) {
@@ -98,25 +100,28 @@ export const LLaVA = {
     return model;
   },
 
-  /** Lists the models in this browser's storage, newest first. @param {EngineOptions} [options] @returns {Promise<Stored[]>} */
+  /** Lists the models in this browser's storage, newest first.
+   * @param {EngineOptions} [options] @returns {Promise<Stored[]>} */
   async cached(options) {
     return (await LLaVA.storage(options)).models;
   },
 
   /**
    * Deletes models from this browser's storage.
-   * @param {string | URL | Stored} ref a key or an entry of `LLaVA.cached()`, or the name or address that a model was loaded by
+   * @param {string | URL | Stored} ref a key or an entry of `LLaVA.cached()`, or the name or address that a model was
+   *   loaded by
    * @param {EngineOptions} [options]
-   * @returns {Promise<number>} of deleted models
+   * @returns {Promise<number>} how many were deleted
    */
   async delete(ref, options = {}) {
     return deleteStored(typeof ref === "object" && "key" in ref ? ref : String(ref), options);
   },
 
   /**
-   * Chooses known models that suit this machine: two or three of those that fit, from the smallest to the best. With `measure` the
-   * speed of this machine is measured first, unless an earlier visit has, which takes some seconds.
-   * @param {EngineOptions & { backend?: import("../shared/protocol.js").BackendChoice, measure?: boolean, signal?: AbortSignal }} [options]
+   * Chooses known models that suit this machine: two or three of those that fit, from the smallest to the best. With
+   * `measure` the speed of this machine is measured first, unless an earlier visit has, which takes some seconds.
+   * @param {EngineOptions & { backend?: import("../shared/protocol.js").BackendChoice, measure?: boolean, signal?:
+   *   AbortSignal }} [options]
    * @returns {Promise<import("./suitable.js").Suitable[]>}
    */
   async suitable({ backend = "auto", measure = false, signal, ...engine } = {}) {
@@ -124,8 +129,9 @@ export const LLaVA = {
     return suitableModels(await loadCatalogue(engine), await describeMachine(backend !== "cpu"), speeds);
   },
 
-  /** Describes this machine, as far as browsers tell: whether it has a GPU, the bytes that a model may take, the bytes that may
-   * be stored. @param {{ backend?: import("../shared/protocol.js").BackendChoice }} [options] */
+  /** Describes this machine, as far as browsers tell: whether it has a GPU, the bytes that a model may take, the bytes
+   * that may be stored.
+   * @param {{ backend?: import("../shared/protocol.js").BackendChoice }} [options] */
   machine({ backend } = {}) {
     return describeMachine(backend !== "cpu");
   },

@@ -21,7 +21,8 @@ function isPhone() {
   return userAgentData?.mobile ?? matchMedia("(pointer: coarse) and (hover: none)").matches;
 }
 
-/** Returns the bytes that may still be stored; `null` where the browser does not say. @returns {Promise<number | null>} */
+/** Returns the bytes that may still be stored; `null` where the browser does not say.
+ * @returns {Promise<number | null>} */
 export async function storageRoom() {
   const estimate = await navigator.storage?.estimate?.().catch(() => null);
   return estimate?.quota ? Math.max(0, estimate.quota - (estimate.usage ?? 0)) : null;

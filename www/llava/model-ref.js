@@ -1,5 +1,5 @@
-// Finds the model that a reference means: an address, a name on the hub, an entry of the catalogue, files, a folder, or a
-// model in this browser's storage.
+// Finds the model that a reference means: an address, a name on the hub, an entry of the catalogue, files, a folder, or
+// a model in this browser's storage.
 
 import { modelFromFiles } from "../shared/address.js";
 import { Failure, untilAborted } from "../shared/failure.js";
@@ -14,9 +14,11 @@ import { variantFor } from "./suitable.js";
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 /** A file with its path in the folder of the model. @typedef {{ path: string, file: File }} FileInFolder */
 /**
- * What names a model: an address, a name on the hub (`org/name`, `org/name:Q4_K_M`, `hf.co/org/name`), a name in the catalogue, a
- * key of `LLaVA.cached()`; two of these for a language model and its mmproj; files of a model, or a folder with them.
- * @typedef {string | URL | string[] | File | FileList | File[] | FileInFolder[] | FileSystemDirectoryHandle | Stored | ModelRef} Ref
+ * What names a model: an address, a name on the hub (`org/name`, `org/name:Q4_K_M`, `hf.co/org/name`), a name in the
+ * catalogue, a key of `LLaVA.cached()`; two of these for a language model and its mmproj; files of a model, or a
+ * folder with them.
+ * @typedef {string | URL | string[] | File | FileList | File[] | FileInFolder[] | FileSystemDirectoryHandle | Stored |
+ *   ModelRef} Ref
  */
 
 /** Options of finding a model: the backend decides how much memory there is.
@@ -26,6 +28,8 @@ import { variantFor } from "./suitable.js";
 
 /** Key of a stored model. */
 const KEY = /^[0-9a-f]{16}$/;
+/** Properties by one of which an object is known to name a model. */
+const KEYS = ["kind", "key", "addresses", "stored", "files"];
 /** Files above which a folder is not read: no model has as many. */
 const MAX_FILES = 2000;
 
@@ -86,10 +90,12 @@ async function find(ref, how) {
   return modelFromFiles(/** @type {(File | FileInFolder)[]} */ (list.filter((entry) => typeof entry !== "string")).map(inFolder));
 }
 
-/** Finds the model that a reference means. @param {Ref} ref @param {ResolveOptions} options @returns {Promise<ModelRef>} */
+/** Finds the model that a reference means.
+ * @param {Ref} ref @param {ResolveOptions} options @returns {Promise<ModelRef>} */
 export function resolveRef(ref, options) {
   return untilAborted(options.signal, "model", async () => {
-    if (!ref || (typeof ref !== "object" && typeof ref !== "string")) throw new Failure({ kind: "argument", place: "model", message: `${ref} names no model`, hint: "Give an address, a name on the hub, or files." });
+    const named = typeof ref === "string" || (typeof ref === "object" && ref && (Symbol.iterator in ref || ref instanceof URL || ref instanceof File || KEYS.some((key) => key in ref)));
+    if (!named) throw new Failure({ kind: "argument", place: "model", message: `${ref} names no model`, hint: "Give an address, a name on the hub, or files." });
     const memory = async () => (await describeMachine(options.backend !== "cpu")).memory;
     const isModel = typeof ref === "object" && !("key" in ref) && ("addresses" in ref || "stored" in ref || ("files" in ref && "entry" in ref));
     return withCatalogue(isModel ? /** @type {ModelRef} */ (ref) : await find(/** @type {Exclude<Ref, ModelRef>} */ (ref), { memory, options }), options);

@@ -7,6 +7,7 @@ import { scriptAddress } from "./workers.js";
 
 /** @typedef {import("../shared/protocol.js").Loaded} Loaded */
 /** @typedef {import("../shared/protocol.js").Seen} Seen */
+/** @typedef {import("./chat/create-chat.js").ChatSurface} ChatSurface */
 /** @typedef {import("./inspection.js").Inspection} Inspection */
 /** @typedef {import("./inspection.js").LoadOptions} LoadOptions */
 
@@ -18,6 +19,8 @@ const RECOVERY_SPAN = 60_000;
 export class Model {
   /** The running model and its device. @type {import("../shared/protocol.js").Report} */
   report;
+  /** Connection to the engine's worker. @internal @type {import("./engine-link.js").EngineLink} */
+  link;
   #inspection;
   #agreed;
   #closed = false;
@@ -28,22 +31,21 @@ export class Model {
   constructor(inspection, { report }, agreed) {
     this.#inspection = inspection;
     this.#agreed = agreed;
-    /** Connection to the engine's worker; for the package's own parts. */
     this.link = inspection.link;
     this.report = report;
     this.link.rememberTuning(report);
     const surface = createChat(this.link, { name: this.name, recovered: (thrown) => this.recovered(thrown), onReport: (report) => (this.report = report) });
-    /** OpenAI's `chat.completions.create`; src/docs/openai.md lists what is supported. */
+    /** OpenAI's `chat.completions.create`; src/docs/openai.md lists what is supported. @type {ChatSurface["chat"]} */
     this.chat = surface.chat;
-    /** Encodes a picture before it is needed. */
+    /** Encodes a picture before it is needed. @type {ChatSurface["encode"]} */
     this.encode = surface.encode;
-    /** Computes keys and values of messages before their answer is wanted. */
+    /** Computes keys and values of messages before their answer is wanted. @type {ChatSurface["prefill"]} */
     this.prefill = surface.prefill;
-    /** Returns the keys and values of the messages that were answered last. */
+    /** Returns the keys and values of the messages that were answered last. @type {ChatSurface["save"]} */
     this.save = surface.save;
-    /** Restores what `save` returned. */
+    /** Restores what `save` returned. @type {ChatSurface["restore"]} */
     this.restore = surface.restore;
-    /** Answers OpenAI's requests in this page, in the form of `fetch`. */
+    /** Answers OpenAI's requests in this page, in the form of `fetch`. @type {ChatSurface["fetch"]} */
     this.fetch = surface.fetch;
   }
 
@@ -82,21 +84,23 @@ export class Model {
     return this.#closed;
   }
 
-  /** Lists the addresses of the package's files that this page has used or may use, for a service worker that keeps them. Where a
-   * bundler has placed the scripts, they are in its own list. @returns {Promise<string[]>} */
+  /** Lists the addresses of the package's files that this page has used or may use, for a service worker that keeps
+   * them. Where a bundler has placed the scripts, they are in its own list.
+   * @returns {Promise<string[]>} */
   async files() {
     // The worker of the list of models may not have been requested on this visit.
     const storage = scriptAddress("worker/storage.js", this.link.options);
     return [...(storage ? [storage] : []), catalogueAddress(this.link.options), ...(await this.link.call("files", null))];
   }
 
-  /** Scales pictures to another longest side, pixels; one of `picture_sizes`. It removes pictures and conversations from the
-   * engine. @param {number} longest_edge */
+  /** Scales pictures to another longest side, pixels; one of `picture_sizes`. It removes pictures and conversations
+   * from the engine.
+   * @param {number} longest_edge */
   async setPictureSize(longest_edge) {
     await this.#inspection.choose({ longest_edge });
   }
 
-  /** Corrects the estimated time of a picture by one that was encoded. @param {Seen} seen */
+  /** Corrects the estimated time of a picture by one that was encoded. @internal @param {Seen} seen */
   learnPace(seen) {
     this.#inspection.learnPace(seen);
   }
@@ -111,8 +115,8 @@ export class Model {
 
   /** Replaces a lost GPU.
    * @param {unknown} thrown @param {Pick<LoadOptions, "onProgress" | "signal">} [how]
-   * @returns {Promise<boolean>} whether the model is loaded again; false for every other failure, and where the GPU is lost
-   *   too often */
+   * @returns {Promise<boolean>} whether the model is loaded again; false for every other failure, and where the GPU is
+   *   lost too often */
   async recovered(thrown, how = {}) {
     const now = Date.now();
     if (Failure.from(thrown, "engine").kind !== "gpu-lost") return false;
@@ -134,8 +138,8 @@ export class Model {
     if (this.#closed) throw this.#closedFailure();
   }
 
-  /** Ends the engine: frees its worker, its memory and the GPU's. Pending calls reject with an error of kind "closed", and so do
-   * later ones. */
+  /** Ends the engine: frees its worker, its memory and the GPU's. Pending calls reject with an error of kind "closed",
+   * and so do later ones. */
   close() {
     if (this.#closed) return;
     this.#closed = true;

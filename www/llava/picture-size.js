@@ -1,5 +1,5 @@
-// Chooses, for a model that cuts pictures into tiles, the longest side that pictures are scaled to: the wanted one, or else
-// the largest size at which a picture does not take long on this machine.
+// Chooses, for a model that cuts pictures into tiles, the longest side that pictures are scaled to: the wanted one, or
+// else the largest size at which a picture does not take long on this machine.
 
 import { LocalStore } from "../shared/local-store.js";
 import { estimateSpeed } from "./speed-estimate.js";
@@ -10,8 +10,9 @@ import { estimateSpeed } from "./speed-estimate.js";
 /** @typedef {import("./engine-link.js").EngineLink} EngineLink */
 /** Seconds that pictures take here, for each row through the decoder and each tile through the tower.
  * @typedef {{ row: number, tile: number }} Pace */
-/** The size of pictures that are cut into tiles: whether it was wanted, the pace where it is known, and the estimate that was
- * made to choose it. @typedef {{ chosen: boolean, pace: Pace | null, probe: Probe | null }} SizeChoice */
+/** The size of pictures that are cut into tiles: whether it was wanted, the pace where it is known, and the estimate
+ * that was made to choose it.
+ * @typedef {{ chosen: boolean, pace: Pace | null, probe: Probe | null }} SizeChoice */
 
 /** Longest time of a picture at a size that is chosen here, s. */
 const COMFORTABLE = 10;

@@ -1,8 +1,8 @@
 // A model of headers only, by which this machine's speed is measured before any model is downloaded: the engine's own
 // estimate multiplies one matrix of it, of the size and type that larger models have, and needs no weights for that.
 
-/** Shape of the decoder: a matrix of 2048 × 5632 as q8 (12 MB) is larger than the caches that a tab's share of a machine
- * usually has, as the weights of larger models are. */
+/** Shape of the decoder: a matrix of 2048 × 5632 as q8 (12 MB) is larger than the caches that a tab's share of a
+ * machine usually has, as the weights of larger models are. */
 const HIDDEN = 2048;
 const INNER = 5632;
 const VOCABULARY = 64;

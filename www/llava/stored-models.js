@@ -11,7 +11,8 @@ import { startWorker } from "./workers.js";
 /** @typedef {import("../shared/protocol.js").Stored} Stored */
 /** @typedef {import("./engine-options.js").EngineOptions} EngineOptions */
 
-/** The worker, of all calls: they must not overlap, since a file that one reads cannot be deleted. @type {Caller | null} */
+/** The worker, of all calls: they must not overlap, since a file that one reads cannot be deleted.
+ * @type {Caller | null} */
 let worker = null;
 let pending = 0;
 

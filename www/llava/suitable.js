@@ -8,9 +8,10 @@ import { CPU_MEMORY_LIMIT } from "./speed-estimate.js";
 /** @typedef {import("./speed-here.js").Speeds} Speeds */
 /** @typedef {import("./catalogue.js").CatalogueModel} CatalogueModel */
 /** @typedef {import("./catalogue.js").CatalogueVariant} CatalogueVariant */
-/** `bytes`: to download. `rate`: tokens per second, 0 where it was not measured. `clear`: whether there is no doubt that it fits.
- * `addresses`: of its files, which open it.
- * @typedef {{ model: CatalogueModel, variant: CatalogueVariant, addresses: string[], bytes: number, rate: number, clear: boolean }} Suitable */
+/** `bytes`: to download. `rate`: tokens per second, 0 where it was not measured. `clear`: whether there is no doubt
+ * that it fits. `addresses`: of its files, which open it.
+ * @typedef {{ model: CatalogueModel, variant: CatalogueVariant, addresses: string[], bytes: number, rate: number,
+ *   clear: boolean }} Suitable */
 
 /** Number of models that are offered. */
 const MOST = 3;

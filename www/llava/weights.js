@@ -28,8 +28,8 @@ export async function withQuant(link, opened, quant = null) {
 
 /**
  * Chooses the type for a model that has just been opened.
- * @param {EngineLink} link @param {Opened} opened @param {QuantName | undefined} name of the wanted type; one that the model
- *   cannot have is passed over
+ * @param {EngineLink} link @param {Opened} opened @param {QuantName | undefined} name of the wanted type; one that the
+ *   model cannot have is passed over
  * @returns {Promise<{ opened: Opened, weights: Weights }>}
  */
 export async function chooseWeights(link, opened, name) {

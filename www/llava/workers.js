@@ -1,5 +1,5 @@
-// Starts the workers of the package: from beside this script, from the folder or host that the option `base` names, or as a bundler
-// has placed them.
+// Starts the workers of the package: from beside this script, from the folder or host that the option `base` names, or as
+// a bundler has placed them.
 
 import { Failure } from "../shared/failure.js";
 import { baseOf } from "./engine-options.js";
@@ -12,8 +12,8 @@ const here = import.meta.url;
 /** Folder of the package; `null` where a bundler has put this script into another file. */
 const packageFolder = /^https?:[^?#]*\/llava\/workers\.js([?#]|$)/.test(here) ? new URL("..", here) : null;
 
-/** Workers in the form that bundlers know: they replace the address by that of the file which they make. webpack joins those of
- * one name in one file.
+/** Workers in the form that bundlers know: they replace the address by that of the file which they make. webpack joins
+ * those of one name in one file.
  * @type {Record<Script, () => Worker>} */
 const bundled = {
   "worker/worker.js": () => new Worker(new URL("../worker/worker.js", import.meta.url), { type: "module", name: "engine" }),
@@ -26,8 +26,8 @@ const NAMES = { "worker/worker.js": "engine", "worker/worker-threads.js": "engin
 
 /** Addresses of scripts that the package has made, which its Trusted Types policy lets through. @type {Set<string>} */
 const own = new Set();
-/** Policy of the package: a page that requires Trusted Types must allow its name. `null` where the browser has none, or the
- * page does not allow it.
+/** Policy of the package: a page that requires Trusted Types must allow its name. `null` where the browser has none, or
+ * the page does not allow it.
  * @type {{ createScriptURL: (address: string) => any } | null | undefined} */
 let policy;
 
@@ -52,8 +52,9 @@ function trusted(address) {
 /** Scripts of this origin that import one of another origin, by its address. @type {Map<string, string>} */
 const shims = new Map();
 
-/** Returns the address of a script that a worker of this page may have: browsers refuse one of another origin, but not its
- * import. @param {URL} address */
+/** Returns the address of a script that a worker of this page may have: browsers refuse one of another origin, but not
+ * its import.
+ * @param {URL} address */
 function sameOrigin(address) {
   if (address.origin === location.origin) return address.href;
   const known = shims.get(address.href);
@@ -83,9 +84,9 @@ export function scriptAddress(script, options) {
 }
 
 /**
- * Starts the workers that are the engine's other threads on the CPU. The page makes them: in Firefox, a worker that makes
- * another may wait for ever. Each waits at its port, which the engine's worker receives, for the memory that it shares.
- * The page never holds that memory, and so does not keep it alive.
+ * Starts the workers that are the engine's other threads on the CPU. The page makes them: in Firefox, a worker that
+ * makes another may wait for ever. Each waits at its port, which the engine's worker receives, for the memory that it
+ * shares. The page never holds that memory, and so does not keep it alive.
  * @param {number} count @param {EngineOptions} [options]
  * @returns {{ workers: Worker[], ports: MessagePort[] }}
  */

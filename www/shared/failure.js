@@ -4,8 +4,8 @@
 /** @typedef {import("./protocol.js").FailureFields} FailureFields */
 
 /**
- * An error of the package. `kind` is for programs: an engine `Kind` (src/docs/package.md lists them), or "network",
- * "changed", "storage", "file", "crash", "engine", "cancelled", "closed", "picture", "page", "state".
+ * An error of the package. `kind` is for programs: an engine `Kind` or one of the package; src/docs/package.md lists
+ * them.
  */
 export class Failure extends Error {
   /** @param {FailureFields} fields @param {unknown} [cause] */
@@ -21,7 +21,7 @@ export class Failure extends Error {
   }
 
   /** Returns the fields as a plain object for messages, since structured clone drops the fields of a subclass of Error.
-   * @returns {FailureFields} */
+   * @internal @returns {FailureFields} */
   fields() {
     return { kind: this.kind, place: this.where, message: this.message, hint: this.hint };
   }

@@ -143,7 +143,8 @@
  * @property {string} text
  * @property {number[]} ids
  * @property {number[]} prompt_ids
- * @property {number} reused_rows
+ * @property {number} prompt_rows  of the whole prompt
+ * @property {number} reused_rows  of them cached before
  * @property {"eos" | "length" | "context" | "cancelled" | "stop"} stop
  * @property {TokenProbability[]} [logprobs]  with `top_logprobs`: of each of `ids` without those of `begin`
  * @property {number[][]} [logits]  with `keep_logits`: of the last prompt row and of every generated one
@@ -183,6 +184,17 @@
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
+ * @property {ResponseFormat} [response_format]  what the answer must be; the worker makes a constraint of it
+ */
+
+/** What an answer must be: OpenAI's `response_format`, with regular expressions and Lark grammars in addition.
+ * @typedef {{ type: "text" } | { type: "json_object" } | { type: "json_schema", json_schema: { schema: unknown } }
+ *   | { type: "regex", regex: string } | { type: "grammar", grammar: string }} ResponseFormat */
+
+/** What may come next in one answer, for the engine.
+ * @typedef {object} Constraint
+ * @property {() => Uint32Array} mask  of the next step: a bit for each token, set where it is allowed
+ * @property {(token: number) => boolean} accept  records the sampled token; whether the answer must end here
  */
 
 /** Options of `chat`; the format is one of those that www/llava/chat/types.js describes.

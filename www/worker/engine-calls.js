@@ -3,6 +3,7 @@
 
 import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
+import { constrained } from "./grammar.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -89,7 +90,7 @@ export function startEngineWorker(build) {
     },
 
     async generate({ question, options }, emit) {
-      const answered = await timed((onEvent) => engine().generate(question, options, onEvent), emit);
+      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().generate(question, rest, onEvent)), emit);
       return { ...answered, report: await report() };
     },
 
@@ -104,11 +105,11 @@ export function startEngineWorker(build) {
     prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
 
     async chat({ messages, options }, emit) {
-      const answered = await timed((onEvent) => engine().chat(messages, options, onEvent), emit);
+      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().chat(messages, rest, onEvent)), emit);
       return { ...answered, report: await report() };
     },
 
-    save_state: () => engine().save_state(),
+    save_state: () => /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (engine().save_state()),
 
     restore_state: ({ bytes }) => engine().restore_state(bytes),
 

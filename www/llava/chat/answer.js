@@ -59,5 +59,5 @@ function finishReason({ answer }) {
 /** @param {Answered} answered @returns {Usage} */
 function usageOf({ answer }) {
   const [prompt_tokens, completion_tokens] = [answer.prompt_ids.length, answer.ids.length];
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: answer.reused_rows } };
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: Math.min(answer.reused_rows, prompt_tokens) } };
 }

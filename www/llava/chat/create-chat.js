@@ -17,6 +17,8 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
 /** @typedef {import("./types.js").EncodedPicture} EncodedPicture */
 /** @typedef {import("./types.js").ImageInput} ImageInput */
 
+/** @typedef {ReturnType<typeof createChat>} ChatSurface */
+
 /**
  * Returns the functions of a model that answer.
  * @param {Link} link to the engine that has loaded it
