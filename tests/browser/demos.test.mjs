@@ -40,7 +40,7 @@ after(async () => {
 /** Opens a demo, and runs `work` on it: what it complains of fails the test, and so does a request to another host.
  * @param {string} name @param {(visit: Visit) => Promise<void>} work */
 async function onDemo(name, work) {
-  const visit = await open(browser, `${server.url}demos/${name}.html`, { viewport: { width: 860, height: 640 }, colorScheme: "light" });
+  const visit = await open(browser, `${server.url}demos/${name}.html`, { viewport: { width: 780, height: 600 }, colorScheme: "light" });
   try {
     await visit.context.grantPermissions(["clipboard-read", "clipboard-write"]);
     await work(visit);
@@ -62,7 +62,7 @@ const status = (/** @type {Visit} */ visit, /** @type {RegExp} */ text) => textO
 /** Takes a picture for the documentation; a run that only checks must not change the tree.
  * @param {Pick<import("playwright-core").Page, "screenshot"> | import("puppeteer-core").Page} page @param {string} name */
 async function picture(page, name) {
-  if (process.env.LLAVA_SCREENSHOT) await page.screenshot({ path: path.join(repository, `src/docs/demo-${name}.png`) });
+  if (process.env.LLAVA_SCREENSHOT) await page.screenshot({ path: path.join(repository, `src/docs/demo-${name}.png`), fullPage: true });
 }
 
 describe("every demo", () => {
@@ -259,7 +259,7 @@ describe("what the camera sees", () => {
     const other = await puppeteer.launch({ executablePath: CHROMIUM ?? "", headless: true, args: [...chromiumFlags(false), ...camera] });
     try {
       const page = await other.newPage();
-      await page.setViewport({ width: 860, height: 640 });
+      await page.setViewport({ width: 780, height: 600 });
       await page.goto(`${server.url}demos/camera.html`);
       await page.evaluate(() => {
         const { mediaDevices } = navigator;
