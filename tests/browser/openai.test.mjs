@@ -193,6 +193,34 @@ describe("answers in OpenAI's form", () => {
   });
 });
 
+describe("a format of the answer", () => {
+  test("is kept, whole and streamed, and a wrong one is refused by its place", async () => {
+    const found = await inPage(async ({ model, user, failure }) => {
+      const schema = { type: "object", properties: { shape: { enum: ["star", "circle", "square"] }, count: { type: "integer", minimum: 1, maximum: 9 } }, required: ["shape", "count"], additionalProperties: false };
+      const messages = [user("What do you see?", "examples/shapes.png")];
+      const request = { messages, max_tokens: 64, response_format: /** @type {any} */ ({ type: "json_schema", json_schema: { name: "seen", schema } }) };
+      const whole = (await model.chat.completions.create(request)).choices[0];
+      let streamed = "";
+      for await (const { choices } of await model.chat.completions.create({ ...request, stream: true })) streamed += choices[0]?.delta.content ?? "";
+      const hot = (await model.chat.completions.create({ ...request, temperature: 1.5, seed: 5 })).choices[0]?.message.content;
+      const regex = (await model.chat.completions.create({ messages, response_format: { type: "regex", regex: "(red|green) [a-c]{3}" } })).choices[0]?.message.content;
+      const free = (await model.chat.completions.create({ messages, max_tokens: 48 })).choices[0]?.message.content;
+      const wrong = await failure(() => model.chat.completions.create({ messages, response_format: { type: "regex", regex: "(" } }));
+      return { whole, streamed, hot, regex, free, wrong };
+    });
+    for (const text of [found.whole?.message.content, found.hot]) {
+      const { shape, count, ...more } = JSON.parse(text ?? "");
+      assert(["star", "circle", "square"].includes(shape) && count >= 1 && count <= 9, text);
+      assert.deepEqual(more, {});
+    }
+    assert.equal(found.whole?.finish_reason, "stop");
+    assert.equal(found.streamed, found.whole?.message.content);
+    assert.match(found.regex ?? "", /^(red|green) [a-c]{3}$/);
+    assert.match(found.free ?? "", SAID);
+    assert.deepEqual([found.wrong?.name, found.wrong?.kind, found.wrong?.where], ["LlavaError", "argument", "request.response_format"]);
+  });
+});
+
 describe("a saved conversation", () => {
   test("is restored in another engine, without encoding or prefilling", async () => {
     const found = await inPage(async ({ model, user, failure }) => {

@@ -197,9 +197,6 @@
  * @property {(token: number) => boolean} accept  records the sampled token; whether the answer must end here
  */
 
-/** Options of `chat`; the format is one of those that www/llava/chat/types.js describes.
- * @typedef {GenerateOptions & { response_format?: object }} ChatOptions */
-
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
@@ -246,7 +243,7 @@
  *   of no conversation; `needed`: ids of pictures that stay on the device
  * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `chat`
  * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
- * @property {[{ messages: Message[], options: ChatOptions }, Answered]} chat
+ * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} chat
  *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
  * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows

@@ -23,10 +23,10 @@ export function typeName(value) {
   return name === "Object" ? "an object" : name;
 }
 
-/** Returns the failure of a call, with the place of a message as the request names it.
+/** Returns the failure of a call, with the place of a message or of the format as the request names it.
  * @param {unknown} thrown @param {string} root path of what has the messages: "request." or "" */
 export function inRequest(thrown, root) {
   const failure = Failure.from(thrown, "chat");
-  if (!/^messages\b/.test(failure.where)) return failure;
+  if (!/^(messages|response_format)\b/.test(failure.where)) return failure;
   return new Failure({ ...failure.fields(), place: root + failure.where.replace(".parts[", ".content[") }, thrown);
 }

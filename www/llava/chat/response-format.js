@@ -3,7 +3,7 @@
 import { entryOf, readObject } from "./fields.js";
 import { refusal, typeName } from "./refuse.js";
 
-/** @typedef {import("./types.js").ResponseFormat} ResponseFormat */
+/** @typedef {import("../../shared/protocol.js").ResponseFormat} ResponseFormat */
 
 /** Fields of each type, besides `type`. @type {Record<string, string[]>} */
 const FIELDS = { text: [], json_object: [], json_schema: ["json_schema"], regex: ["regex"], grammar: ["grammar"] };

@@ -106,6 +106,6 @@
  *   signal: AbortSignal | null }} CheckedRequest */
 /** @typedef {{ text: string } | { source: string | ImageInput, where: string }} SourcePart */
 /** @typedef {{ role: "system" | "user" | "assistant", parts: SourcePart[] }} SourceMessage */
-/** @typedef {import("../../shared/protocol.js").ChatOptions} EngineOptions */
+/** @typedef {import("../../shared/protocol.js").GenerateOptions} EngineOptions */
 
 export {};
