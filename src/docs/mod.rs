@@ -21,11 +21,8 @@ pages! {
     architecture "architecture.md"
     browsers "browsers.md"
     changelog "changelog.md"
-<<<<<<< HEAD
-    demos "demos.md"
-=======
     constraints "constraints.md"
->>>>>>> e-chat
+    demos "demos.md"
     families "families.md"
     figures "figures.md"
     format "format.md"
