@@ -246,6 +246,19 @@ describe("calls", () => {
     }
   }
 
+  test("an abort rejects at once, and the next call waits until the engine has stopped", async () => {
+    const { link, model } = setUp({ slow: 150 });
+    const own = new AbortController();
+    const first = model.chat.completions.create({ messages: [user("a b c d")] }, { signal: own.signal, onProgress: ({ type }) => type === "prefill" && own.abort() });
+    const next = model.prefill([user("next")]);
+    const start = performance.now();
+    await assert.rejects(first, (thrown) => isError(thrown, { kind: "cancelled", where: "chat" }));
+    assert(performance.now() - start < 100);
+    assert.deepEqual(link.calls, ["chat", "cancel"]);
+    assert.equal(await next, 2);
+    assert(performance.now() - start > 100);
+  });
+
   test("a stream that is left, or whose controller aborts, ends the answer without an error", async () => {
     const { link, model } = setUp({ slow: 5 });
     const request = /** @type {const} */ ({ messages: [user("a b c d e f g h i j k")], stream: true });

@@ -9,7 +9,7 @@
 
 /** Makes the answer and the chunks of one call. */
 export class AnswerForm {
-  id = `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
+  id = `chatcmpl-${[...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   created = Math.floor(Date.now() / 1000);
 
   /** @param {string} model its name @param {boolean} logprobs whether they are wanted @param {boolean} includeUsage */

@@ -26,7 +26,8 @@ export class CallQueue {
   }
 
   /**
-   * Runs `work` alone, and again after a lost GPU. It is not begun where `signal` has been aborted by then.
+   * Runs `work` alone, and again after a lost GPU. When `signal` aborts, it rejects at once, `work` is not begun or is
+   * cancelled, and the next call waits until the engine has stopped.
    * @template T
    * @param {AbortSignal | null} signal @param {string} where for the error
    * @param {(call: EngineCall) => Promise<T>} work @returns {Promise<T>}
@@ -37,16 +38,20 @@ export class CallQueue {
       if (signal?.aborted) return leave();
       signal?.addEventListener("abort", leave, { once: true });
       this.#run(async () => {
-        signal?.removeEventListener("abort", leave);
         if (signal?.aborted) return;
         /** @type {EngineCall} */
         const call = (method, args, how) => this.#call(signal, where, method, args, how);
         for (let again = true; again; ) {
           again = await work(call).then(
             (value) => (resolve(value), false),
-            (thrown) => this.recovered(thrown).then((recovered) => (recovered || reject(Failure.from(thrown, where)), recovered)),
+            async (thrown) => {
+              const recovered = await this.recovered(thrown).catch(() => false);
+              if (!recovered) reject(Failure.from(thrown, where));
+              return recovered;
+            },
           );
         }
+        signal?.removeEventListener("abort", leave);
       });
     });
   }
