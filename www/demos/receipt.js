@@ -11,8 +11,7 @@ const say = (/** @type {string} */ text) => (page.status.textContent = text);
 /** Takes the question and the schema of the chosen kind of picture. */
 function showKind() {
   const { content, dataset } = page[page.kind.value];
-  Object.assign(page.schema, { value: content.textContent.trim() });
-  Object.assign(page.question, { value: dataset.question });
+  [page.schema.value, page.question.value] = [content.textContent.trim(), dataset.question];
 }
 
 /** Lists where a value breaks a schema: its types, properties, items, enumerations, patterns and bounds.
@@ -38,18 +37,19 @@ page.start.onclick = async () => {
   const schema = JSON.parse(page.schema.value);
   const onProgress = (/** @type {any} */ event) => event.type === "fetch" && say(`Loading: ${Math.floor((100 * event.done) / event.total)} %`);
   model ??= await LLaVA.load(page.model.value, { signal, onProgress });
-  dispatchEvent(new CustomEvent("model", { detail: model }));
   say("Reading…");
   page.answer.textContent = "";
   const content = /** @type {const} */ ([{ type: "image", image: page.files.files[0] }, { type: "text", text: page.question.value }]);
-  const answer = await model.chat.completions.create({
-    messages: [{ role: "user", content }],
-    response_format: { type: "json_schema", json_schema: { schema } },
-    max_tokens: 512,
-    stream: true,
-    signal,
-  });
-  for await (const { choices } of answer) page.answer.textContent += choices[0]?.delta.content ?? "";
+  const response_format = /** @type {const} */ ({ type: "json_schema", json_schema: { schema } });
+  const answer = await model.chat.completions.create({ messages: [{ role: "user", content }], response_format, max_tokens: 512, stream: true, signal });
+  let end = null;
+  for await (const { choices } of answer) {
+    page.answer.textContent += choices[0]?.delta.content ?? "";
+    end = choices[0]?.finish_reason;
+  }
+  dispatchEvent(new CustomEvent("model", { detail: model }));
+  if (end === "length") return say("The answer was cut: it is longer than its limit.");
+  page.answer.textContent = JSON.stringify(JSON.parse(page.answer.textContent), null, 2);
   const found = faults(JSON.parse(page.answer.textContent), schema);
   say(found.length ? `The answer breaks the schema: ${found.join("; ")}.` : "The answer meets the schema.");
 };
