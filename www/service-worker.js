@@ -19,7 +19,7 @@ const origins = new Map();
 /** Returns the address of the page's document without its query. @returns {string} */
 const documentKey = () => scope.registration.scope;
 /** Returns whether a key is that of a document: the page's, or a demo's. @param {string} key */
-const isDocument = (key) => key === documentKey() || (key.startsWith(`${documentKey()}demos/`) && key.endsWith(".html"));
+const isDocument = (key) => key === documentKey() || /^demos\/[\w-]+\.html$/.test(key.slice(documentKey().length));
 /** Returns the cache's key of an address: the page's document has its scope, and others lose their query. @param {URL} url */
 function keyOf(url) {
   const key = url.origin + url.pathname;
@@ -58,8 +58,8 @@ async function fetchInto(key, cache, version) {
   await cache.put(key, response);
 }
 
-/** Caches the files of a document, of one version: those of a demo, if the addresses hold one, otherwise those of the page. The
- * version replaces the one before only when all of them are cached. Documents come last, so that one that is cached has its files.
+/** Caches the files of a document, of one version: of demos, if the addresses hold one, otherwise of the page. The version
+ * replaces the one before only when all are cached. Documents come last, so that a cached one has its files.
  * @param {string} version @param {string[]} addresses */
 async function cacheVersion(version, addresses) {
   const urls = addresses.map((address) => new URL(address)).filter((url) => url.href.startsWith(documentKey()));

@@ -1,5 +1,6 @@
-// The demos in Chromium, as a host serves them, with the engine and the shipped model: alt text for a folder, JSON by a schema, what a
-// camera sees, OpenAI's client; and all of them offline. With LLAVA_SCREENSHOT their pictures in src/docs are taken, too.
+// The demos in Chromium, as a host serves them, with the engine and the shipped model: alt text for a folder, JSON by a
+// schema, what a camera sees, OpenAI's client; and all of them offline. With LLAVA_SCREENSHOT their pictures in src/docs
+// are taken, too.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -344,6 +345,9 @@ describe("without a network", () => {
       await status(visit, /^The answer meets the schema\.$/);
       await page.goto(`${own.url}demos/alt-text.html`);
       await page.getByRole("button", { name: "Four examples" }).click();
+      await status(visit, /^0 of 4 pictures/);
+      await page.locator("#start").click();
+      await status(visit, /^4 of 4 pictures/);
       await page.goto(`${own.url}demos/openai-client.html?again`);
       await page.locator("#picture[src]").waitFor();
       await page.locator("#start").click();
