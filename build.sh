@@ -153,10 +153,10 @@ need_node() {
     cp tests/browser/package-lock.json tests/browser/node_modules/.lock-installed
 }
 
-# What the tests of the package build an app with, and OpenAI's client, which a demo bundles.
+# What the tests of the package build an app with, and OpenAI's client.
 need_bundlers() {
     cmp -s tests/package/package-lock.json tests/package/node_modules/.lock-installed && return
-    say "installing the bundlers that the package is tested with (Vite, webpack, esbuild), and OpenAI's client"
+    say "installing what the package is tested with (Vite, webpack, esbuild, OpenAI's client)"
     npm ci --prefix tests/package --ignore-scripts --no-audit --no-fund --loglevel=error >&2
     cp tests/package/package-lock.json tests/package/node_modules/.lock-installed
 }
@@ -432,6 +432,7 @@ documentation() {
 }
 
 types() {
+    need_bundlers
     say "types of the JavaScript"
     local project
     for project in tsconfig.json tsconfig.worker.json tsconfig.tests.json tsconfig.bench.json; do

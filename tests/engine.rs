@@ -41,7 +41,7 @@ struct CancelAfter(u32);
 
 impl Observer for CancelAfter {
     fn event(&mut self, event: Event) {
-        if matches!(event, Event::Token { .. }) {
+        if matches!(event, Event::Token { id: Some(_), .. }) {
             self.0 -= 1;
         }
     }

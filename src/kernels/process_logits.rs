@@ -127,7 +127,7 @@ mod tests {
                 let v = u64::from(vocab);
                 let logits = case.random(v, 4.0);
                 let counts = case.floats(v, 3.0);
-                let in_prompt = |i: usize| if i % 7 == 0 { IN_PROMPT } else { 0 };
+                let in_prompt = |i: usize| if i.is_multiple_of(7) { IN_PROMPT } else { 0 };
                 let counts: Vec<u32> =
                     counts.iter().enumerate().map(|(i, n)| n.max(0.0) as u32 | in_prompt(i)).collect();
                 let counts = case.bytes(bytemuck::cast_slice(&counts));

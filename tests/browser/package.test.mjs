@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { ENGINES } from "./engines.mjs";
 import { launch, open, repository, www } from "./harness.mjs";
 import { ISOLATED, staticHost } from "./static-host.mjs";
 
@@ -144,7 +145,7 @@ describe("without a bundler", () => {
     const dist = await mkdtemp(path.join(folder, "page-"));
     await writeFile(path.join(dist, "index.html"), PAGE);
     await writeFile(path.join(dist, "main.js"), await unbundled(address));
-    return host({ ...MODELS, "/llava-web/": unpacked, "/": dist }, headers);
+    return Object.assign(await host({ ...MODELS, "/llava-web/": unpacked, "/": dist }, headers), { folder: dist });
   }
 
   /** @param {string} address @param {{ missing: string[] }[]} others */
@@ -163,6 +164,48 @@ describe("without a bundler", () => {
     const cdn = await host({ "/llava-web@0/": unpacked }, CDN);
     await works(`${cdn.url}llava-web@0/llava/index.js`, cdn);
   });
+
+  for (const { name, start } of ENGINES.filter(({ name, backend }) => backend === "cpu" && !name.startsWith("Chromium"))) {
+    test(`from another origin in ${name}`, async () => {
+      const cdn = await host({ "/llava-web@0/": unpacked }, CDN);
+      // WebKit gives a worker of another origin no origin on an isolated page.
+      const isolated = name.startsWith("WebKit") ? {} : ISOLATED;
+      const page = await app(`${cdn.url}llava-web@0/llava/index.js`, isolated);
+      const tab = await start();
+      try {
+        await tab.goto(page.url);
+        const text = await tab.evaluate(async () => {
+          for (let tries = 0; tries < 600 && !("said" in window); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+          return String(/** @type {any} */ (window).said);
+        });
+        assert.match(text, SAID);
+        assert.match(text, /saved: (scenes)?; known: [1-9]/);
+        assert.deepEqual([...page.missing, ...cdn.missing], []);
+      } finally {
+        await tab.close();
+      }
+    });
+  }
+
+  for (const { start } of ENGINES.filter(({ name }) => name === "WebKitGTK, CPU")) {
+    test("from another origin in WebKitGTK on an isolated page: an error says so", async () => {
+      const cdn = await host({ "/llava-web@0/": unpacked }, CDN);
+      const page = await app(`${cdn.url}llava-web@0/llava/index.js`, ISOLATED);
+      await writeFile(path.join(page.folder, "main.js"), `import { LLaVA } from "${cdn.url}llava-web@0/llava/index.js";
+        LLaVA.load("/models/scenes/manifest.json", { backend: "cpu" }).catch((error) => (window.said = [error.name, error.kind].join()));`);
+      const tab = await start();
+      try {
+        await tab.goto(page.url);
+        const text = await tab.evaluate(async () => {
+          for (let tries = 0; tries < 200 && !("said" in window); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+          return String(/** @type {any} */ (window).said);
+        });
+        assert.match(text, /^LlavaError,engine$/);
+      } finally {
+        await tab.close();
+      }
+    });
+  }
 
   test("under a strict policy, which src/docs/package.md gives, and no stricter one", async () => {
     const docs = await readFile(path.join(repository, "src/docs/package.md"), "utf8");

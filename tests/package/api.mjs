@@ -40,7 +40,7 @@ export function generate() {
   /** @param {string} name @param {import("typescript").Symbol | undefined} symbol */
   const mention = (name, symbol) => {
     const file = symbol?.declarations?.[0]?.getSourceFile().fileName ?? "";
-    if (symbol && !types.has(name) && !classes.has(name) && OURS.some((folder) => file.startsWith(folder))) types.set(name, symbol);
+    if (symbol && !(symbol.flags & ts.SymbolFlags.TypeParameter) && !types.has(name) && !classes.has(name) && OURS.some((folder) => file.startsWith(folder))) types.set(name, symbol);
   };
   /** @type {Set<string>} */
   const classes = new Set();
@@ -60,6 +60,9 @@ export function generate() {
   /** @param {import("typescript").Symbol} symbol */
   const comment = (symbol) => wrapped(ts.displayPartsToString(symbol.getDocumentationComment(checker)));
 
+  /** Name of a member; that of a symbol as it is written. @param {import("typescript").Symbol} symbol */
+  const nameOf = ({ name }) => name.replace(/^__@(\w+)@\d+$/, "[Symbol.$1]");
+
   /** @param {import("typescript").Symbol} symbol */
   function member(symbol) {
     const declaration = symbol.valueDeclaration ?? symbol.declarations?.[0];
@@ -69,7 +72,7 @@ export function generate() {
     const [signature] = type.getCallSignatures();
     if (!signature) {
       note(ts.getJSDocType(declaration));
-      return [`### ${symbol.name}`, "", "```ts", `${symbol.name}: ${short(checker.typeToString(type, declaration, flags))}`, "```", "", comment(symbol), ""];
+      return [`### ${nameOf(symbol)}`, "", "```ts", `${nameOf(symbol)}: ${short(checker.typeToString(type, declaration, flags))}`, "```", "", comment(symbol), ""];
     }
     const written = short(checker.signatureToString(signature, declaration, flags)).replace(/\{ [^}]*? \}\??: /, "options?: ");
     const notes = signature.getJsDocTags().filter(({ name }) => ["param", "returns"].includes(name));
@@ -80,7 +83,7 @@ export function generate() {
       return rest.length ? `- \`${parameter}\`: ${rest.join(" ").replace(/^- /, "")}` : "";
     });
     const listed = texts.filter(Boolean).map((text) => wrapped(text).replaceAll("\n", "\n  "));
-    return [`### ${symbol.name}`, "", "```ts", `${symbol.name}${written}`, "```", "", comment(symbol), "", ...(listed.length ? [...listed, ""] : [])];
+    return [`### ${nameOf(symbol)}`, "", "```ts", `${nameOf(symbol)}${written}`, "```", "", comment(symbol), "", ...(listed.length ? [...listed, ""] : [])];
   }
 
   const source = program.getSourceFile(path.join(www, "llava/index.js"));

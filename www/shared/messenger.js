@@ -134,6 +134,9 @@ export function serveCalls(scope, handlers) {
     const { error, message } = /** @type {ErrorEvent} */ (event);
     crash(error ?? message);
   });
+  scope.addEventListener("messageerror", () => {
+    post({ crash: { kind: "crash", place: "worker", message: "what the page sent could not be read here", hint: "Restart the model." } });
+  });
   scope.addEventListener("unhandledrejection", (event) => {
     crash(/** @type {PromiseRejectionEvent} */ (event).reason);
   });

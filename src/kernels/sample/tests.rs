@@ -85,7 +85,7 @@ impl Draws {
     /// Spreads logits over ±4, and marks some tokens as counted, biased, excluded and forbidden.
     fn new(call: Call) -> Self {
         let logits = (0..VOCAB).map(|i| (((i * 17) % VOCAB) as f32 / 5.0 - 4.0).to_bits());
-        let counts = (0..VOCAB).map(|i| if i % 3 == 0 { i / 9 } else { IN_PROMPT * (i % 2) });
+        let counts = (0..VOCAB).map(|i| if i.is_multiple_of(3) { i / 9 } else { IN_PROMPT * (i % 2) });
         let bias = (0..VOCAB).map(|i| [0.0f32, 1.5, -2.0, 0.0, EXCLUDED][i as usize % 5].to_bits());
         Self { inputs: [logits.collect(), counts.collect(), bias.collect(), vec![0xbf7f_dffe, 0x7f]], call }
     }

@@ -23,8 +23,8 @@ async function ask(question, tokens) {
   const times = [];
   const begun = performance.now();
   const options = { max_new_tokens: tokens, ignore_eos: true, temperature: 0 };
-  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(question, options, ({ type }) => {
-    if (type === "token") times.push(performance.now());
+  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(question, options, ({ type, id }) => {
+    if (type === "token" && id !== undefined) times.push(performance.now());
   });
   // What begins every prompt stays in the cache: it is not counted as read.
   return { ids, rows: prompt_ids.length - reused_rows, prefill_ms: times[0] - begun, decode_ms: times.at(-1) - times[0] };

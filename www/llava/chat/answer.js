@@ -4,7 +4,7 @@
 /** @typedef {import("./types.js").ChatCompletion} ChatCompletion */
 /** @typedef {import("./types.js").ChatCompletionChunk} ChatCompletionChunk */
 /** @typedef {import("./types.js").FinishReason} FinishReason */
-/** @typedef {import("./types.js").TokenLogprob} TokenLogprob */
+/** @typedef {import("./types.js").ChatTokenLogprob} ChatTokenLogprob */
 /** @typedef {import("./types.js").Usage} Usage */
 
 /** Makes the answer and the chunks of one call. */
@@ -19,7 +19,7 @@ export class AnswerForm {
     this.includeUsage = includeUsage;
   }
 
-  /** @param {Answered} answered @param {TokenLogprob[]} logprobs @returns {ChatCompletion} */
+  /** @param {Answered} answered @param {ChatTokenLogprob[]} logprobs @returns {ChatCompletion} */
   completion(answered, logprobs) {
     const { id, created, model } = this;
     const message = /** @type {const} */ ({ role: "assistant", content: answered.answer.text, refusal: null });
@@ -27,7 +27,7 @@ export class AnswerForm {
     return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing };
   }
 
-  /** @param {ChatCompletionChunk["choices"][0]["delta"]} delta @param {TokenLogprob[]} [logprobs]
+  /** @param {ChatCompletionChunk["choices"][0]["delta"]} delta @param {ChatTokenLogprob[]} [logprobs]
    * @returns {ChatCompletionChunk} */
   chunk(delta, logprobs = []) {
     return this.#chunk([{ index: 0, delta, finish_reason: null, logprobs: logprobs.length ? this.#logprobs(logprobs) : null }]);
@@ -45,7 +45,7 @@ export class AnswerForm {
     return { id, object: "chat.completion.chunk", created, model, choices, ...(this.includeUsage && { usage: null }) };
   }
 
-  /** @param {TokenLogprob[]} content */
+  /** @param {ChatTokenLogprob[]} content */
   #logprobs(content) {
     return this.logprobs ? { content, refusal: null } : null;
   }

@@ -19,13 +19,13 @@ export class ChatStream {
     this.controller.signal.addEventListener("abort", () => this.#wake(), { once: true });
   }
 
-  /** Adds a chunk. @param {ChatCompletionChunk} chunk */
+  /** Adds a chunk. @internal @param {ChatCompletionChunk} chunk */
   push(chunk) {
     this.#chunks.push(chunk);
     this.#wake();
   }
 
-  /** Ends the stream, with an error where there is one. @param {{ error?: unknown }} end */
+  /** Ends the stream, with an error where there is one. @internal @param {{ error?: unknown }} end */
   end(end = {}) {
     this.#end ??= end;
     this.#wake();

@@ -16,7 +16,7 @@ import { readRequest } from "./request.js";
 /** @typedef {import("./types.js").CallOptions} CallOptions */
 /** @typedef {import("./types.js").ChatRequest} ChatRequest */
 /** @typedef {import("./types.js").CheckedRequest} CheckedRequest */
-/** @typedef {import("./types.js").TokenLogprob} TokenLogprob */
+/** @typedef {import("./types.js").ChatTokenLogprob} ChatTokenLogprob */
 
 export class Completions {
   #queue;
@@ -49,7 +49,7 @@ export class Completions {
 
   /** @param {CheckedRequest} checked @param {AnswerForm} form @param {CallOptions} how */
   async #complete(checked, form, how) {
-    /** @type {TokenLogprob[]} */
+    /** @type {ChatTokenLogprob[]} */
     const logprobs = [];
     const answered = await this.#answer(checked, how, (event) => {
       if (event.type === "token" && event.logprob) logprobs.push(tokenLogprob(event.logprob));
@@ -63,7 +63,7 @@ export class Completions {
     const begin = () => begun.resolve(stream);
     stream.push(form.chunk({ role: "assistant", content: "", refusal: null }));
     const text = new AnswerText(checked.messages.at(-1)?.role === "assistant");
-    /** Of tokens whose text has not been shown. @type {TokenLogprob[]} */
+    /** Of tokens whose text has not been shown. @type {ChatTokenLogprob[]} */
     let logprobs = [];
     const show = (/** @type {string} */ content) => {
       stream.push(form.chunk({ content }, logprobs));

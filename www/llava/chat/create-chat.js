@@ -17,7 +17,15 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
 /** @typedef {import("./types.js").EncodedPicture} EncodedPicture */
 /** @typedef {import("./types.js").ImageInput} ImageInput */
 
-/** @typedef {ReturnType<typeof createChat>} ChatSurface */
+/** What a model answers with.
+ * @typedef {object} ChatSurface
+ * @property {{ completions: Completions }} chat
+ * @property {(image: string | ImageInput, options?: CallOptions) => Promise<EncodedPicture>} encode
+ * @property {(messages: readonly ChatMessage[], options?: CallOptions) => Promise<number>} prefill
+ * @property {(options?: { signal?: AbortSignal | null }) => Promise<Uint8Array<ArrayBuffer>>} save
+ * @property {(saved: Uint8Array | ArrayBuffer | Blob, options?: { signal?: AbortSignal | null }) => Promise<number>} restore
+ * @property {(input: RequestInfo | URL, init?: RequestInit) => Promise<Response>} fetch
+ */
 
 /**
  * Returns the functions of a model that answer.
@@ -26,6 +34,7 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @param {string} model.name
  * @param {(thrown: unknown) => Promise<boolean>} [model.recovered]  replaces a lost GPU; returns false for every other failure
  * @param {(report: Report) => void} [model.onReport]  receives the engine's report after an answer
+ * @returns {ChatSurface}
  */
 export function createChat(link, { name, recovered = async () => false, onReport = () => {} }) {
   const queue = new CallQueue(link, recovered);
@@ -46,7 +55,7 @@ export function createChat(link, { name, recovered = async () => false, onReport
   }
 
   /** Computes keys and values of messages before their answer is wanted. Returns the number of rows that are cached.
-   * @param {ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<number>} */
+   * @param {readonly ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<number>} */
   async function prefill(messages, { signal = null, onProgress } = {}) {
     const read = await readPictures(readMessages(messages, "messages"), signal);
     const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress }));

@@ -52,8 +52,8 @@
  * @typedef {{ signal?: AbortSignal | null, onProgress?: (event: import("../../shared/protocol.js").Event) => void }} CallOptions */
 
 /** @typedef {{ token: string, bytes: number[] | null, logprob: number }} TopLogprob */
-/** @typedef {TopLogprob & { top_logprobs: TopLogprob[] }} TokenLogprob */
-/** @typedef {{ content: TokenLogprob[], refusal: null }} Logprobs */
+/** @typedef {TopLogprob & { top_logprobs: TopLogprob[] }} ChatTokenLogprob */
+/** @typedef {{ content: ChatTokenLogprob[], refusal: null }} Logprobs */
 
 /** Rows of pictures count as tokens. Cached are those whose keys and values an earlier call had computed.
  * @typedef {{ prompt_tokens: number, completion_tokens: number, total_tokens: number,
