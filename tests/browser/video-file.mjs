@@ -2,7 +2,10 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 
-/** Writes the file, of one frame, which Chromium repeats. @param {import("playwright-core").Browser} browser @param {string} picture a PNG
+/** Frames of a video. Each differs from the last in one pixel: the engine knows none of them by an earlier one. */
+const FRAMES = 30;
+
+/** Writes the file, which Chromium repeats. @param {import("playwright-core").Browser} browser @param {string} picture a PNG
  * @param {string} to @returns {Promise<string>} `to` */
 export async function writeVideo(browser, picture, to) {
   const page = await browser.newPage();
@@ -17,7 +20,13 @@ export async function writeVideo(browser, picture, to) {
     return { width, height, rgba: [...(context?.getImageData(0, 0, width, height).data ?? [])] };
   }, address);
   await page.close();
-  await writeFile(to, Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H${height} F10:1 Ip A1:1 C420jpeg\nFRAME\n`), planes(width, height, rgba)]));
+  const frame = planes(width, height, rgba);
+  const frames = Array.from({ length: FRAMES }, (_, i) => {
+    const own = Buffer.from(frame);
+    own[0] = 16 + 4 * i;
+    return [Buffer.from("FRAME\n"), own];
+  });
+  await writeFile(to, Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H${height} F30:1 Ip A1:1 C420jpeg\n`), ...frames.flat()]));
   return to;
 }
 
