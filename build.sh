@@ -36,6 +36,7 @@ help() {
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
+./build.sh demos               bundle OpenAI's client for its demo (www/demos/vendor/), from npm
 ./build.sh package             build the npm package: package/llava-web-VERSION.tgz, and the same unpacked for a static host
 ./build.sh site FROM TO        of a page like www/, write what a host serves
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
@@ -314,18 +315,22 @@ build() {
 # The files of the page that belong together, by the names they have in www: one version of it.
 version_files() {
     find -L page llava shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'
+    [ ! -d demos ] || find -L demos -type f ! -name '*.html'
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
 }
 
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
-# Writes what is copied to a host: site SOURCE FOLDER. All but the document, the service worker and the models lies in v/HASH,
+# The documents, which name the version and keep their addresses.
+documents() { printf '%s\n' index.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
+
+# Writes what is copied to a host: site SOURCE FOLDER. All but the documents, the service worker and the models lies in v/HASH,
 # HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
 # address of a version carries it and no cache can mix two.
 site() {
-    local from=$1 to=$2 version new
-    version=$(cd "$from" && { version_files | LC_ALL=C sort | grep -v '\.\(gz\|br\)$'; echo index.html; } |
+    local from=$1 to=$2 version new file
+    version=$(cd "$from" && { version_files | LC_ALL=C sort | grep -v '\.\(gz\|br\)$'; documents; } |
         while IFS= read -r file; do printf '%s\n' "$file"; cat "$file"; done | sha256 | cut -c 1-16)
     new="$to.new"
     rm -rf "$new"
@@ -339,6 +344,11 @@ site() {
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
     perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
         s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
+    for file in $(cd "$from" && documents | grep /); do
+        mkdir -p "$new/$(dirname "$file")"
+        perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=icon\.svg\")}{\"../v/$version/}g;
+            s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
+    done
     rm -rf "$to"
     mv "$new" "$to"
     say "$to: what a host serves, version $version"
@@ -367,6 +377,17 @@ pack() {
     rm -rf "$to"
     mv "$to.new" "$to"
     say "$to/$name.tgz: $(wc -c <"$to/$name.tgz") bytes; $to/llava-web: the same unpacked, $(du -sb "$to/llava-web" | cut -f 1) bytes"
+}
+
+# Bundles OpenAI's client, which is not part of this repository, for its demo.
+demos() {
+    local from=tests/package/node_modules to=www/demos/vendor
+    need_node
+    need_bundlers
+    mkdir -p "$to"
+    "$from/.bin/esbuild" "$from/openai/index.mjs" --bundle --format=esm --minify --log-level=warning --outfile="$to/openai.js"
+    cp "$from/openai/LICENSE" "$to/openai.LICENSE.txt"
+    say "$to/openai.js: openai $(node -p "require('./$from/openai/package.json').version"), $(wc -c <"$to/openai.js") bytes"
 }
 
 # The npm package needs Node.js, for its types.
@@ -439,6 +460,7 @@ test_all() {
     need_firefox
     need_webkit
     need_vulkan
+    part "OpenAI's client for its demo" demos
     check
     part "native tests" native_tests
     part "browser tests" browser_tests
@@ -617,7 +639,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | check | bench | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    serve | build | demos | check | bench | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;

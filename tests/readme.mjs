@@ -42,6 +42,7 @@ const RULES = {
   },
   "./build.sh build": { as: true },
   "./build.sh package": { as: true },
+  "./build.sh demos": { as: true },
   // Against a stand-in of the hub: tests/browser/catalogue.test.mjs.
   "./build.sh check-catalogue": { not: "it asks a host that tests may not reach" },
   "./build.sh check-host https://PAGE/": { as: `${SERVED}; ./build.sh check-host $PAGE` },

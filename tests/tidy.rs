@@ -445,7 +445,7 @@ fn files(folder: &Path, ends: &[&str]) -> Vec<(String, String)> {
         for entry in fs::read_dir(&next).unwrap_or_else(|e| panic!("{}: {e}", next.display())) {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !["pkg", "node_modules"].contains(&name.as_str()) {
+            if path.is_dir() && !["pkg", "node_modules", "vendor"].contains(&name.as_str()) {
                 folders.push(path);
             } else if ends.iter().any(|end| name.ends_with(end)) {
                 let relative = path.strip_prefix(folder).unwrap().to_string_lossy().replace('\\', "/");

@@ -16,10 +16,16 @@ const NETWORK_TIMEOUT = 4000;
  * @type {Map<string, boolean>} */
 const origins = new Map();
 
-/** Returns the address of the document without its query. @returns {string} */
+/** Returns the address of the page's document without its query. @returns {string} */
 const documentKey = () => scope.registration.scope;
-/** Returns the cache's key of an address: the document's is its scope, and others lose their query. @param {URL} url */
-const keyOf = (url) => (url.href.startsWith(documentKey()) && /^(index\.html)?$/.test(url.pathname.slice(new URL(documentKey()).pathname.length)) ? documentKey() : url.origin + url.pathname);
+/** Returns whether a key is that of a document: the page's, or a demo's. @param {string} key */
+const isDocument = (key) => key === documentKey() || (key.startsWith(`${documentKey()}demos/`) && key.endsWith(".html"));
+/** Returns the cache's key of an address: the page's document has its scope, and others lose their query. @param {URL} url */
+function keyOf(url) {
+  const key = url.origin + url.pathname;
+  if (key === `${documentKey()}index.html`) return documentKey();
+  return key === `${documentKey()}demos/` ? `${key}index.html` : key;
+}
 /** Returns the version in an address; empty where it has none. @param {string} key */
 const versionIn = (key) => /\/v\/([0-9a-f]{16})\//.exec(key.slice(documentKey().length - 1))?.[1] ?? "";
 /** Returns the version of a document; `null` for a document of another page. @param {string} text */
@@ -37,31 +43,34 @@ async function complete() {
  * @param {string} key @param {Response} response */
 function isGenuine(key, response) {
   const html = response.headers.get("content-type")?.startsWith("text/html") ?? false;
-  return response.ok && !response.redirected && html === (key === documentKey());
+  return response.ok && !response.redirected && html === isDocument(key);
 }
 
 /** Fetches a file into the cache of a version. @param {string} key @param {Cache} cache @param {string} version */
 async function fetchInto(key, cache, version) {
   if (version && (await cache.match(key))) return;
-  const response = await fetch(key, { cache: key === documentKey() ? "no-cache" : "default" });
+  const response = await fetch(key, { cache: isDocument(key) ? "no-cache" : "default" });
   // A file that the host does not have is not part of the page.
-  if ([404, 410].includes(response.status) && key !== documentKey()) return;
+  if ([404, 410].includes(response.status) && !isDocument(key)) return;
   if (!isGenuine(key, response)) throw new Error(`${key} answers ${response.status} ${response.headers.get("content-type")}`);
-  const now = key === documentKey() ? versionOf(await response.clone().text()) : version;
+  const now = isDocument(key) ? versionOf(await response.clone().text()) : version;
   if (now !== version) throw new Error(`the host has version ${now}, and this page is of ${version}`);
   await cache.put(key, response);
 }
 
-/** Caches a version. It replaces the version before only when all of it is cached.
+/** Caches the files of a document, of one version: of demos, if the addresses hold one, otherwise of the page. The version
+ * replaces the one before only when all are cached. Documents come last, so that a cached one has its files.
  * @param {string} version @param {string[]} addresses */
 async function cacheVersion(version, addresses) {
   const urls = addresses.map((address) => new URL(address)).filter((url) => url.href.startsWith(documentKey()));
-  const keys = new Set(urls.map(keyOf).filter((key) => key === documentKey() || versionIn(key) === version));
+  const keys = [...new Set(urls.map(keyOf))];
+  const documents = keys.filter(isDocument);
+  const files = keys.filter((key) => !isDocument(key) && versionIn(key) === version);
   // Files without a version in their addresses are all fetched again.
   const name = `${CACHE} ${version || `at ${Date.now()}`}`;
   const cache = await caches.open(name);
   try {
-    for (const key of [...keys, documentKey()]) await fetchInto(key, cache, version);
+    for (const key of [...files, ...(documents.length ? documents : [documentKey()])]) await fetchInto(key, cache, version);
   } catch (thrown) {
     if (!version) await caches.delete(name);
     throw thrown;
@@ -83,7 +92,7 @@ async function fromNetwork(request, key) {
     // A page that its host has removed (404, 410) is a valid answer; another page at the same address is not.
     if ([404, 410].includes(response.status)) return response;
     if (!isGenuine(key, response)) return null;
-    return key !== documentKey() || versionOf(await response.clone().text()) !== null ? response : null;
+    return !isDocument(key) || versionOf(await response.clone().text()) !== null ? response : null;
   });
   return Promise.race([answered.catch(() => null), timeout]);
 }
@@ -93,12 +102,13 @@ async function fromNetwork(request, key) {
 async function answer({ request, clientId, resultingClientId }, key) {
   const version = versionIn(key);
   const record = await complete();
-  const names = version ? [`${CACHE} ${version}`] : record ? [record.current] : [];
+  // Of a new version, only the page may be cached yet, or only a demo.
+  const names = version ? [`${CACHE} ${version}`] : record ? [record.current, ...(isDocument(key) && record.before ? [record.before] : [])] : [];
   let cached;
   for (const name of names) cached ??= (await caches.has(name)) ? await (await caches.open(name)).match(key, { ignoreVary: true }) : undefined;
   // The content of an address with a version never changes.
   if (cached && version) return cached;
-  const origin = key === documentKey() ? undefined : origins.get(clientId);
+  const origin = isDocument(key) ? undefined : origins.get(clientId);
   const found = !cached || origin === false ? await fetch(request) : origin ? null : await fromNetwork(request, key);
   if (resultingClientId) origins.set(resultingClientId, !found);
   return found ?? /** @type {Response} */ (cached);
@@ -120,6 +130,6 @@ scope.addEventListener("fetch", (event) => {
   const key = keyOf(url);
   if (request.mode !== "navigate" && (request.headers.has("range") || ["no-store", "reload"].includes(request.cache))) return;
   // Navigations to other pages below this one are not handled.
-  if (request.mode === "navigate" && key !== documentKey()) return;
+  if (request.mode === "navigate" && !isDocument(key)) return;
   event.respondWith(answer(event, key));
 });

@@ -22,6 +22,7 @@ pages! {
     browsers "browsers.md"
     changelog "changelog.md"
     constraints "constraints.md"
+    demos "demos.md"
     families "families.md"
     figures "figures.md"
     format "format.md"
