@@ -39,7 +39,7 @@ const PRIVILEGES: [(&[&str], &[&str]); 3] = [
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
-        &["lib.rs", "gpu.rs", "cpu/simd/", "web.rs", "web/", "grammar/"],
+        &["lib.rs", "gpu.rs", "cpu/simd/", "cpu/huge_pages.rs", "web.rs", "web/", "grammar/"],
     ),
 ];
 /// Pieces of Hugging Face's keys, and the only files whose strings may hold them.

@@ -5,7 +5,6 @@ mod activations;
 mod attention;
 mod calibrate;
 mod fast;
-#[cfg(target_os = "linux")]
 mod huge_pages;
 mod map;
 mod matmul;
@@ -37,7 +36,6 @@ pub struct Cpu {
     buffers: Vec<Words>,
     passes: Vec<Vec<Prepared>>,
     /// The number of buffers, the first ones, that are in huge pages where the system has them.
-    #[cfg(target_os = "linux")]
     in_huge_pages: usize,
     /// `None` where only the twins run.
     workspace: Option<Workspace>,
@@ -156,7 +154,6 @@ impl Cpu {
 
     /// Moves the buffers that were created since the last call into huge pages: passes are prepared when the weights
     /// are loaded.
-    #[cfg(target_os = "linux")]
     fn use_huge_pages(&mut self) {
         for buffer in self.buffers.iter().skip(self.in_huge_pages).filter(|b| b.0.len() >= huge_pages::MIN_WORDS) {
             huge_pages::collapse(&buffer.0);
@@ -165,7 +162,6 @@ impl Cpu {
     }
 
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
-        #[cfg(target_os = "linux")]
         self.use_huge_pages();
         let fast = |op: &Op| self.workspace.is_some().then(|| fast_version(op.kernel)).flatten();
         self.passes.push(pass.ops.into_iter().map(|op| Prepared { fast: fast(&op), op }).collect());
@@ -208,7 +204,6 @@ fn zeroed(words: u64) -> Result<Words, TryReserveError> {
     let mut memory = Vec::new();
     let length = usize::try_from(words).unwrap_or(usize::MAX);
     memory.try_reserve_exact(length)?;
-    #[cfg(target_os = "linux")]
     huge_pages::request(&memory);
     memory.resize(length, 0);
     Ok(Words(memory))
