@@ -333,9 +333,7 @@ fn check_page(path: &str, source: &str) -> Vec<String> {
 }
 
 /// What the page may import besides its own files: the package that others use, too, and helpers of promises and storage.
-/// The drawing of pictures stays until the conversation goes through the package.
-const PAGE_IMPORTS: [&str; 4] =
-    ["../llava/index.js", "../shared/async.js", "../shared/local-store.js", "../llava/redraw.js"];
+const PAGE_IMPORTS: [&str; 3] = ["../llava/index.js", "../shared/async.js", "../shared/local-store.js"];
 
 /// Complaints about imports of the page that reach past the package's surface. Types are exempt: they are in comments.
 fn check_page_imports(path: &str, source: &str) -> Vec<String> {
