@@ -51,7 +51,8 @@ export class Model {
     this.save = surface.save;
     /** Restores what `save` returned. @type {ChatSurface["restore"]} */
     this.restore = surface.restore;
-    /** Measures the model on this device. @type {ChatSurface["bench"]} */
+    /** Measures the model on this device, by stage and by operation. Removes pictures and conversations from the engine.
+     * Returns lines of CSV; `onProgress` receives each as an event `line`. @type {ChatSurface["bench"]} */
     this.bench = surface.bench;
     /** Answers OpenAI's requests in this page, in the form of `fetch`. @type {ChatSurface["fetch"]} */
     this.fetch = surface.fetch;

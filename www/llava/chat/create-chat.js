@@ -28,7 +28,6 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @property {(saved: Uint8Array | ArrayBuffer | Blob, options?: { signal?: AbortSignal | null }) => Promise<number>} restore
  * @property {(what?: BenchOptions, options?: CallOptions) => Promise<string[]>} bench
  * @property {(input: RequestInfo | URL, init?: RequestInit) => Promise<Response>} fetch
- * @property {<T>(where: string, work: () => Promise<T>) => Promise<T>} exclusive  runs other work when no call runs
  */
 
 /**
@@ -39,7 +38,8 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @param {import("./call-queue.js").Recovered} [model.recovered]
  * @param {(report: Partial<Report>) => void} [model.onReport]  receives what has changed of the engine's report
  * @param {(seen: Seen) => void} [model.onEncoded]  receives the measured time of a picture
- * @returns {ChatSurface}
+ * @returns {ChatSurface & { exclusive: <T>(where: string, work: () => Promise<T>) => Promise<T> }} `exclusive` runs other
+ *   work when no call runs
  */
 export function createChat(link, { name, recovered = async () => false, onReport = () => {}, onEncoded = () => {} }) {
   const queue = new CallQueue(link, recovered);
