@@ -577,6 +577,7 @@ fn every_rule_complains() {
     assert!(!check_page("www/worker/a.js", "new Worker(b)").is_empty());
     assert!(check_page("www/page/a.js", "new Worker(b)").is_empty());
     assert!(!check_page_imports("page/a.js", "import { a } from \"../shared/threads.js\";").is_empty());
+    assert!(!check_page_imports("page/a.js", "import { redraw } from \"../llava/redraw.js\";").is_empty());
     assert!(check_page_imports("page/a.js", "import { LLaVA } from \"../llava/index.js\";").is_empty());
     assert!(check_words("a.rs", "/// Reads so many bytes.")[0].contains("name the quantity"));
     assert!(check_words("a.rs", "pub fn settle() {}").len() == 1 && check_words("a.rs", "fn settled() {}").is_empty());
