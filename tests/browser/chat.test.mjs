@@ -135,6 +135,7 @@ describe("answers", () => {
       model: "stand-in",
       choices: [{ index: 0, message: { role: "assistant", content: "You said: one two", refusal: null }, finish_reason: "stop", logprobs: null }],
       usage: { prompt_tokens: 6, completion_tokens: 5, total_tokens: 11, prompt_tokens_details: { cached_tokens: 0 } },
+      stop_reason: "eos",
     });
     assert.equal(timings.tokens_per_second, 3);
   });
@@ -269,6 +270,34 @@ describe("calls", () => {
     assert.equal(count, 6);
     assert.equal(link.calls.filter((method) => method === "cancel").length, 2);
     await assert.rejects(all(second), (thrown) => isError(thrown, { where: "stream" }));
+  });
+
+  test("a stream gives the whole answer when it has ended, also one that was stopped", async () => {
+    const { model } = setUp({ slow: 5, fail: { bad: { kind: "gpu", place: "device", message: "no" } } });
+    const request = /** @type {const} */ ({ messages: [user("a b c d")], stream: true, seed: 1 });
+    const stream = await model.chat.completions.create({ ...request, logprobs: true });
+    const text = (await all(stream)).map(({ choices }) => choices[0]?.delta.content ?? "").join("");
+    const { choices: [choice], usage, timings, stop_reason } = await stream.finalChatCompletion();
+    assert.deepEqual([choice?.message.content, choice?.logprobs?.content.length, usage.completion_tokens], [text, 7, 7]);
+    assert.deepEqual([timings.total_ms, stop_reason, choice?.finish_reason], [2, "eos", "stop"]);
+    const stopped = await model.chat.completions.create(request);
+    let shown = "";
+    for await (const { choices } of stopped) if ((shown += choices[0]?.delta.content ?? "").endsWith(" b")) stopped.controller.abort();
+    const final = await stopped.finalChatCompletion();
+    assert.equal(shown, "You said: a b");
+    assert.match(final.choices[0]?.message.content ?? "", /^You said: a b/);
+    assert.deepEqual([final.stop_reason, final.choices[0]?.finish_reason], ["cancelled", "stop"]);
+    assert(final.usage.completion_tokens < 7);
+    // What was answered is found again.
+    const next = await model.chat.completions.create({ messages: [user("a b c d"), ...final.choices.map(({ message }) => message), user("go on")] });
+    assert(next.usage.prompt_tokens_details.cached_tokens > 0);
+    await assert.rejects(model.chat.completions.create({ messages: [user("bad")], stream: true }), (thrown) => isError(thrown, { kind: "gpu", where: "device" }));
+  });
+
+  test("a picture that was encoded is given back", async () => {
+    const { model } = setUp();
+    const image = new Blob(["a picture"]);
+    assert.equal((await model.encode(image)).image, image);
   });
 
   test("an answer goes on after a lost GPU, once with a second engine", async () => {

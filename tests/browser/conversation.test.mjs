@@ -362,6 +362,34 @@ describe("a reload", () => {
       assert((await visit.page.evaluate(() => /** @type {any} */ (window).states)).includes("encoding"));
     }));
 
+  test("shows a conversation that an earlier version of the page has stored, with ids, and goes on with it", () =>
+    withFake({}, async ({ browser, url }) => {
+      const visit = await open(browser, url);
+      await visit.reaches("ready");
+      await visit.show(ONE);
+      await visit.ask("first");
+      await visit.page.locator("#machine", { hasText: "saved in this browser, until you forget it" }).waitFor({ state: "attached" });
+      await visit.page.evaluate(async () => {
+        const request = indexedDB.open("llava-web conversation");
+        await new Promise((resolve) => (request.onsuccess = resolve));
+        const store = request.result.transaction(["entries"], "readwrite").objectStore("entries");
+        const got = store.get("entries");
+        await new Promise((resolve) => (got.onsuccess = resolve));
+        const [turn] = got.result;
+        const answer = { text: turn.answer, ids: [5, 6, 7], prompt_ids: Array(21).fill(0), reused_rows: 17, stop: "length" };
+        const timing = { first_token_ms: 120, total_ms: 500, tokens_per_second: 12.5 };
+        turn.result = { answer, timing, report: { backend: "cpu", adapter: "" } };
+        const put = store.put([turn], "entries");
+        await new Promise((resolve) => (put.onsuccess = resolve));
+        request.result.close();
+      });
+      await visit.page.reload();
+      await visit.reaches("ready");
+      assert.match(await visit.page.locator(".turn").innerText(), /3 tokens · 12\.5 tokens\/s · first after 120 ms · 17 of 21 prompt tokens already computed · cut at the longest answer/);
+      assert.deepEqual((await held(visit)).turns, [["first", 1]]);
+      assert.deepEqual(visit.complaints, []);
+    }));
+
   for (const [how, forget] of /** @type {[string, (visit: Visit) => Promise<void>][]} */ ([
     ["a new conversation", (visit) => visit.page.getByRole("button", { name: "New conversation" }).click()],
     [
@@ -465,9 +493,9 @@ describe("with the shipped model", () => {
         await visit.page.getByRole("button", { name: "Export" }).click();
         await visit.page.getByLabel("Format").selectOption("json");
         const [download] = await Promise.all([visit.page.waitForEvent("download"), visit.page.getByRole("button", { name: "Save the file" }).click()]);
-        return JSON.parse(await readFile(await download.path(), "utf8")).turns.map((/** @type {any} */ { tokens }) => tokens);
+        return JSON.parse(await readFile(await download.path(), "utf8")).turns.map((/** @type {any} */ { answer, tokens }) => ({ answer, tokens }));
       };
-      /** @param {boolean} reloading @returns {Promise<number[][]>} */
+      /** @param {boolean} reloading @returns {Promise<{ answer: string, tokens: number }[]>} */
       const talk = async (reloading) => {
         const visit = await open(browser, server.url);
         await visit.reaches("ready");
@@ -481,13 +509,13 @@ describe("with the shipped model", () => {
           await visit.page.locator(".turn").nth(i).waitFor();
           await visit.reaches("ready");
         }
-        const tokens = await exported(visit);
+        const turns = await exported(visit);
         await visit.close();
-        return tokens;
+        return turns;
       };
       const [once, reloaded] = [await talk(false), await talk(true)];
       assert.equal(once.length, 3);
-      assert(once.every((tokens) => tokens.length > 1), JSON.stringify(once));
+      assert(once.every(({ tokens }) => tokens > 1), JSON.stringify(once));
       assert.deepEqual(reloaded, once);
     } finally {
       await browser.close();

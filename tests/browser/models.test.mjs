@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { FaultyHost, fakeModel } from "./faulty-host.mjs";
-import { fakeRoot, launch, open, serve, www } from "./harness.mjs";
+import { fakeRoot, launch, open, serve, www, withFake } from "./harness.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -241,10 +241,25 @@ describe("a GPU that is lost", () => {
     const weights = visit.requests.filter((request) => request.endsWith(".bin"));
     assert.equal(weights.length, new Set(weights).size, "the weights came from the storage");
     const { turns } = JSON.parse(await visit.ask("what is held"));
-    assert.deepEqual(turns[0], { question: "first", images: 1, ids: [0, 1, 2, 3, 4, 5, 6] });
+    assert.deepEqual(turns[0], { question: "first", images: 1, text: "You asked: first (1 image, turn 1)" }, "the new engine reads the whole answer");
     assert.equal(turns.length, 2);
     await visit.close();
   });
+
+  test("is replaced while the person stops the answer, which stays as it was", () =>
+    withFake({ slow: 60, push_ms: 250 }, async ({ browser, url }) => {
+      const visit = await open(browser, `${url}?backend=webgpu`, PLAIN);
+      await visit.reaches("ready");
+      await visit.at("question").fill("lose 3 a b c d e f g h i j k l m n o p q r s t u v w x y z");
+      await visit.at("send").click();
+      await visit.page.locator("#status-text", { hasText: "The GPU was lost" }).waitFor();
+      await visit.at("stop").click();
+      await visit.reaches("ready");
+      assert.match(await visit.answered("stopped"), /^You asked: lose/);
+      assert.match(await visit.ask("well"), /well \(0 image, turn 2\)/);
+      assert.doesNotMatch(await visit.at("answer").first().innerText(), /x y z/);
+      await visit.close();
+    }));
 
   test("again and again ends in words and a button", async () => {
     const visit = await open(browser, `${server.url}?backend=webgpu`, PLAIN);

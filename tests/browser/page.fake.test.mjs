@@ -29,6 +29,7 @@ describe("the page with a stand-in engine", () => {
       await visit.at("stop").click();
       const stopped = await visit.answered("stopped");
       assert(!stopped.includes("x y z"), "it stopped before the end");
+      assert.match(await visit.page.locator(".turn").last().innerText(), /\d+ tokens · [\d.]+ tokens\/s · first after .* · 16 of 20 prompt tokens already computed · stopped by you/);
       await visit.at("regenerate").click();
       assert.match(await visit.answered(), /x y z \(1 image, turn 2\)/);
       assert.equal(await visit.at("answer").count(), 2);

@@ -101,7 +101,7 @@ describe("the size of pictures", () => {
       await visit.reaches("ready");
       assert.match(await visit.ask("size?"), /2048 after 1 probes \(1 image, turn 2\)/);
       const { turns, pending } = JSON.parse(await visit.ask("what is held"));
-      assert.deepEqual([turns.map((/** @type {any} */ turn) => [turn.question, turn.images]), pending], [[["first", 1], ["2048 after 1 probes", 0]], 0]);
+      assert.deepEqual([turns.map((/** @type {any} */ turn) => [turn.question, turn.images]), pending], [[["first", 1], ["size?", 0]], 0]);
       await page.locator("#machine", { hasText: "64 × 64, 13 tiles, 16 tokens" }).waitFor({ state: "attached" });
       await page.reload();
       await visit.reaches("ready");

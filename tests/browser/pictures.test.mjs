@@ -136,6 +136,23 @@ describe("pictures that the engine does not read", () => {
     await visit.close();
   });
 
+  test("a file of more than 64 MB is asked about, too", async () => {
+    const visit = await open(browser, server.url);
+    await visit.reaches("ready");
+    await visit.page.evaluate(async () => {
+      const file = await (await fetch("examples/shapes.png")).blob();
+      const data = new DataTransfer();
+      // Bytes after the end of a PNG change nothing.
+      data.items.add(new File([file, new Uint8Array(65e6)], "heavy.png", { type: "image/png" }));
+      const input = /** @type {HTMLInputElement} */ (document.querySelector("#image-input"));
+      input.files = data.files;
+      input.dispatchEvent(new Event("change"));
+    });
+    await visit.page.locator("#frame[data-state=read]").waitFor();
+    assert.match(await visit.ask("What color is the star?"), /\bgreen\b/i);
+    await visit.close();
+  });
+
   test("what neither reads is called by its name, with what can be read", async () => {
     const visit = await open(browser, server.url);
     await visit.reaches("ready");

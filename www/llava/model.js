@@ -6,7 +6,6 @@ import { createChat } from "./chat/create-chat.js";
 import { scriptAddress } from "./workers.js";
 
 /** @typedef {import("../shared/protocol.js").Loaded} Loaded */
-/** @typedef {import("../shared/protocol.js").Seen} Seen */
 /** @typedef {import("./chat/create-chat.js").ChatSurface} ChatSurface */
 /** @typedef {import("./inspection.js").Inspection} Inspection */
 /** @typedef {import("./inspection.js").LoadOptions} LoadOptions */
@@ -23,6 +22,7 @@ export class Model {
   link;
   #inspection;
   #agreed;
+  #exclusive;
   #closed = false;
   /** Times of recoveries, ms. @type {number[]} */
   #recoveries = [];
@@ -34,7 +34,13 @@ export class Model {
     this.link = inspection.link;
     this.report = report;
     this.link.rememberTuning(report);
-    const surface = createChat(this.link, { name: this.name, recovered: (thrown) => this.recovered(thrown), onReport: (report) => (this.report = report) });
+    const surface = createChat(this.link, {
+      name: this.name,
+      recovered: (thrown, onProgress) => this.recovered(thrown, { onProgress }),
+      onReport: (report) => (this.report = { ...this.report, ...report }),
+      onEncoded: (seen) => inspection.learnPace(seen),
+    });
+    this.#exclusive = surface.exclusive;
     /** OpenAI's `chat.completions.create`; src/docs/openai.md lists what is supported. @type {ChatSurface["chat"]} */
     this.chat = surface.chat;
     /** Encodes a picture before it is needed. @type {ChatSurface["encode"]} */
@@ -45,6 +51,9 @@ export class Model {
     this.save = surface.save;
     /** Restores what `save` returned. @type {ChatSurface["restore"]} */
     this.restore = surface.restore;
+    /** Measures the model on this device, by stage and by operation. Removes pictures and conversations from the engine.
+     * Returns lines of CSV; `onProgress` receives each as an event `line`. @type {ChatSurface["bench"]} */
+    this.bench = surface.bench;
     /** Answers OpenAI's requests in this page, in the form of `fetch`. @type {ChatSurface["fetch"]} */
     this.fetch = surface.fetch;
   }
@@ -97,12 +106,7 @@ export class Model {
    * from the engine.
    * @param {number} longest_edge */
   async setPictureSize(longest_edge) {
-    await this.#inspection.choose({ longest_edge });
-  }
-
-  /** Corrects the estimated time of a picture by one that was encoded. @internal @param {Seen} seen */
-  learnPace(seen) {
-    this.#inspection.learnPace(seen);
+    await this.#exclusive("picture size", () => this.#inspection.choose({ longest_edge }));
   }
 
   /** Loads the model into a new worker, as after a lost GPU. Pictures and conversations are lost.
@@ -122,6 +126,7 @@ export class Model {
     if (Failure.from(thrown, "engine").kind !== "gpu-lost") return false;
     this.#recoveries = this.#recoveries.filter((time) => now - time < RECOVERY_SPAN);
     if (this.#recoveries.push(now) > RECOVERIES) return false;
+    how.onProgress?.({ type: "recover" });
     try {
       await this.reload(how);
       return true;

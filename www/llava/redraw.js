@@ -1,13 +1,6 @@
 // Redraws pictures that the engine refuses: formats that only the browser decodes (AVIF, SVG, HEIC …) and pictures too
 // large for the engine's memory. All others reach the engine unchanged.
 
-import { Failure } from "../shared/failure.js";
-
-/** @typedef {import("../shared/protocol.js").Event} EngineEvent */
-/** @typedef {import("../shared/protocol.js").Seen} Seen */
-/** @typedef {import("./engine-link.js").EngineLink} EngineLink */
-/** @typedef {{ blob: Blob, url: string }} Picture */
-
 /** Limit on the pixels of a drawing: six times CLIP's 336 on each side. */
 const MAX_PIXELS = 4e6;
 /** Limit on the side of a canvas in every browser, px. */
@@ -20,32 +13,6 @@ const DEFAULT_SVG_SIZE = { width: 300, height: 150 };
 const SVG_HEAD = 65536;
 /** CSS px per unit of SVG lengths. Relative units and percentages have no entry. @type {Record<string, number>} */
 const PIXELS = { "": 1, px: 1, pt: 4 / 3, pc: 16, in: 96, cm: 96 / 2.54, mm: 96 / 25.4 };
-
-/**
- * Encodes a picture. One that the engine refuses is replaced by the browser's drawing of it.
- * @param {EngineLink} link @param {Picture} picture @param {(event: EngineEvent) => void} onEvent
- * @returns {Promise<Seen>}
- */
-export async function encodePicture(link, picture, onEvent) {
-  const encode = async () => {
-    const bytes = await picture.blob.arrayBuffer();
-    return link.call("encode", { bytes }, { onEvent, transfer: [bytes] });
-  };
-  try {
-    return await encode();
-  } catch (thrown) {
-    const failure = Failure.from(thrown, "picture");
-    if (failure.kind !== "image") throw failure;
-    const drawing = await redraw(picture.blob).catch((why) => {
-      console.info("The browser cannot decode it either:", why);
-      const hint = [failure.hint, "this browser cannot show it either"].filter(Boolean).join("; ");
-      throw new Failure({ ...failure.fields(), hint });
-    });
-    URL.revokeObjectURL(picture.url);
-    Object.assign(picture, { blob: drawing, url: URL.createObjectURL(drawing) });
-    return encode();
-  }
-}
 
 /** Returns the browser's drawing of a picture, upright, on white, as PNG. @param {Blob} blob */
 export async function redraw(blob) {

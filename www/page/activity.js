@@ -22,6 +22,7 @@ export class Activity extends EventTarget {
    * @type {Promise<unknown>} */
   idle = Promise.resolve();
   #runSerially = serialQueue();
+  #stop = new AbortController();
 
   dismissError() {
     this.error = null;
@@ -36,6 +37,16 @@ export class Activity extends EventTarget {
     const run = this.#runSerially(work).catch((thrown) => this.fail(thrown, "page", () => this.dismissError()));
     this.idle = run;
     return run;
+  }
+
+  /** Returns a signal that the next `stop` aborts. */
+  stoppable() {
+    this.#stop = new AbortController();
+    return this.#stop.signal;
+  }
+
+  stop() {
+    this.#stop.abort();
   }
 
   /** @param {Phase} phase */
@@ -54,8 +65,8 @@ export class Activity extends EventTarget {
    * @param {unknown} thrown @param {string} place @param {() => void} retry */
   fail(thrown, place, retry) {
     const failure = LlavaError.from(thrown, place);
-    // A cancellation by the person is not an error.
-    if (failure.kind === "cancelled") return this.end();
+    // A cancellation by the person is not an error, nor is another model in the place of this one.
+    if (["cancelled", "closed"].includes(failure.kind)) return this.end();
     Object.assign(this, { phase: "error", progress: null, error: { failure, retry } });
     this.changed();
   }
@@ -75,8 +86,13 @@ export class Activity extends EventTarget {
 
   onProgress = (/** @type {EngineEvent} */ event) => {
     this.progress = event;
-    this.dispatchEvent(new Event("progress"));
+    // The text of a token follows it.
+    if (event.type !== "token") this.showProgress();
   };
+
+  showProgress() {
+    this.dispatchEvent(new Event("progress"));
+  }
 
   changed() {
     this.dispatchEvent(new Event("change"));

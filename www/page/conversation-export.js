@@ -28,13 +28,13 @@ export async function exportConversation({ conversation, loading, settings }, wi
   const turns = [];
   for (const { question, pictures, answer, state, result } of conversation.turns) {
     const shown = await Promise.all(pictures.map((picture) => exportPicture(picture, withPictures)));
-    turns.push({ question, pictures: shown, answer, state, tokens: result?.answer.ids ?? [], stop: result?.answer.stop ?? null });
+    turns.push({ question, pictures: shown, answer, state, tokens: result?.usage.completion_tokens ?? 0, stop: result?.stop_reason ?? null });
   }
   const { plan, report, model } = loading;
   const source = "addresses" in model ? { addresses: model.addresses } : {};
   return {
     format: "llava-web conversation",
-    version: 1,
+    version: 2,
     date: new Date().toISOString(),
     model: { name: plan?.name ?? "", ...source, parameters: report?.parameters, backend: report?.backend, context: report?.context },
     settings: settings().generate,

@@ -10,6 +10,16 @@ export function newPicture(blob, name, source) {
   return { id, blob, name, source, url: URL.createObjectURL(blob), seen: null };
 }
 
+/** Returns the messages of turns and of a question after them.
+ * @param {Turn[]} turns @param {Picture[]} pictures of the question @param {string} question may be empty
+ * @returns {import("../llava/chat/types.js").ChatMessage[]} */
+export function chatMessages(turns, pictures, question) {
+  const images = pictures.map(({ blob }) => /** @type {const} */ ({ type: "image", image: blob }));
+  const text = question || !images.length ? [/** @type {const} */ ({ type: "text", text: question })] : [];
+  const before = turns.flatMap((turn) => [...chatMessages([], turn.pictures, turn.question), /** @type {const} */ ({ role: "assistant", content: turn.answer })]);
+  return [...before, { role: "user", content: [...images, ...text] }];
+}
+
 export class Conversation {
   /** @type {(Turn | Note)[]} */
   entries = [];

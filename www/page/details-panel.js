@@ -43,7 +43,7 @@ export class DetailsPanel {
       ["Why this backend", report && why],
       ["Context", report?.context ? `${report.cached ?? 0} of ${report.context} tokens used` : undefined],
       ["Size of pictures", pictureSizes.length > 0 && [`${plan?.longest_edge} pixels`, pictureSizeWhy].filter(Boolean).join(", ")],
-      ["Picture", seen ? `${seen.encoded.width} × ${seen.encoded.height}, ${(seen.encoded.tiles ?? 1) > 1 ? `${seen.encoded.tiles} tiles, ` : ""}${seen.encoded.rows} tokens, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
+      ["Picture", seen ? `${seen.width} × ${seen.height}, ${seen.tiles > 1 ? `${seen.tiles} tiles, ` : ""}${seen.tokens} tokens, encoded in ${formatDuration(seen.encode_ms)}` : undefined],
       ["Conversation", conversation.answered.length > 0 && (unsaved ? `not saved for the next visit: ${unsaved}` : "saved in this browser, until you forget it")],
       ["Offline use", offline && storage && plan && storage.bytes >= plan.total_bytes && "everything is saved: the next visit needs no network"],
       ["Data sent to others", "none"],

@@ -1,26 +1,17 @@
-// What the engine holds of the conversation, and how it is given what it lacks: after an edit, a lost GPU, a reload,
-// or the choice of another model. The engine keeps encoded pictures and computed rows, so that giving it the same
-// beginning again costs little.
+// What the engine is given before the next question is asked: its pictures, and the question as it is typed. The package
+// finds by content what it has computed, so that every question brings its whole conversation and costs what is new.
 
-import { LlavaError } from "../llava/index.js";
-import { encodePicture } from "../llava/redraw.js";
+import { chatMessages } from "./conversation.js";
+import { followCall } from "./follow-call.js";
 
-/** @typedef {import("../shared/protocol.js").Report} Report */
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Picture} Picture */
-/** @typedef {import("./types.js").Turn} Turn */
 
 /** Kinds of failure of a picture that does not go with the next question. */
 const REFUSED = ["image", "context-full"];
 
 export class EngineMemory {
-  /** Whether the two lists are what the engine holds. */
-  #known = false;
-  /** @type {Turn[]} */
-  #turns = [];
-  /** Pictures that the engine holds for the next question. @type {Picture[]} */
-  #pictures = [];
-  /** Question that the engine has prefilled. */
+  /** What was prefilled last. */
   #prefilled = "";
   /** Whether the conversation is of an earlier visit, and the person has only read it yet. */
   onlyShown = false;
@@ -32,51 +23,54 @@ export class EngineMemory {
     this.session = session;
   }
 
-  /** Marks everything as unknown: the next `sync` gives the engine all again. */
+  /** Records that the engine has lost its pictures. */
   forget() {
-    this.#known = false;
+    this.#prefilled = "";
     for (const picture of this.session.conversation.pictures) picture.seen = null;
   }
 
-  /** Records that the engine has answered `turn`. @param {Turn} turn */
-  answered(turn) {
-    this.#turns.push(turn);
-    this.#pictures = [];
-  }
-
-  /** Makes the engine hold the conversation, on a new device if its GPU was lost. Rejects with the first error, up to
-   * which all is given. */
+  /** Encodes the pictures of the conversation and of the next question that the engine has not encoded. Rejects with the
+   * first error. */
   async sync() {
-    const { activity, loading } = this.session;
+    const { conversation, activity } = this.session;
+    const { answered, pending } = conversation;
     this.onlyShown = false;
-    try {
-      const report = await this.#update();
-      if (!report) return;
-      Object.assign(loading, { report });
-      this.#prefilled = "";
-      activity.end();
-    } catch (thrown) {
-      if (!(await this.recovered(thrown))) throw thrown;
+    this.encoding = null;
+    let encoded = false;
+    for (const [i, pictures] of [...answered.map(({ pictures }) => pictures), pending].entries()) {
+      for (const [j, picture] of pictures.entries()) {
+        if (picture.seen) continue;
+        await this.#encode(picture, () => chatMessages(answered.slice(0, i), pictures.slice(0, j + 1), ""));
+        encoded = true;
+      }
     }
+    if (encoded) activity.end();
   }
 
-  /** Recovers from a lost GPU: loads the model again, and gives it the conversation.
-   * @param {unknown} thrown
-   * @returns {Promise<boolean>} whether the state is as before; false for every other failure */
-  async recovered(thrown) {
-    const { loading } = this.session;
-    if (LlavaError.from(thrown, "engine").kind !== "gpu-lost" || !loading.mayRecover()) return false;
-    loading.recovering = true;
-    try {
-      await loading.reload();
-      this.forget();
-      await this.sync();
-      return true;
-    } catch (again) {
-      return this.recovered(again);
-    } finally {
-      loading.recovering = false;
-    }
+  /** @param {Picture} picture @param {() => import("../llava/chat/types.js").ChatMessage[]} messages up to it */
+  async #encode(picture, messages) {
+    const { activity, loading } = this.session;
+    const model = loading.running;
+    if (!model) return;
+    this.encoding = picture;
+    activity.begin("encoding");
+    const signal = activity.stoppable();
+    await followCall(this.session, "encoding", async (onProgress) => {
+      const seen = await model.encode(picture.blob, { signal, onProgress });
+      this.#show(picture, seen.image);
+      // Says whether the context has room for it, too.
+      await model.prefill(messages(), { signal, onProgress });
+      picture.seen = seen;
+    });
+    this.encoding = null;
+    this.#prefilled = "";
+  }
+
+  /** Shows what was encoded: the browser's drawing may have replaced a picture. @param {Picture} picture @param {Blob} image */
+  #show(picture, image) {
+    if (image === picture.blob) return;
+    URL.revokeObjectURL(picture.url);
+    Object.assign(picture, { blob: image, url: URL.createObjectURL(image) });
   }
 
   /** Returns the picture of the next question that the engine has refused, if a failure of this kind says so.
@@ -86,70 +80,20 @@ export class EngineMemory {
     return refused ? this.encoding : null;
   }
 
-  /** Prefills a question that is still being typed. A failure shows only when the question is asked.
-   * @param {string} question */
+  /** Prefills a question that is still being typed. A failure shows only when the question is asked, unless the model is
+   * lost. @param {string} question */
   async prefill(question) {
-    if (!question || question === this.#prefilled) return;
-    this.#prefilled = question;
-    await this.session.link.call("prefill", { question }).catch(console.info);
-  }
-
-  /** @returns {Promise<Report | null>} after a change */
-  async #update() {
-    const { conversation, link, modelKey } = this.session;
+    const { conversation, activity, loading } = this.session;
     const { answered, pending } = conversation;
-    this.encoding = null;
-    let report = await this.#cut(answered, pending);
-    for (const turn of answered.slice(this.#turns.length)) {
-      await this.#attach(turn.pictures);
-      const { question, result, model, pictures } = turn;
-      const answer = model === modelKey ? { ids: result?.answer.ids ?? [] } : { text: turn.answer };
-      report = await link.call("restore", { turns: [{ question, images: pictures.length, ...answer }] });
-      this.answered(turn);
+    const wanted = [answered.length, ...pending.map(({ id }) => id), question].join("\n");
+    if (!question || wanted === this.#prefilled) return;
+    this.#prefilled = wanted;
+    try {
+      await followCall(this.session, "ready", async (onProgress) => loading.running?.prefill(chatMessages(answered, pending, question), { onProgress }));
+    } catch (thrown) {
+      if (!activity.loaded) throw thrown;
+      console.info(thrown);
     }
-    return (await this.#attach(pending)) ?? report;
-  }
-
-  /** Removes from the engine what it should not hold.
-   * @param {Turn[]} turns that it should hold @param {Picture[]} pictures that it should hold for the next question */
-  async #cut(turns, pictures) {
-    const { link } = this.session;
-    const differs = this.#turns.findIndex((turn, i) => turn !== turns[i]);
-    const shared = differs < 0 ? this.#turns.length : differs;
-    const removed = this.#turns[shared];
-    // After a cut the engine holds the pictures of the first removed turn for the next question.
-    const kept = removed ? removed.pictures : this.#pictures;
-    const next = turns[shared]?.pictures ?? pictures;
-    if (!this.#known || !kept.every((picture, i) => picture === next[i])) {
-      const report = await link.call("reset", null);
-      [this.#turns, this.#pictures, this.#known] = [[], [], true];
-      return report;
-    }
-    if (!removed) return null;
-    const report = await link.call("truncate", { turns: shared });
-    [this.#turns, this.#pictures] = [this.#turns.slice(0, shared), [...kept]];
-    return report;
-  }
-
-  /** @param {Picture[]} pictures for the next question, of which the engine may hold the first */
-  async #attach(pictures) {
-    const { link, activity } = this.session;
-    /** @type {Report | null} */
-    let report = null;
-    for (const picture of pictures.slice(this.#pictures.length)) {
-      this.encoding = picture;
-      activity.begin("encoding");
-      const seen = await encodePicture(link, picture, activity.onProgress);
-      if (seen.encoded.cancelled) {
-        this.forget();
-        throw new LlavaError({ kind: "cancelled", place: "picture", message: "stopped by you" });
-      }
-      picture.seen = seen;
-      this.session.loading.running?.learnPace(seen);
-      report = seen.report;
-      this.#pictures.push(picture);
-      this.encoding = null;
-    }
-    return report;
+    if (activity.phase === "encoding" || activity.phase === "loading") activity.end();
   }
 }

@@ -1,46 +1,33 @@
-// Generates one answer, through the loss of a GPU if need be.
+// Generates one answer.
 
-import { LlavaError } from "../llava/index.js";
+import { chatMessages } from "./conversation.js";
+import { followCall } from "./follow-call.js";
 
-/** @typedef {import("../shared/protocol.js").Answered} Answered */
-/** @typedef {import("../shared/protocol.js").Event} EngineEvent */
-/** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
-/** @typedef {import("./activity.js").Activity} Activity */
-/** @typedef {import("../llava/index.js").Model["link"]} EngineLink */
+/** @typedef {import("../llava/chat/types.js").ChatCompletion} ChatCompletion */
+/** @typedef {import("../llava/index.js").ChatStream} ChatStream */
+/** @typedef {import("../llava/index.js").Model} Model */
+/** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./types.js").Turn} Turn */
 
 /**
- * Generates the answer of `turn`. After a lost GPU it continues from the tokens so far.
- * @param {Turn} turn
- * @param {object} session
- * @param {EngineLink} session.link
- * @param {Activity} session.activity
- * @param {GenerateOptions} session.options
- * @param {(thrown: unknown) => Promise<boolean>} session.recovered  recovers from a lost GPU, and
- *   returns false for every other failure
- * @returns {Promise<Answered>}
+ * Generates the answer of `turn`. One that is stopped is what there is of it, unless the engine had not begun with it.
+ * @param {Turn} turn @param {Session} session @param {Model} model @returns {Promise<ChatCompletion>}
  */
-export async function generateAnswer(turn, { link, activity, options, recovered }) {
-  /** @type {number[]} */
-  const ids = [];
-  /** @param {EngineEvent} event */
-  const onEvent = (event) => {
-    if (event.type === "token") {
-      turn.answer = (turn.answer + event.text).trimStart();
-      if (event.id !== undefined) ids.push(event.id);
+export function generateAnswer(turn, session, model) {
+  const { activity, conversation } = session;
+  const { max_new_tokens: max_tokens, temperature, top_p, seed } = session.settings().generate;
+  const messages = chatMessages(conversation.answered, turn.pictures, turn.question);
+  activity.begin("generating");
+  const notBegun = new AbortController();
+  /** @type {ChatStream | null} */
+  let stream = null;
+  activity.stoppable().addEventListener("abort", () => (stream?.controller ?? notBegun).abort());
+  return followCall(session, "generating", async (onProgress) => {
+    stream = await model.chat.completions.create({ messages, stream: true, max_tokens, temperature, top_p, seed }, { signal: notBegun.signal, onProgress });
+    for await (const { choices } of stream) {
+      turn.answer += choices[0]?.delta.content ?? "";
+      activity.showProgress();
     }
-    activity.onProgress(event);
-  };
-  for (;;) {
-    activity.begin("generating");
-    // Text whose ids are unknown cannot be continued: the answer begins again.
-    if (!ids.length) turn.answer = "";
-    try {
-      const continued = { ...options, ...(ids.length && { begin: [...ids] }) };
-      return await link.call("generate", { question: turn.question, options: continued }, { onEvent });
-    } catch (thrown) {
-      if (!(await recovered(thrown))) throw thrown;
-      if (/** @type {string} */ (turn.state) === "stopped") throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
-    }
-  }
+    return stream.finalChatCompletion();
+  });
 }

@@ -64,9 +64,7 @@ export class Loading extends OpenedModel {
         this.activity.loaded = false;
         this.activity.fail(failure, "worker", () => this.open());
       };
-      const inspection = await LLaVA.inspect(this.model, { ...engineOptions, backend, signal, onCrash, choose: rememberedChoices });
-      this.inspection = inspection;
-      this.report = inspection.report;
+      this.inspection = await LLaVA.inspect(this.model, { ...engineOptions, backend, signal, onCrash, choose: rememberedChoices });
     } catch (thrown) {
       if (!signal.aborted) this.activity.fail(thrown, "open", () => this.open());
       return;
@@ -84,7 +82,7 @@ export class Loading extends OpenedModel {
     this.inspection?.close();
     this.running?.close();
     this.#accepted = false;
-    Object.assign(this, { inspection: null, running: null, report: null });
+    Object.assign(this, { inspection: null, running: null });
   }
 
   /** Shows what the model needs, and meanwhile estimates its speed. */
@@ -164,8 +162,7 @@ export class Loading extends OpenedModel {
     if (!inspection) return;
     this.#stop = new AbortController();
     const { keep, context } = this.agreed;
-    const model = await inspection.load({ keep, context: context ?? undefined, onProgress: this.activity.onProgress, signal: this.#stop.signal });
-    Object.assign(this, { running: model, report: model.report });
+    this.running = await inspection.load({ keep, context: context ?? undefined, onProgress: this.activity.onProgress, signal: this.#stop.signal });
     const { plan, storage, weights, size } = inspection;
     if ((weights.chosen || this.#accepted) && plan.choices?.length) rememberWeights(storage.key, plan.quant);
     if (size.chosen) rememberSize(storage.key, plan.longest_edge);
@@ -184,14 +181,5 @@ export class Loading extends OpenedModel {
     const now = Date.now();
     this.#recoveries = this.#recoveries.filter((time) => now - time < RECOVERY_SPAN);
     return this.#recoveries.push(now) <= RECOVERIES;
-  }
-
-  /** Loads the same model into a new worker, as agreed before. Rejects when that fails. */
-  async reload() {
-    this.activity.loaded = false;
-    this.activity.begin("loading");
-    await this.running?.reload({ onProgress: this.activity.onProgress });
-    this.report = this.running?.report ?? null;
-    this.activity.loaded = true;
   }
 }

@@ -31,8 +31,8 @@ export async function showMeasurements(session) {
   await activity.exclusive(async () => {
     activity.begin("measuring");
     try {
-      const onEvent = (/** @type {EngineEvent} */ event) => event.type === "line" && write(event.text);
-      loading.report = await session.link.call("bench", { options: { operations: true } }, { onEvent });
+      const onProgress = (/** @type {EngineEvent} */ event) => event.type === "line" && write(event.text);
+      await loading.running?.bench({ operations: true }, { onProgress });
       table.dataset.state = "done";
       activity.end();
     } catch (thrown) {

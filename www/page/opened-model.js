@@ -1,7 +1,5 @@
 // The model that the page has opened, as the package describes it.
 
-import { LlavaError } from "../llava/index.js";
-
 /** @typedef {import("../llava/index.js").Inspection} Inspection */
 /** @typedef {import("../llava/index.js").Model} Model */
 
@@ -10,11 +8,14 @@ export class OpenedModel {
   inspection = null;
   /** The loaded model. @type {Model | null} */
   running = null;
-  /** Its device, and its conversation after the last call. @type {import("../shared/protocol.js").Report | null} */
-  report = null;
 
   get plan() {
     return this.inspection?.plan ?? null;
+  }
+
+  /** Its device, and what its context holds after the last call. */
+  get report() {
+    return this.running?.report ?? this.inspection?.report ?? null;
   }
 
   get storage() {
@@ -38,12 +39,5 @@ export class OpenedModel {
 
   get pictureSizeWhy() {
     return this.inspection?.picture_size_why ?? "";
-  }
-
-  /** Connection to the engine. */
-  get link() {
-    const { link } = this.inspection ?? {};
-    if (!link) throw new LlavaError({ kind: "state", place: "model", message: "no model has been opened" });
-    return link;
   }
 }

@@ -9,6 +9,8 @@ import { serialQueue } from "../shared/async.js";
 /** @typedef {import("./types.js").Turn} Turn */
 /** A picture as bytes: some browsers store no Blob in a private window.
  * @typedef {{ name: string, type: string, bytes: ArrayBuffer }} StoredPicture */
+/** What earlier versions of the page have stored of an answer.
+ * @typedef {Pick<import("../shared/protocol.js").Answered, "answer" | "timing">} EarlierResult */
 /** @typedef {Note | Omit<Turn, "pictures"> & { pictures: string[] }} StoredEntry */
 
 const DATABASE = "llava-web conversation";
@@ -95,9 +97,19 @@ export function loadSaved() {
     const [ids, files] = await Promise.all([result(pictures.getAllKeys()), result(pictures.getAll())]);
     const shown = new Map(ids.map((id, i) => [String(id), shownPicture(String(id), files[i])]));
     const picturesOf = (/** @type {string[]} */ ids) => ids.flatMap((id) => shown.get(id) ?? []);
-    return stored.map((entry) => ("note" in entry ? entry : { ...entry, pictures: picturesOf(entry.pictures) }));
+    return stored.map((entry) => ("note" in entry ? entry : { ...entry, result: asResult(entry.result), pictures: picturesOf(entry.pictures) }));
   });
   return saved.catch((thrown) => (console.info("No conversation is stored:", thrown), null));
+}
+
+/** Returns what is known of an answer, also of one that an earlier version of the page has stored.
+ * @param {Turn["result"] | EarlierResult} result @returns {Turn["result"]} */
+function asResult(result) {
+  if (!result || "usage" in result) return result;
+  const { answer, timing } = result;
+  const [prompt_tokens, completion_tokens] = [answer.prompt_ids.length, answer.ids.length];
+  const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, prompt_tokens_details: { cached_tokens: answer.reused_rows } };
+  return { usage, timings: timing, stop_reason: answer.stop };
 }
 
 /** @param {string} id @param {StoredPicture} file @returns {Picture} */

@@ -36,10 +36,6 @@ export class Session {
     });
   }
 
-  get link() {
-    return this.loading.link;
-  }
-
   /** The picture that is shown large: the last one of the next question, or of the conversation. */
   get picture() {
     return this.conversation.pictures.at(-1) ?? null;
@@ -128,7 +124,7 @@ export class Session {
     const { last } = this.conversation;
     const { phase } = this.activity;
     if (last?.state === "streaming") last.state = "stopped";
-    if (phase === "encoding" || phase === "generating") this.link.call("cancel", null).catch(() => {});
+    if (phase === "encoding" || phase === "generating") this.activity.stop();
     await this.activity.idle;
   }
 
@@ -140,10 +136,10 @@ export class Session {
       if (!activity.loaded || activity.error) return;
       try {
         await memory.sync();
+        if (activity.phase === "ready") await memory.prefill(this.#draft);
       } catch (thrown) {
-        return this.#showFailure(thrown, "picture", () => this.prepare());
+        this.#showFailure(thrown, "picture", () => this.prepare());
       }
-      if (activity.phase === "ready") await memory.prefill(this.#draft);
     });
   }
 
@@ -156,17 +152,15 @@ export class Session {
     await activity.exclusive(async () => {
       try {
         await memory.sync();
-        if (turn.state === "stopped" || !activity.loaded) throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
-        const options = this.settings().generate;
-        const result = await generateAnswer(turn, { link: this.link, activity, options, recovered: (thrown) => memory.recovered(thrown) });
-        Object.assign(turn, { result, answer: result.answer.text, model: this.modelKey });
-        turn.state = result.answer.stop === "cancelled" ? "stopped" : "done";
-        memory.answered(turn);
-        loading.report = result.report;
+        const model = loading.running;
+        if (turn.state === "stopped" || !activity.loaded || !model) throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
+        const { choices, usage, timings, stop_reason } = await generateAnswer(turn, this, model);
+        Object.assign(turn, { result: { usage, timings, stop_reason }, answer: choices[0]?.message.content ?? "", model: this.modelKey });
+        turn.state = stop_reason === "cancelled" ? "stopped" : "done";
         activity.end();
         this.#store();
       } catch (thrown) {
-        turn.state = LlavaError.from(thrown, "answer").kind === "cancelled" ? "stopped" : "error";
+        turn.state = ["cancelled", "closed"].includes(LlavaError.from(thrown, "answer").kind) ? "stopped" : "error";
         undo();
         this.#showFailure(thrown, "answer", again);
       }

@@ -119,13 +119,14 @@ export class Transcript {
   /** @param {Turn} turn */
   #facts({ state, result }) {
     if (!result) return state === "error" ? "No answer." : state === "stopped" ? "Stopped." : "";
-    const { answer, timing } = result;
+    const { usage, timings, stop_reason } = result;
+    const { completion_tokens: tokens, prompt_tokens, prompt_tokens_details: { cached_tokens } } = usage;
     const facts = [
-      `${answer.ids.length} ${answer.ids.length === 1 ? "token" : "tokens"}`,
-      timing.tokens_per_second ? `${formatRate(timing.tokens_per_second)} tokens/s` : "",
-      `first after ${formatDuration(timing.first_token_ms)}`,
-      answer.reused_rows ? `${answer.reused_rows} of ${answer.prompt_ids.length} prompt tokens already computed` : "",
-      { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "", stop: "" }[answer.stop],
+      `${tokens} ${tokens === 1 ? "token" : "tokens"}`,
+      timings.tokens_per_second ? `${formatRate(timings.tokens_per_second)} tokens/s` : "",
+      `first after ${formatDuration(timings.first_token_ms)}`,
+      cached_tokens ? `${cached_tokens} of ${prompt_tokens} prompt tokens already computed` : "",
+      { cancelled: "stopped by you", length: "cut at the longest answer in the settings", context: "the context is full", eos: "", stop: "" }[stop_reason],
     ];
     return facts.filter(Boolean).join(" · ");
   }

@@ -1,9 +1,10 @@
 // Types that the components of the page share. This file has no code that runs.
 
-/** @typedef {import("../shared/protocol.js").Answered} Answered */
 /** @typedef {import("../shared/protocol.js").BackendChoice} BackendChoice */
 /** @typedef {import("../shared/protocol.js").GenerateOptions} GenerateOptions */
-/** @typedef {import("../shared/protocol.js").Seen} Seen */
+/** @typedef {import("../llava/chat/types.js").EncodedPicture} EncodedPicture */
+/** What an answer took, and what ended it. @typedef {Pick<import("../llava/chat/types.js").ChatCompletion, "usage" | "timings"
+ *   | "stop_reason">} Result */
 
 /** The person's settings. @typedef {{ backend: BackendChoice, generate: GenerateOptions }} Choices */
 
@@ -21,9 +22,9 @@
  */
 
 /**
- * A picture. `seen` is the engine's report of its encoding, `null` where this engine has not encoded it. Of the pictures
+ * A picture. `seen` describes its encoding, `null` where this engine has not encoded it. Of the pictures
  * of one `source` only the last goes with the next question; empty where none replaces another.
- * @typedef {{ id: string, blob: Blob, url: string, name: string, source: "" | "example" | "drawing", seen: Seen | null }} Picture
+ * @typedef {{ id: string, blob: Blob, url: string, name: string, source: "" | "example" | "drawing", seen: EncodedPicture | null }} Picture
  */
 
 /**
@@ -33,7 +34,7 @@
  * @property {Picture[]} pictures  that were shown with it
  * @property {string} answer
  * @property {"streaming" | "done" | "stopped" | "error"} state
- * @property {Answered | null} result  of an answer that later questions follow
+ * @property {Result | null} result  of an answer that later questions follow
  * @property {string} model  key of the model that has answered
  */
 

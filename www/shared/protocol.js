@@ -219,8 +219,9 @@
 
 /**
  * Events during a call. `encode` counts tiles, `prefill` rows. The last `token` of an answer has no `id` where it brings
- * nothing but text that was withheld, since it could have begun a stop string.
- * @typedef {FetchEvent | { type: "encode" | "prefill", done: number, total: number }
+ * nothing but text that was withheld, since it could have begun a stop string. `recover` comes from the package: the GPU
+ * was lost, and the model is loaded again.
+ * @typedef {FetchEvent | { type: "recover" } | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
  *   | { type: "line", text: string }} Event
  */

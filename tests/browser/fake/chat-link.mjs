@@ -113,7 +113,7 @@ export class FakeLink {
         continue;
       }
       await sleep(this.slow);
-      if (this.#cancelled) return { answer: { text: "", ids, prompt_ids: rows.map(() => 0), reused_rows, stop: "cancelled" }, timing: {}, report: {} };
+      if (this.#cancelled) return { answer: { text: words.slice(0, ids.length).join("").trim(), ids, prompt_ids: rows.map(() => 0), reused_rows, stop: "cancelled" }, timing: {}, report: {} };
       ids.push(i);
       if (/^lose/.test(question) && i === 3 && !options.begin) throw { kind: "gpu-lost", place: "device", message: "the device was lost" };
       const bytes = [...Buffer.from(word)];

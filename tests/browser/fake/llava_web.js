@@ -13,19 +13,26 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const RULER = ["q8", "q4"];
 /** Bytes of a header that are read before the rest of a file. */
 const HEADER = 4096;
+
+/** @typedef {import("../../../www/shared/protocol.js").Message} Message */
+
+/** @param {Message[]} messages */
+const imagesOf = (messages) => messages.flatMap(({ parts }) => parts.flatMap((part) => ("image" in part ? part.image : [])));
+/** @param {Message | undefined} message */
+const textOf = (message) => message?.parts.flatMap((part) => ("text" in part ? part.text : [])).join("") ?? "";
+
 export class Llava {
   #pushed = new Set();
   #compiled = 0;
   #busy = false;
   #context = 512;
   #cancelled = false;
-  /** Turns with their numbers of pictures.
-   * @type {{ question: string, images: number, ids?: number[], text?: string }[]} */
-  #turns = [];
   /** Questions that were prefilled. @type {string[]} */
   #drafts = [];
-  /** Pictures of the next question. */
-  #pending = 0;
+  /** Ids of the pictures on the device. @type {Set<string>} */
+  #resident = new Set();
+  /** Ids of its own answers, by their text. @type {Map<string, number[]>} */
+  #answers = new Map();
   #used = 0;
   #probes = 0;
   #plan = /** @type {any} */ (null);
@@ -128,48 +135,57 @@ export class Llava {
     this.#context = context ?? 512;
   }
 
-  /** @param {{ question: string, images: number, ids?: number[], text?: string }[]} turns */
-  restore(turns) {
-    const images = turns.reduce((sum, { images }) => sum + images, 0);
-    if (images > this.#pending) throw { kind: "argument", place: "restore", message: `the turns have ${images} pictures; ${this.#pending} were encoded` };
-    this.#pending -= images;
-    this.#turns.push(...turns);
-  }
-
   /** The chosen size of pictures. */
   get #size() {
     return this.#plan.picture_sizes?.find((/** @type {any} */ { longest_edge }) => longest_edge === this.#plan.longest_edge);
   }
 
-  get #images() {
-    return this.#turns.reduce((sum, { images }) => sum + images, this.#pending);
-  }
-
   report() {
     const notes = this.#plan?.quant ? [`loaded as ${this.#plan.quant}`] : (this.#plan?.notes ?? []);
-    return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, turns: this.#turns.length, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
+    return { notes, backend: this.backend, adapter: "a fake", context: this.#context, cached: this.#used, tuning: this.backend === "webgpu" ? { lanes: 8, given: this.#tuning } : null };
   }
 
-  /** @param {Uint8Array} bytes @param {(event: object) => void} onEvent */
-  async encode(bytes, onEvent) {
-    this.#cancelled = false;
-    if (bytes.length < 8) throw { kind: "image", place: "image", message: "not a PNG, JPEG, WebP, GIF or BMP", hint: "Choose another file." };
-    const total = this.#size?.tiles ?? 10;
-    const encoded = { width: 64, height: 64, rows: 16, tiles: this.#size?.tiles ?? 1, reused: false };
-    for (let done = 0; done <= total; done++) {
-      onEvent({ type: "encode", done, total });
-      if (done < total) await sleep(this.#plan.slow ?? 5);
-      if (this.#cancelled) return { ...encoded, cancelled: true };
-    }
-    if (this.#images >= (this.#plan.places ?? 8)) throw { kind: "context-full", place: "image", message: `all ${this.#images} places for pictures are in use`, hint: "start a new conversation" };
-    this.#pending += 1;
-    return { ...encoded, cancelled: false };
+  /** @param {Uint8Array<ArrayBuffer>} bytes @param {string[]} _needed @param {(event: object) => void} onEvent */
+  encode_picture(bytes, _needed, onEvent) {
+    return this.#exclusive(async () => {
+      this.#cancelled = false;
+      if (bytes.length < 8) throw { kind: "image", place: "image", message: "not a PNG, JPEG, WebP, GIF or BMP", hint: "Choose another file." };
+      const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+      const id = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      const tiles = this.#size?.tiles ?? 1;
+      const encoded = { id, width: 64, height: 64, rows: 16, tiles, reused: this.#resident.has(id), cancelled: false };
+      const total = encoded.reused ? 0 : (this.#size?.tiles ?? 10);
+      for (let done = 0; done <= total && total; done++) {
+        onEvent({ type: "encode", done, total });
+        if (done < total) await sleep(this.#plan.slow ?? 5);
+        if (this.#cancelled) return { ...encoded, cancelled: true };
+      }
+      this.#resident.add(id);
+      return encoded;
+    });
   }
 
-  /** @param {string} question */
-  async prefill(question) {
-    this.#drafts.push(question);
-    return this.#drafts.length;
+  /** @param {Message[]} messages */
+  missing_pictures(messages) {
+    return [...new Set(imagesOf(messages).filter((id) => !this.#resident.has(id)))];
+  }
+
+  /** Refuses what the context has no room for, and pictures that are not there. @param {Message[]} messages */
+  #check(messages) {
+    const [images, places] = [imagesOf(messages), this.#plan.places ?? 8];
+    if (images.length > places) throw { kind: "context-full", place: "context", message: `all ${places} places for pictures are in use`, hint: "start a new conversation" };
+    const [missing] = this.missing_pictures(messages);
+    if (missing) throw { kind: "prompt", place: "messages", message: `the picture ${missing} is not on the device` };
+  }
+
+  /** @param {Message[]} messages */
+  prefill_messages(messages) {
+    return this.#exclusive(async () => {
+      this.#check(messages);
+      const question = textOf(messages.at(-1));
+      if (question) this.#drafts.push(question);
+      return this.#drafts.length;
+    });
   }
 
   /** @param {object} _options @param {(line: string) => void} onLine */
@@ -178,9 +194,39 @@ export class Llava {
     ["backend,part,what", "webgpu,stage,decode"].forEach(onLine);
   }
 
+  /** What it reads before a question: the answers as ids where they are its own, else as text. @param {Message[]} messages */
+  #turns(messages) {
+    return messages.flatMap((message, i) => {
+      if (message.role !== "assistant") return [];
+      const [question, text] = [messages[i - 1], textOf(message)];
+      const ids = this.#answers.get(text);
+      return { question: textOf(question), images: imagesOf(question ? [question] : []).length, ...(ids ? { ids } : { text }) };
+    });
+  }
+
+  /** @param {Message[]} messages @param {{ max_new_tokens: number, begin?: number[] }} options
+   * @param {(event: any) => void} onEvent */
+  chat(messages, options, onEvent) {
+    return this.#exclusive(async () => {
+      this.#check(messages);
+      const question = textOf(messages.at(-1));
+      const turns = this.#turns(messages);
+      const answer = await this.#answer(question, `${imagesOf(messages).length} image, turn ${turns.length + 1}`, options, onEvent);
+      if (question === "what is held") answer.text = JSON.stringify({ turns, pending: imagesOf(messages.slice(-1)).length });
+      this.#answers.set(answer.text, answer.ids);
+      return answer;
+    });
+  }
+
   /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options
    * @param {(event: any) => void} onEvent */
-  async generate(question, options, onEvent) {
+  generate(question, options, onEvent) {
+    return this.#answer(question, "0 image, turn 1", options, onEvent);
+  }
+
+  /** @param {string} question @param {string} about @param {{ max_new_tokens: number, begin?: number[] }} options
+   * @param {(event: any) => void} onEvent */
+  async #answer(question, about, options, onEvent) {
     this.#cancelled = false;
     if (question === "panic") {
       /** @type {any} */ (globalThis).llavaPanic = "panicked at src/engine/mod.rs:1: no";
@@ -193,7 +239,8 @@ export class Llava {
     if (question === "full") throw { kind: "context-full", place: "prompt", message: "600 tokens do not fit in 512", hint: "Begin a new chat." };
     if (question === "size?") question = `${this.#plan.longest_edge} after ${this.#probes} probes`;
     if (question === "drafts?") question = this.#drafts.join("/");
-    const words = `You asked: ${question} (${this.#images} image, turn ${this.#turns.length + 1})`.split(/(?= )/).slice(0, options.max_new_tokens);
+    onEvent({ type: "prefill", done: 20, total: 20 });
+    const words = `You asked: ${question} (${about})`.split(/(?= )/).slice(0, options.max_new_tokens);
     const ids = [...(options.begin ?? [])];
     let text = words.slice(0, ids.length).join("");
     // "lose 3" loses the GPU after three words, "lose 3 always" on every new GPU too.
@@ -207,21 +254,12 @@ export class Llava {
       ids.push(ids.length);
       onEvent({ type: "token", text: word, count: ids.length, id: ids.length - 1 });
     }
-    if (question === "what is held") text = JSON.stringify({ turns: this.#turns, pending: this.#pending });
-    this.#turns.push({ question, images: this.#pending, ids });
-    this.#pending = 0;
     this.#used += ids.length;
     return { text, ids, prompt_ids: Array(20).fill(0), reused_rows: 16, stop: this.#cancelled ? "cancelled" : "eos" };
   }
 
   cancel() {
     this.#cancelled = true;
-  }
-
-  /** @param {number} turns */
-  truncate(turns) {
-    const [removed] = this.#turns.splice(turns);
-    if (removed) this.#pending = removed.images;
   }
 
   /** @param {number} longest_edge */
@@ -233,7 +271,7 @@ export class Llava {
   }
 
   reset() {
-    this.#turns = [];
-    this.#pending = this.#used = 0;
+    this.#resident.clear();
+    this.#used = 0;
   }
 }

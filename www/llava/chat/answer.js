@@ -24,7 +24,7 @@ export class AnswerForm {
     const { id, created, model } = this;
     const message = /** @type {const} */ ({ role: "assistant", content: answered.answer.text, refusal: null });
     const choice = { index: /** @type {const} */ (0), message, finish_reason: finishReason(answered), logprobs: this.#logprobs(logprobs) };
-    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing };
+    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing, stop_reason: answered.answer.stop };
   }
 
   /** @param {ChatCompletionChunk["choices"][0]["delta"]} delta @param {ChatTokenLogprob[]} [logprobs]
@@ -35,7 +35,7 @@ export class AnswerForm {
 
   /** The chunks at the end of an answer. @param {Answered} answered @returns {ChatCompletionChunk[]} */
   lastChunks(answered) {
-    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answered), logprobs: null }]), timings: answered.timing };
+    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answered), logprobs: null }]), timings: answered.timing, stop_reason: answered.answer.stop };
     return this.includeUsage ? [last, { ...this.#chunk([]), usage: usageOf(answered) }] : [last];
   }
 
@@ -53,7 +53,7 @@ export class AnswerForm {
 
 /** @param {Answered} answered @returns {FinishReason} */
 function finishReason({ answer }) {
-  return answer.stop === "eos" || answer.stop === "stop" ? "stop" : "length";
+  return answer.stop === "length" || answer.stop === "context" ? "length" : "stop";
 }
 
 /** @param {Answered} answered @returns {Usage} */

@@ -9,17 +9,21 @@ import { throwIfAborted } from "./refuse.js";
 /** @typedef {import("../../shared/protocol.js").Event} Event */
 /** @typedef {import("../../shared/protocol.js").Method} Method */
 
+/** How a call is made. `stop` ends it early; what it has by then is its result.
+ * @typedef {{ onEvent?: (event: Event) => void, transfer?: Transferable[], stop?: AbortSignal | null }} CallHow */
+
 /** What calls the engine: the package's connection to its worker.
  * @typedef {{ call: <M extends Method>(method: M, args: Calls[M][0],
  *   how?: { onEvent?: (event: Event) => void, transfer?: Transferable[] }) => Promise<Calls[M][1]> }} Link */
 
-/** @typedef {Link["call"]} EngineCall */
+/** @typedef {<M extends Method>(method: M, args: Calls[M][0], how?: CallHow) => Promise<Calls[M][1]>} EngineCall */
+/** Replaces a lost GPU, with events of it; returns false for every other failure.
+ * @typedef {(thrown: unknown, onProgress?: (event: Event) => void) => Promise<boolean>} Recovered */
 
 export class CallQueue {
   #run = serialQueue();
 
-  /** @param {Link} link @param {(thrown: unknown) => Promise<boolean>} recovered replaces a lost GPU; returns false for every
-   *   other failure */
+  /** @param {Link} link @param {Recovered} recovered */
   constructor(link, recovered) {
     this.link = link;
     this.recovered = recovered;
@@ -30,9 +34,10 @@ export class CallQueue {
    * cancelled, and the next call waits until the engine has stopped.
    * @template T
    * @param {AbortSignal | null} signal @param {string} where for the error
-   * @param {(call: EngineCall) => Promise<T>} work @returns {Promise<T>}
+   * @param {(call: EngineCall) => Promise<T>} work
+   * @param {(event: Event) => void} [onProgress] receives events while a lost GPU is replaced @returns {Promise<T>}
    */
-  run(signal, where, work) {
+  run(signal, where, work, onProgress) {
     return new Promise((resolve, reject) => {
       const leave = () => reject(aborted(/** @type {AbortSignal} */ (signal), where));
       if (signal?.aborted) return leave();
@@ -45,7 +50,7 @@ export class CallQueue {
           again = await work(call).then(
             (value) => (resolve(value), false),
             async (thrown) => {
-              const recovered = await this.recovered(thrown).catch(() => false);
+              const recovered = await this.recovered(thrown, onProgress).catch(() => false);
               if (!recovered) reject(Failure.from(thrown, where));
               return recovered;
             },
@@ -57,23 +62,24 @@ export class CallQueue {
   }
 
   /** @template {Method} M @param {AbortSignal | null} signal @param {string} where @param {M} method @param {Calls[M][0]} args
-   * @param {{ onEvent?: (event: Event) => void, transfer?: Transferable[] }} [how] @returns {Promise<Calls[M][1]>} */
-  async #call(signal, where, method, args, { onEvent, transfer } = {}) {
+   * @param {CallHow} [how] @returns {Promise<Calls[M][1]>} */
+  async #call(signal, where, method, args, { onEvent, transfer, stop } = {}) {
     throwIfAborted(signal, where);
     const cancel = () => void this.link.call("cancel", null).catch(() => {});
-    signal?.addEventListener("abort", cancel, { once: true });
+    const signals = [signal, stop].filter((signal) => signal instanceof AbortSignal);
+    for (const signal of signals) signal.addEventListener("abort", cancel, { once: true });
     try {
       /** @param {Event} event */
       const receive = (event) => {
         // The engine forgets what it was told before it had begun.
-        if (signal?.aborted) cancel();
+        if (signals.some(({ aborted }) => aborted)) cancel();
         else onEvent?.(event);
       };
       const result = await this.link.call(method, args, { onEvent: receive, transfer });
       throwIfAborted(signal, where);
       return result;
     } finally {
-      signal?.removeEventListener("abort", cancel);
+      for (const signal of signals) signal.removeEventListener("abort", cancel);
     }
   }
 }

@@ -5,7 +5,7 @@ import { AnswerText } from "./answer-text.js";
 import { AnswerForm } from "./answer.js";
 import { ChatStream } from "./chat-stream.js";
 import { tokenLogprob } from "./logprobs.js";
-import { inRequest } from "./refuse.js";
+import { inRequest, throwIfAborted } from "./refuse.js";
 import { encodePictures, readPictures } from "./resident.js";
 import { readRequest } from "./request.js";
 
@@ -40,7 +40,7 @@ export class Completions {
   async create(request, { signal, onProgress } = {}) {
     const checked = readRequest(request);
     const stream = checked.stream ? new ChatStream() : null;
-    const signals = [signal, checked.signal, stream?.controller.signal].filter((signal) => signal instanceof AbortSignal);
+    const signals = [signal, checked.signal].filter((signal) => signal instanceof AbortSignal);
     const form = new AnswerForm(this.#model, checked.logprobs, checked.includeUsage);
     const how = { signal: signals.length ? anySignal(signals) : null, onProgress };
     const answer = stream ? await this.#stream(stream, checked, form, how) : await this.#complete(checked, form, how);
@@ -63,6 +63,8 @@ export class Completions {
     const begin = () => begun.resolve(stream);
     stream.push(form.chunk({ role: "assistant", content: "", refusal: null }));
     const text = new AnswerText(checked.messages.at(-1)?.role === "assistant");
+    /** @type {ChatTokenLogprob[]} */
+    const all = [];
     /** Of tokens whose text has not been shown. @type {ChatTokenLogprob[]} */
     let logprobs = [];
     const show = (/** @type {string} */ content) => {
@@ -73,16 +75,19 @@ export class Completions {
       if (event.type !== "prefill" && event.type !== "token") return;
       begin();
       if (event.type !== "token") return;
-      if (event.logprob) logprobs.push(tokenLogprob(event.logprob));
+      if (event.logprob) {
+        logprobs.push(tokenLogprob(event.logprob));
+        all.push(...logprobs.slice(-1));
+      }
       const content = text.push(event.text);
       if (content) show(content);
     };
-    this.#answer(checked, how, onEvent).then(
+    this.#answer(checked, { ...how, stop: stream.controller.signal }, onEvent).then(
       (answered) => {
         begin();
         if (logprobs.length) show("");
         for (const chunk of form.lastChunks(answered)) stream.push(chunk);
-        stream.end();
+        stream.end({ completion: form.completion(answered, all) });
       },
       (error) => {
         begun.reject(error);
@@ -92,9 +97,9 @@ export class Completions {
     return begun.promise;
   }
 
-  /** @param {CheckedRequest} checked @param {CallOptions} how @param {(event: Event) => void} onEvent
-   * @returns {Promise<Answered>} */
-  async #answer({ messages, options }, { signal = null, onProgress }, onEvent) {
+  /** @param {CheckedRequest} checked @param {CallOptions & { stop?: AbortSignal }} how `stop` ends the answer, which then is
+   *   what there is of it @param {(event: Event) => void} onEvent @returns {Promise<Answered>} */
+  async #answer({ messages, options }, { signal = null, onProgress, stop }, onEvent) {
     const read = await readPictures(messages, signal);
     /** Tokens so far, from which an answer goes on after a lost GPU. @type {number[]} */
     const begin = [];
@@ -104,12 +109,15 @@ export class Completions {
       onEvent(event);
     };
     const work = this.#queue.run(signal, "chat", async (/** @type {EngineCall} */ call) => {
-      const resident = await encodePictures(call, read, onProgress);
+      /** @type {EngineCall} */
+      const stoppable = (method, args, how) => call(method, args, { ...how, stop });
+      const resident = await encodePictures(stoppable, read, onProgress);
+      throwIfAborted(stop ?? null, "chat");
       const more = begin.length ? { begin: [...begin] } : {};
-      const answered = await call("chat", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
+      const answered = await stoppable("chat", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
       this.#onReport(answered.report);
       return answered;
-    });
+    }, onProgress);
     return work.catch((thrown) => {
       throw inRequest(thrown, "request.");
     });

@@ -9,7 +9,9 @@ import { readMessages } from "./messages.js";
 import { readPicture } from "./pictures.js";
 import { encodePicture, encodePictures, readPictures } from "./resident.js";
 
+/** @typedef {import("../../shared/protocol.js").BenchOptions} BenchOptions */
 /** @typedef {import("../../shared/protocol.js").Report} Report */
+/** @typedef {import("../../shared/protocol.js").Seen} Seen */
 /** @typedef {import("./call-queue.js").EngineCall} EngineCall */
 /** @typedef {import("./call-queue.js").Link} Link */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
@@ -24,6 +26,7 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @property {(messages: readonly ChatMessage[], options?: CallOptions) => Promise<number>} prefill
  * @property {(options?: { signal?: AbortSignal | null }) => Promise<Uint8Array<ArrayBuffer>>} save
  * @property {(saved: Uint8Array | ArrayBuffer | Blob, options?: { signal?: AbortSignal | null }) => Promise<number>} restore
+ * @property {(what?: BenchOptions, options?: CallOptions) => Promise<string[]>} bench
  * @property {(input: RequestInfo | URL, init?: RequestInit) => Promise<Response>} fetch
  */
 
@@ -32,11 +35,13 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @param {Link} link to the engine that has loaded it
  * @param {object} model
  * @param {string} model.name
- * @param {(thrown: unknown) => Promise<boolean>} [model.recovered]  replaces a lost GPU; returns false for every other failure
- * @param {(report: Report) => void} [model.onReport]  receives the engine's report after an answer
- * @returns {ChatSurface}
+ * @param {import("./call-queue.js").Recovered} [model.recovered]
+ * @param {(report: Partial<Report>) => void} [model.onReport]  receives what has changed of the engine's report
+ * @param {(seen: Seen) => void} [model.onEncoded]  receives the measured time of a picture
+ * @returns {ChatSurface & { exclusive: <T>(where: string, work: () => Promise<T>) => Promise<T> }} `exclusive` runs other
+ *   work when no call runs
  */
-export function createChat(link, { name, recovered = async () => false, onReport = () => {} }) {
+export function createChat(link, { name, recovered = async () => false, onReport = () => {}, onEncoded = () => {} }) {
   const queue = new CallQueue(link, recovered);
   const completions = new Completions(queue, name, onReport);
 
@@ -47,18 +52,23 @@ export function createChat(link, { name, recovered = async () => false, onReport
     if (typeof image !== "string" && !isImage(image)) throw refusal("image", `is ${typeName(image)}`, "Give an address, a Blob, File, ImageBitmap, ImageData, canvas, VideoFrame, img or video element.");
     const file = await readPicture(image, "image", signal);
     return queue.run(signal, "encode", async (call) => {
-      const { encoded, encode_ms, report } = await encodePicture(call, file, "image", [], onProgress);
-      onReport(report);
-      const { id, width, height, rows, tiles, reused } = encoded;
-      return { id, width, height, tokens: rows, tiles, reused, encode_ms };
-    });
+      const seen = await encodePicture(call, file, "image", [], onProgress);
+      onReport(seen.report);
+      onEncoded(seen);
+      const { id, width, height, rows, tiles, reused } = seen.encoded;
+      return { id, width, height, tokens: rows, tiles, reused, encode_ms: seen.encode_ms, image: seen.file };
+    }, onProgress);
   }
 
   /** Computes keys and values of messages before their answer is wanted. Returns the number of rows that are cached.
    * @param {readonly ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<number>} */
   async function prefill(messages, { signal = null, onProgress } = {}) {
     const read = await readPictures(readMessages(messages, "messages"), signal);
-    const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress }));
+    const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => {
+      const cached = await call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress });
+      onReport({ cached });
+      return cached;
+    }, onProgress);
     return work.catch((thrown) => {
       throw inRequest(thrown, "");
     });
@@ -77,5 +87,22 @@ export function createChat(link, { name, recovered = async () => false, onReport
     return queue.run(signal, "restore", (call) => call("restore_state", { bytes }));
   }
 
-  return { chat: { completions }, encode, prefill, save, restore, fetch: createFetch(completions, name) };
+  /** Measures the model on this device, by stage and by operation, and checks every operation. Removes pictures and
+   * conversations from the engine. Returns a table as lines of CSV; `onProgress` receives each as an event `line`.
+   * @param {BenchOptions} [what] @param {CallOptions} [options] @returns {Promise<string[]>} */
+  async function bench(what = {}, { signal = null, onProgress } = {}) {
+    /** @type {string[]} */
+    const lines = [];
+    const onEvent = (/** @type {import("../../shared/protocol.js").Event} */ event) => {
+      if (event.type === "line") lines.push(event.text);
+      onProgress?.(event);
+    };
+    onReport(await queue.run(signal, "bench", (call) => call("bench", { options: what }, { onEvent }), onProgress));
+    return lines;
+  }
+
+  /** @template T @param {string} where @param {() => Promise<T>} work */
+  const exclusive = (where, work) => queue.run(null, where, work);
+
+  return { chat: { completions }, encode, prefill, save, restore, bench, fetch: createFetch(completions, name), exclusive };
 }

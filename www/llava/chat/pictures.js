@@ -1,6 +1,7 @@
 // Reads the files of pictures: from addresses, and from what image-input.js takes.
 
 import { Failure } from "../../shared/failure.js";
+import { redraw } from "../redraw.js";
 import { drawnAddress, imageFile } from "./image-input.js";
 import { refusal, throwIfAborted } from "./refuse.js";
 
@@ -21,8 +22,11 @@ export async function readPicture(source, where, signal) {
   const fetchFile = (/** @type {string} */ address) => addressFile(address, where, signal);
   const file = typeof source === "string" ? await fetchFile(source) : await imageFile(source, where, signal, fetchFile);
   throwIfAborted(signal, where);
-  if (file.size > MAX_BYTES) throw tooLarge(where, file.size);
-  return file;
+  if (file.size <= MAX_BYTES) return file;
+  // The browser reads larger ones, if it can.
+  return redraw(file).catch(() => {
+    throw tooLarge(where, file.size);
+  });
 }
 
 /** @param {string} address @param {string} where @param {AbortSignal | null} signal */

@@ -62,11 +62,11 @@ export async function encodePictures(call, read, onProgress) {
 
 /** Makes a picture resident. One that the engine refuses is replaced by the browser's drawing of it.
  * @param {EngineCall} call @param {Blob} file @param {string} where @param {string[]} needed ids of other pictures that
- *   must stay @param {(event: Event) => void} [onEvent] @returns {Promise<Seen>} */
+ *   must stay @param {(event: Event) => void} [onEvent] @returns {Promise<Seen & { file: Blob }>} with what was encoded */
 export async function encodePicture(call, file, where, needed, onEvent) {
   const encode = async (/** @type {Blob} */ image) => {
     const bytes = await image.arrayBuffer();
-    return call("encode_picture", { bytes, needed }, { onEvent, transfer: [bytes] });
+    return { ...(await call("encode_picture", { bytes, needed }, { onEvent, transfer: [bytes] })), file: image };
   };
   const drawn = drawings.get(file);
   if (drawn) return encode(drawn);

@@ -48,7 +48,8 @@
  * @property {AbortSignal | null} [signal]
  */
 
-/** What a call may be given besides its request. `onProgress` receives the engine's events of encoding and prefilling.
+/** What a call may be given besides its request. `onProgress` receives the engine's events of encoding and prefilling;
+ * where a lost GPU is replaced during the call, `recover`, and `fetch` while the model is loaded again.
  * @typedef {{ signal?: AbortSignal | null, onProgress?: (event: import("../../shared/protocol.js").Event) => void }} CallOptions */
 
 /** @typedef {{ token: string, bytes: number[] | null, logprob: number }} TopLogprob */
@@ -64,6 +65,8 @@
  * @typedef {{ first_token_ms: number, total_ms: number, tokens_per_second: number }} Timings */
 
 /** @typedef {"stop" | "length"} FinishReason */
+/** What ended an answer, an extension: the model, its limit, the end of the context, a stop text, or `controller.abort()` of
+ * its stream. @typedef {"eos" | "length" | "context" | "stop" | "cancelled"} StopReason */
 
 /**
  * An answer.
@@ -76,6 +79,7 @@
  *   finish_reason: FinishReason, logprobs: Logprobs | null }[]} choices  one
  * @property {Usage} usage
  * @property {Timings} timings
+ * @property {StopReason} stop_reason
  */
 
 /**
@@ -89,6 +93,7 @@
  *   finish_reason: FinishReason | null, logprobs: Logprobs | null }[]} choices  one; none in the chunk of `usage`
  * @property {Usage | null} [usage]  with `include_usage`: `null`, but for the last chunk
  * @property {Timings} [timings]  in the last chunk with a choice
+ * @property {StopReason} [stop_reason]  in the same
  */
 
 /** The answer to a request, by its `stream`.
@@ -98,8 +103,10 @@
  *   : ChatCompletion} ChatAnswer */
 
 /** An encoded picture: the SHA-256 of its file, its pixels, the tokens that it takes of the context, its tiles; whether the
- * device had it already, and the duration.
- * @typedef {{ id: string, width: number, height: number, tokens: number, tiles: number, reused: boolean, encode_ms: number }} EncodedPicture */
+ * device had it already, and the duration. `image` is the file that was encoded: a drawing by the browser where the engine
+ * does not read the picture's own.
+ * @typedef {{ id: string, width: number, height: number, tokens: number, tiles: number, reused: boolean, encode_ms: number,
+ *   image: Blob }} EncodedPicture */
 
 /** Everything that `create` has read from a request. `messages` still name pictures by their source.
  * @typedef {{ messages: SourceMessage[], options: EngineOptions, stream: boolean, includeUsage: boolean, logprobs: boolean,
