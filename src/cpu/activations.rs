@@ -110,17 +110,19 @@ impl Job for QuantizeUnsigned<'_> {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
                 let (mut q, mut least, mut most) = ([0i32; GROUP], [0f32; MAX_LANES], [0f32; MAX_LANES]);
-                let mut finite = true;
+                let finite;
                 unsafe {
                     let (mut low, mut high) = (S::load(x.as_ptr()), S::load(x.as_ptr()));
+                    // Zero times infinity or NaN is NaN, and stays so.
+                    let mut zeros = S::splat(0.0);
                     for x in x.chunks_exact(S::W) {
-                        (low, high) = (S::min(low, S::load(x.as_ptr())), S::max(high, S::load(x.as_ptr())));
+                        let x = S::load(x.as_ptr());
+                        (low, high) = (S::min(low, x), S::max(high, x));
+                        zeros = S::mul_add(x, S::splat(0.0), zeros);
                     }
                     S::store(least.as_mut_ptr(), low);
                     S::store(most.as_mut_ptr(), high);
-                }
-                for x in x {
-                    finite &= x.is_finite();
+                    finite = S::sum(zeros) == 0.0;
                 }
                 let least = least[..S::W].iter().copied().fold(f32::INFINITY, f32::min);
                 let most = most[..S::W].iter().copied().fold(f32::NEG_INFINITY, f32::max);
