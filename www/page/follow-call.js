@@ -15,18 +15,21 @@
 export async function followCall({ loading, activity, conversation }, phase, work) {
   /** Phase that this call has begun. An error of something else may have replaced it. @type {Phase} */
   let begun = phase;
+  /** Question that was being answered when the GPU was lost. @type {import("./types.js").Turn | undefined} */
+  let interrupted;
   const goesOn = () => {
     if (!loading.recovering) return;
     loading.recovering = false;
     activity.loaded = true;
     // Stopped meanwhile.
-    if (conversation.last?.state === "stopped") activity.stop();
+    if (interrupted?.state === "stopped") activity.stop();
   };
   /** @param {EngineEvent} event */
   const onProgress = (event) => {
     if (event.type === "recover") {
       loading.recovering = true;
       activity.loaded = false;
+      if (conversation.last?.state === "streaming") interrupted = conversation.last;
       begun = "loading";
       return activity.begin("loading");
     }
