@@ -1,7 +1,7 @@
 // Loading through the package: what is aborted, closed or crashed settles, and what is closed leaves nothing.
 
 import assert from "node:assert/strict";
-import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fakeRoot, launch, open, rootWith, serve, withFake, www } from "./harness.mjs";
@@ -75,6 +75,33 @@ describe("a loaded model", () => {
       await visit.close();
     });
   }
+
+  test("takes the engine's code and the grammars' from another folder", async () => {
+    const { root, remove } = await rootWith((root) => symlink(path.join(www, "pkg"), path.join(root, "code")));
+    const elsewhere = await serve(root);
+    const visit = await blank(browser, elsewhere.url);
+    /** @type {Set<string>} */
+    const fetched = new Set();
+    visit.context.on("request", (request) => request.url().endsWith(".wasm") && fetched.add(new URL(request.url()).pathname.replace(/(threads|relaxed)\//, "")));
+    try {
+      const text = await visit.page.evaluate(async () => {
+        /** @type {Package} */
+        const { LLaVA } = await import(String("/llava/index.js"));
+        const model = await LLaVA.load("models/scenes/manifest.json", { backend: "cpu", keep: false, wasm: "/code/" });
+        /** @type {import("../../www/llava/chat/types.js").ChatRequest} */
+        const request = { messages: [{ role: "user", content: "Is it red?" }], response_format: { type: "regex", regex: "(ja|nein)" } };
+        const answer = await model.chat.completions.create(request);
+        model.close();
+        return "choices" in answer ? answer.choices[0]?.message.content : "";
+      });
+      assert.match(String(text), /^(ja|nein)$/);
+      assert.deepEqual([...fetched].sort(), ["/code/grammar/llava_grammar_bg.wasm", "/code/llava_web_bg.wasm"]);
+    } finally {
+      await visit.close();
+      await elsewhere.stop();
+      await remove();
+    }
+  });
 
   test("says what it needs and how fast it is before it is loaded, and then loads", async () => {
     const visit = await blank(browser, server.url);

@@ -26,6 +26,13 @@ function codeAddress(build, options) {
   return (folder ? new URL(`${build}llava_web_bg.wasm`, folder) : bundled[build]()).href;
 }
 
+/** Returns the address of the grammars' code; `undefined` where it is beside the package's scripts.
+ * @param {EngineOptions} options */
+export function grammarAddress(options) {
+  const folder = buildsOf(options);
+  return folder ? new URL("grammar/llava_grammar_bg.wasm", folder).href : undefined;
+}
+
 /** Chooses the build for this browser, and requests it, unless an earlier call has. @param {EngineOptions} options
  * @returns {EngineCode} */
 export function engineCode(options) {

@@ -4,7 +4,7 @@
 import { adapterName } from "../shared/adapter.js";
 import { Failure } from "../shared/failure.js";
 import { Caller } from "../shared/messenger.js";
-import { engineCode } from "./engine-code.js";
+import { engineCode, grammarAddress } from "./engine-code.js";
 import { LocalStore } from "../shared/local-store.js";
 import { createThreadWorkers, startWorker } from "./workers.js";
 
@@ -57,7 +57,7 @@ export class EngineLink {
     // The worker may be closed meanwhile, and a host may never send the rest of the code.
     const compiled = await Promise.race([code, caller.closed]);
     const tuning = key && tunings.get(await key);
-    return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, address, code: compiled, ports }, { transfer: ports });
+    return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, address, code: compiled, grammar: grammarAddress(this.options), ports }, { transfer: ports });
   }
 
   async #tuningKey() {

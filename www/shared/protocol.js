@@ -230,8 +230,8 @@
  * Every call of the page: name → [arguments, result].
  * @typedef {object} Calls
  * @property {[{ model: ModelRef, backend: BackendChoice, tuning: string | undefined, threads: Threads,
- *   address: string, code: WebAssembly.Module | null, ports: MessagePort[] }, Opened]} open
- *   `address` is that of the engine's code, and `code` its compiled module, where it is compiled already; `tuning` see PlanOptions; `ports` are those of workers for further threads
+ *   address: string, code: WebAssembly.Module | null, grammar?: string, ports: MessagePort[] }, Opened]} open
+ *   `address` is that of the engine's code, and `code` its compiled module, where it is compiled already; `grammar` is the address of the grammars' code, where it is not beside the worker; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ longest_edge: number }, Plan]} pictureSize

@@ -3,7 +3,7 @@
 
 import { adapterName } from "../shared/adapter.js";
 import { serveCalls } from "../shared/messenger.js";
-import { constrained } from "./grammar.js";
+import { constrained, useGrammarCode } from "./grammar.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("../shared/protocol.js").Event} Event */
@@ -58,7 +58,8 @@ export function startEngineWorker(build) {
   const scope = /** @type {Parameters<typeof serveCalls>[0]} */ (/** @type {unknown} */ (self));
 
   serveCalls(scope, {
-    async open({ model, backend, tuning, threads, address, code, ports }) {
+    async open({ model, backend, tuning, threads, address, code, grammar, ports }) {
+      if (grammar) useGrammarCode(grammar);
       const plan = await loader.open(model, backend, tuning, threads, { address, code }, ports);
       return { plan, report: await deviceReport(), storage: await loader.storage() };
     },

@@ -11,7 +11,8 @@ import { compileCode, fetchCode } from "../shared/threads.js";
 /** @typedef {typeof import("../pkg/grammar/llava_grammar.js")} Build */
 /** @typedef {import("../pkg/grammar/llava_grammar.js").Grammars} Grammars */
 
-const CODE = new URL("../pkg/grammar/llava_grammar_bg.wasm", import.meta.url).href;
+/** Address of the module's code. */
+let code = new URL("../pkg/grammar/llava_grammar_bg.wasm", import.meta.url).href;
 
 /** @type {Promise<Build> | null} */
 let loading = null;
@@ -20,15 +21,20 @@ let vocabularies = new WeakMap();
 /** How often the module has begun anew: objects from before are gone with its memory. */
 let resets = 0;
 
+/** Sets the place of the module's code, where it is not beside this script. @param {string} address */
+export function useGrammarCode(address) {
+  code = address;
+}
+
 /** @returns {Promise<Build>} */
 async function load() {
   try {
     const build = await import("../pkg/grammar/llava_grammar.js");
-    await build.default({ module_or_path: await compileCode(fetchCode(CODE)) });
+    await build.default({ module_or_path: await compileCode(fetchCode(code)) });
     return build;
   } catch (thrown) {
     loading = null;
-    throw new Failure({ kind: "engine", place: new URL(CODE).pathname, message: String(thrown), hint: "Check the connection, then retry." });
+    throw new Failure({ kind: "engine", place: new URL(code).pathname, message: String(thrown), hint: "Check the connection, then retry." });
   }
 }
 
