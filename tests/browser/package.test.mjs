@@ -20,8 +20,8 @@ const bundler = async (name) => (await import(pathToFileURL(require.resolve(name
 /** What the shipped model says of examples/shapes.png. */
 const SAID = /green circle/;
 const MODELS = { "/models/": path.join(www, "models"), "/examples/": path.join(www, "examples") };
-const ONE_THREAD = /\(threads: 1: the host of this page does not isolate it from other sites\); saved: scenes; known: [1-9]\d/;
-const THREADS = /\(threads: [2-8]\); saved: scenes; known: [1-9]\d/;
+const ONE_THREAD = /\(threads: 1: the host of this page does not isolate it from other sites\); <(yes|no)>; saved: scenes; known: [1-9]\d/;
+const THREADS = /\(threads: [2-8]\); <(yes|no)>; saved: scenes; known: [1-9]\d/;
 
 /** @type {Awaited<ReturnType<typeof staticHost>>[]} */
 const hosts = [];

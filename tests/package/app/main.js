@@ -1,8 +1,14 @@
 import { LLaVA } from "llava-web";
 
 const model = await LLaVA.load("/models/scenes/manifest.json", { backend: "cpu" });
-await model.link.call("encode", { bytes: await (await fetch("/examples/shapes.png")).arrayBuffer() });
-const { answer } = await model.link.call("generate", { question: "What do you see?", options: { max_new_tokens: 32, temperature: 0, top_p: 1, seed: 0 } });
+/** @param {string} text @param {object} [more] */
+const ask = async (text, more) => {
+  const content = [{ type: "image_url", image_url: { url: "/examples/shapes.png" } }, { type: "text", text }];
+  return (await model.chat.completions.create({ messages: [{ role: "user", content }], ...more })).choices[0].message.content;
+};
+const seen = await ask("What do you see?", { max_tokens: 32 });
+// Loads the second module.
+const chosen = await ask("Is there a star?", { response_format: { type: "regex", regex: "<(yes|no)>" } });
 const [saved, known] = [await LLaVA.cached(), await LLaVA.catalogue()];
 model.close();
-Object.assign(window, { said: `${answer.text} (threads: ${model.report.threads}); saved: ${saved.map(({ name }) => name)}; known: ${known.length}` });
+Object.assign(window, { said: `${seen} (threads: ${model.report.threads}); ${chosen}; saved: ${saved.map(({ name }) => name)}; known: ${known.length}` });

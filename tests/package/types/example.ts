@@ -1,6 +1,6 @@
 // What an app in TypeScript does with the package. Compiled against the packed types in strict mode.
 
-import { LLaVA, LlavaError, type Inspection, type Model } from "llava-web";
+import { LLaVA, LlavaError, type ChatStream, type Inspection, type Model } from "llava-web";
 
 export async function caption(file: File, write: (text: string) => void): Promise<void> {
   const stop = new AbortController();
@@ -11,7 +11,16 @@ export async function caption(file: File, write: (text: string) => void): Promis
   for (const { longest_edge, seconds } of inspection.picture_sizes) write(`${longest_edge}: ${seconds?.toFixed(1) ?? "?"} s`);
   const model: Model = await inspection.load({ keep: true, onProgress: (event) => event.type === "fetch" && write(`${event.done} of ${event.total}`) });
   write(`${model.name} on ${model.report.backend}, ${file.size}`);
+  const content = [{ type: "image", image: file }, { type: "text", text: "What is this?" }] as const;
+  const stream: ChatStream = await model.chat.completions.create({ messages: [{ role: "user", content }], stream: true, max_tokens: 128 });
+  for await (const chunk of stream) write(chunk.choices[0]?.delta.content ?? "");
+  const schema = { type: "object", properties: { total: { type: "number" } }, required: ["total"] };
+  const { choices, usage } = await model.chat.completions.create({ messages: [{ role: "user", content }], response_format: { type: "json_schema", json_schema: { name: "receipt", schema } } });
+  write(`${choices[0]?.message.content}, ${usage?.prompt_tokens_details.cached_tokens} cached, ${choices[0]?.finish_reason}`);
+  const saved: Uint8Array = await model.save();
   model.close();
+  const again: Model = await LLaVA.restore(saved, "hf.co/ggml-org/SmolVLM-256M-Instruct-GGUF");
+  again.close();
 }
 
 export async function storage(): Promise<string[]> {
