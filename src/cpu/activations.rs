@@ -22,7 +22,7 @@ pub(crate) struct Activations {
     pub scales: Vec<f32>,
     /// `[K/32][M]`, for [`code::Q8_ROWS`]: the least values.
     pub minima: Vec<f32>,
-    /// `[K/32][M]`, except for [`code::Q8_ROWS`]: the sums of the first and of the last 16 integers of a group.
+    /// `[K/32][M]`: the sums of the first and of the last 16 integers of a group.
     pub sums: Vec<[i32; 2]>,
 }
 
@@ -106,6 +106,8 @@ struct QuantizeUnsigned<'a> {
 impl Job for QuantizeUnsigned<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
+        let bytes = as_bytes::<S>(code::Q8_ROWS);
+        let per_group = words_of_group(bytes);
         for (row, x) in self.x.chunks_exact(self.k).enumerate() {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
@@ -137,8 +139,9 @@ impl Job for QuantizeUnsigned<'_> {
                     }
                 }
                 self.to.scales[at] = scale;
+                self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
                 self.to.minima[at] = if finite { least } else { f32::NAN };
-                pack(true, &q, &mut self.to.words[at * words_of_group(true)..][..words_of_group(true)]);
+                pack(bytes, &q, &mut self.to.words[at * per_group..][..per_group]);
             }
         }
     }
@@ -196,7 +199,10 @@ mod tests {
             to.integers(level, code::Q8_ROWS, &x, 4, GROUP);
             assert_eq!((to.scales[0], to.minima[0], to.minima[3], to.scales[3]), (4.0 / 127.0, -1.0, -0.25, 0.0));
             // (-0.25 + 1) / 4 · 127 = 23.8.
-            assert_eq!(to.words[..3], [0x1818_1818, 0x1818_0018, 0x1818_7f18], "{level:?}");
+            assert_eq!(to.sums[0], [14 * 24 + 127, 16 * 24], "{level:?}");
+            if level.name() != "no SIMD" {
+                assert_eq!(to.words[..3], [0x1818_1818, 0x1818_0018, 0x1818_7f18], "{level:?}");
+            }
             assert!([1, 2].iter().all(|row| to.scales[*row].is_nan() && to.minima[*row].is_nan()), "{level:?}");
         }
     }

@@ -75,8 +75,10 @@ fn product(
     }
     assert!(out.len() >= (m - 1) * shape.stride + shape.first + n, "out of a mat-mul");
     let bias = bias.map(|bias| &bias[shape.first..][..n]);
-    let rows_of_7_bits = tile.weight_type == WeightType::Q8 && m > 1 && workspace.level.byte_bits() == 7;
-    let kind = if rows_of_7_bits { code::Q8_ROWS } else { tile.weight_type as u32 };
+    let kind = match tile.weight_type {
+        WeightType::Q8 if m > 1 => code::Q8_ROWS,
+        other => other as u32,
+    };
     if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
         workspace.activations.floats(&x[..m * k], m, k);
     } else {
@@ -304,12 +306,12 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
         let mut values = [S::splat(0.0); R];
         if KIND == code::Q6K {
             for r in 0..R {
-                acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[0]);
+                acc[r] = S::splat_i(-offset::<S>(KIND) * (*x_sums.add(r))[0]);
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
-                acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[1]);
+                acc[r] = S::splat_i(-offset::<S>(KIND) * (*x_sums.add(r))[1]);
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
@@ -317,9 +319,9 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
             }
         } else {
             for r in 0..R {
-                if offset(KIND) != 0 {
+                if offset::<S>(KIND) != 0 {
                     let [low, high] = *x_sums.add(r);
-                    acc[r] = S::splat_i(-offset(KIND) * (low + high));
+                    acc[r] = S::splat_i(-offset::<S>(KIND) * (low + high));
                 }
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);

@@ -182,7 +182,7 @@ mod tests {
         case.check(MATMUL.tolerance, 1e-4);
         match kind {
             WeightType::F32 | WeightType::F16 => case.check_cpu(MATMUL.tolerance, 1e-4),
-            // Some levels round the activations of several rows to 7 bits: a step that is twice as large.
+            // The activations of several rows have 7 bits: a step that is up to twice as large.
             WeightType::Q8 => case.check_cpu(4.0 * MATMUL_INT8.tolerance, 0.2),
             // The CPU rounds activations to bytes, as the GPU's byte kernel does.
             _ => case.check_cpu(MATMUL_INT8.tolerance, 0.2),

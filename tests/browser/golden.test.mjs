@@ -19,6 +19,8 @@ const WIDE = path.join(GOLDEN, "wide.png");
 const QUESTION = "what is in the picture?";
 const TOKENS = 24;
 const PAIRS = ["q4_0", "legacy", "k"];
+/** Options of sampling: every step of the sampler takes part. */
+const SAMPLING = { temperature: 0.9, top_k: 60, top_p: 0.95, min_p: 0.01, repetition_penalty: 1.1, frequency_penalty: 0.2, presence_penalty: 0.1, seed: 7 };
 
 /** Bounds on the logits' normalised mean square error, as in tests/golden.rs. */
 const TIERS = [
@@ -29,10 +31,10 @@ const TIERS = [
 ];
 /**
  * What the worker answers, asked by the page's own link to it; `tuning` is what an earlier visit would have remembered.
- * @param {Driver} tab @param {{ files: string[], backend: string, tuning?: Tuning, check?: boolean }} wanted
+ * @param {Driver} tab @param {{ files: string[], backend: string, tuning?: Tuning, check?: boolean, sampling?: object }} wanted
  */
 function inBrowser(tab, wanted) {
-  return tab.evaluate(async ({ files, backend, tuning, check, question, max_new_tokens }) => {
+  return tab.evaluate(async ({ files, backend, tuning, check, sampling, question, max_new_tokens }) => {
     const address = new URL("llava/engine-link.js", document.baseURI).href;
     /** @type {typeof import("../../www/llava/engine-link.js")} */
     const { EngineLink } = await import(address);
@@ -43,7 +45,7 @@ function inBrowser(tab, wanted) {
     const { report } = await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();
     await link.call("encode", { bytes });
-    const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0, keep_logits: Boolean(tuning) };
+    const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0, keep_logits: Boolean(tuning), ...sampling };
     const { answer } = await link.call("generate", { question, options });
     // Measuring begins with every kind of operation against its definition, and fails where one is beyond its bound.
     if (check) await link.call("bench", { options: { rows: 16, tokens: 2, repeat: 1 } });
@@ -120,6 +122,13 @@ describe("golden models", () => {
           assert(native.ids.length > 0);
           assert.deepEqual(seen.prompt_ids, native.prompt_ids, `${model}: prompt`);
           assert.deepEqual(seen.ids, native.ids, `${model}: answer`);
+          if (model.endsWith("f32")) {
+            // On every device and in every browser the same draws: those of the reference.
+            const flags = Object.entries(SAMPLING).flatMap(([option, value]) => [`--${option.replaceAll("_", "-")}`, String(value)]);
+            const wanted = natively(folder(model), WIDE, { prompt: QUESTION }, "webgpu", TOKENS, flags);
+            assert.notDeepEqual(wanted.ids, native.ids);
+            assert.deepEqual((await inBrowser(tab, { files: [`${model}/manifest.json`], backend, sampling: SAMPLING })).ids, wanted.ids, `${model}: sampled`);
+          }
           // The checkpoint that these shards were made of is read as it is.
           if (model === "mha-f32") assert.deepEqual((await inBrowser(tab, { files: ["mha/config.json"], backend })).ids, native.ids, "checkpoint");
         }

@@ -72,20 +72,6 @@ impl Level {
         }
     }
 
-    /// Returns [`Simd::BYTE_BITS`] of this level.
-    pub(crate) fn byte_bits(self) -> u32 {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => x86::Avx512::BYTE_BITS,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => x86::Avx2::BYTE_BITS,
-            #[cfg(target_arch = "wasm32")]
-            Self::Simd128 => wasm::Simd128::BYTE_BITS,
-            #[cfg(not(target_arch = "wasm32"))]
-            Self::Portable => portable::Portable::BYTE_BITS,
-        }
-    }
-
     /// Runs a kernel with the instructions of this level.
     ///
     /// # Safety
