@@ -1,12 +1,13 @@
 //! The rows of `x` in the layout of a mat-mul: groups of 32 bytes with a common scale, or steps of 8 floats.
 //!
 //! `x = d · q` with `d = max |x| / 127` and `q` the nearest integer, as in ggml's `Q8_0`, which its products with 4-bit
-//! weights use; here `d` is f32. For [`code::Q8_ROWS`] `x = d · q + min x` with `q` from 0 to 127. The order is `[K / step][M][step]`: a block of weights meets the same step of all
+//! weights use; here `d` is f32. The order is `[K / step][M][step]`: a block of weights meets the same step of all
 //! rows.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
-use super::panel::{as_bytes, code};
-use super::simd::{Job, Level, MAX_LANES, Simd};
+use super::panel::as_bytes;
+use super::simd::{Job, Level, Simd};
+use crate::quant::WeightType;
 
 /// Integers per step: the values with a common scale.
 pub(super) const GROUP: usize = 32;
@@ -20,27 +21,20 @@ pub(crate) struct Activations {
     pub words: Vec<i32>,
     /// `[K/32][M]`: the scales `d`.
     pub scales: Vec<f32>,
-    /// `[K/32][M]`, for [`code::Q8_ROWS`]: the least values.
-    pub minima: Vec<f32>,
     /// `[K/32][M]`: the sums of the first and of the last 16 integers of a group.
     pub sums: Vec<[i32; 2]>,
 }
 
 impl Activations {
-    /// Quantises `x [m, k]` to be multiplied by weights of type `kind`, a [`code`]; `k` is a multiple of 32.
-    pub fn integers(&mut self, level: Level, kind: u32, x: &[f32], m: usize, k: usize) {
+    /// Quantises `x [m, k]` to be multiplied by weights of type `kind`; `k` is a multiple of 32.
+    pub fn integers(&mut self, level: Level, kind: WeightType, x: &[f32], m: usize, k: usize) {
         assert!(x.len() == m * k && k.is_multiple_of(GROUP), "[{m}, {k}] of {}", x.len());
         let groups = m * k / GROUP;
         self.words.resize(groups * 16, 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, [0; 2]);
-        // SAFETY: the jobs check every index.
-        if kind == code::Q8_ROWS {
-            self.minima.resize(groups, 0.0);
-            unsafe { level.run(QuantizeUnsigned { to: self, x, m, k }) };
-        } else {
-            unsafe { level.run(Quantize { to: self, kind, x, m, k }) };
-        }
+        // SAFETY: the job checks every index.
+        unsafe { level.run(Quantize { to: self, kind: kind as u32, x, m, k }) };
     }
 
     /// Copies `x [m, k]`, with zeros up to a whole step.
@@ -95,58 +89,6 @@ impl Job for Quantize<'_> {
     }
 }
 
-/// Quantises rows to unsigned integers of 7 bits above their groups' least values.
-struct QuantizeUnsigned<'a> {
-    to: &'a mut Activations,
-    x: &'a [f32],
-    m: usize,
-    k: usize,
-}
-
-impl Job for QuantizeUnsigned<'_> {
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let bytes = as_bytes::<S>(code::Q8_ROWS);
-        let per_group = words_of_group(bytes);
-        for (row, x) in self.x.chunks_exact(self.k).enumerate() {
-            for (g, x) in x.chunks_exact(GROUP).enumerate() {
-                let at = g * self.m + row;
-                let (mut q, mut least, mut most) = ([0i32; GROUP], [0f32; MAX_LANES], [0f32; MAX_LANES]);
-                let finite;
-                unsafe {
-                    let (mut low, mut high) = (S::load(x.as_ptr()), S::load(x.as_ptr()));
-                    // Zero times infinity or NaN is NaN, and stays so.
-                    let mut zeros = S::splat(0.0);
-                    for x in x.chunks_exact(S::W) {
-                        let x = S::load(x.as_ptr());
-                        (low, high) = (S::min(low, x), S::max(high, x));
-                        zeros = S::mul_add(x, S::splat(0.0), zeros);
-                    }
-                    S::store(least.as_mut_ptr(), low);
-                    S::store(most.as_mut_ptr(), high);
-                    finite = S::sum(zeros) == 0.0;
-                }
-                let least = least[..S::W].iter().copied().fold(f32::INFINITY, f32::min);
-                let most = most[..S::W].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let scale = if finite { (most - least) / 127.0 } else { f32::NAN };
-                if scale >= f32::MIN_POSITIVE {
-                    let inverse = 127.0 / (most - least);
-                    for (q, x) in q.chunks_exact_mut(S::W).zip(x.chunks_exact(S::W)) {
-                        unsafe {
-                            let above = S::sub(S::load(x.as_ptr()), S::splat(least));
-                            S::store_i(q.as_mut_ptr(), S::nearest(S::mul(above, S::splat(inverse))));
-                        }
-                    }
-                }
-                self.to.scales[at] = scale;
-                self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
-                self.to.minima[at] = if finite { least } else { f32::NAN };
-                pack(bytes, &q, &mut self.to.words[at * per_group..][..per_group]);
-            }
-        }
-    }
-}
-
 /// Returns the number of words of a group of 32 integers: bytes, or pairs of i16.
 pub(super) const fn words_of_group(bytes: bool) -> usize {
     if bytes { 8 } else { 16 }
@@ -171,7 +113,6 @@ fn pack(bytes: bool, q: &[i32; GROUP], words: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quant::WeightType;
 
     #[test]
     fn values_that_are_not_finite_stay_so_and_disturb_no_other_row() {
@@ -180,30 +121,13 @@ mod tests {
             (x[32 + 3], x[64 + 31], x[96]) = (f32::NAN, f32::NEG_INFINITY, 2.0);
             x[97..].fill(1e-40);
             let mut to = Activations::default();
-            to.integers(level, kind as u32, &x, 4, GROUP);
+            to.integers(level, kind, &x, 4, GROUP);
             assert_eq!((to.scales[0], to.sums[0]), (1.0, [8 * (1 - 127); 2]), "{level:?}");
             assert!(to.scales[1].is_nan() && to.scales[2].is_nan(), "{level:?}");
             assert_eq!([to.sums[1], to.sums[2]], [[0; 2]; 2], "{level:?}");
             assert_eq!(to.sums[3], [127, 0], "{level:?}");
-            to.integers(level, kind as u32, &[1e-40; GROUP], 1, GROUP);
+            to.integers(level, kind, &[1e-40; GROUP], 1, GROUP);
             assert_eq!(to.sums[0], [0; 2], "{level:?}");
-        }
-    }
-
-    #[test]
-    fn unsigned_activations_span_the_values_of_their_group() {
-        for level in Level::available() {
-            let mut x = vec![-0.25; 4 * GROUP];
-            (x[5], x[9], x[GROUP + 1], x[2 * GROUP]) = (-1.0, 3.0, f32::NAN, f32::INFINITY);
-            let mut to = Activations::default();
-            to.integers(level, code::Q8_ROWS, &x, 4, GROUP);
-            assert_eq!((to.scales[0], to.minima[0], to.minima[3], to.scales[3]), (4.0 / 127.0, -1.0, -0.25, 0.0));
-            // (-0.25 + 1) / 4 · 127 = 23.8.
-            assert_eq!(to.sums[0], [14 * 24 + 127, 16 * 24], "{level:?}");
-            if level.name() != "no SIMD" {
-                assert_eq!(to.words[..3], [0x1818_1818, 0x1818_0018, 0x1818_7f18], "{level:?}");
-            }
-            assert!([1, 2].iter().all(|row| to.scales[*row].is_nan() && to.minima[*row].is_nan()), "{level:?}");
         }
     }
 }

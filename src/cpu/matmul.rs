@@ -75,14 +75,10 @@ fn product(
     }
     assert!(out.len() >= (m - 1) * shape.stride + shape.first + n, "out of a mat-mul");
     let bias = bias.map(|bias| &bias[shape.first..][..n]);
-    let kind = match tile.weight_type {
-        WeightType::Q8 if m > 1 => code::Q8_ROWS,
-        other => other as u32,
-    };
     if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
         workspace.activations.floats(&x[..m * k], m, k);
     } else {
-        workspace.activations.integers(workspace.level, kind, &x[..m * k], m, k);
+        workspace.activations.integers(workspace.level, tile.weight_type, &x[..m * k], m, k);
     }
     let (w, x, level) = (Planes::new(tile), &workspace.activations, workspace.level);
     let out = Shared::new(out);
@@ -94,7 +90,7 @@ fn product(
         SCRATCH.with(|scratch| {
             let product = Product { w, x, k, n, shape: &shape, bias, out, columns, scratch };
             // SAFETY: planes, x, bias and out were checked against the shape; parts have disjoint columns.
-            unsafe { run(level, kind, product) };
+            unsafe { run(level, tile.weight_type, product) };
         });
     });
     true
@@ -123,21 +119,19 @@ impl<const KIND: u32> Job for TypedProduct<'_, KIND> {
 }
 
 /// # Safety
-/// Planes, activations, bias and `out` have the lengths of the shape; parts have disjoint columns. `kind` is a code.
-unsafe fn run(level: Level, kind: u32, product: Product) {
+/// Planes, activations, bias and `out` have the lengths of the shape; parts have disjoint columns.
+unsafe fn run(level: Level, kind: WeightType, product: Product) {
     unsafe {
         match kind {
-            code::F32 => level.run(TypedProduct::<{ code::F32 }>(product)),
-            code::F16 => level.run(TypedProduct::<{ code::F16 }>(product)),
-            code::Q8_ROWS => level.run(TypedProduct::<{ code::Q8_ROWS }>(product)),
-            code::Q8 => level.run(TypedProduct::<{ code::Q8 }>(product)),
-            code::Q4 => level.run(TypedProduct::<{ code::Q4 }>(product)),
-            code::Q4_1 => level.run(TypedProduct::<{ code::Q4_1 }>(product)),
-            code::Q5_1 => level.run(TypedProduct::<{ code::Q5_1 }>(product)),
-            code::Q4K => level.run(TypedProduct::<{ code::Q4K }>(product)),
-            code::Q5K => level.run(TypedProduct::<{ code::Q5K }>(product)),
-            code::Q6K => level.run(TypedProduct::<{ code::Q6K }>(product)),
-            _ => unreachable!("{kind} is no code"),
+            WeightType::F32 => level.run(TypedProduct::<{ code::F32 }>(product)),
+            WeightType::F16 => level.run(TypedProduct::<{ code::F16 }>(product)),
+            WeightType::Q8 => level.run(TypedProduct::<{ code::Q8 }>(product)),
+            WeightType::Q4 => level.run(TypedProduct::<{ code::Q4 }>(product)),
+            WeightType::Q4_1 => level.run(TypedProduct::<{ code::Q4_1 }>(product)),
+            WeightType::Q5_1 => level.run(TypedProduct::<{ code::Q5_1 }>(product)),
+            WeightType::Q4K => level.run(TypedProduct::<{ code::Q4K }>(product)),
+            WeightType::Q5K => level.run(TypedProduct::<{ code::Q5K }>(product)),
+            WeightType::Q6K => level.run(TypedProduct::<{ code::Q6K }>(product)),
         }
     }
 }
@@ -213,10 +207,7 @@ impl Product<'_> {
                 unsafe {
                     let n = self.column::<S>(tile, vector);
                     let w = panel::integers::<S, KIND>(&self.w, group, n);
-                    let mut scales = panel::scales::<S, KIND>(&self.w, group, n);
-                    if KIND == code::Q8_ROWS {
-                        scales.minimum = S::mul(scales.low, panel::sums::<S>(&w));
-                    }
+                    let scales = panel::scales::<S, KIND>(&self.w, group, n);
                     let sums = sums.add(vector * S::W);
                     let at = group * m + tile.rows.start;
                     let mut row = 0;
@@ -306,12 +297,12 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
         let mut values = [S::splat(0.0); R];
         if KIND == code::Q6K {
             for r in 0..R {
-                acc[r] = S::splat_i(-offset::<S>(KIND) * (*x_sums.add(r))[0]);
+                acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[0]);
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);
             for r in 0..R {
                 values[r] = S::mul(S::to_f32(acc[r]), scales.low);
-                acc[r] = S::splat_i(-offset::<S>(KIND) * (*x_sums.add(r))[1]);
+                acc[r] = S::splat_i(-offset(KIND) * (*x_sums.add(r))[1]);
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 1);
             for r in 0..R {
@@ -319,10 +310,8 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
             }
         } else {
             for r in 0..R {
-                if offset::<S>(KIND) != 0 {
-                    let [low, high] = *x_sums.add(r);
-                    acc[r] = S::splat_i(-offset::<S>(KIND) * (low + high));
-                }
+                let [low, high] = *x_sums.add(r);
+                acc[r] = S::splat_i(-offset(KIND) * (low + high));
             }
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 0);
             panel::dot_16::<S, KIND, R>(&mut acc, w, words, 1);
@@ -336,11 +325,7 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
                 values[r] = S::mul_add(scales.minimum, S::splat((low + high) as f32), values[r]);
             }
             let to = sums.add(r * width);
-            let mut sum = S::load(to);
-            if KIND == code::Q8_ROWS {
-                sum = S::mul_add(scales.minimum, S::splat(*x.minima.as_ptr().add(at + r)), sum);
-            }
-            S::store(to, S::mul_add(values[r], S::splat(*x_scales.add(r)), sum));
+            S::store(to, S::mul_add(values[r], S::splat(*x_scales.add(r)), S::load(to)));
         }
     }
 }

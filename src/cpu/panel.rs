@@ -3,9 +3,7 @@
 //!
 //! A 16-byte block belongs to one column. Transposing the words of `W` blocks gives four vectors whose lanes are
 //! columns; their nibbles or bytes are then four (or, as pairs, two) values per lane. All integers become unsigned
-//! by an [`offset`], which is subtracted from the sum again, exactly. The product of bytes takes an unsigned operand of 7
-//! bits on most levels: weights of 8 bits stay signed there, and the activations of several rows are that operand
-//! ([`code::Q8_ROWS`]). Levels without it compute the same sums from pairs.
+//! by an [`offset`], which is subtracted from the sum again, exactly.
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul::float_rows`
 
@@ -63,8 +61,6 @@ pub(super) mod code {
     pub const F16: u32 = WeightType::F16 as u32;
     pub const F32: u32 = WeightType::F32 as u32;
     pub const Q8: u32 = WeightType::Q8 as u32;
-    /// `Q8` times several rows, whose activations are unsigned integers of 7 bits.
-    pub const Q8_ROWS: u32 = 64 + Q8;
     pub const Q4: u32 = WeightType::Q4 as u32;
     pub const Q4_1: u32 = WeightType::Q4_1 as u32;
     pub const Q5_1: u32 = WeightType::Q5_1 as u32;
@@ -74,10 +70,8 @@ pub(super) mod code {
 }
 
 /// Returns the offset that a panel adds to every weight.
-pub(super) const fn offset<S: Simd>(kind: u32) -> i32 {
+pub(super) const fn offset(kind: u32) -> i32 {
     match kind {
-        code::Q8_ROWS if as_bytes::<S>(kind) => 0,
-        code::Q8_ROWS => 128,
         code::Q4 => 8,
         code::Q6K => 32,
         code::Q8 => 128,
@@ -97,8 +91,7 @@ pub(super) const fn bits_of(kind: u32) -> u32 {
 
 /// Returns whether lanes are four bytes; else they are pairs of i16.
 pub(super) const fn as_bytes<S: Simd>(kind: u32) -> bool {
-    let unsigned_bits = if kind == code::Q8_ROWS { 7 } else { bits_of(kind) };
-    unsigned_bits <= S::BYTE_BITS
+    bits_of(kind) <= S::BYTE_BITS
 }
 
 /// Returns whether the type has minima.
@@ -127,11 +120,8 @@ pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n:
             let [c, d] = pairs::<S, 4, 12>(&w, 0x000f_000f);
             return [a, b, c, d];
         }
-        if KIND == code::Q8_ROWS && as_bytes::<S>(KIND) {
-            return [S::words_of_blocks(w.block(2 * g, n)), S::words_of_blocks(w.block(2 * g + 1, n)), unused, unused];
-        }
         // Flipping the top bit of a signed value and masking its sign extension adds the offset.
-        let flip = S::splat_i(offset::<S>(KIND).wrapping_mul(0x0101_0101));
+        let flip = S::splat_i(offset(KIND).wrapping_mul(0x0101_0101));
         let mask = (1 << bits_of(KIND)) - 1;
         let [a, b, c, d] = S::words_of_blocks(w.block(2 * g, n));
         let [e, f, g, h] = S::words_of_blocks(w.block(2 * g + 1, n));
@@ -176,13 +166,8 @@ unsafe fn dot4<S: Simd, const KIND: u32, const R: usize>(acc: &mut [S::I; R], w:
         for j in 0..4 {
             for r in 0..R {
                 let x = *x.add(r * width + j);
-                acc[r] = if KIND == code::Q8_ROWS && as_bytes::<S>(KIND) {
-                    S::dot_bytes(acc[r], S::splat_i(x), w[j])
-                } else if as_bytes::<S>(KIND) {
-                    S::dot_bytes(acc[r], w[j], S::splat_i(x))
-                } else {
-                    S::dot_pairs(acc[r], w[j], x)
-                };
+                acc[r] =
+                    if as_bytes::<S>(KIND) { S::dot_bytes(acc[r], w[j], x) } else { S::dot_pairs(acc[r], w[j], x) };
             }
         }
     }
@@ -219,7 +204,7 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
     unsafe {
         let zero = S::splat(0.0);
         match KIND {
-            code::Q4 | code::Q8 | code::Q8_ROWS => {
+            code::Q4 | code::Q8 => {
                 let d = S::load_f16(w.scale(g, n, 2).cast());
                 Scales { low: d, high: d, minimum: zero }
             }
@@ -239,21 +224,6 @@ pub(super) unsafe fn scales<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: u
                 Scales { low: d, high: d, minimum: S::sub(zero, minimum) }
             }
         }
-    }
-}
-
-/// Returns the sums of the weights of a group of `code::Q8_ROWS`, one per column.
-///
-/// # Safety
-/// The machine has the instructions of `S`.
-#[inline(always)]
-pub(super) unsafe fn sums<S: Simd>(w: &Panel<S>) -> S::F {
-    unsafe {
-        let mut sums = [S::splat_i(-offset::<S>(code::Q8_ROWS) * GROUP as i32)];
-        let ones = [if as_bytes::<S>(code::Q8_ROWS) { 0x0101_0101 } else { 0x0001_0001 }; 16];
-        dot_16::<S, { code::Q8_ROWS }, 1>(&mut sums, w, ones.as_ptr(), 0);
-        dot_16::<S, { code::Q8_ROWS }, 1>(&mut sums, w, ones.as_ptr(), 1);
-        S::to_f32(sums[0])
     }
 }
 

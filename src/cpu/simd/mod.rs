@@ -105,7 +105,7 @@ pub(crate) trait Simd: Copy + 'static {
     type I: Copy;
     /// Lanes; at most [`MAX_LANES`].
     const W: usize;
-    /// Bits of the unsigned operand that [`dot_bytes`](Self::dot_bytes) takes; 0 where there is no such product.
+    /// Bits of the weights that [`dot_bytes`](Self::dot_bytes) takes; 0 where there is no such product.
     const BYTE_BITS: u32;
 
     unsafe fn splat(x: f32) -> Self::F;
@@ -147,9 +147,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn load_u16(from: *const u8) -> Self::I;
     /// `acc + w · x` in every lane, over the lane's two i16; `x` is the same in all lanes.
     unsafe fn dot_pairs(acc: Self::I, w: Self::I, x: i32) -> Self::I;
-    /// `acc + unsigned · signed` in every lane, over the lane's four bytes. The unsigned ones have
-    /// [`BYTE_BITS`](Self::BYTE_BITS) bits at most. Exact.
-    unsafe fn dot_bytes(_acc: Self::I, _unsigned: Self::I, _signed: Self::I) -> Self::I {
+    /// The same over the lane's four bytes: of weights unsigned, of [`BYTE_BITS`](Self::BYTE_BITS) bits at most; of
+    /// activations signed, −127 at least. Exact.
+    unsafe fn dot_bytes(_acc: Self::I, _w: Self::I, _x: i32) -> Self::I {
         unreachable!("this level has no product of bytes")
     }
 }
@@ -271,11 +271,11 @@ mod tests {
                 }
                 // Levels that add two products as i16 must hold the greatest sum.
                 let most = ((1 << S::BYTE_BITS) - 1) as u8;
-                for (u, s) in [([1, 2, 3, 4], [9, -9, 99, -99]), ([most; 4], [-128; 4]), ([most; 4], [127; 4])] {
-                    let signed = S::splat_i(i32::from_le_bytes(s.map(|s: i8| s as u8)));
-                    let got = S::dot_bytes(S::splat_i(5), S::splat_i(i32::from_le_bytes(u)), signed);
+                for (w, x) in [([1, 2, 3, 4], [9, -9, 99, -99]), ([most; 4], [-127; 4]), ([most; 4], [127; 4])] {
+                    let activations = i32::from_le_bytes(x.map(|x: i8| x as u8));
+                    let got = S::dot_bytes(S::splat_i(5), S::splat_i(i32::from_le_bytes(w)), activations);
                     S::store_i(lanes.as_mut_ptr(), got);
-                    let wanted: i32 = u.iter().zip(s).map(|(u, s)| i32::from(*u) * i32::from(s)).sum();
+                    let wanted: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * i32::from(x)).sum();
                     self.0.push([lanes[S::W - 1], 5 + wanted]);
                 }
             }

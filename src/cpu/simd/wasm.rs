@@ -148,10 +148,10 @@ impl Simd for Simd128 {
     unsafe fn dot_pairs(acc: v128, w: v128, x: i32) -> v128 {
         i32x4_add(acc, i32x4_dot_i16x8(w, i32x4_splat(x)))
     }
-    /// The same on all machines for unsigned bytes of 7 bits.
+    /// The same on all machines for weights of 7 bits.
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    unsafe fn dot_bytes(acc: v128, unsigned: v128, signed: v128) -> v128 {
-        i32x4_relaxed_dot_i8x16_i7x16_add(signed, unsigned, acc)
+    unsafe fn dot_bytes(acc: v128, w: v128, x: i32) -> v128 {
+        i32x4_relaxed_dot_i8x16_i7x16_add(i32x4_splat(x), w, acc)
     }
 }

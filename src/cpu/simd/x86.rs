@@ -129,8 +129,8 @@ impl Simd for Avx512 {
         unsafe { _mm512_dpwssd_epi32(acc, w, _mm512_set1_epi32(x)) }
     }
     #[inline(always)]
-    unsafe fn dot_bytes(acc: __m512i, unsigned: __m512i, signed: __m512i) -> __m512i {
-        unsafe { _mm512_dpbusd_epi32(acc, unsigned, signed) }
+    unsafe fn dot_bytes(acc: __m512i, w: __m512i, x: i32) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)) }
     }
 }
 
@@ -231,10 +231,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_add_epi32(acc, _mm256_madd_epi16(w, _mm256_set1_epi32(x))) }
     }
     #[inline(always)]
-    unsafe fn dot_bytes(acc: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+    unsafe fn dot_bytes(acc: __m256i, w: __m256i, x: i32) -> __m256i {
         unsafe {
-            // Sums of two products saturate as i16: those of 7 bits fit.
-            let pairs = _mm256_maddubs_epi16(unsigned, signed);
+            // Sums of two products saturate as i16: those of weights of 7 bits fit.
+            let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(x));
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
     }
