@@ -127,7 +127,7 @@ describe("constrained answers in the worker", () => {
     for (const [name, request] of requests) {
       const { failure, ms } = await ask(request);
       assert.equal(failure?.kind, "argument", `${name}: ${JSON.stringify(failure)}`);
-      assert.equal(failure.place, "response_format", name);
+      assert.equal(failure.where, "response_format", name);
       assert(!failure.message.includes("the module of grammars failed"), `${name}: ${failure.message}`);
       assert(ms < MOST_MS, `${name}: ${ms} ms`);
     }
