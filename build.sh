@@ -373,7 +373,8 @@ pack() {
     VERSION=$version node -e 'const about = JSON.parse(require("fs").readFileSync("www/llava/package.json", "utf8"));
         console.log(JSON.stringify({ ...about, version: process.env.VERSION }, null, 2))' >"$to.new/llava-web/package.json"
     tests/browser/node_modules/.bin/tsc --project tests/browser/tsconfig.package.json --outDir "$to.new/llava-web"
-    npm pack "$to.new/llava-web" --pack-destination "$to.new" --silent >/dev/null
+    # Within the folder: as an argument, A/B is the repository B of A on GitHub.
+    (cd "$to.new/llava-web" && npm pack --pack-destination .. --loglevel=error >/dev/null)
     rm -rf "$to"
     mv "$to.new" "$to"
     say "$to/$name.tgz: $(wc -c <"$to/$name.tgz") bytes; $to/llava-web: the same unpacked, $(du -sb "$to/llava-web" | cut -f 1) bytes"
