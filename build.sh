@@ -314,7 +314,7 @@ build() {
 
 # The files of the page that belong together, by the names they have in www: one version of it.
 version_files() {
-    find -L page llava shared worker pkg examples start.js style.css icon.svg -type f ! -name '*.d.ts'
+    find -L page llava shared worker pkg examples start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
     [ ! -d demos ] || find -L demos -type f ! -name '*.html'
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
@@ -342,11 +342,11 @@ site() {
     # Models may be large: another name for the same file, where the disk can do that.
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
-    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
         s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
     for file in $(cd "$from" && documents | grep /); do
         mkdir -p "$new/$(dirname "$file")"
-        perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=icon\.svg\")}{\"../v/$version/}g;
+        perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=(?:icon\.svg|colours\.css)\")}{\"../v/$version/}g;
             s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
     done
     rm -rf "$to"
