@@ -84,14 +84,12 @@ export function ask(page, how) {
       const ready = performance.now();
       /** @type {object[]} */
       const images = [];
-      const messages = (/** @type {string} */ text) => [{ role: "user", parts: [...images, { text }] }];
       if (picture) {
         const { encoded } = await link.call("encode", { bytes: await (await fetch(picture)).arrayBuffer(), needed: [] });
         images.push({ image: encoded.id });
-        await link.call("prefill", { messages: messages("") });
       }
       const options = { max_new_tokens: tokens, temperature: 0, top_p: 1, seed: 0 };
-      const answered = await link.call("generate", { messages: messages(question), options });
+      const answered = await link.call("generate", { messages: [{ role: "user", parts: [...images, { text: question }] }], options });
       return {
         plan: { parts: opened.plan.parts.length, bytes: opened.plan.total_bytes, memory: opened.plan.memory, notes: opened.plan.notes },
         probe, wasm, received, report: loaded.report, storage: loaded.storage,

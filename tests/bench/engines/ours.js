@@ -18,13 +18,12 @@ export async function load(task, { backend, threads }, ports) {
   return [runs, adapter, started && `threads ${started}`].filter(Boolean).join(" ");
 }
 
-/** @param {string} question @param {string[]} images ids */
-const messages = (question, ...images) => [{ role: "user", parts: [...images.map((image) => ({ image })), { text: question }] }];
-
-async function ask(messages, tokens) {
+/** @param {string} question @param {string[]} images ids @param {number} tokens */
+async function ask(question, images, tokens) {
   const times = [];
   const begun = performance.now();
   const options = { max_new_tokens: tokens, ignore_eos: true, temperature: 0 };
+  const messages = [{ role: "user", parts: [...images.map((image) => ({ image })), { text: question }] }];
   const { ids, prompt_ids, reused_rows } = await loader.engine.generate(messages, options, ({ type, id }) => {
     if (type === "token" && id !== undefined) times.push(performance.now());
   });
@@ -33,7 +32,7 @@ async function ask(messages, tokens) {
 }
 
 export function answer({ question }, tokens) {
-  return ask(messages(question), tokens);
+  return ask(question, [], tokens);
 }
 
 /** Asks about a picture; tiles are cut from it after its longer side has been scaled to `edge`. */
@@ -42,7 +41,6 @@ export async function look(file, edge, question, tokens) {
   loader.engine.set_longest_edge(edge);
   const begun = performance.now();
   const { id } = await loader.engine.encode(bytes, [], () => {});
-  await loader.engine.prefill(messages("", id), () => {});
   const encode_ms = performance.now() - begun;
-  return { encode_ms, ...(await ask(messages(question, id), tokens)), report: loader.engine.report(), memory: loader.memory() };
+  return { encode_ms, ...(await ask(question, [id], tokens)), report: loader.engine.report(), memory: loader.memory() };
 }
