@@ -12,7 +12,7 @@ mod state;
 mod threads;
 
 use crate::device::Device;
-use crate::engine::{Engine, GenerateOptions, RestoredTurn};
+use crate::engine::Engine;
 use crate::measure::{BenchOptions, Line};
 use interop::{JsObserver, JsSource, from_js, now, thrown, to_js};
 use js_sys::{Function, Reflect};
@@ -104,28 +104,7 @@ impl Llava {
         self.state.finish_loader("finish", async |loader| loader.finish(context).await).await
     }
 
-    /// Adds an image (the bytes of its file) to the next question.
-    #[wasm_bindgen(unchecked_return_type = "Encoded")]
-    pub async fn encode(
-        &self,
-        image: Vec<u8>,
-        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
-    ) -> Result<JsValue> {
-        let encode = async |engine: &mut Engine, observer: &mut JsObserver| engine.encode(&image, observer).await;
-        Ok(to_js(&self.state.with_engine("encode", on_event, encode).await?))
-    }
-
-    /// Prefills a question that is still being typed. Returns the number of cached rows.
-    pub async fn prefill(
-        &self,
-        question: String,
-        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
-    ) -> Result<u32> {
-        let prefill = async |engine: &mut Engine, observer: &mut JsObserver| engine.prefill(&question, observer).await;
-        self.state.with_engine("prefill", on_event, prefill).await
-    }
-
-    /// Measures the model on this device (`measure::BenchOptions`), line by line. Removes pictures and conversation.
+    /// Measures the model on this device (`measure::BenchOptions`), line by line. Removes pictures and cached rows.
     pub async fn bench(
         &self,
         #[wasm_bindgen(unchecked_param_type = "BenchOptions")] options: JsValue,
@@ -139,50 +118,17 @@ impl Llava {
         self.state.with_engine("bench", on_line, bench).await
     }
 
-    /// Answers a question; tokens arrive through `on_event`.
-    #[wasm_bindgen(unchecked_return_type = "Answer")]
-    pub async fn generate(
-        &self,
-        question: String,
-        #[wasm_bindgen(unchecked_param_type = "GenerateOptions")] options: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
-    ) -> Result<JsValue> {
-        let options: GenerateOptions = from_js(options, "generate: options")?;
-        let generate =
-            async |engine: &mut Engine, observer: &mut JsObserver| engine.generate(&question, &options, observer).await;
-        Ok(to_js(&self.state.with_engine("generate", on_event, generate).await?))
-    }
-
     /// Asks the running call to stop at its next pause.
     pub fn cancel(&self) {
         self.state.cancel();
     }
 
-    /// Keeps the first `turns` turns of the conversation.
-    pub fn truncate(&self, turns: usize) -> Result<()> {
-        self.state.edit_engine("truncate", |engine| engine.truncate(turns))
-    }
-
-    /// Appends turns of an earlier conversation, after `encode` of their pictures.
-    pub fn restore(&self, #[wasm_bindgen(unchecked_param_type = "Restored[]")] turns: JsValue) -> Result<()> {
-        let turns: Vec<RestoredTurn> = from_js(turns, "restore: turns")?;
-        self.state.edit_engine("restore", |engine| engine.restore(&turns))
-    }
-
-    /// Changes the longest edge of pictures of a model that cuts them into tiles. Removes pictures and conversation.
+    /// Changes the longest edge of pictures of a model that cuts them into tiles. Removes pictures.
     pub fn set_longest_edge(&self, longest_edge: u32) -> Result<()> {
         self.state.edit_engine("set_longest_edge", |engine| engine.set_longest_edge(longest_edge))
     }
 
-    /// Begins a new conversation.
-    pub fn reset(&self) -> Result<()> {
-        self.state.edit_engine("reset", |engine| {
-            engine.reset();
-            Ok(())
-        })
-    }
-
-    /// Returns model, device, memory and conversation as of the last call that ended.
+    /// Returns model, device and memory as of the last call that ended.
     #[wasm_bindgen(unchecked_return_type = "Report")]
     pub fn report(&self) -> JsValue {
         self.state.report()

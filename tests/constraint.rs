@@ -8,7 +8,7 @@ mod pair;
 #[path = "common/smollm2.rs"]
 mod smollm2;
 
-use common::{convert, golden_file, gpu_or_skip, smollm2_or_skip};
+use common::{Talk, convert, golden_file, gpu_or_skip, smollm2_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Constraint, Engine, GenerateOptions, SilentObserver, Stop};
 use llava_web::error::{Error, Kind, Result};
@@ -56,9 +56,8 @@ fn device(backend: BackendChoice) -> Device {
 }
 
 fn ask(engine: &mut Engine, options: &GenerateOptions) -> Result<Answer> {
-    engine.reset();
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    block_on(engine.generate("what is in the picture?", options, &mut SilentObserver))
+    let mut talk = Talk::about(engine, &[golden_file("wide.png")]);
+    talk.try_ask(engine, "what is in the picture?", options, &mut SilentObserver)
 }
 
 #[test]
@@ -100,8 +99,10 @@ fn an_answer_follows_its_constraint_and_the_next_one_is_free() {
         assert_eq!(ask(&mut engine, &greedy).unwrap().ids, free.ids, "{backend:?}: without constraint, as before");
         // A conversation goes on after a constrained answer as after another.
         engine.constrain(Script::boxed(&script, None));
-        let first = ask(&mut engine, &greedy).unwrap();
-        let next = block_on(engine.generate("and?", &greedy, &mut SilentObserver)).unwrap();
+        let mut talk = Talk::about(&mut engine, &[golden_file("wide.png")]);
+        let first = talk.ask(&mut engine, "what is in the picture?", &greedy);
+        assert_eq!(first.ids, script);
+        let next = talk.ask(&mut engine, "and?", &greedy);
         assert!(next.prompt_ids.starts_with(&[&first.prompt_ids[..], &first.ids].concat()));
         assert!(next.reused_rows as usize >= first.prompt_ids.len() + first.ids.len() - 1);
     }
@@ -156,12 +157,7 @@ impl Vocabulary {
 
 /// Asks for each schema of the grammars' tests, at temperatures 0 and 1. Every answer must be valid; one that the limit
 /// has cut must begin a valid one.
-fn check_schemas(
-    label: &str,
-    engine: &mut Engine,
-    limit: u32,
-    mut prompt: impl FnMut(&mut Engine, &str),
-) -> (u32, u32) {
+fn check_schemas(label: &str, engine: &mut Engine, limit: u32, pictures: &[Vec<u8>]) -> (u32, u32) {
     let cases: Vec<Value> = serde_json::from_str(include_str!("../src/grammar/tests/schemas.json")).unwrap();
     assert!(cases.len() >= 40);
     let vocabulary = Vocabulary::of(engine);
@@ -171,10 +167,10 @@ fn check_schemas(
         let format = ResponseFormat::new(engine, &format).unwrap_or_else(|e| panic!("{}: {e}", case["name"]));
         let validator = jsonschema::options().should_validate_formats(true).build(&case["schema"]).unwrap();
         for temperature in [0.0, 1.0] {
-            prompt(engine, case["ask"].as_str().unwrap());
+            let mut talk = Talk::about(engine, pictures);
             engine.constrain(Some(format.constraint().unwrap()));
             let options = GenerateOptions { max_new_tokens: limit, temperature, seed: 5, ..GenerateOptions::default() };
-            let answer = block_on(engine.generate(case["ask"].as_str().unwrap(), &options, &mut SilentObserver));
+            let answer = talk.try_ask(engine, case["ask"].as_str().unwrap(), &options, &mut SilentObserver);
             let answer = answer.unwrap_or_else(|e| panic!("{label}, {}: {e}", case["name"]));
             tokens += answer.ids.len();
             let text = match answer.stop {
@@ -205,11 +201,7 @@ fn check_schemas(
 fn the_shipped_model_answers_by_schemas() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("www/models/scenes");
     let mut engine = block_on(load_model(&directory, None, BackendChoice::Cpu, None)).unwrap();
-    let picture = golden_file("wide.png");
-    let (whole, cut) = check_schemas("scenes", &mut engine, 200, |engine, _| {
-        engine.reset();
-        block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
-    });
+    let (whole, cut) = check_schemas("scenes", &mut engine, 200, &[golden_file("wide.png")]);
     assert!(whole >= 9 * cut, "{whole} complete, {cut} cut");
 }
 
@@ -217,7 +209,7 @@ fn the_shipped_model_answers_by_schemas() {
 fn smollm2_answers_by_schemas() {
     let Some(file) = smollm2_or_skip("smollm2_answers_by_schemas") else { return };
     let mut engine = smollm2::open(&file, device(BackendChoice::Cpu));
-    let (whole, cut) = check_schemas("SmolLM2", &mut engine, 120, |engine, _| engine.reset());
+    let (whole, cut) = check_schemas("SmolLM2", &mut engine, 120, &[]);
     assert!(whole >= 9 * cut, "{whole} complete, {cut} cut");
 }
 
@@ -241,11 +233,10 @@ fn speed(engine: &mut Engine, tokens: u32, constraint: Option<Box<dyn Constraint
             false
         }
     }
-    engine.reset();
     engine.constrain(constraint);
     let mut clock = Clock(Vec::new());
     let options = GenerateOptions { max_new_tokens: tokens, ignore_eos: true, ..GenerateOptions::default() };
-    block_on(engine.generate("List people as JSON.", &options, &mut clock)).unwrap();
+    Talk::default().try_ask(engine, "List people as JSON.", &options, &mut clock).unwrap();
     let (first, last) = (clock.0[0], *clock.0.last().unwrap());
     (clock.0.len() - 1) as f64 / (last - first).as_secs_f64()
 }

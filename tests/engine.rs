@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::{convert, golden_file, gpu_or_skip};
+use common::{Talk, convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, RestoredTurn, SilentObserver, Stop};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver, Stop};
 use llava_web::error::Kind;
 use llava_web::measure::{self, BenchOptions};
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
 use llava_web::native::{Folder, load, load_model, now, read_file};
+use llava_web::prompt::Message;
 use llava_web::tuning::Tuning;
 use pollster::block_on;
 use std::path::Path;
@@ -28,12 +29,15 @@ fn open_on(backend: BackendChoice, directory: &Path) -> Engine {
     block_on(load_model(directory, None, backend, None)).unwrap()
 }
 
-fn encode(engine: &mut Engine, picture: &str) {
-    block_on(engine.encode(&golden_file(picture), &mut SilentObserver)).unwrap();
+/// Encodes a picture and prefills the prompt up to it, as the page does before a question is typed.
+fn look(engine: &mut Engine, picture: &str) -> Talk {
+    let talk = Talk::about(engine, &[golden_file(picture)]);
+    talk.prefill(engine, "").unwrap();
+    talk
 }
 
-fn ask(engine: &mut Engine, question: &str) -> Answer {
-    block_on(engine.generate(question, &options(8), &mut SilentObserver)).unwrap()
+fn ask(engine: &mut Engine, talk: &mut Talk, question: &str) -> Answer {
+    talk.ask(engine, question, &options(8))
 }
 
 /// Cancels after this number of tokens.
@@ -54,33 +58,32 @@ impl Observer for CancelAfter {
 fn a_second_question_prefills_only_new_rows() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let first = ask(&mut engine, QUESTION);
-    assert!(first.reused_rows > 9, "encode prefilled the system text and the 9 image rows: {}", first.reused_rows);
-    let second = ask(&mut engine, SECOND);
+    let mut talk = look(&mut engine, "wide.png");
+    let first = ask(&mut engine, &mut talk, QUESTION);
+    assert!(first.reused_rows > 9, "the system text and the 9 image rows were prefilled: {}", first.reused_rows);
+    let second = ask(&mut engine, &mut talk, SECOND);
     // All of the first turn except its last token, which was sampled and never run through the decoder.
     assert_eq!(second.reused_rows as usize, first.prompt_ids.len() + first.ids.len() - 1);
     assert!(second.prompt_ids.starts_with(&[&first.prompt_ids[..], &first.ids[..]].concat()));
 
     // The same conversation on an engine whose cache held another one.
     let mut other = open(directory.path());
-    encode(&mut other, "tall.png");
-    ask(&mut other, "is there a word in the image?");
-    other.reset();
-    encode(&mut other, "wide.png");
-    assert_eq!(ask(&mut other, QUESTION).ids, first.ids);
-    assert_eq!(ask(&mut other, SECOND).ids, second.ids);
+    let mut tall = look(&mut other, "tall.png");
+    ask(&mut other, &mut tall, "is there a word in the image?");
+    let mut talk = look(&mut other, "wide.png");
+    assert_eq!(ask(&mut other, &mut talk, QUESTION).ids, first.ids);
+    assert_eq!(ask(&mut other, &mut talk, SECOND).ids, second.ids);
 }
 
 #[test]
 fn the_cached_path_equals_one_prefill_of_the_whole_prompt() {
     let directory = convert("gqa", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    ask(&mut engine, QUESTION);
-    let second = ask(&mut engine, SECOND);
+    let mut talk = look(&mut engine, "wide.png");
+    ask(&mut engine, &mut talk, QUESTION);
+    let second = ask(&mut engine, &mut talk, SECOND);
     let mut fresh = open(directory.path());
-    encode(&mut fresh, "wide.png");
+    look(&mut fresh, "wide.png");
     let model = fresh.model();
     let mut row = 0;
     let mut input_id = |id: &u32| {
@@ -99,55 +102,50 @@ fn the_cached_path_equals_one_prefill_of_the_whole_prompt() {
 fn a_prefilled_question_is_not_prefilled_again_and_changes_nothing() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let plain = ask(&mut engine, QUESTION);
-    engine.reset();
-    encode(&mut engine, "wide.png");
+    let mut talk = look(&mut engine, "wide.png");
+    let plain = ask(&mut engine, &mut talk, QUESTION);
+    let mut talk = look(&mut engine, "wide.png");
     for end in [3, 9, 5, QUESTION.len()] {
-        block_on(engine.prefill(&QUESTION[..end], &mut SilentObserver)).unwrap();
-        assert_eq!(engine.report().turns, 0);
+        talk.prefill(&mut engine, &QUESTION[..end]).unwrap();
     }
-    let answer = ask(&mut engine, QUESTION);
+    let answer = ask(&mut engine, &mut talk, QUESTION);
     assert_eq!(answer.ids, plain.ids);
     assert_eq!(answer.reused_rows as usize, answer.prompt_ids.len());
     let long = "what is this? ".repeat(5000);
-    assert_eq!(block_on(engine.prefill(&long, &mut SilentObserver)).unwrap_err().kind, Kind::ContextFull);
-    assert!(!ask(&mut engine, SECOND).ids.is_empty());
+    assert_eq!(talk.prefill(&mut engine, &long).unwrap_err().kind, Kind::ContextFull);
+    assert!(!ask(&mut engine, &mut talk, SECOND).ids.is_empty());
 }
 
 /// Prefilled logits serve any sampling, and only the prompt that they belong to.
-async fn answer_after_prefill(backend: BackendChoice) {
+fn answer_after_prefill(backend: BackendChoice) {
     let directory = convert("mha", "q4");
-    let mut engine = load_model(directory.path(), None, backend, None).await.unwrap();
+    let mut engine = open_on(backend, directory.path());
     let warm = |seed| GenerateOptions { temperature: 1.5, seed, keep_logits: true, ..options(6) };
     let asked =
         [(QUESTION, options(6)), (QUESTION, warm(1)), (QUESTION, warm(2)), (SECOND, options(6)), (SECOND, warm(1))];
     let mut plain: Vec<Answer> = Vec::new();
     for (question, options) in &asked {
-        engine.reset();
-        engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
-        plain.push(engine.generate(question, options, &mut SilentObserver).await.unwrap());
+        plain.push(look(&mut engine, "wide.png").ask(&mut engine, question, options));
     }
     assert!(plain[0].ids != plain[3].ids && plain[1].ids != plain[2].ids, "the test needs answers that differ");
     for (index, before) in [QUESTION, "what is in", SECOND].into_iter().enumerate() {
         for ((question, options), plain) in asked.iter().zip(&plain) {
-            engine.reset();
-            engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
-            engine.prefill(before, &mut SilentObserver).await.unwrap();
-            engine.prefill(before, &mut SilentObserver).await.unwrap();
+            let mut talk = look(&mut engine, "wide.png");
+            talk.prefill(&mut engine, before).unwrap();
+            talk.prefill(&mut engine, before).unwrap();
             if index == 2 {
-                // Calls in between have no effect: another prefill, a picture, a reset.
-                engine.prefill(QUESTION, &mut SilentObserver).await.unwrap();
-                engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
-                engine.reset();
-                engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
+                // Calls in between have no effect: another prefill, a picture, another conversation.
+                talk.prefill(&mut engine, QUESTION).unwrap();
+                look(&mut engine, "wide.png");
+                Talk::default().prefill(&mut engine, "").unwrap();
+                look(&mut engine, "wide.png");
             }
-            let answer = engine.generate(question, options, &mut SilentObserver).await.unwrap();
+            let mut repeated = talk.clone();
+            let answer = talk.ask(&mut engine, question, options);
             assert_eq!(answer.ids, plain.ids, "{backend:?}: {before} | {question}");
             assert_eq!(answer.logits.len(), plain.logits.len());
             // Asked again, after steps that overwrote the logits.
-            engine.truncate(0).unwrap();
-            let again = engine.generate(question, options, &mut SilentObserver).await.unwrap();
+            let again = repeated.ask(&mut engine, question, options);
             assert_eq!(again.ids, plain.ids, "{backend:?}: again {before} | {question}");
         }
     }
@@ -155,9 +153,9 @@ async fn answer_after_prefill(backend: BackendChoice) {
 
 #[test]
 fn an_answer_does_not_depend_on_what_was_prefilled() {
-    block_on(answer_after_prefill(BackendChoice::Cpu));
+    answer_after_prefill(BackendChoice::Cpu);
     if gpu_or_skip() {
-        block_on(answer_after_prefill(BackendChoice::Gpu));
+        answer_after_prefill(BackendChoice::Gpu);
     }
 }
 
@@ -178,20 +176,22 @@ impl Observer for Chunks {
 fn nothing_is_prefilled_when_the_prefilled_question_is_asked() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let chunks = |engine: &mut Engine, typed: &str, question: &str| {
+    let mut talk = look(&mut engine, "wide.png");
+    let mut chunks = |engine: &mut Engine, typed: &str, question: &str| {
         let mut chunks = Chunks::default();
-        block_on(engine.prefill(typed, &mut SilentObserver)).unwrap();
-        block_on(engine.generate(question, &options(3), &mut chunks)).unwrap();
+        talk.prefill(engine, typed).unwrap();
+        talk.try_ask(engine, question, &options(3), &mut chunks).unwrap();
         chunks.0
     };
     assert_eq!(chunks(&mut engine, QUESTION, QUESTION), 0);
     assert_eq!(chunks(&mut engine, QUESTION, QUESTION), 0, "a second turn");
     assert_eq!(chunks(&mut engine, QUESTION, SECOND), 1, "another question");
     // A context that would be full is the same error in both calls.
-    let (long, short) = ("what is this? ".repeat(5000), options(3));
+    let long = [Message::user(&[], &"what is this? ".repeat(5000))];
     let refused = block_on(engine.prefill(&long, &mut SilentObserver)).unwrap_err();
-    assert_eq!(block_on(engine.generate(&long, &short, &mut SilentObserver)).map(drop).unwrap_err().kind, refused.kind);
+    assert_eq!(refused.kind, Kind::ContextFull);
+    let answered = block_on(engine.generate(&long, &options(3), &mut SilentObserver));
+    assert_eq!(answered.map(drop).unwrap_err().kind, refused.kind);
     assert_eq!(chunks(&mut engine, SECOND, SECOND), 0, "the engine still works");
 }
 
@@ -210,8 +210,8 @@ fn measuring_leaves_an_engine_that_works() {
 const MEASURED: BenchOptions = BenchOptions { rows: 9, tokens: 2, repeat: 1, operations: true };
 
 fn measure_and_ask(mut engine: Engine) {
-    encode(&mut engine, "wide.png");
-    let plain = ask(&mut engine, QUESTION);
+    let about = look(&mut engine, "wide.png");
+    let plain = ask(&mut engine, &mut about.clone(), QUESTION);
     let (begun, mut lines) = (std::time::Instant::now(), Vec::new());
     block_on(engine.bench(&MEASURED, &|| begun.elapsed().as_secs_f64() * 1e3, &mut |line| lines.push(line))).unwrap();
     for (part, what) in [("calibration", "copy"), ("stage", "encode"), ("stage", "prefill"), ("stage", "decode")] {
@@ -229,8 +229,9 @@ fn measure_and_ask(mut engine: Engine) {
     assert!(clock || lines.iter().all(|l| l.timing.gpu_ms.is_none()), "no clock, no figure");
     let columns = measure::Line::HEADER.matches(',').count();
     assert!(lines.iter().all(|l| l.to_string().matches(',').count() == columns));
-    encode(&mut engine, "wide.png");
-    assert_eq!(ask(&mut engine, QUESTION).ids, plain.ids);
+    assert_eq!(engine.missing_pictures(&about.with(QUESTION)).unwrap(), about.pictures);
+    let mut again = look(&mut engine, "wide.png");
+    assert_eq!(ask(&mut engine, &mut again, QUESTION).ids, plain.ids);
 }
 
 /// The clock advances a thousand seconds at each call, so that every timed run takes a thousand seconds.
@@ -261,34 +262,33 @@ fn growth_is_measured_by_chunks_and_by_steps() {
 fn regenerating_prefills_one_row() {
     let directory = convert("mha", "q4");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let first = ask(&mut engine, QUESTION);
-    engine.truncate(0).unwrap();
-    let again = ask(&mut engine, QUESTION);
+    let begun = look(&mut engine, "wide.png");
+    let first = ask(&mut engine, &mut begun.clone(), QUESTION);
+    let again = ask(&mut engine, &mut begun.clone(), QUESTION);
     assert_eq!(again.ids, first.ids);
     assert_eq!(again.reused_rows as usize, first.prompt_ids.len());
     // An edited question keeps the rows before it.
-    engine.truncate(0).unwrap();
-    let edited = ask(&mut engine, SECOND);
+    let edited = ask(&mut engine, &mut begun.clone(), SECOND);
     assert!(edited.reused_rows > 9 && (edited.reused_rows as usize) < first.prompt_ids.len());
-    assert_eq!(engine.truncate(2).unwrap_err().kind, Kind::Argument);
+    let mut fresh = open(directory.path());
+    let mut talk = look(&mut fresh, "wide.png");
+    assert_eq!(ask(&mut fresh, &mut talk, SECOND).ids, edited.ids);
 }
 
 #[test]
 fn cancelling_at_any_token_leaves_the_cache_consistent() {
     let directory = convert("mha", "f32");
     let mut whole = open(directory.path());
-    encode(&mut whole, "wide.png");
-    let (first, second) = (ask(&mut whole, QUESTION), ask(&mut whole, SECOND));
+    let mut talk = look(&mut whole, "wide.png");
+    let (first, second) = (ask(&mut whole, &mut talk, QUESTION), ask(&mut whole, &mut talk, SECOND));
     for tokens in 1..6 {
         let mut engine = open(directory.path());
-        encode(&mut engine, "wide.png");
-        let cut = block_on(engine.generate(QUESTION, &options(8), &mut CancelAfter(tokens))).unwrap();
+        let mut talk = look(&mut engine, "wide.png");
+        let cut = talk.clone().try_ask(&mut engine, QUESTION, &options(8), &mut CancelAfter(tokens)).unwrap();
         assert_eq!(cut.stop, Stop::Cancelled);
         assert_eq!(cut.ids, first.ids[..tokens as usize]);
-        engine.truncate(0).unwrap();
-        assert_eq!(ask(&mut engine, QUESTION).ids, first.ids, "after a stop at token {tokens}");
-        assert_eq!(ask(&mut engine, SECOND).ids, second.ids, "after a stop at token {tokens}");
+        assert_eq!(ask(&mut engine, &mut talk, QUESTION).ids, first.ids, "after a stop at token {tokens}");
+        assert_eq!(ask(&mut engine, &mut talk, SECOND).ids, second.ids, "after a stop at token {tokens}");
     }
 }
 
@@ -296,18 +296,18 @@ fn cancelling_at_any_token_leaves_the_cache_consistent() {
 fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
+    let mut talk = look(&mut engine, "wide.png");
     let before = engine.report().cached;
-    let error = block_on(engine.generate(&"word ".repeat(300), &options(8), &mut SilentObserver)).unwrap_err();
+    let long = "word ".repeat(300);
+    let error = talk.try_ask(&mut engine, &long, &options(8), &mut SilentObserver).unwrap_err();
     assert_eq!(error.kind, Kind::ContextFull);
     assert!(error.message.contains("256"), "{error}");
     assert_eq!(engine.report().cached, before);
     let mut fresh = open(directory.path());
-    encode(&mut fresh, "wide.png");
-    assert_eq!(ask(&mut engine, QUESTION).ids, ask(&mut fresh, QUESTION).ids);
+    let plain = look(&mut fresh, "wide.png");
+    assert_eq!(ask(&mut engine, &mut talk.clone(), QUESTION).ids, ask(&mut fresh, &mut plain.clone(), QUESTION).ids);
     // An answer that reaches the end of the context stops there with that reason.
-    engine.truncate(0).unwrap();
-    let long = block_on(engine.generate(QUESTION, &options(1000), &mut SilentObserver)).unwrap();
+    let long = talk.ask(&mut engine, QUESTION, &options(1000));
     assert_eq!(long.stop, Stop::Context);
     assert_eq!(long.prompt_ids.len() + long.ids.len(), 256);
 }
@@ -316,32 +316,37 @@ fn a_full_context_is_an_error_with_numbers_and_changes_nothing() {
 fn pictures_beyond_the_context_are_refused_and_earlier_ones_stay() {
     let directory = convert("gqa", "q8");
     let mut engine = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(200))).unwrap();
-    let mut encoded_pictures = 0;
+    let (mut talk, mut encoded_pictures) = (Talk::default(), 0);
     let error = loop {
         // The same picture twice is one slot and twice its rows.
         let picture = golden_file(if encoded_pictures % 2 == 0 { "wide.png" } else { "tall.png" });
-        match block_on(engine.encode(&picture, &mut SilentObserver)) {
-            Ok(encoded) => assert_eq!((encoded.rows, encoded.reused), (10, encoded_pictures > 1)),
+        let encoded = talk.encode(&mut engine, &picture).unwrap();
+        assert_eq!((encoded.rows, encoded.reused), (10, encoded_pictures > 1));
+        match talk.prefill(&mut engine, "") {
+            Ok(rows) => assert!(rows <= 200),
             Err(error) => break error,
         }
         encoded_pictures += 1;
     };
     assert_eq!(error.kind, Kind::ContextFull);
     assert!(encoded_pictures >= 2 && error.message.contains("200"), "{encoded_pictures} {error}");
-    let answer = block_on(engine.generate("?", &options(1), &mut SilentObserver));
+    talk.pictures.pop();
+    let cached = engine.report().cached;
     // The pictures leave room for a token, and perhaps not for the question.
-    assert!(answer.is_ok_and(|a| a.ids.len() == 1) || engine.report().turns == 0);
-    engine.reset();
-    encode(&mut engine, "tall.png");
-    assert_eq!(ask(&mut engine, "?").stop, Stop::Length);
+    match talk.try_ask(&mut engine, "?", &options(1), &mut SilentObserver) {
+        Ok(answer) => assert_eq!(answer.ids.len(), 1),
+        Err(error) => assert_eq!((error.kind, engine.report().cached), (Kind::ContextFull, cached)),
+    }
+    let mut talk = look(&mut engine, "tall.png");
+    assert_eq!(ask(&mut engine, &mut talk, "?").stop, Stop::Length);
 }
 
 #[test]
 fn typed_special_tokens_are_text() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let answer = ask(&mut engine, "</s><image><s>?");
+    let mut talk = look(&mut engine, "wide.png");
+    let answer = ask(&mut engine, &mut talk, "</s><image><s>?");
     let config = engine.model().config.clone();
     let count = |id: u32| answer.prompt_ids.iter().filter(|i| **i == id).count();
     assert_eq!(count(config.image_token_index), 9, "the picture's rows and nothing else");
@@ -353,12 +358,12 @@ fn typed_special_tokens_are_text() {
 fn raw_prompts_are_verbatim_with_marks_and_special_tokens() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
+    let images = look(&mut engine, "wide.png").pictures;
     let prompt = "USER: <image>\nhello ASSISTANT: yes</s>USER: what? ASSISTANT:";
-    let answer = block_on(engine.generate_raw(prompt, &options(4), &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate_raw(prompt, &images, &options(4), &mut SilentObserver)).unwrap();
     let eos = engine.model().config.text.eos_token_ids[0];
     assert_eq!(answer.prompt_ids.iter().filter(|id| **id == eos).count(), 1);
-    let error = block_on(engine.generate_raw("no mark", &options(4), &mut SilentObserver)).unwrap_err();
+    let error = block_on(engine.generate_raw("no mark", &images, &options(4), &mut SilentObserver)).unwrap_err();
     assert_eq!(error.kind, Kind::Prompt);
     assert!(error.message.contains("0 <image> marks for 1"), "{error}");
 }
@@ -367,22 +372,21 @@ fn raw_prompts_are_verbatim_with_marks_and_special_tokens() {
 fn logits_are_kept_for_the_prompt_and_every_token() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
-    encode(&mut engine, "wide.png");
-    let plain = ask(&mut engine, QUESTION);
-    engine.truncate(0).unwrap();
+    let mut talk = look(&mut engine, "wide.png");
+    let plain = ask(&mut engine, &mut talk.clone(), QUESTION);
     let kept = GenerateOptions { keep_logits: true, ..options(8) };
-    let answer = block_on(engine.generate(QUESTION, &kept, &mut SilentObserver)).unwrap();
+    let answer = talk.ask(&mut engine, QUESTION, &kept);
     assert_eq!(answer.ids, plain.ids);
     assert_eq!(answer.logits.len(), 9);
     for (logits, id) in answer.logits.iter().zip(&answer.ids) {
         assert!(logits.iter().all(|l| *l <= logits[*id as usize]), "greedy takes the largest");
     }
     // The extra step for the last row must not change later answers.
-    assert_eq!(ask(&mut engine, SECOND).ids, {
+    assert_eq!(ask(&mut engine, &mut talk, SECOND).ids, {
         let mut other = open(directory.path());
-        encode(&mut other, "wide.png");
-        ask(&mut other, QUESTION);
-        ask(&mut other, SECOND).ids
+        let mut talk = look(&mut other, "wide.png");
+        ask(&mut other, &mut talk, QUESTION);
+        ask(&mut other, &mut talk, SECOND).ids
     });
 }
 
@@ -391,16 +395,16 @@ fn sampling_is_reproducible_and_bounded_by_its_options() {
     let directory = convert("mha", "f32");
     let mut engine = open(directory.path());
     let mut sample = |temperature: f32, top_k: u32, seed: u32| {
-        engine.reset();
         let options = GenerateOptions { temperature, top_k, seed, ..options(12) };
-        block_on(engine.generate(QUESTION, &options, &mut SilentObserver)).unwrap().ids
+        Talk::default().ask(&mut engine, QUESTION, &options).ids
     };
     let greedy = sample(0.0, 0, 1);
     assert_eq!(sample(2.0, 1, 5), greedy, "top_k 1 is greedy");
     assert_eq!(sample(1.5, 0, 7), sample(1.5, 0, 7));
     assert!((0..8).any(|seed| sample(3.0, 0, seed) != greedy), "a high temperature strays");
     let wrong = GenerateOptions { top_p: 0.0, ..GenerateOptions::default() };
-    assert_eq!(block_on(engine.generate("?", &wrong, &mut SilentObserver)).unwrap_err().kind, Kind::Argument);
+    let refused = Talk::default().try_ask(&mut engine, "?", &wrong, &mut SilentObserver).unwrap_err();
+    assert_eq!(refused.kind, Kind::Argument);
 }
 
 #[test]
@@ -435,33 +439,39 @@ fn a_damaged_part_is_refused_by_name_and_can_be_pushed_again() {
     assert!(error.kind == Kind::Shard && error.place == "config.json", "{error}");
 }
 
-/// The same conversation on a new device: pictures, turns, and the interrupted answer.
+/// The same conversation on a new device: pictures, answers by their ids, and the interrupted answer.
 #[test]
 fn a_conversation_continues_on_another_engine() {
     let directory = convert("mha", "f32");
     let picture = golden_file("wide.png");
     let long = options(10);
     let mut first = open(directory.path());
-    block_on(first.encode(&picture, &mut SilentObserver)).unwrap();
-    let said = block_on(first.generate(QUESTION, &options(6), &mut SilentObserver)).unwrap();
-    let whole = block_on(first.generate("how many?", &long, &mut SilentObserver)).unwrap();
+    let mut talk = Talk::about(&mut first, std::slice::from_ref(&picture));
+    let asked = talk.with(QUESTION);
+    let said = talk.ask(&mut first, QUESTION, &options(6));
+    let whole = talk.ask(&mut first, "how many?", &long);
     assert_eq!(whole.ids.len(), 10);
+    let messages = [&asked[..], &[Message::answer(&said.ids), Message::user(&[], "how many?")]].concat();
     for cut in [0, 1, 4, 9] {
         let mut second = open(directory.path());
-        let turns = [RestoredTurn { question: QUESTION.into(), ids: said.ids.clone(), text: None, images: 1 }];
-        assert_eq!(second.restore(&turns).unwrap_err().kind, Kind::Argument, "the picture is missing");
-        block_on(second.encode(&picture, &mut SilentObserver)).unwrap();
-        second.restore(&turns).unwrap();
         let continued = GenerateOptions { answer_prefix: whole.ids[..cut].to_vec(), ..long.clone() };
-        let rest = block_on(second.generate("how many?", &continued, &mut SilentObserver)).unwrap();
+        let refused = block_on(second.generate(&messages, &continued, &mut SilentObserver)).unwrap_err();
+        assert_eq!(
+            (refused.kind, &refused.place[..]),
+            (Kind::Prompt, "messages[0].parts[0]"),
+            "the picture is missing"
+        );
+        Talk::about(&mut second, std::slice::from_ref(&picture));
+        let rest = block_on(second.generate(&messages, &continued, &mut SilentObserver)).unwrap();
         assert_eq!((&rest.ids, &rest.text, &rest.prompt_ids), (&whole.ids, &whole.text, &whole.prompt_ids), "{cut}");
-        assert_eq!(second.report().turns, 2);
     }
     let mut strange = open(directory.path());
-    let unknown = [RestoredTurn { question: "?".into(), ids: vec![1 << 20], text: None, images: 0 }];
-    assert_eq!(strange.restore(&unknown).unwrap_err().kind, Kind::Argument);
+    let unknown = [Message::user(&[], "?"), Message::answer(&[1 << 20]), Message::user(&[], "?")];
+    let refused = block_on(strange.generate(&unknown, &options(3), &mut SilentObserver)).unwrap_err();
+    assert_eq!((refused.kind, &refused.place[..]), (Kind::Prompt, "messages[1].parts[0]"));
     let continued = GenerateOptions { answer_prefix: vec![1 << 20], ..options(3) };
-    assert_eq!(block_on(strange.generate("?", &continued, &mut SilentObserver)).unwrap_err().kind, Kind::Argument);
+    let refused = Talk::default().try_ask(&mut strange, "?", &continued, &mut SilentObserver).unwrap_err();
+    assert_eq!(refused.kind, Kind::Argument);
 }
 
 /// Returns the numbers of pipelines: those compiled before the first part, those that the plan names, and those that
@@ -482,9 +492,11 @@ async fn pipelines(directory: &Path, tuning: Tuning, left_out: usize) -> [usize;
         loader.push(index, &std::fs::read(directory.join(&part.file)).unwrap()).await.unwrap();
     }
     let mut engine = loader.finish(None).await.unwrap();
-    engine.encode(&golden_file("wide.png"), &mut SilentObserver).await.unwrap();
-    engine.prefill(QUESTION, &mut SilentObserver).await.unwrap();
-    engine.generate(QUESTION, &options(4), &mut SilentObserver).await.unwrap();
+    let picture = engine.encode(&golden_file("wide.png"), &[], &mut SilentObserver).await.unwrap().id;
+    engine.prefill(&[Message::user(std::slice::from_ref(&picture), "")], &mut SilentObserver).await.unwrap();
+    let question = [Message::user(&[picture], QUESTION)];
+    engine.prefill(&question, &mut SilentObserver).await.unwrap();
+    engine.generate(&question, &options(4), &mut SilentObserver).await.unwrap();
     [before, total, engine.model().device.pipelines()]
 }
 

@@ -3,7 +3,9 @@
 
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Engine, Event, GenerateOptions, Observer, SilentObserver};
+use llava_web::error::Kind;
 use llava_web::native::load_model;
+use llava_web::prompt::Message;
 use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 mod common;
-use common::{Scratch, golden, golden_file, gpu_or_skip, nmse};
+use common::{Scratch, Talk, golden, golden_file, gpu_or_skip, nmse};
 
 /// A few roundings of f32, accumulated over two blocks, as in golden.rs.
 const EMBEDS_NMSE: f64 = 1e-8;
@@ -85,10 +87,8 @@ fn check_picture(label: &str, engine: &mut Engine, golden: &SafeTensors, picture
 }
 
 fn check_case(label: &str, engine: &mut Engine, golden: &SafeTensors, name: &str, case: &Case) {
-    engine.reset();
-    for picture in &case.images {
-        block_on(engine.encode(&golden_file(&format!("{picture}.png")), &mut SilentObserver)).unwrap();
-    }
+    let pictures: Vec<_> = case.images.iter().map(|picture| golden_file(&format!("{picture}.png"))).collect();
+    let talk = Talk::about(engine, &pictures);
     let greedy = words(golden, &format!("{name}.greedy"));
     let options = GenerateOptions {
         max_new_tokens: greedy.len() as u32,
@@ -96,7 +96,7 @@ fn check_case(label: &str, engine: &mut Engine, golden: &SafeTensors, name: &str
         keep_logits: true,
         ..GenerateOptions::default()
     };
-    let answer = block_on(engine.generate_raw(&case.prompt, &options, &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate_raw(&case.prompt, &talk.pictures, &options, &mut SilentObserver)).unwrap();
     assert_eq!(answer.prompt_ids, words(golden, &format!("{name}.ids")), "{label} {name}: ids of the prompt");
     let wanted = floats(golden, &format!("{name}.step_logits"));
     let mut worst = 0.0f64;
@@ -136,12 +136,10 @@ fn check_questions(family: &str, directory: &Path) {
     let Cases { cases } = serde_json::from_slice(&golden_file(&format!("{family}/cases.json"))).unwrap();
     let mut engine = block_on(load_model(directory, None, BackendChoice::Cpu, None)).unwrap();
     for (name, Case { question, images, .. }) in cases {
-        engine.reset();
-        for picture in &images {
-            block_on(engine.encode(&golden_file(&format!("{picture}.png")), &mut SilentObserver)).unwrap();
-        }
+        let pictures: Vec<_> = images.iter().map(|picture| golden_file(&format!("{picture}.png"))).collect();
+        let mut talk = Talk::about(&mut engine, &pictures);
         let options = GenerateOptions { max_new_tokens: 1, ..GenerateOptions::default() };
-        let answer = block_on(engine.generate(&question.unwrap(), &options, &mut SilentObserver)).unwrap();
+        let answer = talk.ask(&mut engine, &question.unwrap(), &options);
         assert_eq!(answer.prompt_ids, words(&file, &format!("{name}.ids")), "{family} {name}: ids of the template");
     }
 }
@@ -153,7 +151,7 @@ fn a_smaller_picture_has_fewer_tiles() {
     let picture = golden_file("wide.png");
     let mut encode = |edge: Option<u32>| {
         edge.iter().for_each(|edge| engine.set_longest_edge(*edge).unwrap());
-        let encoded = block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
+        let encoded = block_on(engine.encode(&picture, &[], &mut SilentObserver)).unwrap();
         (encoded.tiles, encoded.rows, encoded.reused)
     };
     // The whole picture and three marks; a tile and two marks, with the end of a line after each row.
@@ -176,18 +174,21 @@ impl Observer for Cancel {
     }
 }
 
-/// Between two tiles an encode can be cancelled: no picture is attached, and the next encode gives the same answer.
+/// Between two tiles an encode can be cancelled: the picture is not on the device then, and the next encode gives it.
 #[test]
 fn an_encode_can_be_cancelled_between_tiles() {
     let mut engine = block_on(load_model(&golden("smolvlm"), None, BackendChoice::Cpu, None)).unwrap();
     let picture = golden_file("wide.png");
-    assert!(block_on(engine.encode(&picture, &mut Cancel)).unwrap().cancelled);
+    let cancelled = block_on(engine.encode(&picture, &[], &mut Cancel)).unwrap();
+    assert!(cancelled.cancelled);
+    let about = [Message::user(std::slice::from_ref(&cancelled.id), "how many?")];
+    assert_eq!(engine.missing_pictures(&about).unwrap(), [&cancelled.id[..]]);
     let options = GenerateOptions { max_new_tokens: 4, ..GenerateOptions::default() };
-    let alone = block_on(engine.generate("how many?", &options, &mut SilentObserver)).unwrap();
+    assert_eq!(block_on(engine.generate(&about, &options, &mut SilentObserver)).unwrap_err().kind, Kind::Prompt);
+    let alone = Talk::default().ask(&mut engine, "how many?", &options);
     assert!(alone.prompt_ids.len() < 50, "no picture: {} rows", alone.prompt_ids.len());
-    engine.reset();
-    assert!(!block_on(engine.encode(&picture, &mut SilentObserver)).unwrap().cancelled);
-    let seen = block_on(engine.generate("how many?", &options, &mut SilentObserver)).unwrap();
+    assert!(!block_on(engine.encode(&picture, &[], &mut SilentObserver)).unwrap().cancelled);
+    let seen = block_on(engine.generate(&about, &options, &mut SilentObserver)).unwrap();
     assert!(seen.prompt_ids.len() > 80);
 }
 

@@ -7,7 +7,7 @@ mod common;
 mod pair;
 
 use checkpoint::Checkpoint;
-use common::{Scratch, golden_file};
+use common::{Scratch, Talk, golden_file};
 use llava_web::config::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{GenerateOptions, SilentObserver};
@@ -587,10 +587,10 @@ fn answers_as_pytorch(name: &str, backend: BackendChoice) {
     let mut engine = block_on(load(&folder, &entry, device, Some(192))).unwrap_or_else(|e| panic!("{name}: {e}"));
     let begins = tokenizer(&d).encode_raw("").unwrap() == [1];
     for (case, expected) in answers["cases"].as_object().unwrap() {
-        engine.reset();
+        let mut talk = Talk::default();
         for image in expected["images"].as_array().unwrap() {
             let picture = golden_file(&format!("{}.png", image.as_str().unwrap()));
-            block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
+            talk.encode(&mut engine, &picture).unwrap();
         }
         let greedy: Vec<u32> = serde_json::from_value(expected["greedy"].clone()).unwrap();
         let margins: Vec<f32> = serde_json::from_value(expected["margin"].clone()).unwrap();
@@ -599,7 +599,7 @@ fn answers_as_pytorch(name: &str, backend: BackendChoice) {
         let max_new_tokens = greedy.len() as u32;
         let options =
             GenerateOptions { max_new_tokens, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
-        let answer = block_on(engine.generate_raw(&prompt, &options, &mut SilentObserver)).unwrap();
+        let answer = block_on(engine.generate_raw(&prompt, &talk.pictures, &options, &mut SilentObserver)).unwrap();
         let logits = &answer.logits[0];
         for (id, wanted) in top {
             // Logits are up to 20 here; f32 sums of two blocks differ in the sixth digit.

@@ -1,4 +1,4 @@
-//! Stateless answers: messages, pictures by their hash, several conversations on one cache.
+//! Answers: messages, pictures by their hash, several conversations on one cache.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn backends() -> Vec<BackendChoice> {
 }
 
 fn encode(engine: &mut Engine, picture: &str, needed: &[String]) -> String {
-    block_on(engine.encode_picture(&golden_file(picture), needed, &mut SilentObserver)).unwrap().id
+    block_on(engine.encode(&golden_file(picture), needed, &mut SilentObserver)).unwrap().id
 }
 
 /// Counts the rows that are prefilled: those beyond the ones that an answer reports as reused.
@@ -48,7 +48,7 @@ impl Observer for Rows {
 }
 
 fn chat(engine: &mut Engine, messages: &[Message]) -> Answer {
-    block_on(engine.chat(messages, &options(8), &mut SilentObserver)).unwrap()
+    block_on(engine.generate(messages, &options(8), &mut SilentObserver)).unwrap()
 }
 
 fn user(text: &str) -> Message {
@@ -65,33 +65,25 @@ fn go_on(messages: &mut Vec<Message>, answer: &Answer, question: &str) {
     messages.extend([Message::text(Role::Assistant, &answer.text), user(question)]);
 }
 
+/// A client may name an earlier answer by its text or by its ids; the ids need no engine that remembers them.
 #[test]
-fn messages_are_answered_like_the_turns_of_a_conversation() {
+fn answers_by_their_text_are_those_by_their_ids() {
     let directory = convert("mha", "f32");
-    let picture = golden_file("wide.png");
-    let (mut kept, mut engine) =
-        (open(BackendChoice::Cpu, directory.path()), open(BackendChoice::Cpu, directory.path()));
-    block_on(kept.encode(&picture, &mut SilentObserver)).unwrap();
+    let mut engine = open(BackendChoice::Cpu, directory.path());
     let id = encode(&mut engine, "wide.png", &[]);
     assert_eq!(id.len(), 64);
     let mut messages = vec![Message::user(&[id], QUESTION)];
+    let mut by_ids = messages.clone();
     for question in ["and then?", "so?", ""] {
-        let expected = block_on(kept.generate(
-            match messages.len() {
-                1 => QUESTION,
-                3 => "and then?",
-                _ => "so?",
-            },
-            &options(8),
-            &mut SilentObserver,
-        ))
-        .unwrap();
+        let mut fresh = open(BackendChoice::Cpu, directory.path());
+        encode(&mut fresh, "wide.png", &[]);
+        let expected = chat(&mut fresh, &by_ids);
         let answer = chat(&mut engine, &messages);
         assert_eq!((&answer.ids, &answer.prompt_ids), (&expected.ids, &expected.prompt_ids));
         assert_eq!(answer.text, expected.text);
         go_on(&mut messages, &answer, question);
+        by_ids.extend([Message::answer(&expected.ids), user(question)]);
     }
-    assert_eq!(engine.report().turns, 0, "nothing is kept");
     // Every answer's own ids were used: only the last of each and the question are new.
     let again = chat(&mut engine, &messages[..5]);
     assert_eq!(again.reused_rows as usize, again.prompt_ids.len());
@@ -113,7 +105,7 @@ fn alternate(backend: BackendChoice, model: &str, quant: &str) {
     for round in 0..3 {
         for (i, talk) in talks.iter_mut().enumerate() {
             let mut rows = Rows::default();
-            let answer = block_on(engine.chat(talk, &options(8), &mut rows)).unwrap();
+            let answer = block_on(engine.generate(talk, &options(8), &mut rows)).unwrap();
             let expected = chat(&mut alone[i], talk);
             assert_eq!(answer.ids, expected.ids, "{backend:?} {model}: round {round} of talk {i}");
             if round > 0 {
@@ -154,7 +146,7 @@ fn parked_rows_are_bounded_and_freed() {
             most = most.max(parked);
         }
         assert!(most > limit / 2, "{most} of {limit}");
-        block_on(engine.encode_picture(&golden_file("wide.png"), &[], &mut SilentObserver)).unwrap();
+        block_on(engine.encode(&golden_file("wide.png"), &[], &mut SilentObserver)).unwrap();
         engine.set_rendering(llava_web::preprocess::Rendering::Reference);
         assert_eq!(engine.report().device_bytes, before);
         assert!(!chat(&mut engine, &[user(QUESTION)]).ids.is_empty());
@@ -186,19 +178,19 @@ fn a_picture_is_needed_on_the_device_only_where_its_rows_are_not_cached() {
     let unknown = "0".repeat(64);
     let strange = [user("a"), Message::answer(&[5]), Message::user(&[unknown.clone(), wide.clone()], QUESTION)];
     assert_eq!(engine.missing_pictures(&strange).unwrap(), [&unknown[..]]);
-    let error = block_on(engine.chat(&strange, &options(3), &mut SilentObserver)).unwrap_err();
+    let error = block_on(engine.generate(&strange, &options(3), &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[2].parts[0]"), "{error}");
     let first = chat(&mut engine, &messages);
     // Other pictures take its place: the model has 14 slots.
     for n in 0..14u8 {
         let bytes = painted(n);
-        block_on(engine.encode_picture(&bytes, &[], &mut SilentObserver)).unwrap();
+        block_on(engine.encode(&bytes, &[], &mut SilentObserver)).unwrap();
     }
     assert_eq!(engine.missing_pictures(&messages).unwrap(), [""; 0], "its rows are cached");
     assert_eq!(chat(&mut engine, &messages).ids, first.ids);
     let later = [user("first"), Message::answer(&[5]), messages[1].clone()];
     assert_eq!(engine.missing_pictures(&later).unwrap(), [&wide[..]]);
-    let error = block_on(engine.prefill_messages(&later, &mut SilentObserver)).unwrap_err();
+    let error = block_on(engine.prefill(&later, &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[2].parts[0]"), "{error}");
     // Encoded again it is the same picture: the cached rows stay valid.
     encode(&mut engine, "wide.png", &[]);
@@ -219,10 +211,10 @@ fn needed_pictures_keep_their_places() {
     let directory = convert("mha", "f32");
     let mut engine = block_on(load_model(directory.path(), None, BackendChoice::Cpu, Some(128))).unwrap();
     let ids: Vec<String> =
-        (0..14).map(|n| block_on(engine.encode_picture(&painted(n), &[], &mut SilentObserver)).unwrap().id).collect();
-    let refused = block_on(engine.encode_picture(&painted(14), &ids, &mut SilentObserver)).unwrap_err();
+        (0..14).map(|n| block_on(engine.encode(&painted(n), &[], &mut SilentObserver)).unwrap().id).collect();
+    let refused = block_on(engine.encode(&painted(14), &ids, &mut SilentObserver)).unwrap_err();
     assert_eq!(refused.kind, Kind::ContextFull);
-    block_on(engine.encode_picture(&painted(14), &ids[..13], &mut SilentObserver)).unwrap();
+    block_on(engine.encode(&painted(14), &ids[..13], &mut SilentObserver)).unwrap();
     let missing = |engine: &Engine, id: &String| {
         engine.missing_pictures(&[Message::user(std::slice::from_ref(id), QUESTION)]).unwrap().len()
     };
@@ -234,13 +226,13 @@ fn a_last_answer_is_continued_and_its_rows_are_reused() {
     let directory = convert("mha", "f32");
     let mut engine = open(BackendChoice::Cpu, directory.path());
     let question = [user(QUESTION)];
-    let whole = block_on(engine.chat(&question, &options(10), &mut SilentObserver)).unwrap();
+    let whole = block_on(engine.generate(&question, &options(10), &mut SilentObserver)).unwrap();
     let mut other = open(BackendChoice::Cpu, directory.path());
-    let cut = block_on(other.chat(&question, &options(4), &mut SilentObserver)).unwrap();
+    let cut = block_on(other.generate(&question, &options(4), &mut SilentObserver)).unwrap();
     assert_eq!(cut.ids, whole.ids[..4]);
     for begun in [Message::text(Role::Assistant, &cut.text), Message::answer(&cut.ids)] {
         let messages = [question[0].clone(), begun];
-        let rest = block_on(other.chat(&messages, &options(6), &mut SilentObserver)).unwrap();
+        let rest = block_on(other.generate(&messages, &options(6), &mut SilentObserver)).unwrap();
         assert_eq!(rest.ids, whole.ids[4..]);
         assert_eq!(format!("{}{}", cut.text, rest.text), whole.text);
         assert_eq!(rest.prompt_ids, [&whole.prompt_ids[..], &cut.ids].concat());
@@ -253,7 +245,7 @@ fn a_last_answer_is_continued_and_its_rows_are_reused() {
     assert_eq!(answer.ids, chat(&mut engine, &next).ids);
     // `begin` counts as part of the answer.
     let begin = GenerateOptions { answer_prefix: cut.ids.clone(), ..options(10) };
-    let begun = block_on(other.chat(&question, &begin, &mut SilentObserver)).unwrap();
+    let begun = block_on(other.generate(&question, &begin, &mut SilentObserver)).unwrap();
     assert_eq!((begun.ids, begun.text), (whole.ids, whole.text));
 }
 
@@ -264,13 +256,13 @@ fn a_system_message_and_parts_in_any_order_are_answered() {
     let id = encode(&mut engine, "wide.png", &[]);
     let parts = vec![Part::Text("look:".into()), Part::Image(id), Part::Text("well?".into())];
     let messages = [brief(), Message { role: Role::User, parts }];
-    let rows = block_on(engine.prefill_messages(&messages, &mut SilentObserver)).unwrap();
+    let rows = block_on(engine.prefill(&messages, &mut SilentObserver)).unwrap();
     let answer = chat(&mut engine, &messages);
     assert_eq!((answer.reused_rows, answer.prompt_ids.len()), (rows, rows as usize));
-    let error = block_on(engine.chat(&[], &options(3), &mut SilentObserver)).unwrap_err();
+    let error = block_on(engine.generate(&[], &options(3), &mut SilentObserver)).unwrap_err();
     assert_eq!(error.kind, Kind::Prompt);
     let wrong = [user("a"), Message::text(Role::System, "late")];
-    let error = block_on(engine.chat(&wrong, &options(3), &mut SilentObserver)).unwrap_err();
+    let error = block_on(engine.generate(&wrong, &options(3), &mut SilentObserver)).unwrap_err();
     assert_eq!((error.kind, &error.place[..]), (Kind::Prompt, "messages[1]"), "{error}");
 }
 
@@ -299,7 +291,7 @@ fn save_and_restore(from: BackendChoice, to: BackendChoice, model: &str, quant: 
     assert_eq!(rows as usize, first.prompt_ids.len() + first.ids.len() - 1);
     assert_eq!(other.missing_pictures(&messages).unwrap(), [""; 0], "its rows are cached");
     let mut prefilled = Rows::default();
-    let again = block_on(other.chat(&messages, &options(8), &mut prefilled)).unwrap();
+    let again = block_on(other.generate(&messages, &options(8), &mut prefilled)).unwrap();
     assert_eq!((&again.ids, &again.text), (&first.ids, &first.text), "{from:?} to {to:?}, {model}");
     assert_eq!(again.reused_rows as usize, first.prompt_ids.len());
     assert_eq!(prefilled.done, [first.prompt_ids.len() as u32], "the last row, for its logits");
@@ -362,7 +354,7 @@ fn the_last_answered_conversation_is_saved() {
     let first = chat(&mut engine, &[brief(), user(QUESTION)]);
     let bytes = save(&mut engine);
     let other = [brief(), user("another question of about the same length, for another answer")];
-    block_on(engine.prefill_messages(&other, &mut SilentObserver)).unwrap();
+    block_on(engine.prefill(&other, &mut SilentObserver)).unwrap();
     assert_eq!(save(&mut engine), bytes);
     let mut fresh = open(BackendChoice::Cpu, directory.path());
     restore(&mut fresh, &bytes);

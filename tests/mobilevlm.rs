@@ -8,10 +8,10 @@ mod common;
 mod pair;
 
 use checkpoint::{Checkpoint, Written};
-use common::{golden, golden_file, gpu_or_skip, nmse};
+use common::{Talk, golden, golden_file, gpu_or_skip, nmse};
 use llava_web::config::{Config, ConnectorKind, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{GenerateOptions, SilentObserver, Stop};
+use llava_web::engine::{GenerateOptions, Stop};
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::checkpoint::Checkpoint as Saved;
 use llava_web::format::convert::{ConvertOptions, convert};
@@ -224,9 +224,9 @@ fn mobilevlms_settings_are_those_of_its_code() {
         assert!(got.len() == wanted.len() && most < 0.016, "{name}: {most}");
         let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
         let mut engine = block_on(load(&original(name), &entry(&HUB), device, None)).unwrap();
-        block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
+        let mut talk = Talk::about(&mut engine, &[golden_file("wide.png")]);
         let options = GenerateOptions { max_new_tokens: 4, ignore_eos: true, ..GenerateOptions::default() };
-        let answer = block_on(engine.generate("a?", &options, &mut SilentObserver)).unwrap();
+        let answer = talk.ask(&mut engine, "a?", &options);
         assert_eq!(answer.ids.len(), 4);
     }
 }
@@ -353,8 +353,8 @@ fn llava_phi_3_mini_ends_at_32007() {
     assert_eq!(plan.config.text.eos_token_ids, [32000, 32007], "what the file says, and the end of its turns");
     let device = block_on(Device::open(BackendChoice::Cpu)).unwrap();
     let mut engine = block_on(load(&files, &entry(&GGUF), device, None)).unwrap();
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
+    let mut talk = Talk::about(&mut engine, &[golden_file("wide.png")]);
     let options = GenerateOptions { max_new_tokens: 8, ..GenerateOptions::default() };
-    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
+    let answer = talk.ask(&mut engine, "what is it?", &options);
     assert_eq!((answer.ids, answer.text.trim(), answer.stop), (vec![a, end], "a", Stop::Eos));
 }

@@ -4,6 +4,7 @@
 use llava_web::device::BackendChoice;
 use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::native::load_model;
+use llava_web::prompt::Message;
 use pollster::block_on;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -190,9 +191,10 @@ fn the_page_shows_the_numbers_that_the_weights_give() {
     let mut engine = block_on(load_model(&folder, None, BackendChoice::Reference, None)).unwrap();
     let stages = block_on(engine.vision_outputs(&image)).unwrap();
     let [pixels, features, embeds] = [0, 1, 2].map(|i| &stages[i].2);
-    block_on(engine.encode(&image, &mut SilentObserver)).unwrap();
+    let picture = block_on(engine.encode(&image, &[], &mut SilentObserver)).unwrap();
+    let question = [Message::user(&[picture.id], "What color is the star?")];
     let options = GenerateOptions { keep_logits: true, ..GenerateOptions::default() };
-    let answer = block_on(engine.generate("What color is the star?", &options, &mut SilentObserver)).unwrap();
+    let answer = block_on(engine.generate(&question, &options, &mut SilentObserver)).unwrap();
     assert_eq!(answer.text, "The star is green.");
     assert_eq!(answer.prompt_ids[STAR], 358);
 

@@ -12,9 +12,9 @@ mod pair;
 mod torch;
 
 use checkpoint::{Checkpoint, Written};
-use common::{Scratch, golden, golden_file, gpu_or_skip};
+use common::{Scratch, Talk, golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Engine, GenerateOptions, Loader, SilentObserver};
+use llava_web::engine::{Engine, GenerateOptions, Loader};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::{Blueprint, PART_BYTES};
 use llava_web::format::convert::{self, convert};
@@ -39,8 +39,7 @@ const CHOICES: [WeightType; 2] = [WeightType::Q8, WeightType::Q4];
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
     let options =
         GenerateOptions { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
+    let answer = Talk::about(engine, &[golden_file("wide.png")]).ask(engine, "what is it?", &options);
     (answer.prompt_ids, answer.ids, answer.logits)
 }
 

@@ -10,7 +10,7 @@ mod common;
 mod pair;
 
 use checkpoint::Checkpoint;
-use common::{golden_file, gpu_or_skip, nmse};
+use common::{Talk, golden_file, gpu_or_skip, nmse};
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Engine, GenerateOptions, SilentObserver};
@@ -161,20 +161,14 @@ fn check(label: &str, name: &str, mut engine: Engine, [stage, logits]: [f64; 2])
     let options =
         GenerateOptions { max_new_tokens: 32, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
     for (case, content) in cases["cases"].as_object().unwrap() {
-        engine.reset();
         let question = content["question"].as_str().unwrap();
         let answer = match content["pictures"].as_u64().unwrap() {
-            1 => {
-                block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
-                block_on(engine.generate(question, &options, &mut SilentObserver)).unwrap()
-            }
+            1 => Talk::about(&mut engine, std::slice::from_ref(&picture)).ask(&mut engine, question, &options),
             count => {
-                for _ in 0..count {
-                    block_on(engine.encode(&picture, &mut SilentObserver)).unwrap();
-                }
+                let talk = Talk::about(&mut engine, &vec![picture.clone(); count as usize]);
                 let pictures = "<image>\n".repeat(count as usize);
                 let prompt = format!("<|im_start|>user\n{pictures}{question}<|im_end|>\n<|im_start|>assistant\n");
-                block_on(engine.generate_raw(&prompt, &options, &mut SilentObserver)).unwrap()
+                block_on(engine.generate_raw(&prompt, &talk.pictures, &options, &mut SilentObserver)).unwrap()
             }
         };
         assert_eq!(answer.prompt_ids, values::<u32>(&golden, &format!("{case}.ids")), "{label} {case}");
@@ -251,7 +245,7 @@ fn a_pair_is_asked_in_chat_ml_without_a_beginning() {
     let engine = &mut open(&golden_pair(), BackendChoice::Reference, None);
     assert!(engine.report().notes.is_empty(), "{:?}", engine.report().notes);
     let options = GenerateOptions { max_new_tokens: 1, ..GenerateOptions::default() };
-    let answer = block_on(engine.generate("é", &options, &mut SilentObserver)).unwrap();
+    let answer = Talk::default().ask(engine, "é", &options);
     assert_eq!(answer.prompt_ids[0], 277, "<|im_start|>");
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Scratch, gpu_or_skip, nmse};
+use common::{Scratch, Talk, gpu_or_skip, nmse};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::native::{load_model, read_file};
@@ -39,10 +39,10 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
     for (name, case) in cases.as_object().unwrap() {
         let golden = read_file(&source.join(format!("golden/{name}.safetensors"))).unwrap();
         let golden = SafeTensors::deserialize(&golden).unwrap();
-        engine.reset();
+        let mut talk = Talk::default();
         for (index, image) in case["images"].as_array().unwrap().iter().enumerate() {
             let bytes = read_file(&root.join(format!("preproc/{}.png", image.as_str().unwrap()))).unwrap();
-            block_on(engine.encode(&bytes, &mut SilentObserver)).unwrap();
+            talk.encode(&mut engine, &bytes).unwrap();
             for (stage, _, values) in block_on(engine.vision_outputs(&bytes)).unwrap() {
                 let key = match stage {
                     "pixel_values" => "pixel_values",
@@ -59,7 +59,7 @@ fn check(root: &Path, model: &str, quant: &str, backend: BackendChoice) {
         let options =
             GenerateOptions { max_new_tokens: 32, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
         let prompt = case["prompt"].as_str().unwrap();
-        let answer = block_on(engine.generate_raw(prompt, &options, &mut SilentObserver)).unwrap();
+        let answer = block_on(engine.generate_raw(prompt, &talk.pictures, &options, &mut SilentObserver)).unwrap();
         assert_eq!(answer.prompt_ids, tensor::<u32>(&golden, "input_ids"), "{model} {name}: prompt ids");
         let error = nmse(&answer.logits[0], &tensor::<f32>(&golden, "logits_last"));
         println!("NMSE {model} {quant} {} {name}: {error:.1e}", engine.report().backend);

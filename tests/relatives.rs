@@ -8,9 +8,9 @@ mod common;
 mod pair;
 
 use checkpoint::{Checkpoint, Written};
-use common::golden_file;
+use common::{Talk, golden_file};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{GenerateOptions, SilentObserver, Stop};
+use llava_web::engine::{GenerateOptions, Stop};
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::convert::{self, convert};
 use llava_web::format::gguf::{Strings, Value};
@@ -43,8 +43,7 @@ fn answer(files: &Memory, names: &[&str]) -> (Vec<u32>, String, Stop) {
     let device = block_on(Device::open(BackendChoice::Reference)).unwrap();
     let mut engine = block_on(load(files, &entry(names), device, None)).unwrap_or_else(|e| panic!("{e}"));
     let options = GenerateOptions { max_new_tokens: 8, ..GenerateOptions::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
+    let answer = Talk::about(&mut engine, &[golden_file("wide.png")]).ask(&mut engine, "what is it?", &options);
     (answer.ids, answer.text, answer.stop)
 }
 

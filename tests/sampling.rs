@@ -2,11 +2,9 @@
 
 mod common;
 
-use common::{Scratch, convert, golden_file, gpu_or_skip};
+use common::{Scratch, Talk, convert, golden_file, gpu_or_skip};
 use llava_web::device::BackendChoice;
-use llava_web::engine::{
-    Answer, Engine, Event, GenerateOptions, Observer, RestoredTurn, SilentObserver, Stop, TokenProbability,
-};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, Stop, TokenProbability};
 use llava_web::kernels::process_logits::{EXCLUDED, IN_PROMPT, process};
 use llava_web::kernels::sample::pick;
 use llava_web::native::load_model;
@@ -59,9 +57,7 @@ fn ask(engine: &mut Engine, options: &GenerateOptions) -> (Answer, Heard) {
 }
 
 fn ask_with(engine: &mut Engine, options: &GenerateOptions, observer: &mut Heard) -> Answer {
-    engine.reset();
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    block_on(engine.generate(QUESTION, options, observer)).unwrap()
+    Talk::about(engine, &[golden_file("wide.png")]).try_ask(engine, QUESTION, options, observer).unwrap()
 }
 
 /// Returns the tokens that the twins choose from an answer's logits: step by step, with counts of prompt and answer.
@@ -209,14 +205,14 @@ fn an_answer_cut_at_a_stop_string_is_later_read_as_its_text() {
         let plain = ask(&mut engine, &long(12)).0;
         let middle = plain.text.char_indices().nth(plain.text.chars().count() / 2).unwrap().0;
         let stop = plain.text[middle..].chars().take(2).collect::<String>();
-        let cut = ask(&mut engine, &GenerateOptions { stop: vec![stop], ..long(12) }).0;
+        let mut talk = Talk::about(&mut engine, &[golden_file("wide.png")]);
+        let cut = talk.ask(&mut engine, QUESTION, &GenerateOptions { stop: vec![stop], ..long(12) });
         assert_eq!(cut.stop, Stop::Stop);
-        let next = block_on(engine.generate("and then?", &long(1), &mut SilentObserver)).unwrap();
-        engine.reset();
-        block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-        let text = Some(cut.text.clone());
-        engine.restore(&[RestoredTurn { question: QUESTION.into(), ids: vec![], text, images: 1 }]).unwrap();
-        let restored = block_on(engine.generate("and then?", &long(1), &mut SilentObserver)).unwrap();
+        let next = talk.clone().ask(&mut engine, "and then?", &long(1));
+        // An engine that knows nothing of the answer but its text.
+        let mut fresh = engines("mha").remove(0);
+        Talk::about(&mut fresh, &[golden_file("wide.png")]);
+        let restored = talk.ask(&mut fresh, "and then?", &long(1));
         assert_eq!(next.prompt_ids, restored.prompt_ids);
         assert!(!next.prompt_ids.windows(cut.ids.len()).any(|window| window == cut.ids), "not the whole answer");
     }

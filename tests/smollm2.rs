@@ -11,7 +11,7 @@ mod pair;
 #[path = "common/smollm2.rs"]
 mod smollm2;
 
-use common::{golden_file, gpu_or_skip, nmse, smollm2_or_skip};
+use common::{Talk, golden_file, gpu_or_skip, nmse, smollm2_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, GenerateOptions, SilentObserver};
 use llava_web::native::Threads;
@@ -48,7 +48,7 @@ fn check(label: &str, engine: &mut Engine, prompts: usize, tie: Option<f32>) {
         let margins: Vec<f32> = serde_json::from_value(wanted["margin"].clone()).unwrap();
         let start = Instant::now();
         let prompt = wanted["prompt"].as_str().unwrap();
-        let answer = block_on(engine.generate_raw(prompt, &options(), &mut SilentObserver)).unwrap();
+        let answer = block_on(engine.generate_raw(prompt, &[], &options(), &mut SilentObserver)).unwrap();
         assert_eq!(answer.prompt_ids, list("ids"), "{label}: {prompt:?}");
         let greedy = list("greedy");
         let differs = (0..greedy.len()).find(|i| answer.ids[*i] != greedy[*i]);
@@ -64,9 +64,7 @@ fn check(label: &str, engine: &mut Engine, prompts: usize, tie: Option<f32>) {
 }
 
 fn ask_about_a_picture(engine: &mut Engine) -> Answer {
-    engine.reset();
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    block_on(engine.generate("What is the capital of France?", &options(), &mut SilentObserver)).unwrap()
+    Talk::about(engine, &[golden_file("wide.png")]).ask(engine, "What is the capital of France?", &options())
 }
 
 #[test]

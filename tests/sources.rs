@@ -9,9 +9,9 @@ mod pair;
 mod torch;
 
 use checkpoint::Checkpoint;
-use common::{golden, golden_file, gpu_or_skip};
+use common::{Talk, golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
-use llava_web::engine::{Engine, GenerateOptions, Loader, SilentObserver};
+use llava_web::engine::{Engine, GenerateOptions, Loader};
 use llava_web::error::Kind;
 use llava_web::format::blueprint::Blueprint;
 use llava_web::format::checkpoint::Checkpoint as Saved;
@@ -37,8 +37,7 @@ fn open(source: &Memory) -> Engine {
 fn answer(engine: &mut Engine) -> (Vec<u32>, Vec<u32>, Vec<Vec<f32>>) {
     let options =
         GenerateOptions { max_new_tokens: 6, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
-    block_on(engine.encode(&golden_file("wide.png"), &mut SilentObserver)).unwrap();
-    let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver)).unwrap();
+    let answer = Talk::about(engine, &[golden_file("wide.png")]).ask(engine, "what is it?", &options);
     (answer.prompt_ids, answer.ids, answer.logits)
 }
 
@@ -360,11 +359,10 @@ fn a_long_conversation_outgrows_the_first_cache() {
         let options =
             GenerateOptions { max_new_tokens: 4, ignore_eos: true, keep_logits: true, ..GenerateOptions::default() };
         let before = engine.report().device_bytes;
-        block_on(engine.generate("short", &options, &mut SilentObserver)).unwrap();
+        Talk::default().ask(&mut engine, "short", &options);
         assert_eq!(engine.report().device_bytes, before, "there was room");
-        engine.reset();
         let long: String = (0..420).map(|i| format!("{i} ")).collect();
-        let answer = block_on(engine.generate(&long, &options, &mut SilentObserver)).unwrap();
+        let answer = Talk::default().ask(&mut engine, &long, &options);
         let report = engine.report();
         assert!(report.cached > 1024 && report.device_bytes > before, "{} rows", report.cached);
         logits.push(answer.logits);

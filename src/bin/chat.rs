@@ -2,11 +2,12 @@
 
 use clap::Parser;
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Answer, Encoded, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
 use llava_web::error::{Error, Result};
 use llava_web::native::{self, ConstraintArguments, Folder, ResponseFormat, SamplingArguments};
 use llava_web::native::{io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
+use llava_web::prompt::Message;
 use llava_web::quant::WeightType;
 use pollster::block_on;
 use std::io::Write;
@@ -114,8 +115,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("note: {note}");
     }
     let start = Instant::now();
-    for (index, path) in arguments.images.iter().enumerate() {
-        encode(&mut engine, path, index, arguments.dump.as_deref()).await?;
+    let mut images = Vec::new();
+    for path in &arguments.images {
+        images.push(encode(&mut engine, path, &images, arguments.dump.as_deref()).await?);
     }
     let encode_ms = milliseconds(start);
     let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now() };
@@ -127,8 +129,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
         ..arguments.sampling.options()
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
-        (Some(question), _) => engine.generate(question, &options, &mut screen).await?,
-        (None, raw) => engine.generate_raw(raw.as_deref().unwrap_or_default(), &options, &mut screen).await?,
+        (Some(question), _) => engine.generate(&[Message::user(&images, question)], &options, &mut screen).await?,
+        (None, raw) => engine.generate_raw(raw.as_deref().unwrap_or_default(), &images, &options, &mut screen).await?,
     };
     if let Some(path) = &arguments.logits {
         let bytes: Vec<u8> = answer.logits.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
@@ -158,20 +160,21 @@ async fn load(arguments: &Arguments) -> Result<Engine> {
     native::load_quantized(&folder, &entry, device, arguments.context, arguments.quant).await
 }
 
-/// Encodes a picture; with `dump`, writes its intermediate results to `image{index}.safetensors` in that directory.
-async fn encode(engine: &mut Engine, path: &Path, index: usize, dump: Option<&Path>) -> Result<Encoded> {
+/// Encodes a picture beside those of `earlier`, and returns its id. With `dump`, writes its intermediate results to
+/// `image{n}.safetensors` in that directory, where n is the number of earlier ones.
+async fn encode(engine: &mut Engine, path: &Path, earlier: &[String], dump: Option<&Path>) -> Result<String> {
     let bytes = read_file(path)?;
     let encoded = engine
-        .encode(&bytes, &mut SilentObserver)
+        .encode(&bytes, earlier, &mut SilentObserver)
         .await
         .map_err(|e| Error { place: path.display().to_string(), ..e })?;
-    let Some(directory) = dump else { return Ok(encoded) };
+    let Some(directory) = dump else { return Ok(encoded.id) };
     std::fs::create_dir_all(directory).map_err(|e| io_error(directory, &e))?;
-    let file = directory.join(format!("image{index}.safetensors"));
+    let file = directory.join(format!("image{}.safetensors", earlier.len()));
     let outputs = engine.vision_outputs(&bytes).await?;
     let views: Vec<_> = outputs.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..])).collect();
     std::fs::write(&file, llava_web::format::safetensors::write(&views)?).map_err(|e| io_error(&file, &e))?;
-    Ok(encoded)
+    Ok(encoded.id)
 }
 
 /// Prints text as it arrives and records the end of the prefill.

@@ -3,7 +3,7 @@
 use super::logprobs::TokenProbability;
 use crate::model::CacheType;
 use crate::tuning::Tuning;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Progress of a call.
 #[derive(Debug, Clone, Serialize)]
@@ -56,21 +56,6 @@ impl Observer for SilentObserver {
     async fn pause(&mut self) -> bool {
         false
     }
-}
-
-/// A turn of an earlier conversation.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RestoredTurn {
-    /// The question.
-    pub question: String,
-    /// The answer's tokens.
-    #[serde(default)]
-    pub ids: Vec<u32>,
-    /// The answer's text, in place of `ids`, where another model has written it.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// Number of pictures before the question.
-    pub images: usize,
 }
 
 /// Reason for the end of an answer.
@@ -127,12 +112,11 @@ pub struct Encoded {
     pub reused: bool,
     /// Tiles of the picture.
     pub tiles: u32,
-    /// Whether the observer cancelled before the prefix was prefilled. The picture is then not attached; what was
-    /// computed is reused when it is encoded again.
+    /// Whether the observer cancelled between two tiles. The picture is then not on the device.
     pub cancelled: bool,
 }
 
-/// Model, device, memory and conversation.
+/// Model, device and memory.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Name of the model.
@@ -153,8 +137,6 @@ pub struct Report {
     pub context: u32,
     /// Rows that it holds.
     pub cached: u32,
-    /// Turns of the conversation.
-    pub turns: u32,
     /// A GPU's tuning, for later visits to the same GPU ([`Loader::set_tuning`](super::Loader::set_tuning)).
     pub tuning: Option<Tuning>,
 }

@@ -1,50 +1,25 @@
-//! The engine beside the story of an answer: editing the conversation, reports, measurements.
+//! The engine beside the story of an answer: reports, measurements, intermediate results.
 
-use super::{Engine, Report, RestoredTurn};
+use super::{Engine, Report};
 use crate::error::Result;
 use crate::measure::{self, BenchOptions, Clock, Line};
 use crate::model::Model;
 use crate::preprocess::{Rendering, preprocess};
 
 impl Engine {
-    /// Keeps the first `turns` turns. The pictures of the first removed turn are attached to the next question, so that
-    /// `truncate(turns − 1)` and the same question regenerate an answer.
-    ///
-    /// # Errors
-    /// [`Kind::Argument`](crate::error::Kind::Argument) when there are fewer turns.
-    pub fn truncate(&mut self, turns: usize) -> Result<()> {
-        self.conversation.truncate(turns)
-    }
-
-    /// Appends turns of an earlier conversation, whose pictures have been encoded in order. Their rows are prefilled
-    /// with the next picture or question.
-    ///
-    /// # Errors
-    /// [`Kind::Argument`](crate::error::Kind::Argument) when pictures are missing or a token is outside the vocabulary;
-    /// [`Kind::Prompt`](crate::error::Kind::Prompt) for a text that cannot be tokenised. Nothing has changed then.
-    pub fn restore(&mut self, turns: &[RestoredTurn]) -> Result<()> {
-        self.conversation.restore(&self.format, turns)
-    }
-
-    /// Begins a new conversation. A prompt that begins like the cached rows still reuses them.
-    pub fn reset(&mut self) {
-        self.conversation.reset();
-    }
-
-    /// Removes pictures, the kept conversation and parked rows. Rows of pictures in the cache are found by no prompt.
+    /// Removes pictures and parked rows. Rows of pictures in the cache are found by no prompt.
     pub(super) fn forget_pictures(&mut self) {
-        self.conversation.reset();
         self.pictures.clear();
         self.parked.clear(&mut self.model.device);
     }
 
-    /// Changes how pictures are rendered. Removes pictures and conversation.
+    /// Changes how pictures are rendered. Removes pictures.
     pub fn set_rendering(&mut self, rendering: Rendering) {
         self.forget_pictures();
         self.preprocess.rendering = rendering;
     }
 
-    /// Reports model, device, memory and conversation.
+    /// Reports model, device and memory.
     pub fn report(&self) -> Report {
         Report {
             model: self.info.name.clone(),
@@ -56,12 +31,11 @@ impl Engine {
             cache_type: self.model.cache_stored(),
             context: self.model.context,
             cached: self.cache.len() as u32,
-            turns: self.conversation.turns() as u32,
             tuning: self.model.device.tuning(),
         }
     }
 
-    /// Measures the model on its device ([`measure::bench`]). Removes pictures and conversation.
+    /// Measures the model on its device ([`measure::bench`]). Removes pictures and cached rows.
     ///
     /// # Errors
     /// Those of [`measure::bench`].
@@ -77,7 +51,8 @@ impl Engine {
         &mut self.model
     }
 
-    /// Computes the intermediate results of a picture: (name, shape, values). The conversation does not change.
+    /// Computes the intermediate results of a picture: (name, shape, values). The engine's pictures do not
+    /// change.
     ///
     /// # Shapes
     /// Of a picture that is one tile: `pixel_values` `[3, S, S]`, `image_features` `[P, C]`, `image_embeds` `[P, H]`.

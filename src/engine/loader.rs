@@ -1,10 +1,10 @@
 //! Loading: from a source to a plan, from the plan's parts to an engine.
 
-use super::conversation::{Conversation, PromptFormat};
 use super::messages::AnswerMemory;
 use super::parked::ParkedRows;
 use super::picture_table::PictureTable;
 use super::pictures::{PictureCost, PictureSize, several_pictures};
+use super::prompt_format::PromptFormat;
 use super::weights::{WeightChoice, weight_bytes};
 use super::{Engine, ModelInfo, PrefixCache};
 use crate::device::Device;
@@ -280,7 +280,6 @@ impl Loader {
             model,
             preprocess: self.preprocess,
             format,
-            conversation: Conversation::default(),
             pictures: PictureTable::default(),
             answers: AnswerMemory::default(),
             cache: PrefixCache::default(),

@@ -1,11 +1,11 @@
 //! Answers to messages: every call brings its whole conversation, and costs only the rows that the cache lacks.
 //!
-//! A picture is named by the SHA-256 of its file, which [`Engine::encode_picture`] returns. An assistant's message whose
+//! A picture is named by the SHA-256 of its file, which [`Engine::encode`] returns. An assistant's message whose
 //! text is that of an answer of this engine takes the answer's own ids, so that its rows are found in the cache.
 
 use super::cache::Row;
-use super::conversation::PromptFormat;
 use super::picture_table::{Picture, PictureTable};
+use super::prompt_format::PromptFormat;
 use super::{Answer, Encoded, Engine, GenerateOptions, Observer};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
@@ -130,35 +130,18 @@ fn expand(items: &[PromptItem], images: &[&Picture]) -> Vec<Row> {
     rows
 }
 
-/// Returns the rows of `messages` up to their last picture: they do not depend on what follows.
-///
-/// # Errors
-/// As [`message_rows`].
-pub(super) fn picture_prefix(format: &PromptFormat, table: &PictureTable, messages: &[Message]) -> Result<Vec<Row>> {
-    let mut rows = message_rows(format, table, messages)?;
-    let last = rows.iter().rposition(|row| matches!(row, Row::Image(..) | Row::Newline));
-    rows.truncate(last.map_or(0, |last| last + 1));
-    Ok(rows)
-}
-
 fn not_encoded(place: String, sha256: &str) -> Error {
     Error::new(Kind::Prompt, place, format!("the picture {sha256} is not on the device"))
         .hint("encode it before the question")
 }
 
 impl Engine {
-    /// Encodes a picture: preprocesses it, runs tower and connector, and keeps its image embeds on the device. It
-    /// belongs to no conversation; messages name it by the returned id. Embeds of older pictures make room where they
-    /// must, except those of `needed` (ids) and of the kept conversation.
+    /// Encodes a picture: preprocesses it, runs tower and connector, and keeps its image embeds on the device. Messages
+    /// name it by the returned id. Embeds of older pictures make room where they must, except those of `needed` (ids).
     ///
     /// # Errors
     /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it beside those that are needed.
-    pub async fn encode_picture<O: Observer>(
-        &mut self,
-        image: &[u8],
-        needed: &[String],
-        observer: &mut O,
-    ) -> Result<Encoded> {
+    pub async fn encode<O: Observer>(&mut self, image: &[u8], needed: &[String], observer: &mut O) -> Result<Encoded> {
         let sha256 = sha256_hex(image);
         let reused = self.pictures.find(&sha256).is_some_and(Picture::is_resident);
         if !reused {
@@ -174,8 +157,8 @@ impl Engine {
         Ok(Encoded { id: sha256, width, height, rows, reused, tiles, cancelled: false })
     }
 
-    /// Returns the ids of the pictures of `messages` that must be encoded before [`chat`](Self::chat) or
-    /// [`prefill_messages`](Self::prefill_messages): those whose rows are neither cached nor on the device.
+    /// Returns the ids of the pictures of `messages` that must be encoded before [`generate`](Self::generate) or
+    /// [`prefill`](Self::prefill): those whose rows are not cached and whose embeds are not on the device.
     ///
     /// # Errors
     /// [`Kind::Prompt`] when the template cannot express the messages.
@@ -223,8 +206,8 @@ impl Engine {
     /// Returns the number of cached rows.
     ///
     /// # Errors
-    /// [`Kind::Prompt`] and [`Kind::ContextFull`] as [`chat`](Self::chat); [`Kind::Gpu`].
-    pub async fn prefill_messages<O: Observer>(&mut self, messages: &[Message], observer: &mut O) -> Result<u32> {
+    /// [`Kind::Prompt`] and [`Kind::ContextFull`] as [`generate`](Self::generate); [`Kind::Gpu`].
+    pub async fn prefill<O: Observer>(&mut self, messages: &[Message], observer: &mut O) -> Result<u32> {
         let rows = self.checked_rows(&self.answers.recall(messages))?;
         self.check_context(rows.len())?;
         self.prefill_rows(&rows, true, observer).await?;
@@ -232,13 +215,13 @@ impl Engine {
     }
 
     /// Answers `messages`. Where the last one is an assistant's, its text is continued, and the answer is what follows
-    /// it. The kept conversation does not change.
+    /// it.
     ///
     /// # Errors
     /// [`Kind::Prompt`] when the template cannot express the messages, or a picture is neither cached nor on the device
     /// ([`missing_pictures`](Self::missing_pictures)); the error names message and part. [`Kind::Argument`] and
     /// [`Kind::ContextFull`], before any work; [`Kind::Gpu`].
-    pub async fn chat<O: Observer>(
+    pub async fn generate<O: Observer>(
         &mut self,
         messages: &[Message],
         options: &GenerateOptions,

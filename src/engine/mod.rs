@@ -1,10 +1,8 @@
 //! The story of an answer: bytes in, events out.
 //!
-//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode_picture`] runs tower and connector on a
-//! picture; [`Engine::chat`] prefills a prompt of messages, as far as its rows are not cached, and decodes the answer.
-//! The engine also keeps one conversation: [`Engine::encode`] adds a picture to its next question and prefills the prompt
-//! up to it, and [`Engine::generate`] answers the question. The caller brings network, files and clock, and an
-//! [`Observer`] for the events.
+//! [`Loader`] builds an [`Engine`] from the parts of a model. [`Engine::encode`] runs tower and connector on a picture;
+//! [`Engine::generate`] prefills a prompt of messages, as far as its rows are not cached, and decodes the answer. The
+//! caller keeps the conversation, and brings network, files and clock, and an [`Observer`] for the events.
 //!
 //! ```
 //! use llava_web::device::{BackendChoice, Device};
@@ -12,6 +10,7 @@
 //! use llava_web::format::source::Source;
 //! use llava_web::native::now;
 //! use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
+//! use llava_web::prompt::Message;
 //!
 //! # pollster::block_on(async {
 //! let source = Synthetic::new(ModelSize::Tiny, Format::GgufQ4_0, 1)?; // random weights, in memory
@@ -24,9 +23,10 @@
 //!     loader.push(part.index as usize, &bytes).await?;
 //! }
 //! let mut engine = loader.finish(None).await?;
-//! engine.encode(picture, &mut SilentObserver).await?;
+//! let picture = engine.encode(picture, &[], &mut SilentObserver).await?;
+//! let messages = [Message::user(&[picture.id], "What is in the picture?")];
 //! let options = GenerateOptions { max_new_tokens: 3, ..GenerateOptions::default() };
-//! let answer = engine.generate("What is in the picture?", &options, &mut SilentObserver).await?;
+//! let answer = engine.generate(&messages, &options, &mut SilentObserver).await?;
 //! assert!((1..=3).contains(&answer.ids.len()));
 //! # Ok::<(), llava_web::error::Error>(())
 //! # }).unwrap();
@@ -34,7 +34,6 @@
 
 pub mod cache;
 mod constraint;
-mod conversation;
 mod decode;
 mod events;
 mod inspect;
@@ -45,13 +44,14 @@ mod options;
 mod parked;
 mod picture_table;
 mod pictures;
+mod prompt_format;
 mod saving;
 pub mod state;
 mod stop_strings;
 mod weights;
 
 pub use constraint::Constraint;
-pub use events::{Answer, Encoded, Event, Observer, Report, RestoredTurn, SilentObserver, Stop};
+pub use events::{Answer, Encoded, Event, Observer, Report, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
 pub use logprobs::{TokenLogprob, TokenProbability};
 pub use options::GenerateOptions;
@@ -65,18 +65,17 @@ use crate::model::Model;
 use crate::preprocess::{PixelValues, PreprocessConfig};
 use crate::prompt::{PictureTiles, picture_rows};
 use cache::{PrefixCache, Row};
-use conversation::{Conversation, PromptFormat};
-use messages::{AnswerMemory, picture_prefix, raw_rows};
+use messages::{AnswerMemory, raw_rows};
 use parked::ParkedRows;
 use picture_table::PictureTable;
+use prompt_format::PromptFormat;
 
-/// A loaded model and a conversation with it.
+/// A loaded model, and what it has computed of pictures and conversations.
 pub struct Engine {
     model: Model,
     info: ModelInfo,
     preprocess: PreprocessConfig,
     format: PromptFormat,
-    conversation: Conversation,
     pictures: PictureTable,
     answers: AnswerMemory,
     /// The rows that the device's KV cache holds.
@@ -106,62 +105,19 @@ struct ModelInfo {
 }
 
 impl Engine {
-    /// Encodes a picture for the next question: preprocesses it, runs tower and connector, and prefills the prompt up
-    /// to and including the picture.
-    ///
-    /// # Errors
-    /// [`Kind::Image`]; [`Kind::ContextFull`] when the context has no room for it. The conversation is then unchanged.
-    pub async fn encode<O: Observer>(&mut self, image: &[u8], observer: &mut O) -> Result<Encoded> {
-        let encoded = self.encode_picture(image, &[], observer).await?;
-        if encoded.cancelled {
-            return Ok(encoded);
-        }
-        self.conversation.attach(&encoded.id);
-        let prefix = self.image_prefix().inspect_err(|_| self.conversation.detach())?;
-        let Prefilled { cancelled, .. } = self.prefill_rows(&prefix, false, observer).await?;
-        if cancelled {
-            self.conversation.detach();
-        }
-        Ok(Encoded { cancelled, ..encoded })
-    }
-
-    /// Prefills a question that is still being typed, up to the logits of its last token, so that the answer starts
-    /// immediately if exactly this is asked. The conversation does not change. Returns the number of cached rows.
-    ///
-    /// # Errors
-    /// [`Kind::Prompt`] and [`Kind::ContextFull`] as in [`generate`](Self::generate); [`Kind::Gpu`].
-    pub async fn prefill<O: Observer>(&mut self, question: &str, observer: &mut O) -> Result<u32> {
-        self.prefill_messages(&self.conversation.messages(question), observer).await
-    }
-
-    /// Answers `question` about the encoded pictures, after the turns before it.
-    ///
-    /// # Errors
-    /// [`Kind::Argument`], [`Kind::Prompt`] and [`Kind::ContextFull`] before any work; [`Kind::Gpu`]. The conversation
-    /// is then unchanged.
-    pub async fn generate<O: Observer>(
-        &mut self,
-        question: &str,
-        options: &GenerateOptions,
-        observer: &mut O,
-    ) -> Result<Answer> {
-        let answer = self.chat(&self.conversation.messages(question), options, observer).await?;
-        self.conversation.push_turn(&self.format, question, &self.turn_ids(&answer)?);
-        Ok(answer)
-    }
-
-    /// Continues `prompt` verbatim, outside any conversation. It may hold special tokens, and `<image>` marks, which
-    /// stand for the encoded pictures in order.
+    /// Continues `prompt` verbatim. It may hold special tokens, and `<image>` marks, which stand for the pictures
+    /// `images` (ids that [`encode`](Self::encode) returned) in order.
     ///
     /// # Errors
     /// As [`generate`](Self::generate); [`Kind::Prompt`] when marks and pictures differ in number.
     pub async fn generate_raw<O: Observer>(
         &mut self,
         prompt: &str,
+        images: &[String],
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let rows = raw_rows(&self.format, &self.pictures, self.conversation.pending(), prompt)?;
+        let rows = raw_rows(&self.format, &self.pictures, images, prompt)?;
         self.answer(&rows, options, observer).await
     }
 
@@ -200,7 +156,7 @@ impl Engine {
     }
 
     /// Runs tower and connector on each tile of a picture, and keeps the image embeds in slots of pictures that are not
-    /// `needed` and not of the conversation. Returns `false` if the observer cancelled between two tiles.
+    /// `needed`. Returns `false` if the observer cancelled between two tiles.
     async fn encode_tiles<O: Observer>(
         &mut self,
         pixels: &PixelValues,
@@ -212,8 +168,8 @@ impl Engine {
         let picture = PictureTiles { tiles, grid, size: [width, height] };
         let rows = picture_rows(&self.model.config, &self.format.tokenizer, &picture)?;
         self.check_context(rows.len())?;
-        let kept = |sha256: &str| self.conversation.needs(sha256) || needed.iter().any(|needed| needed == sha256);
-        let slots = self.pictures.empty_slots(tiles, self.model.image_slots(), kept)?;
+        let is_needed = |sha256: &str| needed.iter().any(|needed| needed == sha256);
+        let slots = self.pictures.empty_slots(tiles, self.model.image_slots(), is_needed)?;
         observer.event(Event::Encode { done: 0, total: tiles });
         for (i, tile) in pixels.data.chunks_exact(pixels.data.len() / tiles as usize).enumerate() {
             self.model.encode(tile, slots[i])?;
@@ -279,12 +235,6 @@ impl Engine {
     /// Returns the number of leading rows of `prompt` that need not be computed.
     fn cached_rows(&self, prompt: &[Row]) -> usize {
         self.parked.reach(prompt, self.cache.shared(prompt))
-    }
-
-    fn image_prefix(&self) -> Result<Vec<Row>> {
-        let rows = picture_prefix(&self.format, &self.pictures, &self.conversation.messages(""))?;
-        self.check_context(rows.len())?;
-        Ok(rows)
     }
 
     /// Checks that the context holds `rows` rows and a token.

@@ -81,7 +81,7 @@ impl Loader {
 }
 
 impl Engine {
-    /// Changes the longest edge of pictures. Removes pictures and conversation.
+    /// Changes the longest edge of pictures. Removes pictures.
     ///
     /// # Errors
     /// As [`Loader::set_longest_edge`]; nothing has changed then.

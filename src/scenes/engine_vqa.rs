@@ -6,6 +6,7 @@ use crate::engine::{Engine, GenerateOptions, SilentObserver};
 use crate::error::Result;
 use crate::native::{ResponseFormat, load_model};
 use crate::preprocess::Rendering;
+use crate::prompt::{Message, Role};
 use pollster::block_on;
 use serde_json::Value;
 use std::path::Path;
@@ -46,21 +47,24 @@ impl EngineVqa {
         Ok(Self { format, ..self })
     }
 
-    async fn ask(&mut self, question: &str) -> Result<String> {
+    async fn ask(&mut self, messages: &[Message]) -> Result<String> {
         self.engine.constrain(self.format.as_ref().map(ResponseFormat::constraint).transpose()?);
-        Ok(self.engine.generate(question, &self.options, &mut SilentObserver).await?.text)
+        Ok(self.engine.generate(messages, &self.options, &mut SilentObserver).await?.text)
     }
 }
 
 impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        self.engine.reset();
         block_on(async {
-            self.engine.encode(image, &mut SilentObserver).await?;
+            let image = self.engine.encode(image, &[], &mut SilentObserver).await?.id;
+            let (mut messages, mut images) = (Vec::new(), vec![image]);
             for question in earlier {
-                self.ask(question).await?;
+                messages.push(Message::user(&std::mem::take(&mut images), question));
+                let answer = self.ask(&messages).await?;
+                messages.push(Message::text(Role::Assistant, &answer));
             }
-            self.ask(question).await
+            messages.push(Message::user(&images, question));
+            self.ask(&messages).await
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Stateless answers: each call brings the messages of its whole conversation.
+//! Answers: each call brings the messages of its whole conversation.
 
 use super::interop::{JsObserver, from_js, to_js};
 use super::{Llava, Result};
@@ -9,19 +9,17 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 impl Llava {
-    /// Encodes an image (the bytes of its file) and keeps it on the device; it belongs to no conversation. Images whose
-    /// ids are in `needed` stay on the device.
+    /// Encodes an image (the bytes of its file) and keeps it on the device. Images whose ids are in `needed` stay there.
     #[wasm_bindgen(unchecked_return_type = "Encoded")]
-    pub async fn encode_picture(
+    pub async fn encode(
         &self,
         image: Vec<u8>,
         needed: Vec<String>,
         #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
     ) -> Result<JsValue> {
-        let encode = async |engine: &mut Engine, observer: &mut JsObserver| {
-            engine.encode_picture(&image, &needed, observer).await
-        };
-        Ok(to_js(&self.state.with_engine("encode_picture", on_event, encode).await?))
+        let encode =
+            async |engine: &mut Engine, observer: &mut JsObserver| engine.encode(&image, &needed, observer).await;
+        Ok(to_js(&self.state.with_engine("encode", on_event, encode).await?))
     }
 
     /// Returns the ids of the images of `messages` that must be encoded before they can be answered.
@@ -34,30 +32,29 @@ impl Llava {
     }
 
     /// Prefills messages. Returns the number of cached rows.
-    pub async fn prefill_messages(
+    pub async fn prefill(
         &self,
         #[wasm_bindgen(unchecked_param_type = "Message[]")] messages: JsValue,
         #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
     ) -> Result<u32> {
-        let messages: Vec<Message> = from_js(messages, "prefill_messages: messages")?;
-        let prefill =
-            async |engine: &mut Engine, observer: &mut JsObserver| engine.prefill_messages(&messages, observer).await;
-        self.state.with_engine("prefill_messages", on_event, prefill).await
+        let messages: Vec<Message> = from_js(messages, "prefill: messages")?;
+        let prefill = async |engine: &mut Engine, observer: &mut JsObserver| engine.prefill(&messages, observer).await;
+        self.state.with_engine("prefill", on_event, prefill).await
     }
 
     /// Answers messages; tokens arrive through `on_event`. A last message of the assistant is continued.
     #[wasm_bindgen(unchecked_return_type = "Answer")]
-    pub async fn chat(
+    pub async fn generate(
         &self,
         #[wasm_bindgen(unchecked_param_type = "Message[]")] messages: JsValue,
         #[wasm_bindgen(unchecked_param_type = "GenerateOptions")] options: JsValue,
         #[wasm_bindgen(unchecked_param_type = "(event: Event) => void")] on_event: Function,
     ) -> Result<JsValue> {
-        let messages: Vec<Message> = from_js(messages, "chat: messages")?;
-        let options: GenerateOptions = from_js(options, "chat: options")?;
-        let chat =
-            async |engine: &mut Engine, observer: &mut JsObserver| engine.chat(&messages, &options, observer).await;
-        Ok(to_js(&self.state.with_engine("chat", on_event, chat).await?))
+        let messages: Vec<Message> = from_js(messages, "generate: messages")?;
+        let options: GenerateOptions = from_js(options, "generate: options")?;
+        let generate =
+            async |engine: &mut Engine, observer: &mut JsObserver| engine.generate(&messages, &options, observer).await;
+        Ok(to_js(&self.state.with_engine("generate", on_event, generate).await?))
     }
 
     /// Returns the rows of the last answered messages with their keys and values.

@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::*;
 const TYPES: &str = r#"
 import type {
     Answer, BackendChoice, BenchOptions, Compiled, Constraint, Encoded, Event, GenerateOptions, Message, Plan,
-    PlanOptions, Probe, Report, Restored, Source,
+    PlanOptions, Probe, Report, Source,
 } from "../shared/protocol.js";
 "#;
 

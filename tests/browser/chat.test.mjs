@@ -180,7 +180,7 @@ describe("answers", () => {
     await model.encode(file);
     await model.chat.completions.create({ messages: [seen("what?", "the first one", "the second"), user("and"), { role: "user", content: [{ type: "image", image: file }] }] });
     const [first, , last] = link.messages[0] ?? [];
-    assert.deepEqual(link.calls, ["encode_picture", "missing_pictures", "encode_picture", "encode_picture", "chat"]);
+    assert.deepEqual(link.calls, ["encode", "missing_pictures", "encode", "encode", "generate"]);
     assert.deepEqual(link.files, ["a picture as a file", "the first one", "the second"]);
     assert.deepEqual(link.needed.map(({ length }) => length), [0, 3, 3]);
     assert.equal(first?.parts.length, 3);
@@ -211,7 +211,7 @@ describe("calls", () => {
     const ask = (/** @type {string} */ text) => model.chat.completions.create({ messages: [seen(text, `picture of ${text}`)] });
     const answers = await Promise.all([ask("a"), ask("b"), model.encode(new Blob(["another picture"])), ask("c")]);
     assert.deepEqual([answers[0], answers[1], answers[3]].map(({ choices }) => choices[0]?.message.content), ["You said: a", "You said: b", "You said: c"]);
-    assert.deepEqual(link.calls.toSorted(), [...Array(3).fill("chat"), ...Array(4).fill("encode_picture"), ...Array(3).fill("missing_pictures")]);
+    assert.deepEqual(link.calls.toSorted(), [...Array(4).fill("encode"), ...Array(3).fill("generate"), ...Array(3).fill("missing_pictures")]);
   });
 
   test("one that fails does not stop the next, and keeps the engine's words", async () => {
@@ -239,7 +239,7 @@ describe("calls", () => {
         if (stage === "queued") own.abort("enough");
         await assert.rejects(asked, (thrown) => isError(thrown, { kind: "cancelled", where: /** @type {any} */ (thrown).where }) && /** @type {any} */ (thrown).cause === "enough");
         assert.equal((await before)?.choices[0]?.message.content, before ? "You said: a b c d e f g h" : undefined);
-        const expected = { "at once": [], queued: ["chat"], encoding: ["missing_pictures", "encode_picture", "cancel"] }[stage] ?? ["missing_pictures", "encode_picture", "chat", "cancel"];
+        const expected = { "at once": [], queued: ["generate"], encoding: ["missing_pictures", "encode", "cancel"] }[stage] ?? ["missing_pictures", "encode", "generate", "cancel"];
         assert.deepEqual([...new Set(link.calls)], expected);
         // The next call is answered as ever.
         assert.equal((await model.chat.completions.create({ messages: [user("next")] })).choices[0]?.message.content, "You said: next");
@@ -255,7 +255,7 @@ describe("calls", () => {
     const start = performance.now();
     await assert.rejects(first, (thrown) => isError(thrown, { kind: "cancelled", where: "chat" }));
     assert(performance.now() - start < 100);
-    assert.deepEqual(link.calls, ["chat", "cancel"]);
+    assert.deepEqual(link.calls, ["generate", "cancel"]);
     assert.equal(await next, 2);
     assert(performance.now() - start > 100);
   });
@@ -308,7 +308,7 @@ describe("calls", () => {
     const chunks = await all(await model.chat.completions.create({ messages: [seen("lose it here now", "a picture")], stream: true }));
     assert.equal(chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""), "You said: lose it here now");
     assert.equal(lost[0].kind, "gpu-lost");
-    assert.deepEqual(link.calls, ["missing_pictures", "encode_picture", "chat", "missing_pictures", "chat"]);
+    assert.deepEqual(link.calls, ["missing_pictures", "encode", "generate", "missing_pictures", "generate"]);
     assert.deepEqual(link.options[1].begin, [0, 1, 2]);
     await assert.rejects(model.chat.completions.create({ messages: [user("lose a b c d")] }), (thrown) => isError(thrown, { kind: "gpu-lost", where: "device" }));
   });

@@ -37,9 +37,9 @@ function inBrowser(tab, { name, entry, picture, question, template }, backend, {
     if (quant) await link.call("choose", { quant });
     const { report } = await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch(`models/${picture}`)).arrayBuffer();
-    await link.call("encode", { bytes });
+    const { encoded } = await link.call("encode", { bytes, needed: [] });
     const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0, keep_logits: true, ignore_eos: true };
-    const { answer } = await link.call("generate", { question, options });
+    const { answer } = await link.call("generate", { messages: [{ role: "user", parts: [{ image: encoded.id }, { text: question }] }], options });
     link.close();
     const seconds = (performance.now() - start) / 1000;
     return { backend: report.backend, tuning: report.tuning, prompt_ids: answer.prompt_ids, ids: answer.ids, logits: answer.logits ?? [], seconds };

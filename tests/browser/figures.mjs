@@ -7,6 +7,8 @@ import { gzipSync } from "node:zlib";
 import { launch, open, serve, www } from "./harness.mjs";
 import { startup } from "./startup.mjs";
 
+/** @typedef {import("../../www/shared/protocol.js").Message} Message */
+
 /** Runs per figure; the median is printed. */
 const RUNS = 5;
 const SHORT_QUESTION = "What color is the star?";
@@ -24,38 +26,41 @@ function measure(visit, backend) {
     const link = new EngineLink(console.error, { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, /** @type {any} */ (backend));
     const { report } = await link.call("load", { keep: false, context: null });
+    /** Encodes a picture and prefills the prompt up to it, as the page does: `tail` makes it new to the engine, since
+     * bytes after the end of a PNG change its hash and nothing else.
+     * @param {number[]} tail @returns {Promise<{ ms: number, about: (text: string) => Message[] }>} */
+    const look = async (...tail) => {
+      const bytes = await new Blob([file, new Uint8Array(tail)]).arrayBuffer();
+      const begun = performance.now();
+      const { encoded } = await link.call("encode", { bytes, needed: [] });
+      const about = (/** @type {string} */ text) => [{ role: /** @type {const} */ ("user"), parts: [{ image: encoded.id }, { text }] }];
+      await link.call("prefill", { messages: about("") });
+      return { ms: performance.now() - begun, about };
+    };
+    const file = await (await fetch("examples/shapes.png")).blob();
+    const options = { max_new_tokens: 64, temperature: 0, top_p: 1, seed: 0 };
     /** @type {Record<"encode" | "prefill" | "decode" | "typed" | "warm" | "cold", number[]>} */
     const seen = { encode: [], prefill: [], decode: [], typed: [], warm: [], cold: [] };
     for (let run = 0; run <= runs; run++) {
-      // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing else.
-      const file = await (await fetch("examples/shapes.png")).blob();
-      const bytes = await new Blob([file, new Uint8Array([run])]).arrayBuffer();
-      await link.call("reset", null);
-      const { encode_ms } = await link.call("encode", { bytes });
-      const options = { max_new_tokens: 64, temperature: 0, top_p: 1, seed: 0 };
-      const { answer, timing } = await link.call("generate", { question, options });
+      const first = await look(run);
+      const { answer, timing } = await link.call("generate", { messages: first.about(question), options });
       // The same picture and a short question: once with the picture encoded, as after a pause; and once with a new
       // picture, as when it is dropped and asked about immediately.
-      await link.call("reset", null);
-      await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run])]).arrayBuffer() });
-      const warm = await link.call("generate", { question: short, options });
+      const { about } = await look(run);
+      const warm = await link.call("generate", { messages: about(short), options });
       // Once more with the question prefilled, as after a pause before Send.
-      await link.call("reset", null);
-      await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run])]).arrayBuffer() });
-      await link.call("prefill", { question: short });
-      const typed = await link.call("generate", { question: short, options });
-      await link.call("reset", null);
-      const begun = performance.now();
-      await link.call("encode", { bytes: await new Blob([file, new Uint8Array([run, 1])]).arrayBuffer() });
-      const read = performance.now() - begun;
-      const cold = await link.call("generate", { question: short, options });
+      await look(run);
+      await link.call("prefill", { messages: about(short) });
+      const typed = await link.call("generate", { messages: about(short), options });
+      const second = await look(run, 1);
+      const cold = await link.call("generate", { messages: second.about(short), options });
       if (run === 0) continue; // pipelines are made on the first use
-      seen.encode.push(encode_ms);
+      seen.encode.push(first.ms);
       seen.prefill.push(((answer.prompt_ids.length - answer.reused_rows) * 1000) / timing.first_token_ms);
       seen.decode.push(timing.tokens_per_second);
       seen.typed.push(typed.timing.first_token_ms);
       seen.warm.push(warm.timing.first_token_ms);
-      seen.cold.push(read + cold.timing.first_token_ms);
+      seen.cold.push(second.ms + cold.timing.first_token_ms);
     }
     return { adapter: report.adapter, ...seen };
   }, { backend, runs: RUNS, question: QUESTION, short: SHORT_QUESTION });

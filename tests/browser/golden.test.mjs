@@ -44,9 +44,9 @@ function inBrowser(tab, wanted) {
     await link.open({ addresses }, /** @type {any} */ (backend));
     const { report } = await link.call("load", { keep: false, context: null });
     const bytes = await (await fetch("models/wide.png")).arrayBuffer();
-    await link.call("encode", { bytes });
+    const { encoded } = await link.call("encode", { bytes, needed: [] });
     const options = { max_new_tokens, temperature: 0, top_p: 1, seed: 0, keep_logits: Boolean(tuning), ...sampling };
-    const { answer } = await link.call("generate", { question, options });
+    const { answer } = await link.call("generate", { messages: [{ role: "user", parts: [{ image: encoded.id }, { text: question }] }], options });
     // Measuring begins with every kind of operation against its definition, and fails where one is beyond its bound.
     if (check) await link.call("bench", { options: { rows: 16, tokens: 2, repeat: 1 } });
     link.close();

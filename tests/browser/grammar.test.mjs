@@ -30,8 +30,8 @@ const SCRIPT = `import { Caller } from "./shared/messenger.js";
     const options = { max_new_tokens: 80, temperature: 0, top_p: 1, seed: 0, ...more, ...(response_format && { response_format }) };
     const start = performance.now();
     try {
-      await call("reset", null);
-      const { answer } = await call("generate", { question: "What is in the picture?", options });
+      const messages = [{ role: "user", parts: [{ text: "What is in the picture?" }] }];
+      const { answer } = await call("generate", { messages, options });
       return { ...answer, ms: performance.now() - start };
     } catch (thrown) {
       return { failure: { ...thrown, message: thrown.message }, ms: performance.now() - start };

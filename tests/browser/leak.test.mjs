@@ -97,10 +97,11 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
               // Every picture is a new one to the engine: bytes after the end of a PNG change its hash and nothing
               // else. The question is the same, so that the rows that are kept of each conversation are as many.
               const bytes = await new Blob([file, new Uint8Array([i, i >> 8])]).arrayBuffer();
-              await link.call("reset", null);
-              await link.call("encode", { bytes }, { transfer: [bytes] });
+              const { encoded } = await link.call("encode", { bytes, needed: [] }, { transfer: [bytes] });
+              const messages = (/** @type {string} */ text) => [{ role: "user", parts: [{ image: encoded.id }, { text }] }];
+              await link.call("prefill", { messages: messages("") });
               const options = { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 };
-              await link.call("generate", { question: "What is in the picture?", options });
+              await link.call("generate", { messages: messages("What is in the picture?"), options });
             }
           },
           { from, to },

@@ -48,8 +48,11 @@ describe("a loaded model", () => {
           /** @type {Package} */
           const { LLaVA } = await import(String("/llava/index.js"));
           const model = await LLaVA.load("models/scenes/manifest.json", { backend, keep: false });
-          await model.link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer() });
-          const { answer } = await model.link.call("generate", { question: "What do you see?", options: { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 } });
+          const { encoded } = await model.link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer(), needed: [] });
+          const { answer } = await model.link.call("generate", {
+            messages: [{ role: "user", parts: [{ image: encoded.id }, { text: "What do you see?" }] }],
+            options: { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 },
+          });
           model.close();
           return answer.text;
         }, backend);
@@ -222,8 +225,10 @@ describe("every promise settles", () => {
         const crashes = [];
         const load = () => LLaVA.load("models/scenes/manifest.json", { backend: "cpu", keep: false, onCrash: ({ kind }) => crashes.push(kind) });
         const options = { max_new_tokens: 8, temperature: 0, top_p: 1, seed: 0 };
+        /** @param {string} text @returns {import("../../www/shared/protocol.js").Message[]} */
+        const user = (text) => [{ role: "user", parts: [{ text }] }];
         const closed = await load();
-        const pending = kind(closed.link.call("generate", { question: "slow", options }));
+        const pending = kind(closed.link.call("generate", { messages: user("slow"), options }));
         closed.close();
         const later = [await pending, await kind(closed.link.call("memory", null)), await kind(closed.reload()), await kind(closed.setPictureSize(1))];
         const inspection = await LLaVA.inspect("models/scenes/manifest.json", { backend: "cpu" });
@@ -231,7 +236,7 @@ describe("every promise settles", () => {
         inspection.close();
         later.push(await waiting, await kind(inspection.load()));
         const crashing = await load();
-        const crashed = kind(crashing.link.call("generate", { question: "panic", options }));
+        const crashed = kind(crashing.link.call("generate", { messages: user("panic"), options }));
         later.push(await crashed, await kind(crashing.link.call("memory", null)));
         await crashing.reload();
         later.push(await kind(crashing.link.call("memory", null)));

@@ -39,8 +39,8 @@ function inBrowser(visit, model) {
     const link = new EngineLink((failure) => console.error(failure), { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
     await link.open(chosen ? modelFromFiles(list) : { addresses: (addresses ?? []).map(address) }, "cpu");
     await link.call("load", { keep: false, context: null });
-    await link.call("encode", { bytes: await fetched("wide.png") });
-    const { answer } = await link.call("generate", { question, options: { max_new_tokens, temperature: 0, top_p: 1, seed: 0 } });
+    const { encoded } = await link.call("encode", { bytes: await fetched("wide.png"), needed: [] });
+    const { answer } = await link.call("generate", { messages: [{ role: "user", parts: [{ image: encoded.id }, { text: question }] }], options: { max_new_tokens, temperature: 0, top_p: 1, seed: 0 } });
     return { prompt_ids: answer.prompt_ids, ids: answer.ids };
   }, { ...model, question: QUESTION, max_new_tokens: TOKENS });
 }

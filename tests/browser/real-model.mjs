@@ -82,9 +82,14 @@ export function ask(page, how) {
       // Memory of wasm only ever grows: what it is now is the most it was.
       const { wasm } = await link.call("memory", null);
       const ready = performance.now();
-      if (picture) await link.call("encode", { bytes: await (await fetch(picture)).arrayBuffer() });
+      /** @type {object[]} */
+      const images = [];
+      if (picture) {
+        const { encoded } = await link.call("encode", { bytes: await (await fetch(picture)).arrayBuffer(), needed: [] });
+        images.push({ image: encoded.id });
+      }
       const options = { max_new_tokens: tokens, temperature: 0, top_p: 1, seed: 0 };
-      const answered = await link.call("generate", { question, options });
+      const answered = await link.call("generate", { messages: [{ role: "user", parts: [...images, { text: question }] }], options });
       return {
         plan: { parts: opened.plan.parts.length, bytes: opened.plan.total_bytes, memory: opened.plan.memory, notes: opened.plan.notes },
         probe, wasm, received, report: loaded.report, storage: loaded.storage,

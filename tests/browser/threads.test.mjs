@@ -86,11 +86,11 @@ describe("threads", { skip }, () => {
         const link = new EngineLink(console.error, { threads: Number(new URLSearchParams(location.search).get("threads")) || undefined });
         await link.open({ addresses: [new URL("models/scenes/manifest.json", document.baseURI).href] }, "cpu");
         await link.call("load", { keep: false, context: null });
-        await link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer() });
+        const { encoded } = await link.call("encode", { bytes: await (await fetch("examples/shapes.png")).arrayBuffer(), needed: [] });
         const question = `${"How many shapes are there? ".repeat(12)}What do you see?`;
         // Warm enough that a last bit that differed would show.
         const options = { max_new_tokens: 64, temperature: 3, top_p: 1, seed: 7 };
-        const { answer, report } = await link.call("generate", { question, options });
+        const { answer, report } = await link.call("generate", { messages: [{ role: "user", parts: [{ image: encoded.id }, { text: question }] }], options });
         return { ids: answer.ids, adapter: report.adapter };
       });
       await visit.close();

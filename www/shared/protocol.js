@@ -121,7 +121,6 @@
  * @property {string} [cache_type]
  * @property {string[]} [notes]
  * @property {number} [cached]   rows
- * @property {number} [turns]
  * @property {object | null} [tuning]  of the GPU, in the engine's own format, for the next visit
  */
 
@@ -200,10 +199,6 @@
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
-/** A past turn to be prefilled again: its answer, as tokens or as the text of another model, and the number of encoded
- * pictures in its question.
- * @typedef {{ question: string, images: number, ids?: number[], text?: string }} Restored */
-
 /**
  * Progress of the weights. `received` counts the bytes from the network in this call; `waiting` describes a pending
  * retry; `compiled` is the progress of the shaders.
@@ -235,25 +230,19 @@
  * @property {[null, Probe]} probe
  * @property {[{ quant: Quant }, Plan]} choose  before `load`
  * @property {[{ longest_edge: number }, Plan]} pictureSize
- *   after `load` it removes pictures and conversation from the engine
+ *   after `load` it removes pictures from the engine
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load
  * @property {[null, Storage]} storage
- * @property {[{ bytes: ArrayBuffer }, Seen]} encode
- * @property {[{ question: string, options: GenerateOptions }, Answered]} generate
- * @property {[{ bytes: ArrayBuffer, needed: string[] }, Seen]} encode_picture
- *   of no conversation; `needed`: ids of pictures that stay on the device
- * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `chat`
- * @property {[{ messages: Message[] }, number]} prefill_messages  returns the cached rows
- * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} chat
+ * @property {[{ bytes: ArrayBuffer, needed: string[] }, Seen]} encode
+ *   `needed`: ids of pictures that stay on the device
+ * @property {[{ messages: Message[] }, string[]]} missing_pictures  ids to be encoded before `generate`
+ * @property {[{ messages: Message[] }, number]} prefill  returns the cached rows
+ * @property {[{ messages: Message[], options: GenerateOptions }, Answered]} generate
  *   of a whole conversation; a last message of the assistant is continued, and the answer is what follows it
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
  * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
- * @property {[{ question: string }, number]} prefill  of a question being typed; returns the rows computed
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
  * @property {[null, null]} cancel
- * @property {[{ turns: number }, Report]} truncate
- * @property {[null, Report]} reset
- * @property {[{ turns: Restored[] }, Report]} restore
  * @property {[null, { wasm: number, heap: number, buffers: number }]} memory
  *   bytes in the tab: of the engine, of JavaScript, of parts in flight
  * @property {[null, string[]]} files

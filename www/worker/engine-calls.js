@@ -77,36 +77,23 @@ export function startEngineWorker(build) {
       return { report: await report(), storage: await loader.storage() };
     },
 
-    async encode({ bytes }, emit) {
-      const start = performance.now();
-      const encoded = await engine().encode(new Uint8Array(bytes), emit);
-      return { encoded, encode_ms: performance.now() - start, report: await report() };
-    },
-
-    prefill: ({ question }, emit) => engine().prefill(question, emit),
-
     async bench({ options }, emit) {
       await engine().bench(options, (/** @type {string} */ text) => emit({ type: "line", text }));
       return report();
     },
 
-    async generate({ question, options }, emit) {
-      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().generate(question, rest, onEvent)), emit);
-      return { ...answered, report: await report() };
-    },
-
-    async encode_picture({ bytes, needed }, emit) {
+    async encode({ bytes, needed }, emit) {
       const start = performance.now();
-      const encoded = await engine().encode_picture(new Uint8Array(bytes), needed, emit);
+      const encoded = await engine().encode(new Uint8Array(bytes), needed, emit);
       return { encoded, encode_ms: performance.now() - start, report: await report() };
     },
 
     missing_pictures: async ({ messages }) => engine().missing_pictures(messages),
 
-    prefill_messages: ({ messages }, emit) => engine().prefill_messages(messages, emit),
+    prefill: ({ messages }, emit) => engine().prefill(messages, emit),
 
-    async chat({ messages, options }, emit) {
-      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().chat(messages, rest, onEvent)), emit);
+    async generate({ messages, options }, emit) {
+      const answered = await timed((onEvent) => constrained(engine(), options, (rest) => engine().generate(messages, rest, onEvent)), emit);
       return { ...answered, report: await report() };
     },
 
@@ -117,21 +104,6 @@ export function startEngineWorker(build) {
     async cancel() {
       loader.cancel();
       return null;
-    },
-
-    async truncate({ turns }) {
-      engine().truncate(turns);
-      return report();
-    },
-
-    async reset() {
-      engine().reset();
-      return report();
-    },
-
-    async restore({ turns }) {
-      engine().restore(turns);
-      return report();
     },
 
     memory: async () => loader.memory(),

@@ -18,12 +18,13 @@ export async function load(task, { backend, threads }, ports) {
   return [runs, adapter, started && `threads ${started}`].filter(Boolean).join(" ");
 }
 
-/** @param {string} question @param {number} tokens */
-async function ask(question, tokens) {
+/** @param {string} question @param {string[]} images ids @param {number} tokens */
+async function ask(question, images, tokens) {
   const times = [];
   const begun = performance.now();
   const options = { max_new_tokens: tokens, ignore_eos: true, temperature: 0 };
-  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(question, options, ({ type, id }) => {
+  const messages = [{ role: "user", parts: [...images.map((image) => ({ image })), { text: question }] }];
+  const { ids, prompt_ids, reused_rows } = await loader.engine.generate(messages, options, ({ type, id }) => {
     if (type === "token" && id !== undefined) times.push(performance.now());
   });
   // What begins every prompt stays in the cache: it is not counted as read.
@@ -31,8 +32,7 @@ async function ask(question, tokens) {
 }
 
 export function answer({ question }, tokens) {
-  loader.engine.reset();
-  return ask(question, tokens);
+  return ask(question, [], tokens);
 }
 
 /** Asks about a picture; tiles are cut from it after its longer side has been scaled to `edge`. */
@@ -40,7 +40,7 @@ export async function look(file, edge, question, tokens) {
   const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer());
   loader.engine.set_longest_edge(edge);
   const begun = performance.now();
-  await loader.engine.encode(bytes, () => {});
+  const { id } = await loader.engine.encode(bytes, [], () => {});
   const encode_ms = performance.now() - begun;
-  return { encode_ms, ...(await ask(question, tokens)), report: loader.engine.report(), memory: loader.memory() };
+  return { encode_ms, ...(await ask(question, [id], tokens)), report: loader.engine.report(), memory: loader.memory() };
 }

@@ -54,7 +54,7 @@ export class FakeLink {
   }
 
   /** @param {{ bytes: ArrayBuffer, needed: string[] }} args @param {(event: any) => void} onEvent */
-  async _encode_picture({ bytes: image, needed }, onEvent) {
+  async _encode({ bytes: image, needed }, onEvent) {
     this.needed.push(needed);
     const bytes = Buffer.from(image);
     for (let done = 0; done <= 4; done++) {
@@ -89,14 +89,14 @@ export class FakeLink {
   }
 
   /** @param {{ messages: Message[] }} args */
-  async _prefill_messages({ messages }) {
+  async _prefill({ messages }) {
     this.#refuse(messages);
     this.#prompts.push(this.#rows(messages));
     return this.#rows(messages).length;
   }
 
   /** @param {{ messages: Message[], options: any }} args @param {(event: any) => void} onEvent */
-  async _chat({ messages, options }, onEvent) {
+  async _generate({ messages, options }, onEvent) {
     this.messages.push(messages);
     this.options.push(options);
     for (const part of messages.flatMap(({ parts }) => parts)) if ("image" in part && !this.#resident.has(part.image)) throw { kind: "argument", place: "messages", message: "not resident" };

@@ -146,7 +146,7 @@ export class Llava {
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes @param {string[]} _needed @param {(event: object) => void} onEvent */
-  encode_picture(bytes, _needed, onEvent) {
+  encode(bytes, _needed, onEvent) {
     return this.#exclusive(async () => {
       this.#cancelled = false;
       if (bytes.length < 8) throw { kind: "image", place: "image", message: "not a PNG, JPEG, WebP, GIF or BMP", hint: "Choose another file." };
@@ -179,7 +179,7 @@ export class Llava {
   }
 
   /** @param {Message[]} messages */
-  prefill_messages(messages) {
+  prefill(messages) {
     return this.#exclusive(async () => {
       this.#check(messages);
       const question = textOf(messages.at(-1));
@@ -206,7 +206,7 @@ export class Llava {
 
   /** @param {Message[]} messages @param {{ max_new_tokens: number, begin?: number[] }} options
    * @param {(event: any) => void} onEvent */
-  chat(messages, options, onEvent) {
+  generate(messages, options, onEvent) {
     return this.#exclusive(async () => {
       this.#check(messages);
       const question = textOf(messages.at(-1));
@@ -216,12 +216,6 @@ export class Llava {
       this.#answers.set(answer.text, answer.ids);
       return answer;
     });
-  }
-
-  /** @param {string} question @param {{ max_new_tokens: number, begin?: number[] }} options
-   * @param {(event: any) => void} onEvent */
-  generate(question, options, onEvent) {
-    return this.#answer(question, "0 image, turn 1", options, onEvent);
   }
 
   /** @param {string} question @param {string} about @param {{ max_new_tokens: number, begin?: number[] }} options
@@ -267,10 +261,6 @@ export class Llava {
     if (this.#busy) throw { kind: "state", place: "set_longest_edge", message: "busy: another call is running" };
     this.#plan = { ...this.#plan, longest_edge };
     if (!this.#size) throw { kind: "argument", place: "longest edge", message: `${longest_edge} is not offered` };
-    this.reset();
-  }
-
-  reset() {
     this.#resident.clear();
     this.#used = 0;
   }

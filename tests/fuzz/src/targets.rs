@@ -16,6 +16,7 @@ use llava_web::format::torch::pickle::MEMORY_FACTOR;
 use llava_web::format::{names, safetensors, sentencepiece, torch};
 use llava_web::model::CacheType;
 use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
+use llava_web::prompt::Message;
 use llava_web::tokenizer::{StreamDecoder, Tokenizer};
 use pollster::block_on;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -450,9 +451,10 @@ fn load(data: &[u8], list: Vec<(&'static str, Frame)>, entry: &[&str]) {
             block_on(loader.push(index, &bytes))?;
         }
         let mut engine = block_on(loader.finish(Some(context)))?;
-        block_on(engine.encode(golden!("wide.png"), &mut SilentObserver))?;
+        let picture = block_on(engine.encode(golden!("wide.png"), &[], &mut SilentObserver))?;
+        let question = [Message::user(&[picture.id], "what is it?")];
         let options = GenerateOptions { max_new_tokens: 2, ignore_eos: true, ..GenerateOptions::default() };
-        let answer = block_on(engine.generate("what is it?", &options, &mut SilentObserver))?;
+        let answer = block_on(engine.generate(&question, &options, &mut SilentObserver))?;
         assert!(answer.ids.len() <= 2);
         ANSWERS.fetch_add(1, Ordering::Relaxed);
         Ok(())

@@ -114,7 +114,7 @@ export class Completions {
       const resident = await encodePictures(stoppable, read, onProgress);
       throwIfAborted(stop ?? null, "chat");
       const more = begin.length ? { begin: [...begin] } : {};
-      const answered = await stoppable("chat", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
+      const answered = await stoppable("generate", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
       this.#onReport(answered.report);
       return answered;
     }, onProgress);

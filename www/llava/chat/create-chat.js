@@ -65,7 +65,7 @@ export function createChat(link, { name, recovered = async () => false, onReport
   async function prefill(messages, { signal = null, onProgress } = {}) {
     const read = await readPictures(readMessages(messages, "messages"), signal);
     const work = queue.run(signal, "prefill", async (/** @type {EngineCall} */ call) => {
-      const cached = await call("prefill_messages", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress });
+      const cached = await call("prefill", { messages: await encodePictures(call, read, onProgress) }, { onEvent: onProgress });
       onReport({ cached });
       return cached;
     }, onProgress);

@@ -66,7 +66,7 @@ export async function encodePictures(call, read, onProgress) {
 export async function encodePicture(call, file, where, needed, onEvent) {
   const encode = async (/** @type {Blob} */ image) => {
     const bytes = await image.arrayBuffer();
-    return { ...(await call("encode_picture", { bytes, needed }, { onEvent, transfer: [bytes] })), file: image };
+    return { ...(await call("encode", { bytes, needed }, { onEvent, transfer: [bytes] })), file: image };
   };
   const drawn = drawings.get(file);
   if (drawn) return encode(drawn);
