@@ -257,6 +257,6 @@ fn a_constrained_answer_is_decoded_about_as_fast_as_a_free_one() {
         }
         let share = constrained / free;
         println!("{backend:?}: {free:.1} tokens/s free, {constrained:.1} constrained: {:.0} %", 100.0 * share);
-        assert!(share > 0.6, "{backend:?}: {share}");
+        assert!(share >= 0.7, "{backend:?}: {share}");
     }
 }
