@@ -270,8 +270,7 @@ describe("the page with a stand-in engine", () => {
       await suggestion.hover();
       await visit.page.waitForTimeout(100);
       const drafts = `early/one two/one two three/${await suggestion.innerText()}`;
-      // On a busy machine this question, too, is prefilled before it is sent.
-      assert.equal((await visit.ask("drafts?")).replace(/ \(.*/, "").replace(/\/drafts\?$/, ""), `You asked: ${drafts}`);
+      assert.equal((await visit.ask("drafts?")).replace(/ \(.*/, ""), `You asked: ${drafts}`);
       await visit.close();
     }));
 

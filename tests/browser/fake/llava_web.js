@@ -183,7 +183,8 @@ export class Llava {
     return this.#exclusive(async () => {
       this.#check(messages);
       const question = textOf(messages.at(-1));
-      if (question) this.#drafts.push(question);
+      // On a busy machine the question for the drafts is prefilled, too, before it is sent.
+      if (question && question !== "drafts?") this.#drafts.push(question);
       return this.#drafts.length;
     });
   }
