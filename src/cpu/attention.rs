@@ -16,11 +16,14 @@ use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
 use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Keys per block.
 const BLOCK_KEYS: usize = 64;
 /// Minimum softmaxes per key and value head for which transposing a block of keys pays.
 const MIN_TRANSPOSED_SOFTMAXES: usize = 4;
+/// Softmaxes whose scores of a transposed block are computed together: each vector of keys is loaded once for them.
+const QUERIES: usize = 2;
 
 /// Computes attention. Key and value heads are divided among the threads.
 pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
@@ -78,7 +81,7 @@ struct Memory<'a> {
     values: &'a mut [f32],
     /// `[D][BLOCK_KEYS]`.
     transposed: &'a mut [f32],
-    /// `[BLOCK_KEYS]`.
+    /// `[QUERIES][BLOCK_KEYS]`.
     scores: &'a mut [f32],
     /// `[rows · group][padded D]`.
     sums: &'a mut [f32],
@@ -101,14 +104,14 @@ impl<const F16: bool> Job for TypedHead<'_, F16> {
         let softmaxes = h.t * group;
         // All other memory is written before it is read.
         let mut memory = h.memory.borrow_mut();
-        let length = 2 * BLOCK_KEYS * padded + BLOCK_KEYS * h.d + BLOCK_KEYS + softmaxes * (padded + 2);
+        let length = 2 * BLOCK_KEYS * padded + BLOCK_KEYS * (h.d + QUERIES) + softmaxes * (padded + 2);
         if memory.len() < length {
             memory.resize(length, 0.0);
         }
         let (keys, rest) = memory.split_at_mut(BLOCK_KEYS * padded);
         let (values, rest) = rest.split_at_mut(BLOCK_KEYS * padded);
         let (transposed, rest) = rest.split_at_mut(BLOCK_KEYS * h.d);
-        let (scores, rest) = rest.split_at_mut(BLOCK_KEYS);
+        let (scores, rest) = rest.split_at_mut(QUERIES * BLOCK_KEYS);
         let (sums, rest) = rest.split_at_mut(softmaxes * padded);
         let state = &mut rest[..2 * softmaxes];
         sums.fill(0.0);
@@ -139,9 +142,21 @@ impl<const F16: bool> Job for TypedHead<'_, F16> {
             }
             // The first row that sees the block's first key.
             let row = h.first.map_or(0, |pos| start.saturating_sub(pos));
-            for softmax in row * group..softmaxes {
-                let seen = h.first.map_or(h.t, |pos| pos + softmax / group + 1);
-                unsafe { h.block::<S>(&mut m, &rows, softmax, count.min(seen - start), many) };
+            for pair in (row * group..softmaxes).step_by(QUERIES) {
+                let pair = pair..(pair + QUERIES).min(softmaxes);
+                unsafe {
+                    if many {
+                        h.scores_of_many::<S>(&mut m, pair.clone());
+                    }
+                    for (slot, softmax) in pair.enumerate() {
+                        let seen = h.first.map_or(h.t, |pos| pos + softmax / group + 1);
+                        let at = slot * BLOCK_KEYS..slot * BLOCK_KEYS + count.min(seen - start);
+                        if !many {
+                            scores_of_few::<S>(h.query_values(softmax), &rows, &mut m.scores[at.clone()]);
+                        }
+                        h.block::<S>(&mut m, &rows, softmax, at);
+                    }
+                }
             }
         }
         for softmax in 0..softmaxes {
@@ -191,23 +206,36 @@ impl Head<'_> {
         }
     }
 
-    /// Adds the block's first `count` keys to one softmax.
+    /// Returns the values of a softmax's query.
     #[inline(always)]
-    unsafe fn block<S: Simd>(&self, m: &mut Memory, rows: &BlockRows, softmax: usize, count: usize, transposed: bool) {
-        let padded = self.d.next_multiple_of(S::W);
-        let query = &self.q[self.query(softmax)..][..self.d];
-        let scale = 1.0 / (self.d as f32).sqrt();
+    fn query_values(&self, softmax: usize) -> &[f32] {
+        &self.q[self.query(softmax)..][..self.d]
+    }
+
+    /// Computes the scores of all keys of a transposed block, for up to [`QUERIES`] softmaxes.
+    #[inline(always)]
+    unsafe fn scores_of_many<S: Simd>(&self, m: &mut Memory, softmaxes: Range<usize>) {
+        let (keys, scores) = (m.transposed.as_ptr(), m.scores.as_mut_ptr());
+        let queries = [softmaxes.start, softmaxes.end - 1].map(|softmax| self.query_values(softmax));
         unsafe {
-            if transposed {
-                scores_of_many::<S>(query, scale, m.transposed.as_ptr(), m.scores.as_mut_ptr());
-            } else {
-                scores_of_few::<S>(query, scale, rows, &mut m.scores[..count]);
+            match softmaxes.len() {
+                QUERIES => scores_of_many::<S, QUERIES>(queries, keys, scores),
+                _ => scores_of_many::<S, 1>([queries[0]], keys, scores),
             }
-            m.scores[count..].fill(f32::NEG_INFINITY);
+        }
+    }
+
+    /// Adds the block's first keys to one softmax: those whose scores are at `at`.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(&self, m: &mut Memory, rows: &BlockRows, softmax: usize, at: Range<usize>) {
+        let padded = self.d.next_multiple_of(S::W);
+        let (count, scores) = (at.len(), &mut m.scores[at.start..][..BLOCK_KEYS]);
+        unsafe {
+            scores[count..].fill(f32::NEG_INFINITY);
             let [most, total] = &mut m.state[2 * softmax..][..2] else { unreachable!("two of them") };
-            let mut largest = S::load(m.scores.as_ptr());
+            let mut largest = S::load(scores.as_ptr());
             for i in (S::W..BLOCK_KEYS).step_by(S::W) {
-                largest = S::max(largest, S::load(m.scores.as_ptr().add(i)));
+                largest = S::max(largest, S::load(scores.as_ptr().add(i)));
             }
             let mut lanes = [f32::NEG_INFINITY; super::simd::MAX_LANES];
             S::store(lanes.as_mut_ptr(), largest);
@@ -216,7 +244,7 @@ impl Head<'_> {
             *most = now;
             let mut sum = S::splat(0.0);
             for i in (0..BLOCK_KEYS).step_by(S::W) {
-                let at = m.scores.as_mut_ptr().add(i);
+                let at = scores.as_mut_ptr().add(i);
                 let weight = exp::<S>(S::sub(S::load(at), S::splat(now)));
                 S::store(at, weight);
                 sum = S::add(sum, weight);
@@ -226,11 +254,11 @@ impl Head<'_> {
             let sums = m.sums.as_mut_ptr().add(softmax * padded);
             let mut i = 0;
             while i + 8 * S::W <= padded {
-                weigh::<S, 8>(&m.scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
+                weigh::<S, 8>(&scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
                 i += 8 * S::W;
             }
             while i < padded {
-                weigh::<S, 1>(&m.scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
+                weigh::<S, 1>(&scores[..count], rows.values.add(i), rows.stride, shrink, sums.add(i));
                 i += S::W;
             }
         }
@@ -255,44 +283,56 @@ impl Head<'_> {
     }
 }
 
-/// Computes `q · k` for all keys of a transposed block.
+/// Computes `q · k / √D` of `N` queries for all keys of a transposed block.
 #[inline(always)]
-unsafe fn scores_of_many<S: Simd>(query: &[f32], scale: f32, keys: *const f32, scores: *mut f32) {
+unsafe fn scores_of_many<S: Simd, const N: usize>(queries: [&[f32]; N], keys: *const f32, scores: *mut f32) {
     unsafe {
+        let scale = S::splat(scale(queries[0]));
         for s in (0..BLOCK_KEYS).step_by(4 * S::W) {
-            let mut acc = [S::splat(0.0); 4];
-            for (i, q) in query.iter().enumerate() {
-                let (q, keys) = (S::splat(*q), keys.add(i * BLOCK_KEYS + s));
+            let mut acc = [[S::splat(0.0); 4]; N];
+            for i in 0..queries[0].len() {
+                let keys = keys.add(i * BLOCK_KEYS + s);
                 for j in 0..4 {
-                    acc[j] = S::mul_add(q, S::load(keys.add(j * S::W)), acc[j]);
+                    let keys = S::load(keys.add(j * S::W));
+                    for n in 0..N {
+                        acc[n][j] = S::mul_add(S::splat(*queries[n].get_unchecked(i)), keys, acc[n][j]);
+                    }
                 }
             }
-            for j in 0..4 {
-                S::store(scores.add(s + j * S::W), S::mul(acc[j], S::splat(scale)));
+            for n in 0..N {
+                for j in 0..4 {
+                    S::store(scores.add(n * BLOCK_KEYS + s + j * S::W), S::mul(acc[n][j], scale));
+                }
             }
         }
     }
 }
 
-/// Computes `q · k` key by key. Keys are padded to whole vectors.
+/// Returns the factor of the scores of a query.
 #[inline(always)]
-unsafe fn scores_of_few<S: Simd>(query: &[f32], scale: f32, rows: &BlockRows, scores: &mut [f32]) {
+fn scale(query: &[f32]) -> f32 {
+    1.0 / (query.len() as f32).sqrt()
+}
+
+/// Computes `q · k / √D` key by key. Keys are padded to whole vectors.
+#[inline(always)]
+unsafe fn scores_of_few<S: Simd>(query: &[f32], rows: &BlockRows, scores: &mut [f32]) {
     unsafe {
         let mut s = 0;
         while s + 4 <= scores.len() {
-            dots::<S, 4>(query, scale, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
+            dots::<S, 4>(query, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
             s += 4;
         }
         while s < scores.len() {
-            dots::<S, 1>(query, scale, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
+            dots::<S, 1>(query, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
             s += 1;
         }
     }
 }
 
-/// Computes `q · k` for `N` keys, `stride` apart.
+/// Computes `q · k / √D` for `N` keys, `stride` apart.
 #[inline(always)]
-unsafe fn dots<S: Simd, const N: usize>(query: &[f32], scale: f32, keys: *const f32, stride: usize, out: &mut [f32]) {
+unsafe fn dots<S: Simd, const N: usize>(query: &[f32], keys: *const f32, stride: usize, out: &mut [f32]) {
     unsafe {
         let mut sums = [S::splat(0.0); N];
         let mut i = 0;
@@ -304,7 +344,7 @@ unsafe fn dots<S: Simd, const N: usize>(query: &[f32], scale: f32, keys: *const 
             i += S::W;
         }
         for j in 0..N {
-            out[j] = S::sum(sums[j]) * scale;
+            out[j] = S::sum(sums[j]) * scale(query);
         }
     }
 }

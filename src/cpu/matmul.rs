@@ -8,6 +8,7 @@
 
 use super::activation::activate;
 use super::activations::{Activations, FLOATS_PER_STEP, words_of_group};
+use super::micro_kernel::{self, ROWS, VECTORS, WidePanel};
 use super::panel::{self, Planes, as_bytes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
 use super::thread_pool::Shared;
@@ -201,17 +202,28 @@ impl Product<'_> {
 
     #[inline(always)]
     unsafe fn sum_integers<S: Simd, const KIND: u32>(&self, tile: &ProductTile, sums: *mut f32) {
-        let (m, width, rows) = (self.shape.m, tile.vectors * S::W, tile.rows.len());
+        let (width, rows) = (tile.vectors * S::W, tile.rows.len());
+        // The micro-kernel computes these rows of these vectors.
+        let mut wide = unsafe { WidePanel::<S>::new() };
+        let wide_rows = if S::MICRO_KERNEL { rows / ROWS * ROWS } else { 0 };
+        let wide_vectors = if wide_rows > 0 { tile.columns.len() / (VECTORS * S::W) * VECTORS } else { 0 };
         for group in 0..self.k / super::activations::GROUP {
+            let at = group * self.shape.m + tile.rows.start;
             for vector in 0..tile.vectors {
+                let n = self.column::<S>(tile, vector);
+                let mut row = if vector < wide_vectors { wide_rows } else { 0 };
                 unsafe {
-                    let n = self.column::<S>(tile, vector);
                     let w = panel::integers::<S, KIND>(&self.w, group, n);
                     let scales = panel::scales::<S, KIND>(&self.w, group, n);
+                    if S::MICRO_KERNEL && row > 0 {
+                        wide.set::<KIND>(vector % VECTORS, &w, &scales);
+                        if vector % VECTORS == VECTORS - 1 {
+                            let sums = sums.add((vector + 1 - VECTORS) * S::W);
+                            micro_kernel::multiply::<S, KIND>(&wide, self.x, at, wide_rows, sums, width);
+                        }
+                    }
                     let sums = sums.add(vector * S::W);
-                    let at = group * m + tile.rows.start;
-                    let mut row = 0;
-                    while row + 4 <= rows {
+                    while !S::MICRO_KERNEL && row + 4 <= rows {
                         integer_rows::<S, KIND, 4>(&w, &scales, self.x, at + row, sums.add(row * width), width);
                         row += 4;
                     }
@@ -347,21 +359,42 @@ mod tests {
         }
     }
 
+    /// Multiplies rows of `k` values by a weight of arbitrary blocks and of small scales.
+    fn multiply(kind: WeightType, n: usize, k: usize, x: &[f32], level: Level, pool: Box<dyn ThreadPool>) -> Vec<f32> {
+        let [blocks, scales] = <[u64; 2]>::from(plane_bytes(kind, n as u32, k as u32).unwrap());
+        let blocks: Vec<u8> = (0..blocks).map(|i| (i * i * 37 + i) as u8 & 0xbf).collect();
+        let scales: Vec<u8> = (0..scales).map(|i| (i * 37 % 0x2b) as u8).collect();
+        let tile = WeightTile { weight_type: kind, n, k, blocks: &blocks, scales: &scales };
+        let (m, mut workspace) = (x.len() / k, Workspace::new(level, pool));
+        let (shape, mut out) =
+            (MatmulShape { m, stride: n, first: 0, accumulate: false, activation: None }, vec![f32::NAN; m * n]);
+        assert!(product(tile, shape, x, None, &mut out, &mut workspace));
+        out
+    }
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect()
+    }
+
     #[test]
     fn several_threads_compute_what_one_does() {
         for (kind, m, n) in [(WeightType::Q4, 1, 1000), (WeightType::F16, 70, 330), (WeightType::Q8, 9, 130)] {
-            let k = 512;
-            let floats: Vec<f32> = (0..n * k).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
-            let planes = crate::quant::quantize(kind, n as u32, k as u32, &floats).unwrap();
-            let (blocks, scales) = planes.split_at(plane_bytes(kind, n as u32, k as u32).unwrap().0 as usize);
-            let tile = WeightTile { weight_type: kind, n, k, blocks, scales };
-            let compute = |pool: Box<dyn ThreadPool>| {
-                let (mut workspace, mut out) = (Workspace::new(Level::best(), pool), vec![f32::NAN; m * n]);
-                let shape = MatmulShape { m, stride: n, first: 0, accumulate: false, activation: None };
-                assert!(product(tile, shape, &floats, None, &mut out, &mut workspace));
-                out
-            };
+            let compute = |pool| multiply(kind, n, 512, &values(m * 512), Level::best(), pool);
             assert_eq!(compute(Box::new(Three)), compute(Box::new(SingleThread)), "{kind} {m} {n}");
+        }
+    }
+
+    #[test]
+    fn many_rows_give_the_bits_that_each_gives_alone() {
+        use WeightType::{Q4, Q4_1, Q4K, Q5_1, Q5K, Q6K, Q8};
+        for level in Level::available() {
+            for kind in [Q8, Q4, Q4_1, Q5_1, Q4K, Q5K, Q6K] {
+                let compute = |x: &[f32]| multiply(kind, 86, 512, x, level, Box::new(SingleThread));
+                let x = values(7 * 512);
+                let alone: Vec<f32> = x.chunks_exact(512).flat_map(compute).collect();
+                assert!(alone.iter().all(|x| x.is_finite()) && alone[0] != alone[1], "{level:?} {kind}");
+                assert_eq!(compute(&x), alone, "{level:?} {kind}");
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod fast;
 mod huge_pages;
 mod map;
 mod matmul;
+mod micro_kernel;
 mod norm;
 mod panel;
 mod simd;

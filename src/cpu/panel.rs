@@ -46,6 +46,7 @@ impl<'a> Planes<'a> {
 }
 
 /// The factors of the integer sums of `W` columns: `out += d · (low · Σ₀ + high · Σ₁) + minimum · d · Σx`.
+#[derive(Clone, Copy)]
 pub(super) struct Scales<S: Simd> {
     /// Scale of the first 16 values; of all 32, except for `q6_k`.
     pub low: S::F,

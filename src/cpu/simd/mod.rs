@@ -107,6 +107,8 @@ pub(crate) trait Simd: Copy + 'static {
     const W: usize;
     /// Bits of the weights that [`dot_bytes`](Self::dot_bytes) takes; 0 where there is no such product.
     const BYTE_BITS: u32;
+    /// Whether mat-muls of several rows use the [micro-kernel](super::micro_kernel).
+    const MICRO_KERNEL: bool;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;

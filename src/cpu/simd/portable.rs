@@ -36,6 +36,7 @@ impl Simd for Portable {
     type I = [i32; 4];
     const W: usize = 4;
     const BYTE_BITS: u32 = 0;
+    const MICRO_KERNEL: bool = true;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> [f32; 4] {

@@ -24,6 +24,7 @@ impl Simd for Simd128 {
     type I = v128;
     const W: usize = 4;
     const BYTE_BITS: u32 = if RELAXED { 7 } else { 0 };
+    const MICRO_KERNEL: bool = true;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> v128 {

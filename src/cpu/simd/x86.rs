@@ -49,6 +49,7 @@ impl Simd for Avx512 {
     type I = __m512i;
     const W: usize = 16;
     const BYTE_BITS: u32 = 8;
+    const MICRO_KERNEL: bool = false;
 
     same! {
         splat: _mm512_set1_ps(x: f32) -> __m512,
@@ -143,6 +144,7 @@ impl Simd for Avx2 {
     type I = __m256i;
     const W: usize = 8;
     const BYTE_BITS: u32 = 7;
+    const MICRO_KERNEL: bool = false;
 
     same! {
         splat: _mm256_set1_ps(x: f32) -> __m256,
