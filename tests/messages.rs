@@ -3,10 +3,10 @@
 mod common;
 
 use common::{convert, golden_file, gpu_or_skip};
-use llava_web::device::BackendChoice;
-use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, SilentObserver};
+use llava_web::device::{BackendChoice, Device};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver};
 use llava_web::error::Kind;
-use llava_web::native::load_model;
+use llava_web::native::{Folder, load_model, now};
 use llava_web::prompt::{Message, Part, Role};
 use pollster::block_on;
 use std::path::Path;
@@ -137,7 +137,13 @@ fn parked_rows_are_bounded_and_freed() {
         let directory = convert("mha", "q4");
         let mut engine = open(backend, directory.path());
         let before = engine.report().device_bytes;
-        let limit = 256 * engine.model().cache_row_bytes();
+        let limit = block_on(async {
+            let (device, folder) =
+                (Device::open(BackendChoice::Cpu).await.unwrap(), Folder::new(directory.path(), None));
+            let loader = Loader::open(device, &folder, &["manifest.json".into()], &now).await.unwrap();
+            loader.plan(None).await.unwrap().memory.conversations
+        });
+        assert_eq!(limit, 256 * engine.model().cache_row_bytes());
         let mut most = 0;
         for n in 0..12 {
             chat(&mut engine, &[brief(), user(&format!("{n} {}", "word ".repeat(30)))]);

@@ -1,7 +1,7 @@
 //! Loading: from a source to a plan, from the plan's parts to an engine.
 
 use super::messages::AnswerMemory;
-use super::parked::ParkedRows;
+use super::parked::{ParkedRows, most_rows};
 use super::picture_table::PictureTable;
 use super::pictures::{PictureCost, PictureSize, several_pictures};
 use super::prompt_format::PromptFormat;
@@ -87,6 +87,9 @@ pub struct MemoryPlan {
     pub scratch: u64,
     /// Total with the context full.
     pub total: u64,
+    /// Largest memory of the keys and values that are kept of other conversations, beside the total. They are given up
+    /// where the device lacks memory.
+    pub conversations: u64,
 }
 
 /// Progress of compiling a model's pipelines.
@@ -159,6 +162,7 @@ impl Loader {
                 cache_type: runtime.cache_type,
                 scratch: runtime.scratch,
                 total: weights + beside,
+                conversations: most_rows(runtime.cache_per_token, context) * runtime.cache_per_token,
             },
             context,
             longest_context: Model::longest_context(&b.config),

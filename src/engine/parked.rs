@@ -40,6 +40,11 @@ pub(super) struct ParkedRows {
     clock: u64,
 }
 
+/// Returns the largest number of rows of all entries, for a cache of `context` rows of `row_bytes` bytes.
+pub(super) fn most_rows(row_bytes: u64, context: u32) -> u64 {
+    (MAX_BYTES / row_bytes).min(u64::from(context))
+}
+
 /// Returns the number of leading rows that two paths share.
 fn shared(a: &[Row], b: &[Row]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
@@ -114,8 +119,7 @@ impl Engine {
                 self.cache.extend(prompt[done..reach].iter().copied(), false);
             }
         }
-        let row_bytes = self.model.cache_row_bytes();
-        let limit = (MAX_BYTES / row_bytes).min(u64::from(self.model.context));
+        let limit = most_rows(self.model.cache_row_bytes(), self.model.context);
         let kept = self.cache.shared(prompt);
         self.parked.shrink(&mut self.model.device, &prompt[..kept], limit);
         Ok(())

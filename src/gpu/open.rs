@@ -1,7 +1,7 @@
 //! Opens a device: chooses the adapter, its limits and its features.
 
-use super::Gpu;
 use super::last_error::watch;
+use super::{Gpu, instance};
 use crate::error::{Error, Kind, Result};
 use crate::pass::Call;
 use crate::tuning::{Operands, Tuning};
@@ -29,24 +29,6 @@ impl Features {
         }
     }
 }
-
-/// Instance of WebGPU, or of the native drivers.
-fn new_instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::PRIMARY;
-    wgpu::Instance::new(descriptor)
-}
-
-/// The one instance of a process. It is never dropped: with the last instance the drivers' libraries are unloaded, and
-/// NVIDIA's leaves destructors behind that every thread calls when it ends, at addresses where nothing is left.
-#[cfg(not(target_arch = "wasm32"))]
-fn instance() -> &'static wgpu::Instance {
-    static INSTANCE: std::sync::OnceLock<wgpu::Instance> = std::sync::OnceLock::new();
-    INSTANCE.get_or_init(new_instance)
-}
-
-#[cfg(target_arch = "wasm32")]
-use new_instance as instance;
 
 impl Gpu {
     /// Opens the fastest adapter.

@@ -6,7 +6,7 @@ import { launch, open, serve, withFake } from "./harness.mjs";
 
 /** @param {number} speed */
 const probe = (speed) => ({ decode_tokens_per_second: speed, prefill_rows_per_second: 10 * speed, fits: true, message: "" });
-const memory = (/** @type {number} */ total) => ({ weights: total, cache_per_token: 0, cache_type: "f32", scratch: 0, total });
+const memory = (/** @type {number} */ total) => ({ weights: total, cache_per_token: 0, cache_type: "f32", scratch: 0, total, conversations: 0 });
 const CPU_FASTER = { probe_webgpu: probe(10), probe_cpu: probe(100) };
 /** Storage is shared within a context; without service workers nothing else is. */
 const PLAIN = /** @type {const} */ ({ serviceWorkers: "block" });

@@ -13,7 +13,7 @@ import { fakeRoot, launch, open, serve, www, withFake } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
-const MEMORY = { weights: 3.8e9, cache_per_token: 5e5, cache_type: "f16", scratch: 2e8, total: 5e9 };
+const MEMORY = { weights: 3.8e9, cache_per_token: 5e5, cache_type: "f16", scratch: 2e8, total: 5e9, conversations: 5.4e8 };
 
 /** @type {import("playwright-core").Browser} */ let browser;
 /** @type {Awaited<ReturnType<typeof serve>>} */ let server;
@@ -178,7 +178,7 @@ describe("choosing a model", () => {
     const card = page.locator("#offer");
     await card.getByText("about 7.3 tokens/s").waitFor();
     const text = await card.innerText();
-    for (const words of ["Model 3", "4.0 GB", "5.0 GB of graphics memory", "a picture encoded in 2.0 s", "Q6_K is stored as q8", "The GPU gave 3.0 GB", "Space to save it"]) assert(text.includes(words), `${words} in ${text}`);
+    for (const words of ["Model 3", "4.0 GB", "5.0 GB of graphics memory", "up to 540 MB more, where there is room", "a picture encoded in 2.0 s", "Q6_K is stored as q8", "The GPU gave 3.0 GB", "Space to save it"]) assert(text.includes(words), `${words} in ${text}`);
     assert.equal(await card.getByLabel("Save it in this browser").isChecked(), true);
     await card.getByLabel("Longest conversation").selectOption("1024");
     await card.getByText("4.5 GB of graphics memory").waitFor();

@@ -48,7 +48,7 @@ describe("a float checkpoint, and the stand-in engine", () => {
 
   /** @param {Record<"exact" | "q8" | "q4", object>} probes @param {number} seed */
   function floats(probes, seed) {
-    const memory = { weights: 13.5e9, cache_per_token: 1e6, cache_type: "f16", scratch: 1e8, total: 14.6e9 };
+    const memory = { weights: 13.5e9, cache_per_token: 1e6, cache_type: "f16", scratch: 1e8, total: 14.6e9, conversations: 5e8 };
     const choices = [
       { quant: null, memory: 14.6e9, bytes_per_token: 13e9, probe: probes.exact },
       { quant: "q8", memory: 8.1e9, bytes_per_token: 7e9, probe: probes.q8 },

@@ -76,6 +76,7 @@ export class ModelCard {
       [local ? "To read" : "To download", storage?.bytes ? `${formatBytes(missing)}; ${formatBytes(storage.bytes)} is already saved` : formatBytes(missing)],
       ...(plan.file_bytes ?? []).map(({ file, bytes }) => /** @type {[string, string]} */ ([file, formatBytes(bytes)])),
       ["Needs", memory ? `${formatBytes(memory)} of ${where}` : `about as much ${where} while it runs`],
+      ["For other conversations", plan.memory && `up to ${formatBytes(plan.memory.conversations)} more, where there is room`],
       ["Runs on", report && (report.adapter || report.backend)],
       ["Space to save it", cannotKeep ? "none: this browser gives the page no storage" : offer.room !== null && formatBytes(offer.room)],
       ["Speed on this machine", this.#speedText(offer.probe, offer.probing)],

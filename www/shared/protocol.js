@@ -66,7 +66,7 @@
  * @property {string[]} [mirrors]  other addresses of the files
  * @property {string[]} [notes]  for people, such as: a type is stored wider than in the file
  * @property {{ file: string, bytes: number }[]} [file_bytes]
- * @property {{ weights: number, cache_per_token: number, cache_type: string, scratch: number, total: number }} [memory]
+ * @property {{ weights: number, cache_per_token: number, cache_type: string, scratch: number, total: number, conversations: number }} [memory]  `total` with a full context; `conversations`: most for keys and values of other conversations, beside it
  * @property {number} [context]  proposed, rows
  * @property {number} [longest_context]
  * @property {number} [bytes_per_token]
