@@ -7,6 +7,7 @@
 pub mod asker;
 pub mod data;
 mod examination;
+pub mod given;
 pub mod gqa;
 pub mod journal;
 pub mod mmbench;

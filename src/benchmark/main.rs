@@ -4,6 +4,7 @@ use clap::Parser;
 use llava_benchmark::Benchmark;
 use llava_benchmark::asker::Setup;
 use llava_benchmark::data::Data;
+use llava_benchmark::given;
 use llava_benchmark::journal::Journal;
 use llava_benchmark::output::Output;
 use llava_benchmark::progress::Progress;
@@ -30,8 +31,11 @@ struct Arguments {
     #[arg(long, value_name = "DIR", required_unless_present = "sample")]
     data: Option<PathBuf>,
     /// The model, as `chat --model` takes it.
-    #[arg(long, value_name = "PATH", required_unless_present = "sample")]
+    #[arg(long, value_name = "PATH", required_unless_present_any = ["sample", "answers"])]
     model: Option<PathBuf>,
+    /// Instead of asking a model, score an answer file of LLaVA's scripts or of this program (answers.jsonl).
+    #[arg(long, value_name = "FILE", conflicts_with = "model", requires = "data")]
+    answers: Option<PathBuf>,
     /// The GGUF pair's projector file, if it is not beside the model.
     #[arg(long, value_name = "FILE")]
     mmproj: Option<PathBuf>,
@@ -63,7 +67,7 @@ struct Arguments {
     #[arg(long, value_name = "TYPE")]
     quant: Option<WeightType>,
     /// Instead of asking, write a sample of drawn scenes with questions in the published format.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "answers"])]
     sample: Option<PathBuf>,
     /// Seed of the sample.
     #[arg(long, value_name = "N", default_value_t = 7)]
@@ -98,9 +102,10 @@ impl Backend {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match (&arguments.sample, &arguments.data, &arguments.model) {
+    let result = match (&arguments.sample, &arguments.data, &arguments.model, &arguments.answers) {
         (Some(folder), ..) => write_sample(&arguments, folder),
-        (None, Some(data), Some(model)) => run(&arguments, data, model),
+        (None, Some(data), Some(model), _) => run(&arguments, data, model),
+        (None, Some(data), None, Some(answers)) => score(&arguments, data, answers),
         _ => Err(Error::new(Kind::Argument, "--data and --model", "are missing")),
     };
     match result {
@@ -120,6 +125,18 @@ fn write_sample(arguments: &Arguments, folder: &Path) -> Result<()> {
         folder.display()
     );
     Ok(())
+}
+
+/// Scores an answer file. Without `--out` the other files go to a folder beside it.
+fn score(arguments: &Arguments, data: &Path, answers: &Path) -> Result<()> {
+    let data = Data { folder: data.to_owned(), split: arguments.split.clone() };
+    let suite = arguments.benchmark.open(&data)?;
+    let mut given = given::read(answers, &suite.questions)?;
+    given.iter_mut().skip(arguments.limit.unwrap_or(usize::MAX)).for_each(|text| *text = None);
+    let folder = arguments.out.clone().unwrap_or_else(|| answers.with_extension("scored"));
+    let name = answers.file_stem().map_or("answers".into(), |stem| stem.to_string_lossy().into_owned());
+    let settings = json!({ "benchmark": arguments.benchmark.name(), "split": arguments.split, "answers": name });
+    finish(&suite, &given, Output::new(&folder, &name), &settings)
 }
 
 fn run(arguments: &Arguments, data: &Path, model: &Path) -> Result<()> {

@@ -88,6 +88,12 @@ fn short_answers_are_asked_resumed_and_scored() {
     });
     let accuracy = 100.0 * right.count() as f64 / 20.0;
     assert!((value(&out, "accuracy") - accuracy).abs() < 1e-9, "{accuracy}");
+    // The program scores its own answer file as it scored the run.
+    let again = Folder::new();
+    let mut score = Command::new(env!("CARGO_BIN_EXE_benchmark"));
+    score.args(["textvqa", "--data"]).arg(&data.0).arg("--answers").arg(out.path("answers.jsonl"));
+    assert!(score.arg("--out").arg(&again.0).output().unwrap().status.success());
+    assert_eq!(again.json("scores.json")["scores"], out.json("scores.json")["scores"]);
     println!("TextVQA's format, 20 drawn scenes: {accuracy:.1} %");
 }
 
