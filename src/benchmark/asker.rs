@@ -59,7 +59,7 @@ impl Setup {
             }
             let mut engine = loader.finish(context).await?;
             engine.set_rendering(self.rendering);
-            Ok(Asker { engine })
+            Ok(Asker { engine, reused_rows: 0 })
         })
     }
 
@@ -97,11 +97,13 @@ fn weight_files(model: &Path) -> Result<Vec<String>> {
 /// A loaded model.
 pub struct Asker {
     engine: Engine,
+    /// Rows of the last prompt that were in the cache.
+    pub reused_rows: u32,
 }
 
 impl Answerer for Asker {
     fn answer(&mut self, picture: Option<&[u8]>, question: &Question, max_new_tokens: u32) -> Result<String> {
-        let Self { engine } = self;
+        let Self { engine, reused_rows } = self;
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
         block_on(async {
             let mut images = Vec::new();
@@ -114,7 +116,8 @@ impl Answerer for Asker {
             for turn in question.earlier.iter().chain([&question.text]) {
                 let images = if messages.is_empty() { &images[..] } else { &[] };
                 messages.push(Message::user(images, turn));
-                text = engine.chat(&messages, &options, &mut SilentObserver).await?.text;
+                let answer = engine.chat(&messages, &options, &mut SilentObserver).await?;
+                (text, *reused_rows) = (answer.text, answer.reused_rows);
                 messages.push(Message::text(Role::Assistant, &text));
             }
             Ok(text)

@@ -72,8 +72,11 @@ fn present<'a>(columns: &[String], cells: &'a [String], name: &str) -> Option<&'
     (!missing).then_some(text)
 }
 
-/// Reads the table: its columns, and each row with its line.
-fn table(path: &Path) -> Result<(Vec<String>, Vec<(u64, Vec<String>)>)> {
+/// The number of a line, and its cells.
+type Line = (u64, Vec<String>);
+
+/// Reads the table: its columns, and its rows.
+fn table(path: &Path) -> Result<(Vec<String>, Vec<Line>)> {
     let place = path.display().to_string();
     let file = std::fs::File::open(path).map_err(|e| io_error(path, &e))?;
     let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(std::io::BufReader::new(file));

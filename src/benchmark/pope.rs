@@ -23,9 +23,9 @@ pub fn says_yes(answer: &str) -> bool {
 /// Scores of a set, percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scores {
-    /// True positives among what was said to be there.
+    /// True positives among objects that were said to be in the picture.
     pub precision: f64,
-    /// True positives among what is there.
+    /// True positives among objects in the picture.
     pub recall: f64,
     /// Harmonic mean of both.
     pub f1: f64,

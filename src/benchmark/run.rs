@@ -182,11 +182,11 @@ mod tests {
     #[test]
     fn questions_on_a_picture_come_together_and_equal_ones_once() {
         let questions = questions(&LIST);
-        let (asked, mut given) = (Mutex::new(Vec::new()), vec![None; LIST.len()]);
+        let mut given = vec![None; LIST.len()];
         let plan = Plan::new(&questions, &given, usize::MAX);
         assert_eq!(plan.asks, 5);
         // The thread takes the model with it, and the model borrows.
-        let asked = Box::leak(Box::new(asked));
+        let asked: &'static Mutex<Vec<String>> = Box::leak(Box::default());
         let make = || Ok(Box::new(Echo(asked, None)) as Box<dyn Answerer>);
         let mut record = |index: usize, text: &str| {
             assert!(given[index].replace(text.to_owned()).is_none());
@@ -207,7 +207,7 @@ mod tests {
     fn several_workers_answer_the_same_and_an_error_ends_them_all() {
         let list: Vec<(u8, &str)> = (0..40).flat_map(|picture| [(picture, "a"), (picture, "b")]).collect();
         let questions = questions(&list);
-        let asked: &'static Mutex<Vec<String>> = Box::leak(Box::new(Mutex::new(Vec::new())));
+        let asked: &'static Mutex<Vec<String>> = Box::leak(Box::default());
         let run = |broken: Option<&'static str>| {
             let mut given = vec![None; list.len()];
             let plan = Plan::new(&questions, &given, usize::MAX);

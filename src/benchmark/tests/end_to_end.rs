@@ -4,6 +4,12 @@ mod common;
 
 use common::Folder;
 use llava_benchmark::Benchmark;
+use llava_benchmark::asker::Setup;
+use llava_benchmark::run::Answerer;
+use llava_web::device::BackendChoice;
+use llava_web::preprocess::Rendering;
+use llava_web::scenes::engine_vqa::EngineVqa;
+use llava_web::scenes::eval;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -26,8 +32,9 @@ fn run(benchmark: Benchmark, data: &Folder, out: &Folder, more: &[&str]) -> Outp
     output
 }
 
-/// Starts a run, kills it when `answers` are in the journal, and tears the last line. Returns the answers left.
-fn kill_after(answers: usize, benchmark: Benchmark, data: &Folder, out: &Folder) -> usize {
+/// Starts a run, kills it when `answers` are in the journal, and tears the last line. Returns how many of the first
+/// `limit` questions have an answer.
+fn kill_after(answers: usize, limit: u64, benchmark: Benchmark, data: &Folder, out: &Folder) -> usize {
     let mut child = command(benchmark, data, out, &["--threads", "1"]).spawn().unwrap();
     let start = Instant::now();
     let journal = out.path("journal.jsonl");
@@ -42,14 +49,16 @@ fn kill_after(answers: usize, benchmark: Benchmark, data: &Folder, out: &Folder)
     let text = out.read("journal.jsonl");
     let torn = text.trim_end().len() - 3;
     std::fs::write(&journal, &text[..torn]).unwrap();
-    text.lines().count() - 2
+    let whole: Vec<&str> = text.lines().skip(1).collect();
+    let index = |line: &&str| serde_json::from_str::<serde_json::Value>(line).unwrap()["index"].as_u64().unwrap();
+    whole[..whole.len() - 1].iter().filter(|line| index(line) < limit).count()
 }
 
 /// A killed run continues to the same files as one that was not, with several workers too.
 fn resumes(benchmark: Benchmark, pictures: u64, limit: &str) -> [Folder; 2] {
     let data = Folder::sample(benchmark, pictures);
     let [killed, whole] = [Folder::new(), Folder::new()];
-    let left = kill_after(4, benchmark, &data, &killed);
+    let left = kill_after(4, limit.parse().unwrap(), benchmark, &data, &killed);
     let more = ["--limit", limit];
     let output = run(benchmark, &data, &killed, &[&more[..], &["--workers", "2"]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -126,15 +135,41 @@ fn the_examination_gives_the_figures_of_train_eval() {
     let data = Folder::sample(Benchmark::Scenes, 3);
     let out = Folder::new();
     let output = run(Benchmark::Scenes, &data, &out, &[]);
-    let backend = llava_web::device::BackendChoice::Cpu;
-    let rendering = llava_web::preprocess::Rendering::Reference;
-    let mut model = llava_web::scenes::engine_vqa::EngineVqa::load(Path::new(&model()), backend, rendering).unwrap();
-    let options = llava_web::scenes::eval::EvalOptions { limit: None, blank: false };
-    let rows = llava_web::scenes::eval::evaluate(&mut model, &data.0, options, |_, _, _| {}).unwrap();
+    let mut model = EngineVqa::load(Path::new(&model()), BackendChoice::Cpu, Rendering::Reference).unwrap();
+    let options = eval::EvalOptions { limit: None, blank: false };
+    let rows = eval::evaluate(&mut model, &data.0, options, |_, _, _| {}).unwrap();
     for (kind, row) in &rows {
         assert!((value(&out, kind.name()) - row.model.percent()).abs() < 1e-9, "{}", kind.name());
     }
     assert!(String::from_utf8_lossy(&output.stdout).contains("| all |"));
+}
+
+#[test]
+fn the_rows_of_a_picture_are_computed_once() {
+    let data = Folder::sample(Benchmark::Gqa, 2);
+    let suite = data.open(Benchmark::Gqa, None).unwrap();
+    let setup = Setup {
+        model: model().into(),
+        mmproj: None,
+        backend: BackendChoice::Cpu,
+        threads: None,
+        rendering: Rendering::Reference,
+        template: None,
+        quant: None,
+    };
+    let mut model = setup.load().unwrap();
+    let mut reused = Vec::new();
+    for question in &suite.questions {
+        let picture = question.picture.as_ref().unwrap().read().unwrap();
+        model.answer(Some(&picture), question, 16).unwrap();
+        reused.push((question.picture.clone(), model.reused_rows));
+    }
+    // A picture of the shipped model has 64 rows; another picture shares what stands before it.
+    for pair in reused.windows(2) {
+        let same = pair[0].0 == pair[1].0;
+        assert_eq!(pair[1].1 >= 64, same, "{reused:?}");
+    }
+    assert!(reused.len() > 4);
 }
 
 #[test]
@@ -143,7 +178,7 @@ fn missing_pictures_and_broken_ones_end_the_run_by_name() {
     std::fs::remove_file(data.path("images/n000001.jpg")).unwrap();
     let output = command(Benchmark::Gqa, &data, &out, &[]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("n000001.jpg: does not exist; question 000000100"), "{stderr}");
+    assert!(stderr.contains("n000001.jpg: does not exist; question \"000000100\""), "{stderr}");
     data.write("images/n000001.jpg", "no picture");
     let output = command(Benchmark::Gqa, &data, &out, &[]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
