@@ -147,15 +147,13 @@ impl Record {
         }
     }
 
-    /// Takes a field out.
+    /// Takes a field out, and leaves null.
     ///
     /// # Errors
     /// [`Kind::Io`] when it is missing.
     pub fn take(&mut self, name: &str) -> Result<Self> {
-        let value = self.field(name)?.clone();
-        if let Value::Object(map) = &mut self.value {
-            map.insert(name.to_owned(), Value::Null);
-        }
+        self.field(name)?;
+        let value = self.value.get_mut(name).map(Value::take).unwrap_or_default();
         Ok(Self { place: format!("{}: `{name}`", self.place), value })
     }
 

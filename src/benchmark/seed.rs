@@ -50,7 +50,13 @@ fn question(record: &Record, own: &Official, data: &Data) -> Result<Question> {
         false => ("SEED-Bench-image", record.text("data_id")?.to_owned()),
         true => ("SEED-Bench-video-image", format!("{}_{}.png", record.integer("question_type_id")?, own.id)),
     };
-    Ok(Question::new(own.id.as_str(), inside(&data.pictures(folder), &file, record)?, asked(record)?))
+    // As in LLaVA's file: a number, or of a video a text that begins with v.
+    let id = match (own.video, own.id.parse::<u64>()) {
+        (true, _) => json!(format!("v{}", own.id)),
+        (false, Ok(number)) => json!(number),
+        (false, Err(_)) => json!(own.id),
+    };
+    Ok(Question::new(id, inside(&data.pictures(folder), &file, record)?, asked(record)?))
 }
 
 fn kinds(record: &mut Record) -> Result<HashMap<i64, String>> {

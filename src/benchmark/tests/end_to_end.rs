@@ -172,6 +172,28 @@ fn the_rows_of_a_picture_are_computed_once() {
     assert!(reused.len() > 4);
 }
 
+/// By default alpha is dropped, as LLaVA's evaluation did: a transparent picture is seen.
+#[test]
+fn pictures_are_read_as_the_evaluation_read_them() {
+    let data = Folder::sample(Benchmark::Gqa, 4);
+    let answers = |alpha: Option<u8>, more: &[&str]| {
+        for index in 0..4 {
+            let path = data.path(&format!("images/n{index:06}.jpg"));
+            let mut picture = image::load_from_memory(&std::fs::read(&path).unwrap()).unwrap().into_rgba8();
+            picture.pixels_mut().for_each(|pixel| pixel.0[3] = alpha.unwrap_or(255));
+            let mut png = std::io::Cursor::new(Vec::new());
+            picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+            std::fs::write(&path, png.into_inner()).unwrap();
+        }
+        let out = Folder::new();
+        run(Benchmark::Gqa, &data, &out, more);
+        out.read("answers.jsonl")
+    };
+    let opaque = answers(None, &[]);
+    assert_eq!(answers(Some(0), &[]), opaque);
+    assert_ne!(answers(Some(0), &["--rendering", "shown"]), opaque, "on white there is nothing to see");
+}
+
 #[test]
 fn missing_pictures_and_broken_ones_end_the_run_by_name() {
     let (data, out) = (Folder::sample(Benchmark::Gqa, 3), Folder::new());
