@@ -17,6 +17,10 @@ struct Label {
     semantic: String,
     group: Option<String>,
     balanced: bool,
+    /// Words of the question.
+    words: usize,
+    /// Operations of the question's program, as the scorer counts them; `None` where the file has no programs.
+    steps: Option<usize>,
 }
 
 struct Gqa {
@@ -28,6 +32,17 @@ pub fn prediction(text: &str) -> String {
     text.trim_end_matches('.').to_lowercase()
 }
 
+/// Counts the operations of a program, without those that only name or look for an object.
+fn steps(mut record: Record) -> Result<Option<usize>> {
+    let Ok(program) = record.take("semantic") else { return Ok(None) };
+    let counts = |step: Record| {
+        let text = format!("{}: {}", step.text("operation")?, step.text("argument")?);
+        Ok(!["exist", "query: name", "choose name"].iter().any(|part| text.contains(part)))
+    };
+    let counted = program.into_list()?.into_iter().map(counts).collect::<Result<Vec<bool>>>()?;
+    Ok(Some(counted.into_iter().filter(|counts| *counts).count()))
+}
+
 fn label(mut record: Record) -> Result<Label> {
     let (types, groups) = (record.take("types")?, record.take("groups")?);
     Ok(Label {
@@ -36,6 +51,8 @@ fn label(mut record: Record) -> Result<Label> {
         semantic: types.text("semantic")?.to_owned(),
         group: groups.maybe_text("global")?.map(str::to_owned),
         balanced: record.flag("isBalanced")?,
+        words: record.text("question")?.split_whitespace().count(),
+        steps: steps(record)?,
     })
 }
 
@@ -94,7 +111,10 @@ impl Finish for Gqa {
             let given = prediction(text);
             let kind = if label.structural == "query" { "open" } else { "binary" };
             let types = [format!("structural: {}", label.structural), format!("semantic: {}", label.semantic)];
-            for name in ["all".to_owned(), kind.to_owned()].into_iter().chain(types) {
+            let words = format!("words: {:02}", label.words);
+            let steps = label.steps.map(|steps| format!("steps: {steps:02}"));
+            let names = ["all".to_owned(), kind.to_owned(), words].into_iter().chain(types).chain(steps);
+            for name in names {
                 rights.entry(name).or_default().push(given == label.answer);
             }
             if let Some(group) = &label.group {
@@ -121,6 +141,18 @@ impl Finish for Gqa {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_leave_out_what_only_names_an_object() {
+        let step = |operation: &str, argument: &str| json!({ "operation": operation, "argument": argument });
+        let program =
+            [step("select", "dog (1)"), step("verify color", "red"), step("exist", "?"), step("query", "name")];
+        let record = |value: Value| Record::new("q", value);
+        assert_eq!(steps(record(json!({ "semantic": program }))).unwrap(), Some(2));
+        assert_eq!(steps(record(json!({}))).unwrap(), None);
+        let error = steps(record(json!({ "semantic": [{ "operation": "select" }] }))).unwrap_err().to_string();
+        assert_eq!(error, "q: `semantic`[0]: field `argument` is missing");
+    }
 
     #[test]
     fn predictions_lose_trailing_stops_and_case_only() {
