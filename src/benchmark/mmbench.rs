@@ -267,6 +267,9 @@ mod tests {
             // `A` is a word here, and not among the last four.
             ("A star is what I can see here", None),
             ("A or B", None),
+            // The last four words: the first of four, and the first of five.
+            ("B is right here", Some('B')),
+            ("B is the right one", None),
             ("It is a blue circle", Some('B')),
             ("a red star and a blue circle", None),
             ("D", None),
