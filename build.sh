@@ -55,6 +55,7 @@ help() {
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
+./build.sh benchmark NAME …    ask a model the questions of a published benchmark, and score its answers (--help lists them)
 ./build.sh fuzz [TARGET [SECONDS]]
                                search for inputs that break a parser: one target, or each for a minute
 ./build.sh weights --size 7b --format gguf-q4_0 --out D
@@ -603,6 +604,8 @@ bench() {
         *) cargo run "${release[@]}" --bin bench -- "$@" ;;
     esac
 }
+# A long run is worth a faster program.
+benchmark() { need_rust; cargo run "${release[@]}" --bin benchmark -- "$@"; }
 weights() { need_rust; cargo run --bin weights -- "$@"; }
 train() {
     need_rust
@@ -640,7 +643,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | demos | check | bench | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    serve | build | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;

@@ -21,6 +21,12 @@ const MAKE_BLOCK = `[ -d ${BLOCK} ] || ./build.sh weights --size 7b-block --form
 const SERVED = "exec 3< <(exec ${CARGO_TARGET_DIR:-target}/debug/serve --root site --port 0); trap 'kill $!' EXIT; read -r _ _ _ _ PAGE _ <&3";
 const MAKE_DATA = "[ -d $WORK/data ] || ./build.sh train data --seed 7 --count 4 --out $WORK/data";
 
+/** A benchmark of two drawn scenes, asked with the shipped model. @param {string} name @param {string} more */
+const benchmark = (name, more = "") =>
+  `export LLAVA_DEV=1; [ -d $WORK/${name} ] || ./build.sh benchmark ${name} --sample $WORK/${name} --count 2
+   ./build.sh benchmark ${name} --data $WORK/${name} --model www/models/scenes --backend cpu --limit 4 --out $WORK/${name}-answers${more}`;
+const PUBLISHED = ["vqav2", "gqa", "vizwiz", "scienceqa", "textvqa", "pope", "mme", "mmbench", "mmbench-cn", "llava-bench", "mm-vet"];
+
 /**
  * How a command is run here. `as` is the same command with a smaller input, or in a folder of the test's own; `true`: as it
  * stands. `serve` are a server's further arguments, and `shows` what its page or its address must answer with. `slow`: more
@@ -58,6 +64,14 @@ const RULES = {
   },
   "./build.sh weights": { as: "./build.sh weights --size tiny --format gguf-q4_0 --out $WORK/tiny" },
   "./build.sh weights --size 7b-block --format safetensors": { as: "./build.sh weights --size tiny --format safetensors --out $WORK/floats" },
+  "./build.sh benchmark pope --sample DIR": { as: "LLAVA_DEV=1 ./build.sh benchmark pope --sample $WORK/drawn --count 2" },
+  "./build.sh benchmark pope --data DIR --model www/models/scenes": { as: benchmark("pope") },
+  "./build.sh benchmark scenes --data DIR --model www/models/scenes": { as: benchmark("scenes") },
+  "./build.sh benchmark gqa --data DIR --answers answers.jsonl": {
+    as: `${benchmark("gqa")}; ./build.sh benchmark gqa --data $WORK/gqa --answers $WORK/gqa-answers/answers.jsonl`,
+  },
+  ...Object.fromEntries(PUBLISHED.map((name) => [`./build.sh benchmark ${name} --data DIR --model MODEL`, { as: benchmark(name) }])),
+  "./build.sh benchmark seed --data DIR --model MODEL --split all": { as: benchmark("seed", " --split all") },
   "./build.sh bench": { as: "LLAVA_DEV=1 ./build.sh bench --repeat 1 --rows 16 --tokens 4" },
   "./build.sh bench --shape 7b --backend gpu --operations": {
     as: "LLAVA_DEV=1 ./build.sh bench --shape 7b-block --backend gpu --operations --repeat 1 --rows 8 --tokens 2",
