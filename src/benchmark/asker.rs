@@ -109,14 +109,14 @@ impl Answerer for Asker {
             let mut images = Vec::new();
             if let Some(bytes) = picture {
                 // The embeds of a picture stay on the device, and the rows before the question in the cache.
-                images.push(engine.encode_picture(bytes, &[], &mut SilentObserver).await?.id);
+                images.push(engine.encode(bytes, &[], &mut SilentObserver).await?.id);
             }
             let mut messages = Vec::new();
             let mut text = String::new();
             for turn in question.earlier.iter().chain([&question.text]) {
                 let images = if messages.is_empty() { &images[..] } else { &[] };
                 messages.push(Message::user(images, turn));
-                let answer = engine.chat(&messages, &options, &mut SilentObserver).await?;
+                let answer = engine.generate(&messages, &options, &mut SilentObserver).await?;
                 (text, *reused_rows) = (answer.text, answer.reused_rows);
                 messages.push(Message::text(Role::Assistant, &text));
             }
