@@ -1,6 +1,8 @@
 //! What the native programs share: models on disk, threads, and a clock.
 
+mod backend;
 mod constraint;
+mod dialogue;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod sampling;
@@ -8,6 +10,7 @@ pub mod synthetic;
 mod threads;
 
 pub use constraint::{ConstraintArguments, ResponseFormat};
+pub use dialogue::answer_in_turn;
 pub use sampling::SamplingArguments;
 pub use threads::Threads;
 
@@ -175,6 +178,14 @@ pub async fn load_quantized<S: Source>(
 ) -> Result<Engine> {
     let mut loader = Loader::open(device, source, entry, &now).await?;
     loader.set_weight_type(quant)?;
+    load_parts(loader, source, context).await
+}
+
+/// Pushes all parts of a loader's model, and finishes it.
+///
+/// # Errors
+/// Those of the source, and what [`Loader`] reports.
+pub async fn load_parts<S: Source>(mut loader: Loader, source: &S, context: Option<u32>) -> Result<Engine> {
     for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {
         loader.push(index, &exactly(source, &part.file, part.offset, part.bytes).await?).await?;
     }

@@ -3,13 +3,13 @@
 use crate::question::Question;
 use crate::run::Answerer;
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Engine, GenerateOptions, Loader, SilentObserver};
+use llava_web::engine::{Engine, GenerateOptions, Loader};
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::hash::{sample_sha256, sha256_hex};
-use llava_web::format::source::{Source, exactly};
-use llava_web::native::{Folder, now, open_device};
+use llava_web::format::source::Source;
+use llava_web::native::{Folder, answer_in_turn, load_parts, now, open_device};
 use llava_web::preprocess::Rendering;
-use llava_web::prompt::{Message, Role, Template};
+use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
 use pollster::block_on;
 use std::path::{Path, PathBuf};
@@ -54,10 +54,7 @@ impl Setup {
             }
             let longest = loader.plan(None).await?.longest_context;
             let context = Some(CONTEXT.min(longest));
-            for (index, part) in loader.plan(context).await?.parts.iter().enumerate() {
-                loader.push(index, &exactly(&folder, &part.file, part.offset, part.bytes).await?).await?;
-            }
-            let mut engine = loader.finish(context).await?;
+            let mut engine = load_parts(loader, &folder, context).await?;
             engine.set_rendering(self.rendering);
             Ok(Asker { engine, reused_rows: 0 })
         })
@@ -103,24 +100,10 @@ pub struct Asker {
 
 impl Answerer for Asker {
     fn answer(&mut self, picture: Option<&[u8]>, question: &Question, max_new_tokens: u32) -> Result<String> {
-        let Self { engine, reused_rows } = self;
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
-        block_on(async {
-            let mut images = Vec::new();
-            if let Some(bytes) = picture {
-                // The embeds of a picture stay on the device, and the rows before the question in the cache.
-                images.push(engine.encode(bytes, &[], &mut SilentObserver).await?.id);
-            }
-            let mut messages = Vec::new();
-            let mut text = String::new();
-            for turn in question.earlier.iter().chain([&question.text]) {
-                let images = if messages.is_empty() { &images[..] } else { &[] };
-                messages.push(Message::user(images, turn));
-                let answer = engine.generate(&messages, &options, &mut SilentObserver).await?;
-                (text, *reused_rows) = (answer.text, answer.reused_rows);
-                messages.push(Message::text(Role::Assistant, &text));
-            }
-            Ok(text)
-        })
+        let questions = question.earlier.iter().chain([&question.text]).map(String::as_str);
+        let answer = block_on(answer_in_turn(&mut self.engine, picture, questions, &options, None))?;
+        self.reused_rows = answer.reused_rows;
+        Ok(answer.text)
     }
 }

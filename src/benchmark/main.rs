@@ -44,7 +44,7 @@ struct Arguments {
     split: Option<String>,
     /// The backend.
     #[arg(long, value_enum, default_value = "auto")]
-    backend: Backend,
+    backend: BackendChoice,
     /// Number of questions to ask, from the beginning [default: all].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -75,29 +75,6 @@ struct Arguments {
     /// Pictures of the sample.
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: u64,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Backend {
-    /// The GPU where there is one, else the CPU.
-    Auto,
-    /// The GPU, or an error.
-    Gpu,
-    /// The CPU.
-    Cpu,
-    /// The CPU with the reference kernels: slow.
-    Reference,
-}
-
-impl Backend {
-    fn choice(self) -> BackendChoice {
-        match self {
-            Self::Auto => BackendChoice::Auto,
-            Self::Gpu => BackendChoice::Gpu,
-            Self::Cpu => BackendChoice::Cpu,
-            Self::Reference => BackendChoice::Reference,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -171,7 +148,7 @@ fn setup(arguments: &Arguments, model: &Path) -> Setup {
     Setup {
         model: model.to_owned(),
         mmproj: arguments.mmproj.clone(),
-        backend: arguments.backend.choice(),
+        backend: arguments.backend,
         threads: Some(arguments.threads.unwrap_or((cores / arguments.workers.max(1)).max(1))),
         rendering: arguments.rendering,
         template: arguments.template,

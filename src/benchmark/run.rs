@@ -39,10 +39,10 @@ impl Plan {
     /// Plans the first `limit` questions, as far as they have no answer in `given`.
     pub fn new(questions: &[Question], given: &[Option<String>], limit: usize) -> Self {
         type Key<'a> = (Option<&'a Picture>, &'a [String], &'a str);
-        let key = |question: &'_ Question| -> (Option<Picture>, Vec<String>, String) {
-            (question.picture.clone(), question.earlier.clone(), question.text.clone())
-        };
-        let mut answered: HashMap<_, &str> = HashMap::new();
+        fn key(question: &Question) -> Key<'_> {
+            (question.picture.as_ref(), &question.earlier, &question.text)
+        }
+        let mut answered: HashMap<Key<'_>, &str> = HashMap::new();
         for (question, text) in questions.iter().zip(given) {
             if let Some(text) = text {
                 answered.insert(key(question), text);
@@ -56,8 +56,7 @@ impl Plan {
                 plan.known.push((index, (*text).to_owned()));
                 continue;
             }
-            let key: Key<'_> = (question.picture.as_ref(), &question.earlier, &question.text);
-            if let Some((group, ask)) = asked.get(&key) {
+            if let Some((group, ask)) = asked.get(&key(question)) {
                 plan.groups[*group][*ask].copies.push(index);
                 continue;
             }
@@ -66,7 +65,7 @@ impl Plan {
             if group == next {
                 plan.groups.push(Vec::new());
             }
-            asked.insert(key, (group, plan.groups[group].len()));
+            asked.insert(key(question), (group, plan.groups[group].len()));
             plan.groups[group].push(Ask { index, copies: Vec::new() });
             plan.asks += 1;
         }

@@ -39,7 +39,7 @@ struct Arguments {
     raw_prompt: Option<String>,
     /// The backend.
     #[arg(long, value_enum, default_value = "auto")]
-    backend: Backend,
+    backend: BackendChoice,
     /// Threads of the CPU backend; by default as many as the machine has.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -76,18 +76,6 @@ struct Arguments {
     /// Write the intermediate results of each picture (pixel values, image features, image embeds) as safetensors.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Backend {
-    /// The GPU where there is one, else the CPU.
-    Auto,
-    /// The GPU, or an error.
-    Gpu,
-    /// The CPU.
-    Cpu,
-    /// The CPU with the reference kernels, which the others are compared with: slow.
-    Reference,
 }
 
 fn main() -> ExitCode {
@@ -149,14 +137,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn load(arguments: &Arguments) -> Result<Engine> {
-    let choice = match arguments.backend {
-        Backend::Auto => BackendChoice::Auto,
-        Backend::Gpu => BackendChoice::Gpu,
-        Backend::Cpu => BackendChoice::Cpu,
-        Backend::Reference => BackendChoice::Reference,
-    };
     let (folder, entry) = Folder::locate(&arguments.model, arguments.mmproj.as_deref(), None)?;
-    let device = open_device(choice, arguments.threads).await?;
+    let device = open_device(arguments.backend, arguments.threads).await?;
     native::load_quantized(&folder, &entry, device, arguments.context, arguments.quant).await
 }
 

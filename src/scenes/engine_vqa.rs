@@ -2,11 +2,10 @@
 
 use super::eval::VqaModel;
 use crate::device::BackendChoice;
-use crate::engine::{Engine, GenerateOptions, SilentObserver};
+use crate::engine::{Engine, GenerateOptions};
 use crate::error::Result;
-use crate::native::{ResponseFormat, load_model};
+use crate::native::{ResponseFormat, answer_in_turn, load_model};
 use crate::preprocess::Rendering;
-use crate::prompt::{Message, Role};
 use pollster::block_on;
 use serde_json::Value;
 use std::path::Path;
@@ -46,25 +45,12 @@ impl EngineVqa {
         let format = response_format.map(|format| ResponseFormat::new(&self.engine, format)).transpose()?;
         Ok(Self { format, ..self })
     }
-
-    async fn ask(&mut self, messages: &[Message]) -> Result<String> {
-        self.engine.constrain(self.format.as_ref().map(ResponseFormat::constraint).transpose()?);
-        Ok(self.engine.generate(messages, &self.options, &mut SilentObserver).await?.text)
-    }
 }
 
 impl VqaModel for EngineVqa {
     fn answer(&mut self, image: &[u8], earlier: &[String], question: &str) -> Result<String> {
-        block_on(async {
-            let image = self.engine.encode(image, &[], &mut SilentObserver).await?.id;
-            let (mut messages, mut images) = (Vec::new(), vec![image]);
-            for question in earlier {
-                messages.push(Message::user(&std::mem::take(&mut images), question));
-                let answer = self.ask(&messages).await?;
-                messages.push(Message::text(Role::Assistant, &answer));
-            }
-            messages.push(Message::user(&images, question));
-            self.ask(&messages).await
-        })
+        let questions = earlier.iter().map(String::as_str).chain([question]);
+        let Self { engine, options, format } = self;
+        Ok(block_on(answer_in_turn(engine, Some(image), questions, options, format.as_ref()))?.text)
     }
 }
