@@ -41,6 +41,7 @@ help() {
 ./build.sh site FROM TO        of a page like www/, write what a host serves
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
 ./build.sh check-catalogue     ask the hub for every file that www/models/catalogue.json names, and compare its length
+./build.sh proof-table FILES…  make the table of reports that proof.html has saved
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one;
                                --model smollm2 for a published model, in Firefox on WebGPU, too)
@@ -315,7 +316,7 @@ build() {
 
 # The files of the page that belong together, by the names they have in www: one version of it.
 version_files() {
-    find -L page llava shared worker pkg examples start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
+    find -L page llava shared worker pkg examples $([ ! -d proof ] || echo proof) start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
     [ ! -d demos ] || find -L demos -type f ! -name '*.html'
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
@@ -324,7 +325,7 @@ version_files() {
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
 # The documents, which name the version and keep their addresses.
-documents() { printf '%s\n' index.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
+documents() { printf '%s\n' index.html; [ ! -f proof.html ] || echo proof.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
 
 # Writes what is copied to a host: site SOURCE FOLDER. All but the documents, the service worker and the models lies in v/HASH,
 # HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
@@ -343,8 +344,10 @@ site() {
     # Models may be large: another name for the same file, where the disk can do that.
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
-    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
-        s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
+    for file in $(cd "$from" && documents | grep -v /); do
+        perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg|proof)/|demos/demos\.css|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+            s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
+    done
     for file in $(cd "$from" && documents | grep /); do
         mkdir -p "$new/$(dirname "$file")"
         perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=(?:icon\.svg|colours\.css)\")}{\"../v/$version/}g;
@@ -495,6 +498,12 @@ check_host() {
 check_catalogue() {
     { have node && node_is_new; } || die "check-catalogue needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs."
     exec node tests/browser/check-catalogue.mjs "$@"
+}
+
+# One table of many reports of proof.html.
+proof_table() {
+    { have node && node_is_new; } || die "proof-table needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs."
+    exec node tests/browser/proof-table.mjs "$@"
 }
 
 # A GGUF pair in that folder, made where there is none.
@@ -650,6 +659,7 @@ case $command in
     site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
     check-host) check_host "$@" ;;
     check-catalogue) check_catalogue "$@" ;;
+    proof-table) proof_table "$@" ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
 esac

@@ -35,6 +35,7 @@ pages! {
     openai "openai.md"
     package "package.md"
     pictures "pictures.md"
+    proof "proof.md"
     size "size.md"
     sources "sources.md"
     speed "speed.md"

@@ -9,7 +9,8 @@ use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
-use crate::tuning::Tuning;
+use crate::tuning::{Operands, Tuning, WorkgroupTile};
+use serde::Serialize;
 
 mod noise;
 mod prefill;
@@ -46,6 +47,26 @@ pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
         let known_prefill = row == *tuning || kind.tile.is_some() && prefill::is_candidate(tuning, features);
         known_prefill && (row == *kind || more.contains(&row))
     })
+}
+
+/// One way of a GPU to compute everything, for comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// `plain`: every invocation works alone. `tiles`, `f16`, `int8`: workgroups share tiles, multiplied in this type.
+    pub name: &'static str,
+    /// The tuning that passes are recorded with.
+    pub tuning: Tuning,
+}
+
+/// Returns the tiers that a device with these features supports: together they run every kernel.
+pub fn tiers(features: Features) -> Vec<Tier> {
+    let tiled = |name, operands| {
+        let tile = Tuning::HARDWARE.tile.map(|tile| WorkgroupTile { operands, ..tile });
+        (features.supports(operands)).then_some(Tier { name, tuning: Tuning { tile, ..Tuning::HARDWARE } })
+    };
+    let plain = Some(Tier { name: "plain", tuning: Tuning::SOFTWARE });
+    let tiled = [tiled("tiles", Operands::F32), tiled("f16", Operands::F16), tiled("int8", Operands::Int8)];
+    [plain].into_iter().chain(tiled).flatten().collect()
 }
 
 /// Sets a GPU's tuning, unless it is set, to the candidate that runs a decoding step's mat-vecs fastest. Where that
@@ -192,6 +213,15 @@ mod tests {
         let features = device.features();
         assert!(is_candidate(&chosen, features) && !is_candidate(&Tuning { lanes: 7, ..chosen }, features));
         assert_eq!(device.allocated(), 0);
+    }
+
+    #[test]
+    fn every_tier_is_a_candidate() {
+        let all = Features { f16: true, timestamps: false, integer_dot: true };
+        let names = |features| tiers(features).into_iter().map(|tier| tier.name).collect::<Vec<_>>();
+        assert_eq!(names(all), ["plain", "tiles", "f16", "int8"]);
+        assert_eq!(names(Features::default()), ["plain", "tiles"]);
+        assert!(tiers(all).iter().all(|tier| is_candidate(&tier.tuning, all)));
     }
 
     #[test]

@@ -199,6 +199,13 @@
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
 
+/** Error of one kind of operation on this device, normalised mean square error against its twin; see
+ * src/measure/check.rs.
+ * @typedef {{ pass: string, operation: string, error: number, bound: number }} CheckedOperation */
+
+/** One way of the GPU to compute everything: `plain`, `tiles`, `f16` or `int8`, with the tuning that passes are recorded
+ * with. @typedef {{ name: string, tuning: object }} Tier */
+
 /**
  * Progress of the weights. `received` counts the bytes from the network in this call; `waiting` describes a pending
  * retry; `compiled` is the progress of the shaders.
@@ -218,7 +225,7 @@
  * was lost, and the model is loaded again.
  * @typedef {FetchEvent | { type: "recover" } | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
- *   | { type: "line", text: string }} Event
+ *   | { type: "line", text: string } | ({ type: "checked" } & CheckedOperation)} Event
  */
 
 /**
@@ -242,6 +249,8 @@
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
  * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
+ * @property {[null, null]} check_operations  one event per kind of operation; removes pictures from the engine
+ * @property {[null, Tier[]]} tiers  of the GPU; none on the CPU
  * @property {[null, null]} cancel
  * @property {[null, { wasm: number, heap: number, buffers: number }]} memory
  *   bytes in the tab: of the engine, of JavaScript, of parts in flight
