@@ -19,6 +19,7 @@ macro_rules! pages {
 pages! {
     api "api.md"
     architecture "architecture.md"
+    attention "attention.md"
     benchmarks "benchmarks.md"
     browsers "browsers.md"
     changelog "changelog.md"
