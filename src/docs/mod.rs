@@ -29,6 +29,7 @@ pages! {
     format "format.md"
     fuzzing "fuzzing.md"
     hosting "hosting.md"
+    learn "learn.md"
     model_card "model-card.md"
     numerics "numerics.md"
     one_token "one_token.md"
