@@ -36,6 +36,7 @@ help() {
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
+./build.sh learn               build the module of the page learn.html, which trains with Burn (some minutes, once)
 ./build.sh demos               bundle OpenAI's client for its demo (www/demos/vendor/), from npm
 ./build.sh package             build the npm package: package/llava-web-VERSION.tgz, and the same unpacked for a static host
 ./build.sh site FROM TO        of a page like www/, write what a host serves
@@ -269,6 +270,25 @@ package() {
     say "$3: $(wc -c <"$code") bytes of WebAssembly, $(wc -c <"$code.gz") after gzip$([ ! -e "$code.br" ] || echo ", $(wc -c <"$code.br") after Brotli")"
 }
 
+# Compiles the module of learn.html, which trains with Burn: a profile of its own, and so a folder of its own.
+compile_learn() {
+    local to="$TARGET/learn-module/$WASM/wasm"
+    cargo build --package llava-web --profile learn --target "$WASM" --lib --no-default-features --features learn
+    mkdir -p "$to"
+    # Under another name than the engine's, and older than its JavaScript where nothing has changed.
+    cp -pu "$TARGET/$WASM/learn/llava_web.wasm" "$to/llava_learn.wasm"
+}
+
+learn() {
+    need_rust
+    need_wasm_target
+    local bindgen
+    bindgen=$(wasm_bindgen)
+    say "compiling Burn and the training to WebAssembly"
+    compile_learn
+    package "$bindgen" "$TARGET/learn-module" www/pkg/learn llava_learn
+}
+
 # Lays what a host may send in its place beside a file: x.gz, and x.br where a program can make it.
 compress() {
     [ "$1.gz" -nt "$1" ] && { [ -e "$1.br" ] || [ "$quick" = true ]; } && return
@@ -326,6 +346,7 @@ build() {
 version_files() {
     find -L page llava shared worker pkg examples start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
     [ ! -d demos ] || find -L demos -type f ! -name '*.html'
+    [ ! -d learn ] || find -L learn -type f
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
 }
@@ -333,7 +354,7 @@ version_files() {
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
 # The documents, which name the version and keep their addresses.
-documents() { printf '%s\n' index.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
+documents() { printf '%s\n' index.html; [ ! -f learn.html ] || echo learn.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
 
 # Writes what is copied to a host: site SOURCE FOLDER. All but the documents, the service worker and the models lies in v/HASH,
 # HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
@@ -352,8 +373,10 @@ site() {
     # Models may be large: another name for the same file, where the disk can do that.
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
-    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
-        s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
+    for file in $(cd "$from" && documents | grep -v /); do
+        perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg|learn)/|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+            s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
+    done
     for file in $(cd "$from" && documents | grep /); do
         mkdir -p "$new/$(dirname "$file")"
         perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=(?:icon\.svg|colours\.css)\")}{\"../v/$version/}g;
@@ -375,7 +398,7 @@ pack() {
     mkdir -p "$to.new/llava-web"
     # Neither what a host compresses by itself, nor what only this repository reads. The builds with threads share their JavaScript.
     (cd www && find -L llava shared worker pkg models/catalogue.json -type f ! -name '*.gz' ! -name '*.br' ! -name '*.d.ts' \
-        ! -path 'pkg/relaxed/*.js' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
+        ! -path 'pkg/relaxed/*.js' ! -path 'pkg/learn/*' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
         mkdir -p "$to.new/llava-web/$(dirname "$file")"
         cp -L "www/$file" "$to.new/llava-web/$file"
     done
@@ -422,6 +445,7 @@ serve() {
 check() {
     need_rust
     need_node
+    part "the module of learn.html" learn
     part "the page" build --with-threads
     part "format and lints, native and wasm" lints
     part "documentation links" documentation
@@ -654,7 +678,8 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    build) learn; build "$@" ;;
+    serve | learn | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;

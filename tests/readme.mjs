@@ -90,6 +90,7 @@ const RULES = {
   "./build.sh bench peers --model smollm2": { as: "./build.sh bench peers --model smollm2 --only cpu --repetitions 1", slow: true },
   "./build.sh real --shape smolvlm-256m": { as: "./build.sh real --shape smolvlm-256m --only cpu --edges 512 --repetitions 1", slow: true },
   "./build.sh real --shape smolvlm-500m": { as: "./build.sh real --shape smolvlm-500m --only cpu --edges 512 --repetitions 1", slow: true },
+  "./build.sh learn": { as: true, slow: true },
   "./build.sh figures": { as: true, slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },

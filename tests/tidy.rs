@@ -35,7 +35,7 @@ const OUTSIDE_WORLD: [&str; 12] = [
 ];
 /// Crates and attributes, and the only files that may name them.
 const PRIVILEGES: [(&[&str], &[&str]); 3] = [
-    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs"]),
+    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs", "train/web.rs"]),
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
