@@ -30,6 +30,8 @@ pages! {
     format "format.md"
     fuzzing "fuzzing.md"
     hosting "hosting.md"
+    isa "isa.md"
+    learn "learn.md"
     model_card "model-card.md"
     numerics "numerics.md"
     one_token "one_token.md"

@@ -105,7 +105,7 @@ impl TokenAttention {
 
 impl Engine {
     /// Finds the pictures of a prompt, and sends them to the observer.
-    pub(super) fn picture_rows<O: Observer>(&self, rows: &[Row], observer: &mut O) -> PictureRows {
+    pub(super) fn attention_pictures<O: Observer>(&self, rows: &[Row], observer: &mut O) -> PictureRows {
         let mut found = PictureRows::default();
         // The rectangles of the last picture, and how many of its rows are still to come.
         let (mut regions, mut left) = (Vec::new(), 0);
@@ -148,7 +148,8 @@ impl Engine {
     }
 
     /// Prefills `rows`, of which the first `prompt` are the prompt, and sends the attention by which each token behind
-    /// it was chosen; that of the next token is in `pictures.first`. The row before the first of these is computed again where it was cached.
+    /// it was chosen; that of the next token is in `pictures.first`. The row before the first of these is computed again
+    /// where it was cached.
     pub(super) async fn prefill_attending<O: Observer>(
         &mut self,
         rows: &[Row],

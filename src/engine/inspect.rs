@@ -49,10 +49,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`measure::check_operations`].
-    pub async fn check_operations(
-        &mut self,
-        on_checked: &mut dyn FnMut(CheckedOperation) -> Result<()>,
-    ) -> Result<()> {
+    pub async fn check_operations(&mut self, on_checked: &mut dyn FnMut(CheckedOperation) -> Result<()>) -> Result<()> {
         self.forget_pictures();
         self.cache.truncate(0);
         measure::check_operations(&mut self.model, on_checked).await

@@ -157,7 +157,7 @@ impl Engine {
             logprobs: Vec::new(),
             logits: Vec::new(),
         };
-        let mut pictures = options.attention.then(|| self.picture_rows(prompt, observer));
+        let mut pictures = options.attention.then(|| self.attention_pictures(prompt, observer));
         let prefilled = match &mut pictures {
             Some(pictures) => self.prefill_attending(rows, prompt.len(), pictures, observer).await?,
             None => self.prefill_rows(rows, true, observer).await?,

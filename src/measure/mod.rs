@@ -15,7 +15,7 @@ pub use estimate::{SpeedEstimate, estimate_speed};
 pub use growth::{Fit, Growth, growth};
 pub use operations::operations;
 pub use stages::{BenchOptions, Line, bench};
-pub use tune::{Tier, is_candidate, tiers, tune};
+pub use tune::{Tier, candidates, is_candidate, tiers, tune};
 
 use crate::device::{Device, PassId};
 use crate::error::Result;

@@ -41,7 +41,13 @@ impl AttendingStep {
         let buffers = WeightBuffers { scores: made[0], totals: made[1], weights: made[2], layers, stride: rows };
         let mut pass = device.pass("step with attention weights");
         decoder.record_attending(&mut pass, config, b, buffers);
-        Ok(Self { buffers, pass: device.prepare(pass).await?, on: true })
+        match device.prepare(pass).await {
+            Ok(pass) => Ok(Self { buffers, pass, on: true }),
+            Err(error) => {
+                made.into_iter().for_each(|buffer| device.free(buffer));
+                Err(error)
+            }
+        }
     }
 
     fn free(self, device: &mut Device) {

@@ -12,6 +12,7 @@ pub mod bpe;
 pub mod captions;
 pub mod dataset;
 pub mod draw;
+#[cfg(not(feature = "learn"))]
 pub mod engine_vqa;
 pub mod eval;
 mod followups;
