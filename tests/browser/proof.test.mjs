@@ -17,7 +17,7 @@ const PATIENCE = 300_000;
 /** A shader of every way to compute, and one of tiles. @type {Record<string, { before: string, after: string }>} */
 const MUTANTS = {
   everywhere: { before: "    let inverse = inverseSqrt(sum / f32(params.cols) + params.eps);", after: "    let inverse = 1.001 * inverseSqrt(sum / f32(params.cols) + params.eps);" },
-  tiles: { before: "    let m1 = m0 + ROWS / 2u;", after: "    let m1 = m0 + ROWS / 2u + 1u;" },
+  tiles: { before: "        w_tile[within][3][half][to] = turned[3];", after: "        w_tile[within][3][half][to] = turned[2];" },
 };
 
 describe("proof.html", () => {
@@ -64,7 +64,8 @@ describe("proof.html", () => {
   });
 
   for (const [where, { off, uses, why }] of Object.entries({
-    tiles: { off: "tiles", uses: "computes with “plain” on this GPU from now on", why: /tiles computed wrong results on this GPU/ },
+    // Weights that are floats are multiplied in tiles of f32 in each of these ways.
+    tiles: { off: "tiles, int8", uses: "computes with “plain” on this GPU from now on", why: /tiles, int8 computed wrong results on this GPU/ },
     everywhere: { off: "plain, tiles, int8", uses: "computes on the CPU from now on", why: /every way to compute on this GPU gave wrong results/ },
   })) {
     test(`a shader that is wrong (${where}) is switched off, and the page says so`, async () => {
