@@ -14,7 +14,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (2, &["gpu", "cpu", "device", "pass", "kernels", "tuning"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
-    (5, &["web", "native", "scenes", "train", "bin", "serve", "grammar", "benchmark", "docs"]),
+    (5, &["web", "native", "scenes", "train", "bin", "serve", "grammar", "benchmark", "isa", "docs"]),
 ];
 /// Macros that `error.rs` exports at the root of the crate.
 const ROOT_MACROS: [&str; 2] = ["ensure", "fail"];

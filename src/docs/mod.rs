@@ -19,6 +19,7 @@ macro_rules! pages {
 pages! {
     api "api.md"
     architecture "architecture.md"
+    attention "attention.md"
     benchmarks "benchmarks.md"
     browsers "browsers.md"
     changelog "changelog.md"
@@ -29,6 +30,7 @@ pages! {
     format "format.md"
     fuzzing "fuzzing.md"
     hosting "hosting.md"
+    isa "isa.md"
     learn "learn.md"
     model_card "model-card.md"
     numerics "numerics.md"

@@ -15,7 +15,7 @@ pub use estimate::{SpeedEstimate, estimate_speed};
 pub use growth::{Fit, Growth, growth};
 pub use operations::operations;
 pub use stages::{BenchOptions, Line, bench};
-pub use tune::{is_candidate, tune};
+pub use tune::{candidates, is_candidate, tune};
 
 use crate::device::{Device, PassId};
 use crate::error::Result;

@@ -5,7 +5,7 @@
 //! (feature `train`).
 //!
 //! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`questions`] questions and true answers ·
-//! [`answers`] scoring · [`dataset`] files · [`eval`] accuracy table · [`bpe`] tokenizer.
+//! [`answers`] scoring · [`dataset`] files · [`eval`] accuracy table · [`looks`] attention · [`bpe`] tokenizer.
 
 pub mod answers;
 pub mod bpe;
@@ -16,6 +16,7 @@ pub mod draw;
 pub mod engine_vqa;
 pub mod eval;
 mod followups;
+pub mod looks;
 mod presence;
 pub mod questions;
 mod relations;

@@ -155,6 +155,11 @@
 /** The same of a chosen token, with the most likely ones in its place.
  * @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
 
+/** A rectangle of a picture, in pixels; it may reach beyond the picture, into a border.
+ * @typedef {{ x: number, y: number, width: number, height: number }} Region */
+/** A picture of a prompt, and the rows that stand for it: their positions in the context, and their rectangles.
+ * @typedef {{ id: string, width: number, height: number, positions: number[], regions: Region[] }} AttentionPicture */
+
 /**
  * Times of an answer, measured by the worker, since the engine has no clock.
  * @typedef {object} Timing
@@ -183,6 +188,7 @@
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
+ * @property {boolean} [attention]  sends the attention by which each token was chosen, those of `begin` included
  * @property {ResponseFormat} [response_format]  what the answer must be; the worker makes a constraint of it
  */
 
@@ -215,9 +221,12 @@
 /**
  * Events during a call. `encode` counts tiles, `prefill` rows. The last `token` of an answer has no `id` where it brings
  * nothing but text that was withheld, since it could have begun a stop string. `recover` comes from the package: the GPU
- * was lost, and the model is loaded again.
+ * was lost, and the model is loaded again. With `attention`: `attention-pictures` once, and before each token `attention`;
+ * its `weights` are the bytes of 32-bit floats `[layers, rows of pictures]`, and `rest` has the sum of all other rows by layer.
  * @typedef {FetchEvent | { type: "recover" } | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
+ *   | { type: "attention-pictures", pictures: AttentionPicture[] }
+ *   | { type: "attention", index: number, id: number, text: string, layers: number, weights: Uint8Array<ArrayBuffer>, rest: number[] }
  *   | { type: "line", text: string }} Event
  */
 
