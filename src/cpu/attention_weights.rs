@@ -113,60 +113,65 @@ unsafe fn dots<S: Simd, const F16: bool, const N: usize>(q: &[f32], k: &[u32], a
     }
 }
 
-/// Largest score and total of each softmax; see [`ATTENTION_TOTALS`](crate::kernels::attention_weights::ATTENTION_TOTALS).
+/// Powers and total of each softmax; see [`ATTENTION_TOTALS`](crate::kernels::attention_weights::ATTENTION_TOTALS).
 pub(super) fn totals(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [scores, out] = buffers else { unreachable!("checked by Pass::push") };
     let [softmaxes, stride] = [P_SOFTMAXES, P_STRIDE].map(|i| op.params[i] as usize);
-    let rows = scores.f32().chunks(stride).map(|row| &row[..=call.pos as usize]);
-    for (row, out) in rows.zip(out.f32_mut().chunks_exact_mut(2)).take(softmaxes) {
-        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for (row, out) in scores.f32_mut().chunks_mut(stride).zip(out.f32_mut()).take(softmaxes) {
+        let row = &mut row[..=call.pos as usize];
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
         let mut total = 0.0;
         // SAFETY: the level is one of this machine.
-        unsafe { workspace.level.run(Total { row, most, total: &mut total }) };
-        out.copy_from_slice(&[most, 1.0 / total]);
+        unsafe { workspace.level.run(Powers { row, most, total: &mut total }) };
+        *out = 1.0 / total;
     }
 }
 
-/// `Σ_s e^(row[s] − most)`
-struct Total<'a> {
-    row: &'a [f32],
+/// `row[s] ← e^(row[s] − most)`, and the sum.
+struct Powers<'a> {
+    row: &'a mut [f32],
     most: f32,
     total: &'a mut f32,
 }
 
-impl Job for Total<'_> {
+impl Job for Powers<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         unsafe {
             let (most, mut sum) = (S::splat(self.most), S::splat(0.0));
             let whole = self.row.len() / S::W * S::W;
             for s in (0..whole).step_by(S::W) {
-                sum = S::add(sum, exp::<S>(S::sub(S::load(self.row.as_ptr().add(s)), most)));
+                let at = self.row.as_mut_ptr().add(s);
+                let power = exp::<S>(S::sub(S::load(at), most));
+                S::store(at, power);
+                sum = S::add(sum, power);
             }
-            *self.total = S::sum(sum) + self.row[whole..].iter().map(|score| (score - self.most).exp()).sum::<f32>();
+            let rest = &mut self.row[whole..];
+            rest.iter_mut().for_each(|score| *score = (*score - self.most).exp());
+            *self.total = S::sum(sum) + rest.iter().sum::<f32>();
         }
     }
 }
 
 /// Weights of all layers; see [`ATTENTION_WEIGHTS`](crate::kernels::attention_weights::ATTENTION_WEIGHTS).
 pub(super) fn weights(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
-    let [scores, totals, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [powers, inverse, out] = buffers else { unreachable!("checked by Pass::push") };
     let [layers, heads, stride] = [P_LAYERS, P_HEADS, P_STRIDE].map(|i| op.params[i] as usize);
     let (seen, level) = (call.pos as usize + 1, workspace.level);
     assert!(seen <= stride, "attention weights");
     for layer in 0..layers {
-        let scores = &scores.f32()[layer * heads * stride..][..heads * stride];
-        let totals = &totals.f32()[2 * layer * heads..][..2 * heads];
+        let powers = &powers.f32()[layer * heads * stride..][..heads * stride];
+        let inverse = &inverse.f32()[layer * heads..][..heads];
         let out = &mut out.f32_mut()[..seen * layers];
         // SAFETY: the level is one of this machine, and the slices are as long as the sizes say.
-        unsafe { level.run(Means { scores, totals, stride, seen, out, layer, layers }) };
+        unsafe { level.run(Means { powers, inverse, stride, seen, out, layer, layers }) };
     }
 }
 
 /// The mean of a layer's softmaxes.
 struct Means<'a> {
-    scores: &'a [f32],
-    totals: &'a [f32],
+    powers: &'a [f32],
+    inverse: &'a [f32],
     stride: usize,
     seen: usize,
     out: &'a mut [f32],
@@ -177,18 +182,17 @@ struct Means<'a> {
 impl Job for Means<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let share = 2.0 / self.totals.len() as f32;
+        let share = 1.0 / self.inverse.len() as f32;
         let mut s = 0;
         while s < self.seen {
             let count = S::W.min(self.seen - s);
             let mut lanes = [0f32; MAX_LANES];
             unsafe {
                 let mut sum = S::splat(0.0);
-                for head in 0..self.totals.len() / 2 {
-                    let row = &self.scores[head * self.stride + s..][..count];
-                    let score = if count == S::W { S::load(row.as_ptr()) } else { load_part::<S>(row) };
-                    let weight = exp::<S>(S::sub(score, S::splat(self.totals[2 * head])));
-                    sum = S::mul_add(weight, S::splat(self.totals[2 * head + 1]), sum);
+                for head in 0..self.inverse.len() {
+                    let row = &self.powers[head * self.stride + s..][..count];
+                    let power = if count == S::W { S::load(row.as_ptr()) } else { load_part::<S>(row) };
+                    sum = S::mul_add(power, S::splat(self.inverse[head]), sum);
                 }
                 S::store(lanes.as_mut_ptr(), sum);
             }

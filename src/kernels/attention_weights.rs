@@ -26,17 +26,17 @@ pub static ATTENTION_SCORES: Kernel = Kernel {
     tolerance: 1e-12,
 };
 
-/// Largest score and total of each softmax: one workgroup per layer and head.
+/// Powers and total of each softmax: one workgroup per layer and head.
 pub static ATTENTION_TOTALS: Kernel = Kernel {
     name: "attention_totals",
     wgsl: concat!(include_str!("attention_totals.wgsl"), include_str!("shared/call.wgsl")),
-    access: &[Read, ReadWrite],
+    access: &[ReadWrite, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_SOFTMAXES], 1, 1],
     reference: totals_reference,
     cost: Cost::negligible,
     operands: Operands::F32,
-    // f32 sums of up to `S` exponentials.
+    // The exponential of f32 scores: their rounding of 1e-6 becomes the same relative error.
     tolerance: 1e-11,
 };
 
@@ -50,7 +50,7 @@ pub static ATTENTION_WEIGHTS: Kernel = Kernel {
     reference: weights_reference,
     cost: Cost::negligible,
     operands: Operands::F32,
-    // The exponential of f32 scores: their rounding of 1e-6 becomes the same relative error.
+    // As the totals.
     tolerance: 1e-11,
 };
 
@@ -90,24 +90,24 @@ fn scores_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 fn totals_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [scores, out] = buffers else { unreachable!("checked by Pass::push") };
     let [softmaxes, stride] = [P_SOFTMAXES, P_STRIDE].map(|i| op.params[i] as usize);
-    let rows = scores.f32().chunks(stride).map(|row| &row[..=call.pos as usize]);
-    for (row, out) in rows.zip(out.f32_mut().chunks_exact_mut(2)).take(softmaxes) {
+    let rows = scores.f32_mut().chunks_mut(stride);
+    for (row, out) in rows.zip(out.f32_mut()).take(softmaxes) {
+        let row = &mut row[..=call.pos as usize];
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = row.iter().map(|score| f64::from(score - most).exp()).sum();
-        out.copy_from_slice(&[most, (1.0 / total) as f32]);
+        let powers: Vec<f64> = row.iter().map(|score| (f64::from(*score) - f64::from(most)).exp()).collect();
+        row.iter_mut().zip(&powers).for_each(|(score, power)| *score = *power as f32);
+        *out = (1.0 / powers.iter().sum::<f64>()) as f32;
     }
 }
 
 /// The twin of the weights, in f64.
 fn weights_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [scores, totals, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [powers, inverse, out] = buffers else { unreachable!("checked by Pass::push") };
     let [layers, heads, stride] = [P_LAYERS, P_HEADS, P_STRIDE].map(|i| op.params[i] as usize);
     for layer in 0..layers {
         for s in 0..=call.pos as usize {
-            let weight = |softmax: usize| {
-                let [most, inverse] = [0, 1].map(|i| totals.f32()[2 * softmax + i]);
-                f64::from(scores.f32()[softmax * stride + s] - most).exp() * f64::from(inverse)
-            };
+            let weight =
+                |softmax: usize| f64::from(powers.f32()[softmax * stride + s]) * f64::from(inverse.f32()[softmax]);
             let sum: f64 = (layer * heads..(layer + 1) * heads).map(weight).sum();
             out.f32_mut()[s * layers + layer] = (sum / heads as f64) as f32;
         }
@@ -117,9 +117,9 @@ fn weights_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// The buffers of a step's attention weights.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightBuffers {
-    /// `[L, N, stride]`.
+    /// `[L, N, stride]`: scores, then their powers.
     pub scores: Buf,
-    /// `[L, N, 2]`: the largest score of each softmax, and one over its total.
+    /// `[L, N]`: one over the total of each softmax.
     pub totals: Buf,
     /// `[stride, L]`.
     pub weights: Buf,
@@ -133,7 +133,7 @@ impl WeightBuffers {
     /// Returns the words of `scores`, `totals` and `weights`.
     pub fn words(layers: u32, heads: u32, stride: u32) -> [u64; 3] {
         let [layers, heads, stride] = [layers, heads, stride].map(u64::from);
-        [layers * heads * stride, layers * heads * 2, layers * stride]
+        [layers * heads * stride, layers * heads, layers * stride]
     }
 }
 

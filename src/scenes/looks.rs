@@ -189,8 +189,7 @@ fn ask(engine: &mut Engine, picture: &str, question: &str) -> Result<(String, Ma
 /// Formats the measurement in Markdown.
 pub fn table(found: &[Looks; 3]) -> String {
     let mut text = String::from(
-        "| question, and answer with the word | asked | right | attention inside % | best layer % | object's area % | words above their area % \
-         | picture of all attention % |\n|---|---|---|---|---|---|---|---|\n",
+        "| question, and answer with the word | asked | right | inside % | best layer % | area % | above % | picture % |\n|---|---|---|---|---|---|---|---|\n",
     );
     for (name, looks) in NAMES.into_iter().zip(found) {
         let n = looks.words.max(1) as f64;
