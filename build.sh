@@ -446,7 +446,6 @@ serve() {
 check() {
     need_rust
     need_node
-    part "the module of learn.html" learn
     part "the page" build --with-threads
     part "format and lints, native and wasm" lints
     part "documentation links" documentation

@@ -13,7 +13,7 @@ const asked = new URLSearchParams(location.search);
 /** A stage's length, unless the address says otherwise, minutes. */
 const MINUTES = 5;
 /** Pictures per batch and worker, unless the address says otherwise. */
-const PICTURES = 10;
+const PICTURES = 4;
 const scene = Number(asked.get("scene") ?? 3);
 
 const seed = Number(asked.get("seed") ?? 1);
