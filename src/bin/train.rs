@@ -8,7 +8,7 @@ use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::native::{ConstraintArguments, SamplingArguments};
 use llava_web::preprocess::Rendering;
-use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval, looks};
+use llava_web::scenes::{dataset, drawings, engine_vqa::EngineVqa, eval, looks, questions::QuestionKind};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -22,6 +22,12 @@ enum Command {
         /// Number of scenes
         #[arg(long)]
         count: u64,
+        /// Number of drawings of things besides, with one question each
+        #[arg(long, default_value_t = 0)]
+        drawings: u64,
+        /// Ask questions of every kind about the drawings
+        #[arg(long)]
+        every_kind: bool,
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
@@ -61,6 +67,24 @@ enum Command {
         run: PathBuf,
         /// Folder to write
         #[arg(long, default_value = "src/docs")]
+        out: PathBuf,
+    },
+    /// Writes the checkpoints of a run that continues from a shipped model
+    Begin {
+        /// Folder of its manifest and shards
+        #[arg(long, default_value = "www/models/scenes")]
+        model: PathBuf,
+        /// Folder for `train run`
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Writes drawings that were made on the page's pad as PNG with questions
+    Drawings {
+        /// File of strokes
+        #[arg(long, default_value = "tests/drawings.json")]
+        file: PathBuf,
+        /// Folder to write
+        #[arg(long)]
         out: PathBuf,
     },
 }
@@ -122,8 +146,14 @@ struct RunArgs {
 
 fn main() {
     let result = match Command::parse() {
-        Command::Data { seed, count, out } => {
-            dataset::write(seed, count, &out).map(|n| println!("{count} scenes, {n} questions in {}", out.display()))
+        Command::Data { seed, count, drawings, every_kind, out } => {
+            let kinds = if every_kind { QuestionKind::ALL.as_slice() } else { &[QuestionKind::Thing] };
+            dataset::write_with_drawings(seed, count, drawings, kinds, &out)
+                .map(|n| println!("{} pictures, {n} questions in {}", count + drawings, out.display()))
+        }
+        Command::Begin { model, out } => burn::begin(&model, &out),
+        Command::Drawings { file, out } => {
+            drawings::write(&file, &out).map(|n| println!("{n} questions in {}", out.display()))
         }
         Command::Eval(args) => evaluate(&args),
         Command::Looks { model, seed, scenes } => {
@@ -208,6 +238,10 @@ mod burn {
         BurnVqa::new(&run).write_check(&png, "What do you see?", check)
     }
 
+    pub fn begin(model: &Path, out: &Path) -> Result<()> {
+        llava_web::train::continued::begin(model, out)
+    }
+
     pub fn curves(run: &Path, out: &Path) -> Result<()> {
         charts::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
     }
@@ -232,6 +266,9 @@ mod burn {
     }
     pub fn export(_: PathBuf, _: &Path, _: Option<&Path>) -> Result<()> {
         missing("export")
+    }
+    pub fn begin(_: &Path, _: &Path) -> Result<()> {
+        missing("begin")
     }
     pub fn curves(_: &Path, _: &Path) -> Result<()> {
         missing("curves")

@@ -5,10 +5,12 @@
 //!
 //! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
 //! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
+//! `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
 
 #[cfg(feature = "train")]
 pub mod burn_vqa;
+#[cfg(feature = "train")]
+pub mod continued;
 #[cfg(feature = "train")]
 pub mod curves;
 #[cfg(feature = "train")]
