@@ -39,4 +39,5 @@ pages! {
     sources "sources.md"
     speed "speed.md"
     speed_log "speed-log.md"
+    training "training.md"
 }

@@ -5,7 +5,7 @@
 //! (feature `train`).
 //!
 //! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`questions`] questions and true answers ·
-//! [`answers`] scoring · [`dataset`] files · [`eval`] accuracy table · [`bpe`] tokenizer.
+//! [`answers`] scoring · [`dataset`] and [`llava_format`] files · [`eval`] accuracy table · [`bpe`] tokenizer.
 
 pub mod answers;
 pub mod bpe;
@@ -15,6 +15,7 @@ pub mod draw;
 pub mod engine_vqa;
 pub mod eval;
 mod followups;
+pub mod llava_format;
 mod presence;
 pub mod questions;
 mod relations;

@@ -5,12 +5,16 @@
 //!
 //! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
 //! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
+//! [`device`] CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
 
 pub mod burn_vqa;
+pub mod compare;
 pub mod curves;
 mod data_parallel;
 pub mod decoder;
+pub mod device;
+#[cfg(test)]
+mod device_tests;
 pub mod dialogue_batches;
 pub mod export;
 mod layers;
@@ -18,6 +22,7 @@ mod layers;
 mod learning_tests;
 pub mod model_shape;
 pub mod params;
+pub mod parts;
 mod patches;
 pub mod progress;
 pub mod run;
