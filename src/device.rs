@@ -93,11 +93,9 @@ impl Device {
         Self { executor: Executor::Cpu(Cpu::fast(level)), allocated: 0 }
     }
 
-    /// A ledger on which passes are recorded with `tuning`, as on a GPU.
-    #[cfg(test)]
-    pub(crate) fn ledger_with(tuning: Tuning) -> Self {
-        let ledger = Ledger { tuning: Some(tuning), ..Ledger::default() };
-        Self { executor: Executor::Ledger(ledger), allocated: 0 }
+    /// Returns a device without memory on which passes are recorded with `tuning`, as on a GPU.
+    pub fn ledger_with(tuning: Tuning) -> Self {
+        Self { executor: Executor::Ledger(Ledger { tuning: Some(tuning), ..Ledger::default() }), allocated: 0 }
     }
 
     /// Returns a device without memory: [`allocated`](Self::allocated) is what a real one would allocate. It cannot run
@@ -160,8 +158,10 @@ impl Device {
 
     /// Sets the tuning of passes that are recorded from now on, as [`measure::tune`](crate::measure::tune) chose it.
     pub fn set_tuning(&mut self, tuning: Tuning) {
-        if let Executor::Gpu(gpu) = &mut self.executor {
-            (gpu.tuning, gpu.tuned) = (tuning, true);
+        match &mut self.executor {
+            Executor::Gpu(gpu) => (gpu.tuning, gpu.tuned) = (tuning, true),
+            Executor::Ledger(ledger) => ledger.tuning = Some(tuning),
+            Executor::Cpu(_) => (),
         }
     }
 

@@ -59,11 +59,11 @@ pub mod measure;
 // 5 edges
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "learn"))]
 pub mod scenes;
-#[cfg(feature = "train")]
+#[cfg(any(feature = "train", feature = "learn"))]
 pub mod train;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "learn")))]
 pub mod web;
 
 pub mod docs;

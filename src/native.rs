@@ -1,5 +1,6 @@
 //! What the native programs share: models on disk, threads, and a clock.
 
+mod attention;
 mod backend;
 mod constraint;
 mod dialogue;
@@ -9,6 +10,7 @@ mod sampling;
 pub mod synthetic;
 mod threads;
 
+pub use attention::AttentionLog;
 pub use constraint::{ConstraintArguments, ResponseFormat};
 pub use dialogue::answer_in_turn;
 pub use sampling::SamplingArguments;

@@ -26,7 +26,7 @@ pub struct Tuning {
     pub tile: Option<WorkgroupTile>,
     /// Rows of a prompt per pass.
     pub chunk: u32,
-    /// Whether 64 rows of attention share keys and values in workgroup memory.
+    /// Whether 64 rows of attention share keys and values in workgroup memory, and 64 invocations a decoding step's.
     pub share_keys: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct WorkgroupTile {
 pub enum Operands {
     /// 32-bit floats.
     F32,
-    /// 16-bit floats: integer weights, activations divided by the largest of 32.
+    /// 16-bit floats: integer weights, activations divided by the largest of 16.
     F16,
     /// Bytes: integer weights, activations rounded to a 127th of the largest of 32.
     Int8,
@@ -76,7 +76,7 @@ impl Tuning {
         lanes: 8,
         split: 16,
         fuse_norm: true,
-        key_splits: 64,
+        key_splits: 16,
         norm_lanes: 64,
         sample_lanes: 256,
         tile: Some(WorkgroupTile { rows: 64, cols: 64, operands: Operands::F32 }),

@@ -4,6 +4,7 @@
 //! Every method takes `&self`. A call during another one is refused with [`Kind::State`](crate::error::Kind::State), so
 //! that JavaScript never sees a borrow panic; only [`Llava::cancel`] and [`Llava::report`] are always possible.
 
+mod check;
 mod constraint;
 mod interop;
 mod messages;

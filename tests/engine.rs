@@ -214,7 +214,13 @@ fn measure_and_ask(mut engine: Engine) {
     let plain = ask(&mut engine, &mut about.clone(), QUESTION);
     let (begun, mut lines) = (std::time::Instant::now(), Vec::new());
     block_on(engine.bench(&MEASURED, &|| begun.elapsed().as_secs_f64() * 1e3, &mut |line| lines.push(line))).unwrap();
-    for (part, what) in [("calibration", "copy"), ("stage", "encode"), ("stage", "prefill"), ("stage", "decode")] {
+    for (part, what) in [
+        ("calibration", "copy"),
+        ("stage", "encode"),
+        ("stage", "prefill"),
+        ("stage", "decode"),
+        ("stage", "decode with attention"),
+    ] {
         assert!(lines.iter().any(|l| l.part == part && l.what == what && l.timing.ms > 0.0), "{part} {what}");
     }
     assert!(lines.iter().any(|l| l.part == "step" && l.what.starts_with("mat")));

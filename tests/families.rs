@@ -9,12 +9,11 @@ use llava_web::prompt::Message;
 use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 mod common;
-use common::{Scratch, Talk, golden, golden_file, gpu_or_skip, nmse};
+use common::{Talk, golden, golden_file, gpu_or_skip, next_checkpoint, nmse};
 
 /// A few roundings of f32, accumulated over two blocks, as in golden.rs.
 const EMBEDS_NMSE: f64 = 1e-8;
@@ -195,23 +194,5 @@ fn an_encode_can_be_cancelled_between_tiles() {
 /// LLaVA-1.6 reads a picture in tiles: the checkpoint `mha`, and `image_newline` in a second file.
 #[test]
 fn llava_next_equals_transformers() {
-    let scratch = Scratch::new("next");
-    std::fs::create_dir_all(scratch.path()).unwrap();
-    let copy = |from: &str, to: &str| assert!(std::fs::copy(golden(from), scratch.path().join(to)).is_ok(), "{from}");
-    for file in ["tokenizer.json", "generation_config.json"] {
-        copy(&format!("mha/{file}"), file);
-    }
-    for file in ["config.json", "preprocessor_config.json"] {
-        copy(&format!("next/{file}"), file);
-    }
-    let [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
-    copy("mha/model.safetensors", first);
-    copy("next/newline.safetensors", second);
-    let bytes = golden_file("mha/model.safetensors");
-    let names = SafeTensors::deserialize(&bytes).unwrap().names().iter().map(|n| n.to_string()).collect::<Vec<_>>();
-    let mut map: BTreeMap<String, &str> = names.into_iter().map(|name| (name, first)).collect();
-    map.insert("image_newline".into(), second);
-    let index = json!({"metadata": {}, "weight_map": map}).to_string();
-    std::fs::write(scratch.path().join("model.safetensors.index.json"), index).unwrap();
-    check("next", scratch.path());
+    check("next", next_checkpoint().path());
 }

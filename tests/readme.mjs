@@ -46,6 +46,10 @@ const RULES = {
   "cargo run --release --bin convert -- CHECKPOINT www/models/scenes --quant q8 --vision-quant f16": {
     as: `cargo run --bin convert -- ${GOLDEN} $WORK/q8 --quant q8 --vision-quant f16`,
   },
+  "./build.sh bench isa": { as: "./build.sh bench isa --family navi21 --kernel rms_norm" },
+  "./build.sh bench isa --family vega10 --kernel matmul": { as: "./build.sh bench isa --family vega10 --kernel matmul_tiled --hardware" },
+  "./build.sh bench isa --hardware --csv": { as: "./build.sh bench isa --hardware --csv --kernel sample" },
+  "cargo test -p llava-isa --test recorded": { not: "CI runs it among the native tests" },
   "./build.sh build": { as: true },
   "./build.sh package": { as: true },
   "./build.sh demos": { as: true },
@@ -86,6 +90,7 @@ const RULES = {
   "./build.sh bench peers --model smollm2": { as: "./build.sh bench peers --model smollm2 --only cpu --repetitions 1", slow: true },
   "./build.sh real --shape smolvlm-256m": { as: "./build.sh real --shape smolvlm-256m --only cpu --edges 512 --repetitions 1", slow: true },
   "./build.sh real --shape smolvlm-500m": { as: "./build.sh real --shape smolvlm-500m --only cpu --edges 512 --repetitions 1", slow: true },
+  "./build.sh learn": { as: true, slow: true },
   "./build.sh figures": { as: true, slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },

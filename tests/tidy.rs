@@ -14,7 +14,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (2, &["gpu", "cpu", "device", "pass", "kernels", "tuning"]),
     (3, &["model"]),
     (4, &["engine", "measure"]),
-    (5, &["web", "native", "scenes", "train", "bin", "serve", "grammar", "benchmark", "docs"]),
+    (5, &["web", "native", "scenes", "train", "bin", "serve", "grammar", "benchmark", "isa", "docs"]),
 ];
 /// Macros that `error.rs` exports at the root of the crate.
 const ROOT_MACROS: [&str; 2] = ["ensure", "fail"];
@@ -35,7 +35,7 @@ const OUTSIDE_WORLD: [&str; 12] = [
 ];
 /// Crates and attributes, and the only files that may name them.
 const PRIVILEGES: [(&[&str], &[&str]); 3] = [
-    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs"]),
+    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs", "train/web.rs"]),
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],

@@ -18,8 +18,8 @@ const origins = new Map();
 
 /** Returns the address of the page's document without its query. @returns {string} */
 const documentKey = () => scope.registration.scope;
-/** Returns whether a key is that of a document: the page's, or a demo's. @param {string} key */
-const isDocument = (key) => key === documentKey() || (key.startsWith(`${documentKey()}demos/`) && key.endsWith(".html"));
+/** Returns whether a key is that of a document: the page's, the proof's, or a demo's. @param {string} key */
+const isDocument = (key) => key === documentKey() || key === `${documentKey()}proof.html` || (key.startsWith(`${documentKey()}demos/`) && key.endsWith(".html"));
 /** Returns the cache's key of an address: the page's document has its scope, and others lose their query. @param {URL} url */
 function keyOf(url) {
   const key = url.origin + url.pathname;

@@ -4,7 +4,7 @@ use clap::Parser;
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
 use llava_web::error::{Error, Result};
-use llava_web::native::{self, ConstraintArguments, Folder, ResponseFormat, SamplingArguments};
+use llava_web::native::{self, AttentionLog, ConstraintArguments, Folder, ResponseFormat, SamplingArguments};
 use llava_web::native::{io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
 use llava_web::prompt::Message;
@@ -50,6 +50,9 @@ struct Arguments {
     /// Report the log-probability of each token of the answer and of the N most likely ones in its place, 0 to 20.
     #[arg(long, value_name = "N")]
     logprobs: Option<u32>,
+    /// Write where each token of the answer looked, as JSON: pictures, and weights by layer and row (src/docs/attention.md).
+    #[arg(long, value_name = "FILE")]
+    attention: Option<PathBuf>,
     /// Longest answer, tokens.
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: u32,
@@ -108,18 +111,23 @@ async fn run(arguments: &Arguments) -> Result<()> {
         images.push(encode(&mut engine, path, &images, arguments.dump.as_deref()).await?);
     }
     let encode_ms = milliseconds(start);
-    let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now() };
+    let attention = AttentionLog::default();
+    let mut screen = Screen { visible: !arguments.json, prefill: None, start: Instant::now(), attention };
     let options = GenerateOptions {
         max_new_tokens: arguments.max_new_tokens,
         ignore_eos: arguments.ignore_eos,
         keep_logits: arguments.logits.is_some(),
         top_logprobs: arguments.logprobs,
+        attention: arguments.attention.is_some(),
         ..arguments.sampling.options()
     };
     let answer = match (&arguments.prompt, &arguments.raw_prompt) {
         (Some(question), _) => engine.generate(&[Message::user(&images, question)], &options, &mut screen).await?,
         (None, raw) => engine.generate_raw(raw.as_deref().unwrap_or_default(), &images, &options, &mut screen).await?,
     };
+    if let Some(path) = &arguments.attention {
+        screen.attention.write(path)?;
+    }
     if let Some(path) = &arguments.logits {
         let bytes: Vec<u8> = answer.logits.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
         std::fs::write(path, bytes).map_err(|e| io_error(path, &e))?;
@@ -164,10 +172,12 @@ struct Screen {
     visible: bool,
     prefill: Option<Instant>,
     start: Instant,
+    attention: AttentionLog,
 }
 
 impl Observer for Screen {
     fn event(&mut self, event: Event) {
+        self.attention.receive(&event);
         match event {
             Event::Prefill { .. } => self.prefill = Some(Instant::now()),
             Event::Token { text, .. } if self.visible => {

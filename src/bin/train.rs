@@ -15,7 +15,7 @@ use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::native::{ConstraintArguments, SamplingArguments};
 use llava_web::preprocess::Rendering;
-use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval, llava_format};
+use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval, llava_format, looks};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -39,6 +39,18 @@ enum Command {
     },
     /// Evaluates a model on a data set and prints its accuracy by question type
     Eval(EvalArgs),
+    /// Measures where a model looks when it names a colour, and prints a table
+    Looks {
+        /// Folder of its manifest and shards
+        #[arg(long, default_value = "www/models/scenes")]
+        model: PathBuf,
+        /// Seed of the scenes
+        #[arg(long, default_value_t = 424_242)]
+        seed: u64,
+        /// Number of scenes with two objects or more
+        #[arg(long, default_value_t = 200)]
+        scenes: u64,
+    },
     /// Trains tokenizer, tower, text, stage 1 and stage 2; with --tower and --decoder: stages 1 and 2 on these. Resumes
     /// where it stopped
     Run(Box<RunArgs>),
@@ -242,6 +254,9 @@ fn main() {
             dataset::write(seed, count, &out).map(|n| println!("{count} scenes, {n} questions in {}", out.display()))
         }
         Command::Eval(args) => evaluate(&args),
+        Command::Looks { model, seed, scenes } => {
+            looks::measure(&model, BackendChoice::Cpu, seed, scenes).map(|found| print!("{}", looks::table(&found)))
+        }
         Command::Run(args) => commands::run(*args),
         Command::Score(args) => commands::score(&args),
         Command::Devices(args) => commands::devices(&args),

@@ -3,6 +3,7 @@
 mod activation;
 mod activations;
 mod attention;
+mod attention_weights;
 mod calibrate;
 mod fast;
 mod huge_pages;

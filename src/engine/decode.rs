@@ -1,5 +1,6 @@
 //! The decoding loop: tokens stay on the device, and the host reads them back some steps later.
 
+use super::attention::{Chosen, PictureRows};
 use super::cache::Row;
 use super::constraint::Constrained;
 use super::logprobs::{TokenProbability, probability};
@@ -41,6 +42,8 @@ struct InFlight {
     token: Readback,
     /// With `top_logprobs`: the logits that the token was sampled from.
     logits: Option<Readback>,
+    /// With `attention`: the weights by which the token was chosen.
+    attention: Option<Readback>,
 }
 
 impl Steps {
@@ -62,6 +65,7 @@ impl Engine {
     pub(super) async fn decode<O: Observer>(
         &mut self,
         options: &GenerateOptions,
+        mut pictures: PictureRows,
         observer: &mut O,
         answer: &mut Answer,
     ) -> Result<()> {
@@ -87,14 +91,17 @@ impl Engine {
             }
             let Some(pending) = steps.in_flight.pop_front() else { break };
             let id = self.model.device.finish_read_back(pending.token).await?[0];
+            let ends = !options.ignore_eos && self.format.end_ids.contains(&id);
+            let piece = if ends { String::new() } else { stream.push(&self.format.tokenizer, id) };
+            self.send_attention(Chosen::new(answer, id, &piece), pending.attention, &mut pictures, observer).await?;
             answer.ids.push(id);
             let logprob = self.probability(id, pending.logits, options).await?;
             answer.logprobs.extend(logprob.clone());
-            if !options.ignore_eos && self.format.end_ids.contains(&id) {
+            if ends {
                 answer.stop = Stop::Eos;
                 break;
             }
-            let new = text.push(&stream.push(&self.format.tokenizer, id));
+            let new = text.push(&piece);
             observer.event(Event::Token { text: new, count: answer.ids.len() as u32, id: Some(id), logprob });
             if text.stopped() {
                 break;
@@ -215,7 +222,12 @@ impl Engine {
     fn record_launch(&mut self, steps: &mut Steps) {
         steps.cached = steps.launched;
         let logits = steps.reads_logits.then(|| self.model.start_logits_read_back());
-        steps.in_flight.push_back(InFlight { token: self.model.start_token_read_back(steps.launched), logits });
+        // The first token was chosen by a row of the prefill, which has sent its attention.
+        let rows = steps.start + steps.launched;
+        let by_step = steps.launched > steps.first;
+        let attention = by_step.then(|| self.model.start_attention_read_back(rows)).flatten();
+        let token = self.model.start_token_read_back(steps.launched);
+        steps.in_flight.push_back(InFlight { token, logits, attention });
         steps.launched += 1;
     }
 

@@ -1,5 +1,6 @@
 //! The engine's events and results.
 
+use super::attention::{AttentionPicture, TokenAttention};
 use super::logprobs::TokenProbability;
 use crate::model::CacheType;
 use crate::tuning::Tuning;
@@ -37,6 +38,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         logprob: Option<TokenProbability>,
     },
+    /// With `attention`: the pictures of the prompt, before all attention.
+    AttentionPictures {
+        /// In the order of the prompt; a picture that it has twice stands there twice.
+        pictures: Vec<AttentionPicture>,
+    },
+    /// With `attention`: the attention by which a token was chosen, before the token itself.
+    Attention(TokenAttention),
 }
 
 /// Receives events, and can pause or cancel the engine between two pieces of work.

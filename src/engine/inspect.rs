@@ -2,7 +2,7 @@
 
 use super::{Engine, Report};
 use crate::error::Result;
-use crate::measure::{self, BenchOptions, Clock, Line};
+use crate::measure::{self, BenchOptions, CheckedOperation, Clock, Line, Tier};
 use crate::model::Model;
 use crate::preprocess::{Rendering, preprocess};
 
@@ -43,6 +43,22 @@ impl Engine {
         self.forget_pictures();
         self.cache.truncate(0);
         measure::bench(&mut self.model, options, now, on_line).await
+    }
+
+    /// Compares the model's operations with their twins ([`measure::check_operations`]). Removes pictures and cached rows.
+    ///
+    /// # Errors
+    /// Those of [`measure::check_operations`].
+    pub async fn check_operations(&mut self, on_checked: &mut dyn FnMut(CheckedOperation) -> Result<()>) -> Result<()> {
+        self.forget_pictures();
+        self.cache.truncate(0);
+        measure::check_operations(&mut self.model, on_checked).await
+    }
+
+    /// Returns the ways in which this device can compute ([`measure::tiers`]); none on a CPU.
+    pub fn tiers(&self) -> Vec<Tier> {
+        let device = &self.model.device;
+        if device.is_gpu() { measure::tiers(device.features()) } else { Vec::new() }
     }
 
     /// Returns the model, for measurements and comparisons.

@@ -32,6 +32,7 @@
 //! # }).unwrap();
 //! ```
 
+mod attention;
 pub mod cache;
 mod constraint;
 mod decode;
@@ -50,6 +51,7 @@ pub mod state;
 mod stop_strings;
 mod weights;
 
+pub use attention::{AttentionPicture, TokenAttention};
 pub use constraint::Constraint;
 pub use events::{Answer, Encoded, Event, Observer, Report, SilentObserver, Stop};
 pub use loader::{Compiled, Loader, MemoryPlan, Plan};
@@ -117,7 +119,8 @@ impl Engine {
         options: &GenerateOptions,
         observer: &mut O,
     ) -> Result<Answer> {
-        let rows = raw_rows(&self.format, &self.pictures, images, prompt)?;
+        let mut rows = raw_rows(&self.format, &self.pictures, images, prompt)?;
+        rows.extend(options.answer_prefix.iter().map(|id| Row::Token(*id)));
         self.answer(&rows, options, observer).await
     }
 
@@ -129,19 +132,36 @@ impl Engine {
         observer: &mut O,
     ) -> Result<Answer> {
         self.check_answerable(rows, options)?;
+        self.model.attend(options.attention).await?;
+        let answer = self.answer_rows(rows, options, observer).await;
+        self.model.attend(false).await?;
+        answer
+    }
+
+    async fn answer_rows<O: Observer>(
+        &mut self,
+        rows: &[Row],
+        options: &GenerateOptions,
+        observer: &mut O,
+    ) -> Result<Answer> {
+        let prompt = &rows[..rows.len() - options.answer_prefix.len()];
         let image_token = self.model.config.image_token_index;
         let token = |row: &Row| if let Row::Token(id) = row { *id } else { image_token };
         let mut answer = Answer {
             text: String::new(),
             ids: Vec::new(),
-            prompt_ids: rows[..rows.len() - options.answer_prefix.len()].iter().map(token).collect(),
+            prompt_ids: prompt.iter().map(token).collect(),
             prompt_rows: rows.len() as u32,
             reused_rows: 0,
             stop: Stop::Cancelled,
             logprobs: Vec::new(),
             logits: Vec::new(),
         };
-        let prefilled = self.prefill_rows(rows, true, observer).await?;
+        let mut pictures = options.attention.then(|| self.attention_pictures(prompt, observer));
+        let prefilled = match &mut pictures {
+            Some(pictures) => self.prefill_attending(rows, prompt.len(), pictures, observer).await?,
+            None => self.prefill_rows(rows, true, observer).await?,
+        };
         answer.reused_rows = prefilled.reused as u32;
         if prefilled.cancelled {
             return Ok(answer);
@@ -149,7 +169,7 @@ impl Engine {
         if options.keep_logits {
             answer.logits.push(self.model.logits().await?);
         }
-        self.decode(options, observer, &mut answer).await?;
+        self.decode(options, pictures.unwrap_or_default(), observer, &mut answer).await?;
         self.answered = self.cache.rows().to_vec();
         answer.text = answer.text.trim().to_string();
         Ok(answer)

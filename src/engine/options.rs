@@ -43,6 +43,8 @@ pub struct GenerateOptions {
     /// Number of most likely tokens, at most 20, whose log-probabilities are reported for each token, beside its own;
     /// `None` reports none.
     pub top_logprobs: Option<u32>,
+    /// Reports the attention by which each token was chosen, over the pictures of the prompt.
+    pub attention: bool,
     /// Texts that end the answer. It does not include them.
     pub stop: Vec<String>,
     /// Seed of the sampler. The same seed gives the same answer on the same device.
@@ -70,6 +72,7 @@ impl Default for GenerateOptions {
             presence_penalty: 0.0,
             logit_bias: BTreeMap::new(),
             top_logprobs: None,
+            attention: false,
             stop: Vec::new(),
             seed: 0,
             ignore_eos: false,

@@ -28,6 +28,11 @@ pub(super) struct Picture {
 }
 
 impl Picture {
+    /// Returns the number of its rows that are image embeds.
+    pub fn embeds(&self) -> usize {
+        self.rows.iter().filter(|row| matches!(row, PictureRow::Embed(_))).count()
+    }
+
     /// Returns whether its embeds are on the device.
     pub fn is_resident(&self) -> bool {
         !self.slots.is_empty()

@@ -54,7 +54,11 @@ impl Gpu {
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),
-            compilation_options: Default::default(),
+            // Every shader writes what it reads of workgroup memory. (Browsers write zeros all the same.)
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
             cache: None,
         });
         let compiled = self.scope(scope, Kind::Gpu, &format!("shader `{}`", op.kernel.name)).await;

@@ -2,7 +2,7 @@
 //! so that many invocations work on it; the second merges the splits.
 
 use super::attention::{Heads, P_CAUSAL, P_HEADS, P_KV_HEADS, cost};
-use super::{Kv, cache};
+use super::{CacheType, Kv, cache};
 use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
 use crate::tuning::Operands;
 
@@ -22,6 +22,19 @@ pub static ATTENTION_STEP: Kernel = Kernel {
     operands: Operands::F32,
     // As attention.
     tolerance: 1e-11,
+};
+
+/// The same for GPUs: a workgroup per head and split, whose invocations read keys and values together.
+pub static ATTENTION_STEP_SHARED: Kernel = Kernel {
+    name: "attention_step_shared",
+    wgsl: concat!(
+        include_str!("attention_step_shared.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl")
+    ),
+    workgroup: [64, 1, 1],
+    grid: |p, _| [p[P_SPLITS], p[P_HEADS], 1],
+    ..ATTENTION_STEP
 };
 
 /// Merges the splits: one invocation per four elements.
@@ -45,13 +58,13 @@ const P_SIZE: usize = 5;
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, kv_heads, splits, d] = [P_HEADS, P_KV_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
-    let seen = call.pos as usize + 1;
+    let (seen, keys) = (call.pos as usize + 1, op.constant("KEYS") as usize);
     let [k, v] = [k, v].map(|words| cache::read(op.constant("CACHE_F16"), words, seen * kv_heads * d));
     for (head, query) in q.f32().chunks_exact(d).take(heads).enumerate() {
         let row = |s: usize| (s * kv_heads + head / (heads / kv_heads)) * d;
         let dot = |s: usize| query.iter().zip(&k[row(s)..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         for split in 0..splits {
-            let own: Vec<usize> = (0..seen).filter(|s| s / 4 % splits == split).collect();
+            let own: Vec<usize> = (0..seen).filter(|s| s / keys % splits == split).collect();
             let scores: Vec<f64> = own.iter().map(|s| dot(*s) / (d as f64).sqrt()).collect();
             let most = scores.iter().copied().fold(f64::from(-3.0e38f32), f64::max);
             let mut sums = vec![0f64; d];
@@ -87,6 +100,12 @@ pub fn part_words(heads: u32, size: u32, splits: u32) -> u64 {
     u64::from(heads) * u64::from(splits) * u64::from(size + 4)
 }
 
+/// Returns the largest head for which [`ATTENTION_STEP_SHARED`] needs at most 16 KiB of workgroup memory: 32 invocations
+/// read a key together, four elements each, or eight where they are f16 and divide a head.
+fn max_shared_size(stored: CacheType, size: u32) -> u32 {
+    if stored == CacheType::F16 && size.is_multiple_of(8) { 256 } else { 128 }
+}
+
 /// Appends attention of `q [N, D]` at row `call.pos` over `kv [S, N_kv, D]` into `out [N, D]`. The splits, as many as
 /// the pass's tuning says, go to `parts` ([`part_words`]).
 ///
@@ -104,26 +123,28 @@ pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: 
         params[at] = value;
     }
     let consts = vec![("HEAD_SIZE", h.size), ("SPLITS", splits)];
+    let shared = pass.tuning.share_keys && h.size <= max_shared_size(kv.stored, h.size);
+    let (kernel, keys) = if shared { (&ATTENTION_STEP_SHARED, 64) } else { (&ATTENTION_STEP, 4) };
     let mut first = consts.clone();
-    first.push(("CACHE_F16", kv.stored.code()));
-    pass.push(Op { kernel: &ATTENTION_STEP, consts: first, params, buffers: vec![q, kv.k, kv.v, parts] });
+    first.extend([("CACHE_F16", kv.stored.code()), ("KEYS", keys)]);
+    pass.push(Op { kernel, consts: first, params, buffers: vec![q, kv.k, kv.v, parts] });
     pass.push(Op { kernel: &ATTENTION_MERGE, consts, params, buffers: vec![parts, out] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::CacheType;
     use crate::kernels::Rows;
     use crate::kernels::attention::attention;
     use crate::kernels::harness::Case;
     use crate::tuning::Tuning;
 
     /// Both dispatches against their twins, or against the twin of attention as a whole.
-    fn check(pos: u32, heads: u32, kv_heads: u32, size: u32, stored: CacheType, key_splits: u32) {
+    fn check(pos: u32, heads: u32, kv_heads: u32, size: u32, stored: CacheType, key_splits: u32, share_keys: bool) {
         let h = Heads { heads, kv_heads, size, causal: true };
-        let mut case = Case::new(format!("attention_step at {pos}, {h:?} in {stored}, {key_splits} splits"));
-        case.pass.tuning = Tuning { key_splits, ..Tuning::SOFTWARE };
+        let mut case =
+            Case::new(format!("attention_step at {pos}, {h:?} in {stored}, {key_splits} splits, shared {share_keys}"));
+        case.pass.tuning = Tuning { key_splits, share_keys, ..Tuning::SOFTWARE };
         case.call = Call::new(1, pos);
         let q = case.random(u64::from(heads * size), 2.0);
         let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from((pos + 1) * kv_heads * size), scale));
@@ -142,12 +163,19 @@ mod tests {
 
     #[test]
     fn shaders_equal_twins_and_attention_of_many_rows() {
-        for key_splits in [1, 4, 64] {
-            check(0, 2, 2, 8, CacheType::F32, key_splits);
-            check(200, 4, 2, 32, CacheType::F32, key_splits);
-            check(63, 2, 1, 128, CacheType::F16, key_splits);
-            check(65, 2, 1, 12, CacheType::F32, key_splits);
-            check(301, 3, 3, 48, CacheType::F16, key_splits);
+        for (key_splits, share_keys) in [(1, false), (4, false), (64, false), (1, true), (3, true), (16, true)] {
+            let check = |pos, heads, kv_heads, size, stored| {
+                check(pos, heads, kv_heads, size, stored, key_splits, share_keys);
+            };
+            check(0, 2, 2, 8, CacheType::F32);
+            check(200, 4, 2, 32, CacheType::F32);
+            check(63, 2, 1, 128, CacheType::F16);
+            check(65, 2, 1, 12, CacheType::F32);
+            check(301, 3, 3, 48, CacheType::F16);
+            check(70, 2, 1, 256, CacheType::F16);
+            check(70, 2, 1, 256, CacheType::F32);
+            check(130, 2, 1, 72, CacheType::F16);
+            check(130, 2, 1, 20, CacheType::F16);
         }
     }
 }

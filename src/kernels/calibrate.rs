@@ -55,6 +55,34 @@ pub static FMA_F16: Kernel = Kernel {
     tolerance: 0.0,
 };
 
+/// The same number of dot products of four bytes. Needs
+/// [`Features::integer_dot`](crate::gpu::Features::integer_dot).
+pub static DOT4: Kernel = Kernel {
+    name: "dot4",
+    wgsl: concat!(include_str!("dot4.wgsl"), include_str!("shared/call.wgsl")),
+    access: &[ReadWrite],
+    workgroup: [64, 1, 1],
+    grid: |p, _| [p[0].div_ceil(64), 1, 1],
+    reference: |op, _, buffers| {
+        let [out] = buffers else { unreachable!("checked by Pass::push") };
+        let bytes = DOT4_BYTES.to_le_bytes().map(|byte| i32::from(byte as i8));
+        let dot = |y: i32| y.to_le_bytes().into_iter().zip(bytes).map(|(a, b)| i32::from(a as i8) * b).sum();
+        for (i, out) in out.0[..4 * op.params[0] as usize].iter_mut().enumerate() {
+            let chain = |begin: usize| {
+                (0..op.constant("ROUNDS")).fold((i / 4 % 64 + i % 4 + 4 * begin) as i32, |y, _| y.wrapping_add(dot(y)))
+            };
+            *out = (0..8).map(chain).fold(0, i32::wrapping_add) as u32;
+        }
+    },
+    cost: |op, call| Cost { bytes: 0, flops: 4 * fma_cost(op, call).flops },
+    operands: Operands::Int8,
+    // Whole numbers.
+    tolerance: 0.0,
+};
+
+/// The second operand of [`DOT4`].
+const DOT4_BYTES: u32 = 0x7f03_fd81;
+
 /// The multiply-adds of the chains, two operations each.
 fn fma_cost(op: &Op, _: &Call) -> Cost {
     Cost { bytes: 0, flops: 2 * FMA_PER_INVOCATION * u64::from(op.params[0]) }
@@ -81,8 +109,8 @@ pub fn copy(pass: &mut Pass, x: Buf, out: Buf, count: u32) {
     pass.push(Op { kernel: &COPY, consts: vec![], params: [count, 0, 0, 0, 0, 0, 0, 0], buffers: vec![x, out] });
 }
 
-/// Appends [`FMA_PER_INVOCATION`] multiply-adds ([`FMA`] or [`FMA_F16`]) by each of `count` invocations into
-/// `out [count, 4]`.
+/// Appends [`FMA_PER_INVOCATION`] multiply-adds ([`FMA`] or [`FMA_F16`]), or dot products ([`DOT4`]), by each of
+/// `count` invocations into `out [count, 4]`.
 ///
 /// # Panics
 /// When the buffer is shorter, which no input can cause.
@@ -111,6 +139,21 @@ mod tests {
         fma(&mut case.pass, &FMA, out, 70);
         case.check(FMA.tolerance, 1e-5);
         case.check_cpu(FMA.tolerance, 1e-5);
+    }
+
+    #[test]
+    fn the_dot_products_equal_those_of_the_twin() {
+        if !gpu_or_skip() {
+            return;
+        }
+        if !block_on(Device::open(BackendChoice::Gpu)).unwrap().features().integer_dot {
+            eprintln!("SKIPPED: this adapter has no dot products of bytes");
+            return;
+        }
+        let mut case = Case::new("dot4".into());
+        let out = case.output(4 * 70, None);
+        fma(&mut case.pass, &DOT4, out, 70);
+        case.check_words();
     }
 
     #[test]

@@ -188,6 +188,17 @@ impl Case {
         }
     }
 
+    /// Asserts the same with a bound for each output.
+    pub fn check_each(&self, nmse: f64, bounds: &[f64]) {
+        assert_eq!(self.outputs.len(), bounds.len(), "{}: bounds", self.name);
+        if gpu_or_skip() {
+            let (got, wanted) = (self.run_on(BackendChoice::Gpu), self.run_on(BackendChoice::Reference));
+            for ((got, wanted), bound) in got.iter().zip(&wanted).zip(bounds) {
+                compare(got, wanted, nmse, *bound).unwrap_or_else(|why| panic!("{} by GPU: {why}", self.name));
+            }
+        }
+    }
+
     /// Asserts the same of the fast CPU version, at every instruction level of this machine.
     pub fn check_cpu(&self, nmse: f64, bound: f64) {
         assert!(self.pass.ops.iter().all(|op| has_fast_version(op.kernel)), "{}: nothing to compare", self.name);
@@ -257,9 +268,14 @@ fn every_shader_is_valid_and_declares_what_its_kernel_says() {
         &activation::SILU_MUL,
         &attention::ATTENTION,
         &attention_step::ATTENTION_STEP,
+        &attention_step::ATTENTION_STEP_SHARED,
         &attention_step::ATTENTION_MERGE,
         &attention::ATTENTION_TILED,
+        &attention_weights::ATTENTION_SCORES,
+        &attention_weights::ATTENTION_TOTALS,
+        &attention_weights::ATTENTION_WEIGHTS,
         &calibrate::COPY,
+        &calibrate::DOT4,
         &calibrate::FMA,
         &calibrate::FMA_F16,
         &depthwise::DEPTHWISE,

@@ -2,7 +2,7 @@
 // Shapes, weights, parameters and bindings: as matmul.wgsl.
 // Grid: (rows / COLS, M / ROWS). A workgroup computes a tile of ROWS × COLS, an invocation 8 × 8 of it in registers.
 //   For every STEP of k the operands pass through workgroup memory, dequantised once and transposed so that k is
-//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds.
+//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp.
 // Bank conflicts: none. Neighbouring invocations read and write neighbouring vec4 (columns), or the same one (rows).
 // Bytes moved: the weights M / ROWS times, x rows / COLS times, out once.
 // Workgroup memory: 4 · STEP · (ROWS + COLS) bytes, 12 KiB for 64 × 128; two barriers per STEP.
@@ -16,10 +16,9 @@ const COLS: u32 = 128u;
 const STEP: u32 = 16u;
 const STEP_PARTS: u32 = STEP / 4u;
 
-var<workgroup> x_tile: array<vec4<f32>, STEP * ROW_QUADS>; // [k][rows 4i .. 4i + 3]
-var<workgroup> w_tile: array<vec4<f32>, STEP * COL_QUADS>; // [k][columns i, i + COL_QUADS, ..]
-var<private> own_rows: u32; // the first of an invocation's two row quads, ROW_QUADS / 2 apart
-var<private> own_cols: u32; // the first of its two column quads, COL_QUADS / 2 apart
+// [part of k][k][which half of the quads][quad]: rows 4i to 4i + 3, columns i, i + COL_QUADS, ..
+var<workgroup> x_tile: array<array<array<array<vec4<f32>, ROW_QUADS / 2u>, 2>, 4>, STEP_PARTS>;
+var<workgroup> w_tile: array<array<array<array<vec4<f32>, COL_QUADS / 2u>, 2>, 4>, STEP_PARTS>;
 
 // Loads STEP values of ROWS rows. Rows past the end repeat the last one; values past the end of a row are zero.
 fn load_x(lane: u32, step: u32, m: u32, m_rows: u32) {
@@ -32,11 +31,12 @@ fn load_x(lane: u32, step: u32, m: u32, m_rows: u32) {
         let at = min(part, parts - 1u);
         let turned = transpose(mat4x4<f32>(x[row.x + at], x[row.y + at], x[row.z + at], x[row.w + at]));
         let exists = f32(part < parts);
-        let to = 4u * within * ROW_QUADS + quad;
-        x_tile[to] = turned[0] * exists;
-        x_tile[to + ROW_QUADS] = turned[1] * exists;
-        x_tile[to + 2u * ROW_QUADS] = turned[2] * exists;
-        x_tile[to + 3u * ROW_QUADS] = turned[3] * exists;
+        let half = quad / (ROW_QUADS / 2u);
+        let to = quad % (ROW_QUADS / 2u);
+        x_tile[within][0][half][to] = turned[0] * exists;
+        x_tile[within][1][half][to] = turned[1] * exists;
+        x_tile[within][2][half][to] = turned[2] * exists;
+        x_tile[within][3][half][to] = turned[3] * exists;
     }
 }
 
@@ -53,11 +53,12 @@ fn load_w(lane: u32, step: u32, n: u32) {
             row_weights(part, row.z),
             row_weights(part, row.w),
         ));
-        let to = 4u * within * COL_QUADS + quad;
-        w_tile[to] = turned[0];
-        w_tile[to + COL_QUADS] = turned[1];
-        w_tile[to + 2u * COL_QUADS] = turned[2];
-        w_tile[to + 3u * COL_QUADS] = turned[3];
+        let half = quad / (COL_QUADS / 2u);
+        let to = quad % (COL_QUADS / 2u);
+        w_tile[within][0][half][to] = turned[0];
+        w_tile[within][1][half][to] = turned[1];
+        w_tile[within][2][half][to] = turned[2];
+        w_tile[within][3][half][to] = turned[3];
     }
 }
 
@@ -65,17 +66,25 @@ fn outer(a: vec4<f32>, b: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(b * a.x, b * a.y, b * a.z, b * a.w);
 }
 
-fn multiply(k: u32, both: bool) {
-    let w0 = w_tile[k * COL_QUADS + own_cols];
-    let w1 = w_tile[k * COL_QUADS + own_cols + COL_QUADS / 2u];
-    let x0 = x_tile[k * ROW_QUADS + own_rows];
+// Multiplies row quads q and column quads c, in `both` halves of the rows or in the first.
+fn multiply(part: u32, k: u32, q: u32, c: u32, both: bool) {
+    let w0 = w_tile[part][k][0][c];
+    let w1 = w_tile[part][k][1][c];
+    let x0 = x_tile[part][k][0][q];
     s00 += outer(x0, w0);
     s01 += outer(x0, w1);
     if (both) {
-        let x1 = x_tile[k * ROW_QUADS + own_rows + ROW_QUADS / 2u];
+        let x1 = x_tile[part][k][1][q];
         s10 += outer(x1, w0);
         s11 += outer(x1, w1);
     }
+}
+
+fn multiply_part(part: u32, q: u32, c: u32, both: bool) {
+    multiply(part, 0u, q, c, both);
+    multiply(part, 1u, q, c, both);
+    multiply(part, 2u, q, c, both);
+    multiply(part, 3u, q, c, both);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -83,31 +92,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let m_rows = rows_of(params.m);
     let m = group.y * ROWS;
     let n = group.x * COLS;
-    own_rows = lane / (COL_QUADS / 2u);
-    own_cols = lane % (COL_QUADS / 2u);
-    let m0 = m + 4u * own_rows;
-    let m1 = m0 + ROWS / 2u;
+    let q = lane / (COL_QUADS / 2u);
+    let c = lane % (COL_QUADS / 2u);
+    let m0 = m + 4u * q;
     for (var step = 0u; step < (params.k + STEP - 1u) / STEP; step++) {
         load_x(lane, step, m, m_rows);
         load_w(lane, step, n);
         workgroupBarrier();
         // With few rows, whole subgroups have none of their own.
-        if (m1 < m_rows) {
-            for (var k = 0u; k < STEP; k += 4u) {
-                multiply(k, true);
-                multiply(k + 1u, true);
-                multiply(k + 2u, true);
-                multiply(k + 3u, true);
-            }
+        if (m0 + ROWS / 2u < m_rows) {
+            for (var part = 0u; part < STEP_PARTS; part++) { multiply_part(part, q, c, true); }
         } else if (m0 < m_rows) {
-            for (var k = 0u; k < STEP; k += 4u) {
-                multiply(k, false);
-                multiply(k + 1u, false);
-                multiply(k + 2u, false);
-                multiply(k + 3u, false);
-            }
+            for (var part = 0u; part < STEP_PARTS; part++) { multiply_part(part, q, c, false); }
         }
         workgroupBarrier();
     }
-    store_tile(m0, m_rows, n + own_cols);
+    store_tile(m0, m_rows, n + c);
 }

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod attention;
 pub mod attention_step;
+pub mod attention_weights;
 mod cache;
 pub mod calibrate;
 pub mod depthwise;

@@ -10,12 +10,12 @@ mod stages;
 mod tune;
 
 pub use calibrate::{Calibration, calibrate};
-pub use check::check;
+pub use check::{CheckedOperation, check, check_operations};
 pub use estimate::{SpeedEstimate, estimate_speed};
 pub use growth::{Fit, Growth, growth};
 pub use operations::operations;
 pub use stages::{BenchOptions, Line, bench};
-pub use tune::{is_candidate, tune};
+pub use tune::{Tier, candidates, is_candidate, tiers, tune};
 
 use crate::device::{Device, PassId};
 use crate::error::Result;

@@ -6,10 +6,13 @@ use crate::error::Result;
 use crate::model::{Model, Passes};
 use crate::pass::{Call, Cost, Pass};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::fmt;
 
 /// Time spent on each kind of operation, milliseconds.
 const TARGET_MS: f64 = 50.0;
+/// Attention weights on their way to the host, steps: as many as the engine has in flight.
+const READ_BACKS: usize = 3;
 
 /// Sizes of a measurement.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -104,7 +107,8 @@ async fn measure(
     model.reserve_rows(rows + tokens).await?;
     let sizes = Sizes { image_rows: model.config.tile_rows(), rows, tokens };
     let pixels = vec![0.5; (3 * model.config.vision.image_size.pow(2)) as usize];
-    for stage in [AnswerStage::Encode, AnswerStage::Prefill, AnswerStage::Decode] {
+    for stage in [AnswerStage::Encode, AnswerStage::Prefill, AnswerStage::Decode, AnswerStage::Attend] {
+        model.attend(stage == AnswerStage::Attend).await?;
         let mut timing = Timing { ms: f64::INFINITY, gpu_ms: None };
         for _ in 0..options.repeat.max(1) {
             let start = now();
@@ -119,12 +123,12 @@ async fn measure(
             AnswerStage::Encode => (sizes.image_rows, Call::new(1, 0)),
             AnswerStage::Prefill => (rows, Call::new(rows, 0)),
             // The token in the middle of the answer.
-            AnswerStage::Decode => (tokens, Call::new(1, rows + tokens / 2)),
+            AnswerStage::Decode | AnswerStage::Attend => (tokens, Call::new(1, rows + tokens / 2)),
         };
         let (cost, floor_ms) = floor(model, &rates, stage, &[call]);
         on_line(Line { backend, part: "stage", what: stage.name().into(), count, timing, cost, floor_ms });
     }
-    Ok(())
+    model.attend(false).await
 }
 
 /// Rows of a picture, rows of a prompt, tokens of an answer.
@@ -144,6 +148,8 @@ pub(super) enum AnswerStage {
     Prefill,
     /// Tokens, one step each.
     Decode,
+    /// The same with attention weights, which the host reads. The floor is that of tokens without.
+    Attend,
 }
 
 impl AnswerStage {
@@ -153,6 +159,7 @@ impl AnswerStage {
             Self::Encode => "encode",
             Self::Prefill => "prefill",
             Self::Decode => "decode",
+            Self::Attend => "decode with attention",
         }
     }
 
@@ -161,13 +168,13 @@ impl AnswerStage {
         match self {
             Self::Encode => vec![p.encode],
             Self::Prefill => vec![p.prefill, p.head],
-            Self::Decode => vec![p.step, p.head, p.sample],
+            Self::Decode | Self::Attend => vec![p.step, p.head, p.sample],
         }
     }
 
     /// Returns the number of replays that the time of a run is divided by.
     fn tokens(self, sizes: Sizes) -> u32 {
-        if self == Self::Decode { sizes.tokens } else { 1 }
+        if matches!(self, Self::Decode | Self::Attend) { sizes.tokens } else { 1 }
     }
 
     /// Runs the stage once and waits for the device.
@@ -176,9 +183,19 @@ impl AnswerStage {
         match self {
             Self::Encode => model.encode(pixels, 0)?,
             Self::Prefill => model.prefill(&vec![0; rows as usize], 0, Some(rows - 1))?,
-            Self::Decode => {
+            Self::Decode | Self::Attend => {
+                let mut reading = VecDeque::new();
                 for step in 0..tokens {
                     model.step(&Call { step, ..Call::new(1, rows + step) })?;
+                    reading.extend(model.start_attention_read_back(rows + step + 1));
+                    if reading.len() >= READ_BACKS
+                        && let Some(oldest) = reading.pop_front()
+                    {
+                        model.device.finish_read_back(oldest).await?;
+                    }
+                }
+                for rest in reading {
+                    model.device.finish_read_back(rest).await?;
                 }
             }
         }

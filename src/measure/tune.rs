@@ -1,6 +1,6 @@
 //! The tuner: picks a GPU's fastest tuning by measurement, among candidates whose results equal the twin's.
 
-use super::{Clock, normalised_error, time_pass};
+use super::{Clock, normalised_error};
 use crate::device::{BackendChoice, Device};
 use crate::error::{Error, Kind, Result};
 use crate::gpu::Features;
@@ -9,17 +9,19 @@ use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::{Rows, Weight};
 use crate::pass::{Buf, Call, Pass};
 use crate::quant::WeightType;
-use crate::tuning::Tuning;
+use crate::tuning::{Operands, Tuning, WorkgroupTile};
+use serde::Serialize;
 
+mod alternation;
 mod noise;
 mod prefill;
+
+use alternation::times;
 
 /// Rows and columns of a trial's matrix: large enough to keep a real GPU busy for a moment, small enough for a CPU.
 const SIDE: u32 = 1024;
 /// Consecutive mat-vecs of a trial, as in a decoding step.
 const CHAIN: usize = 4;
-/// Time spent on each candidate, milliseconds.
-const TARGET_MS: f64 = 10.0;
 /// Largest normalised mean square error against the twin: f32 sums of 1024 products.
 const TOLERANCE: f64 = 1e-9;
 
@@ -48,8 +50,41 @@ pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     })
 }
 
+/// One way of a GPU to compute everything, for comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// `plain`: every invocation works alone. `tiles`, `f16`, `int8`: workgroups share tiles, multiplied in this type.
+    pub name: &'static str,
+    /// The tuning that passes are recorded with.
+    pub tuning: Tuning,
+}
+
+/// Returns the tiers that a device with these features supports: together they run every kernel.
+pub fn tiers(features: Features) -> Vec<Tier> {
+    let tiled = |name, operands| {
+        let tile = Tuning::HARDWARE.tile.map(|tile| WorkgroupTile { operands, ..tile });
+        (features.supports(operands)).then_some(Tier { name, tuning: Tuning { tile, ..Tuning::HARDWARE } })
+    };
+    let plain = Some(Tier { name: "plain", tuning: Tuning::SOFTWARE });
+    let tiled = [tiled("tiles", Operands::F32), tiled("f16", Operands::F16), tiled("int8", Operands::Int8)];
+    [plain].into_iter().chain(tiled).flatten().collect()
+}
+
+/// Returns all candidates of a device with these features that differ in more than the rows per chunk, which no shader
+/// depends on.
+pub fn candidates(features: Features) -> Vec<Tuning> {
+    let of_kind = |(kind, more): (Tuning, &'static [Tuning])| {
+        let rows = [kind].into_iter().chain(more.iter().copied());
+        rows.flat_map(move |row| match row.tile {
+            None => vec![row],
+            Some(_) => prefill::tiles(features).map(|tile| Tuning { tile, ..row }).collect(),
+        })
+    };
+    KINDS.into_iter().flat_map(of_kind).collect()
+}
+
 /// Sets a GPU's tuning, unless it is set, to the candidate that runs a decoding step's mat-vecs fastest. Where that
-/// candidate uses barriers, the tiles, attention and chunk of prefill are tuned, too; on adapters without fast barriers
+/// candidate uses barriers, the tile and chunk of prefill are tuned, too; on adapters without fast barriers
 /// that would take long and gain nothing. Takes a second or two; does nothing on a CPU.
 ///
 /// # Errors
@@ -66,25 +101,19 @@ async fn choose(device: &mut Device, now: Clock<'_>) -> Result<Tuning> {
     let mut twin = Device::open(BackendChoice::Reference).await?;
     let wanted = Trial::new(&mut twin).await?.run(&mut twin, Tuning::SOFTWARE).await?;
     let trial = Trial::new(device).await?;
-    let mut best = (f64::INFINITY, None, &[][..]);
-    for (tuning, more) in KINDS {
-        let ms = trial.time(device, tuning, &wanted, now).await?;
-        if ms < best.0 {
-            best = (ms, Some(tuning), more);
-        }
+    let mut best = trial.fastest(device, &KINDS.map(|(kind, _)| kind), &wanted, now).await?;
+    if let Some((kind, more)) = KINDS.iter().find(|(kind, _)| Some(*kind) == best) {
+        let candidates: Vec<_> = [*kind].iter().chain(*more).copied().collect();
+        best = trial.fastest(device, &candidates, &wanted, now).await?;
     }
-    for tuning in best.2 {
-        let ms = trial.time(device, *tuning, &wanted, now).await?;
-        if ms < best.0 {
-            best = (ms, Some(*tuning), &[]);
+    if let Some(tuning) = best.filter(|tuning| tuning.tile.is_some()) {
+        best = prefill::choose(device, &mut twin, tuning, now).await?;
+        if best.is_none() {
+            best = trial.fastest(device, &[Tuning::SOFTWARE], &wanted, now).await?;
         }
     }
     trial.buffers().into_iter().for_each(|buffer| device.free(buffer));
-    let tuning = match best.1 {
-        Some(tuning) if tuning.tile.is_some() => prefill::choose(device, &mut twin, tuning, now).await?,
-        other => other,
-    };
-    tuning.ok_or_else(|| {
+    best.ok_or_else(|| {
         let error = Error::new(Kind::Gpu, "tuning", "this GPU, or its driver, computes wrong results");
         error.hint("use the CPU backend")
     })
@@ -162,12 +191,23 @@ impl Trial {
         pass
     }
 
-    /// Returns the milliseconds of a candidate; infinity where its results differ from the twin's.
-    async fn time(&self, device: &mut Device, tuning: Tuning, wanted: &[f32], now: Clock<'_>) -> Result<f64> {
-        if error(&self.run(device, tuning).await?, wanted) > TOLERANCE {
-            return Ok(f64::INFINITY);
+    /// Returns the fastest candidate among those whose results equal the twin's; `None` where there is none.
+    async fn fastest(
+        &self,
+        device: &mut Device,
+        candidates: &[Tuning],
+        wanted: &[f32],
+        now: Clock<'_>,
+    ) -> Result<Option<Tuning>> {
+        let mut right = Vec::new();
+        for tuning in candidates {
+            if error(&self.run(device, *tuning).await?, wanted) <= TOLERANCE {
+                right.push(*tuning);
+            }
         }
-        Ok(time_pass(device, self.pass(tuning), &Call::new(1, 0), TARGET_MS, now).await?.ms)
+        let passes: Vec<_> = right.iter().map(|tuning| self.pass(*tuning)).collect();
+        let ms = times(device, &passes, now).await?;
+        Ok(right.into_iter().zip(ms).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(tuning, _)| tuning))
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning) -> Result<Vec<f32>> {
@@ -192,6 +232,25 @@ mod tests {
         let features = device.features();
         assert!(is_candidate(&chosen, features) && !is_candidate(&Tuning { lanes: 7, ..chosen }, features));
         assert_eq!(device.allocated(), 0);
+    }
+
+    #[test]
+    fn every_tier_is_a_candidate() {
+        let all = Features { f16: true, timestamps: false, integer_dot: true };
+        let names = |features| tiers(features).into_iter().map(|tier| tier.name).collect::<Vec<_>>();
+        assert_eq!(names(all), ["plain", "tiles", "f16", "int8"]);
+        assert_eq!(names(Features::default()), ["plain", "tiles"]);
+        assert!(tiers(all).iter().all(|tier| is_candidate(&tier.tuning, all)));
+    }
+
+    #[test]
+    fn every_candidate_passes_the_check_of_a_remembered_tuning() {
+        let features = Features { f16: true, timestamps: false, integer_dot: true };
+        let all = candidates(features);
+        assert!(all.len() > 20 && all.iter().all(|tuning| is_candidate(tuning, features)));
+        assert!(all.contains(&Tuning::SOFTWARE) && all.contains(&Tuning::HARDWARE));
+        let plain = candidates(Features::default());
+        assert!(plain.len() < all.len() && plain.iter().all(|tuning| is_candidate(tuning, Features::default())));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! value for each pass of a model.
 
 pub mod attention;
+mod attention_weights;
 pub mod connector;
 pub mod decoder;
 pub mod kv_cache;
@@ -26,6 +27,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kernels::Rows;
 use crate::kernels::embed_rows::IMAGE_ROW;
 use crate::pass::{Buf, Call, CopyRange, Op, Pass};
+use attention_weights::AttendingStep;
 use connector::Connector;
 use decoder::{Decoder, DecoderBuffers};
 use sampler::SamplerBuffers;
@@ -52,10 +54,14 @@ pub struct Model {
     pub device: Device,
     /// Rows that the cache may grow to.
     pub context: u32,
+    /// The decoder's weights, of which passes are recorded.
+    weights: Decoder,
     vision: VisionBuffers,
     decoder: DecoderBuffers,
     sampler: SamplerBuffers,
     passes: Passes<PassId>,
+    /// `None` until attention weights are wanted.
+    attending: Option<AttendingStep>,
 }
 
 /// A model's buffers and its recorded passes, before a device has prepared them.
@@ -105,7 +111,8 @@ impl Model {
             let (to, words) = (decoder.image_embeds, newline.words);
             device.copy(&[CopyRange { from: newline, from_offset: 0, to, to_offset: to.words - words, words }]);
         }
-        Ok(Self { config, device, context, vision, decoder, sampler, passes })
+        let weights = components.decoder;
+        Ok(Self { config, device, context, weights, vision, decoder, sampler, passes, attending: None })
     }
 
     /// Returns the operations of all passes of such a model, in order, as recorded on `device`, which is a ledger.
@@ -172,11 +179,19 @@ impl Model {
         }
         let doubled = (2 * now).max(rows).min(self.context);
         let cache = &mut self.decoder.cache;
-        match cache.grow(&mut self.device, doubled).await {
+        let grown = match cache.grow(&mut self.device, doubled).await {
             Err(e) if e.kind == Kind::OutOfMemory && doubled > rows => cache.grow(&mut self.device, rows).await,
             result => result,
-        }
-        .map_err(|e| Error { hint: "start a new conversation: this one has no more room on the device".into(), ..e })
+        };
+        // A step that computes attention weights needs room for those of the new rows.
+        let prepared = match grown {
+            Ok(()) if self.attends() => self.attend(true).await,
+            result => result,
+        };
+        prepared.map_err(|e| Error {
+            hint: "start a new conversation: this one has no more room on the device".into(),
+            ..e
+        })
     }
 
     /// Returns the largest context, rows, that a cache of this configuration can hold: a layer's keys are one binding.
@@ -233,7 +248,7 @@ impl Model {
         self.device.upload(self.decoder.ids, 0, bytemuck::cast_slice(ids));
         let mut call = Call::new(ids.len() as u32, pos);
         // A step computes the same for one row, and faster.
-        let rows = if ids.len() == 1 { self.passes.step } else { self.passes.prefill };
+        let rows = if ids.len() == 1 { self.step_pass() } else { self.passes.prefill };
         match head {
             None => self.device.replay(&[rows], &call),
             Some(row) => {

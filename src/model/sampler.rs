@@ -69,7 +69,7 @@ impl Model {
     /// # Errors
     /// What [`Device::replay`] reports.
     pub fn step_logits(&mut self, call: &Call) -> Result<()> {
-        self.device.replay(&[self.passes.step, self.passes.head], call)
+        self.device.replay(&[self.step_pass(), self.passes.head], call)
     }
 
     /// Runs the last sampled token through the decoder at `call.pos` and samples the next, in one submission and
@@ -79,7 +79,7 @@ impl Model {
     /// What [`Device::replay`] reports.
     pub fn step(&mut self, call: &Call) -> Result<()> {
         let choice = if call.processes_logits() { self.passes.process } else { self.passes.sample };
-        self.device.replay(&[self.passes.step, self.passes.head, choice], call)
+        self.device.replay(&[self.step_pass(), self.passes.head, choice], call)
     }
 
     /// Sets the tokens that penalties count: those of the prompt, and those that the answer has already. Ids outside

@@ -14,11 +14,13 @@ mod decode;
 mod large;
 mod parse;
 mod pixels;
+mod regions;
 mod resample;
 mod sniff;
 mod tiles;
 
 pub use config::{PreprocessConfig, Tiling};
+pub use regions::Region;
 pub use resample::Filter;
 
 use crate::error::{Error, Result};

@@ -18,7 +18,7 @@ pub(super) struct Tiles {
 }
 
 /// Width and height, pixels.
-type Size = (u32, u32);
+pub(super) type Size = (u32, u32);
 
 impl PreprocessConfig {
     /// Returns the number of squares that a picture of this size becomes, and the rows and columns that it is cut into
@@ -199,7 +199,7 @@ fn best((width, height): Size, candidates: &[[u32; 2]]) -> [u32; 2] {
 ///
 /// # Source
 /// `get_patch_output_size`.
-fn inside((width, height): Size, room: Size) -> Size {
+pub(super) fn inside((width, height): Size, room: Size) -> Size {
     let (w, h) = (f64::from(width), f64::from(height));
     let (across, down) = (f64::from(room.0) / w, f64::from(room.1) / h);
     if across < down {

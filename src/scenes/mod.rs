@@ -5,17 +5,22 @@
 //! (feature `train`).
 //!
 //! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`questions`] questions and true answers ·
-//! [`answers`] scoring · [`dataset`] and [`llava_format`] files · [`eval`] accuracy table · [`bpe`] tokenizer.
+//! [`answers`] scoring · [`dataset`] and [`llava_format`] files · [`eval`] accuracy table · [`looks`] attention ·
+//! [`bpe`] tokenizer.
 
 pub mod answers;
 pub mod bpe;
 pub mod captions;
 pub mod dataset;
 pub mod draw;
+#[cfg(not(feature = "learn"))]
 pub mod engine_vqa;
 pub mod eval;
 mod followups;
+#[cfg(not(feature = "learn"))]
 pub mod llava_format;
+#[cfg(not(feature = "learn"))]
+pub mod looks;
 mod presence;
 pub mod questions;
 mod relations;

@@ -144,7 +144,7 @@ pub(super) fn yes(truth: bool) -> &'static str {
 }
 
 /// Returns the article, `a` or `an`.
-pub(super) fn article(noun: &str) -> &'static str {
+pub fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 

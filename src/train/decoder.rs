@@ -62,14 +62,20 @@ pub struct DialogueBatch {
     pub answers: Vec<AnswerSpan>,
 }
 
-/// Initializes the parameters of the connector and the decoder.
-pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
-    let (c, h, f) = (s.vision_width, s.hidden, s.mlp);
+/// Initializes the connector, or replaces it by a fresh one.
+pub fn init_connector(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
+    let (c, h) = (s.vision_width, s.hidden);
     whitening::init(p, s);
     p.normal(format!("{CONNECTOR}.linear_1.weight"), [c, h], (c as f32).powf(-0.5), rng);
     p.constant(format!("{CONNECTOR}.linear_1.bias"), [1, h], 0.0);
     p.normal(format!("{CONNECTOR}.linear_2.weight"), [h, h], 0.5 * (h as f32).powf(-0.5), rng);
     p.constant(format!("{CONNECTOR}.linear_2.bias"), [1, h], 0.0);
+}
+
+/// Initializes the parameters of the connector and the decoder.
+pub fn init(p: &mut Params, s: &ModelShape, rng: &mut ChaCha8Rng) {
+    let (h, f) = (s.hidden, s.mlp);
+    init_connector(p, s, rng);
     p.normal(format!("{LM}.embed_tokens.weight"), [s.vocab, h], 0.3, rng);
     let wide = (h as f32).powf(-0.5) * 0.8;
     let residual = wide / (2.0 * s.layers as f32).sqrt();

@@ -51,6 +51,7 @@ impl TrainingDevice {
     ///
     /// # Errors
     /// [`Kind::NoGpu`] when there is no adapter, or it opens no device.
+    #[cfg(feature = "train-gpu")]
     pub fn gpu() -> Result<Self> {
         use std::sync::OnceLock;
         // Burn registers an adapter once; a second initialization would be an error.
@@ -64,6 +65,19 @@ impl TrainingDevice {
             Ok((device, name)) => Ok(Self { device: device.clone(), name: name.clone(), gpu: true }),
             Err(message) => Err(Error::new(Kind::NoGpu, "--device", message.clone())),
         }
+    }
+
+    /// Returns an error: a build without the feature `train-gpu` trains on the CPU.
+    ///
+    /// # Errors
+    /// [`Kind::NoGpu`], always.
+    #[cfg(not(feature = "train-gpu"))]
+    pub fn gpu() -> Result<Self> {
+        Err(Error::new(
+            Kind::NoGpu,
+            "--device",
+            "this build trains on the CPU alone; the feature train-gpu adds the GPU",
+        ))
     }
 
     /// Waits for all work on the device.

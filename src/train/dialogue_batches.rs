@@ -2,6 +2,7 @@
 
 use super::decoder::{AnswerSpan, DialogueBatch, ImageInput};
 use super::model_shape::ModelShape;
+use super::own_pictures::OwnPicture;
 use super::patches::picture_patches;
 use super::tower::TokenBatch;
 use crate::error::Result;
@@ -21,6 +22,8 @@ pub enum TrainingStage {
     Text,
     /// `<s><image>{caption}</s>`.
     Captions,
+    /// `<s>USER: <image>\n{request} ASSISTANT: {caption}</s>`: captions as answers, for a decoder that knows the form.
+    CaptionAnswers,
     /// `<s>USER: <image>\n{question} ASSISTANT: {answer}</s>…`. The loss covers the answers.
     Instructions,
 }
@@ -61,6 +64,22 @@ enum DialogueForm {
     Long,
     /// Several exchanges.
     Chain,
+}
+
+impl DialogueForm {
+    /// Returns the form of batch `index`.
+    fn of(index: u64) -> Self {
+        [Self::Short, Self::Long, Self::Short, Self::Chain][(index / 2 % 4) as usize]
+    }
+
+    /// Returns the number of conversations per picture.
+    fn conversations(self) -> usize {
+        match self {
+            Self::Short => 10,
+            Self::Long => 5,
+            Self::Chain => 2,
+        }
+    }
 }
 
 /// Sampling weights of the question kinds in short conversations.
@@ -109,15 +128,12 @@ impl DialogueSampler {
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn batch(&self, index: u64) -> Result<DialogueBatch> {
-        let form = [DialogueForm::Short, DialogueForm::Long, DialogueForm::Short, DialogueForm::Chain]
-            [(index / 2 % 4) as usize];
+        let form = DialogueForm::of(index);
         let mut branches = Vec::new();
         let (mut patches, mut descriptions) = (Vec::new(), Vec::new());
-        let count = match (self.stage, form) {
-            (TrainingStage::Captions, _) => 3,
-            (_, DialogueForm::Short) => 10,
-            (_, DialogueForm::Long) => 5,
-            (_, DialogueForm::Chain) => 2,
+        let count = match self.stage {
+            TrainingStage::Captions | TrainingStage::CaptionAnswers => 3,
+            _ => form.conversations(),
         };
         for image in 0..self.images {
             let mut rng = scene_rng(self.seed, index * self.images as u64 + image as u64);
@@ -142,6 +158,41 @@ impl DialogueSampler {
         Ok(pack(self.images, count, lead, image_input, &branches, self.stage == TrainingStage::Text))
     }
 
+    /// Makes batch `index` of conversations, with pictures of a person in the place of the first `count` scenes.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised.
+    pub fn mixed(&self, own: &[OwnPicture], count: usize, index: u64) -> Result<DialogueBatch> {
+        let form = DialogueForm::of(index);
+        let conversations = form.conversations();
+        let (mut branches, mut patches) = (Vec::new(), Vec::new());
+        for image in 0..self.images {
+            let mut rng = scene_rng(self.seed, index * self.images as u64 + image as u64);
+            match own.choose(&mut rng) {
+                Some(own) if image < count => {
+                    patches.extend(own.varied(&self.shape, &mut rng));
+                    for _ in 0..conversations {
+                        let mut branch = Branch::default();
+                        self.turns(&mut branch, QuestionKind::Followup, &[own.exchange(&mut rng)])?;
+                        branches.push(branch);
+                    }
+                }
+                own => {
+                    let scene = sample(&mut rng);
+                    let side = rng.random_range(150..260);
+                    patches.extend(picture_patches(&draw(&scene, side), &self.shape)?);
+                    let mut about = self.branches(&scene, conversations, form, &mut rng)?;
+                    if let (Some(own), Some(first), true) = (own, about.first_mut(), rng.random_bool(0.5)) {
+                        *first = Branch::default();
+                        self.turns(first, QuestionKind::Existence, &[own.absent()])?;
+                    }
+                    branches.extend(about);
+                }
+            }
+        }
+        Ok(pack(self.images, conversations, self.lead()?, ImageInput::Patches(patches), &branches, false))
+    }
+
     /// Returns the ids of `<s>USER: `.
     ///
     /// # Errors
@@ -156,6 +207,14 @@ impl DialogueSampler {
         let mut branches = Vec::new();
         for i in 0..count {
             let mut branch = Branch { chain: form == DialogueForm::Chain, ..Branch::default() };
+            if self.stage == TrainingStage::CaptionAnswers {
+                if let Some(Conversation { turns, .. }) = conversation(scene, QuestionKind::Caption, rng) {
+                    branch.chain = false;
+                    self.turns(&mut branch, QuestionKind::Caption, &turns)?;
+                }
+                branches.push(branch);
+                continue;
+            }
             if self.stage == TrainingStage::Captions {
                 self.answer(&mut branch, QuestionKind::Caption, &describe(scene, i > 0))?;
                 branches.push(branch);

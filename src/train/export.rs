@@ -13,7 +13,6 @@ use crate::error::{Error, Kind, Result};
 use crate::scenes::bpe::{BOS, EOS, IMAGE, SPECIALS, UNK};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Longest context, tokens; longer than every training conversation.
@@ -29,7 +28,7 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
         let path = out.join(name);
         std::fs::write(&path, format!("{value:#}\n")).map_err(io(&path))?;
     }
-    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = fold_whitening(params)
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = whitening::folded(params)
         .into_iter()
         .filter(|(name, ..)| !name.starts_with("clip_"))
         .map(|(name, (dims, values))| {
@@ -46,20 +45,6 @@ pub fn export(params: &Params, shape: &ModelShape, tokenizer: &Path, out: &Path)
     }
     let meta = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(views, Some(meta), &path).map_err(fail)
-}
-
-/// Returns the parameters, with the whitening folded into the connector's first layer.
-fn fold_whitening(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
-    let mut all: BTreeMap<_, _> =
-        params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
-    let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
-    let parts = [whitening::MEAN, whitening::BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
-    if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
-        let (folded, shifted) = whitening::fold(&mean, &basis, &w, &b);
-        all.entry(weight).and_modify(|(_, values)| *values = folded);
-        all.entry(bias).and_modify(|(_, values)| *values = shifted);
-    }
-    all
 }
 
 /// Reads `tokenizer.json` and adds a post-processor that puts `<s>` first, as in LLaMA's own tokenizer file.

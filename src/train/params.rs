@@ -140,6 +140,11 @@ impl Params {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims(), floats(tensor.clone())))
     }
 
+    /// Returns name and shape of every parameter.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, [usize; 2])> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims()))
+    }
+
     /// Counts the values of all parameters whose names begin with `prefix`.
     pub fn count(&self, prefix: &str) -> usize {
         let with = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));

@@ -23,6 +23,14 @@ pub enum Schedule {
     Llava,
 }
 
+/// Returns the learning rate after the completed `fraction` of a stage: a cosine from the peak to 2 % of it, with linear
+/// warm-up over the first 3 %.
+pub fn learning_rate(peak: f64, fraction: f64) -> f64 {
+    let t = fraction.min(1.0);
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
+    peak * (t / 0.03).clamp(0.01, 1.0) * (0.02 + 0.98 * cosine)
+}
+
 /// The progress of one stage.
 pub struct Progress {
     /// The course of the learning rate.
@@ -76,9 +84,7 @@ impl Progress {
                     false => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
                 };
         }
-        let t = self.fraction().min(1.0);
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
-        self.peak * (t / 0.03).clamp(0.01, 1.0) * (0.02 + 0.98 * cosine)
+        learning_rate(self.peak, self.fraction())
     }
 
     /// Counts a step; prints a line for the first three steps and every `every` steps.

@@ -137,7 +137,8 @@ impl TrainingRun {
             } else {
                 self.params.reset_optimizer();
             }
-            let progress = Progress::new(recipe.name, self.plan.budgets[i], recipe.rate * self.plan.rate_scale, step, before);
+            let progress =
+                Progress::new(recipe.name, self.plan.budgets[i], recipe.rate * self.plan.rate_scale, step, before);
             if progress.fraction() >= 1.0 || !self.plan.stages.iter().any(|s| s == recipe.name) {
                 continue;
             }

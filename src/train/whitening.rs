@@ -12,6 +12,7 @@ use super::params::{Matrix, Params, floats};
 use super::tower;
 use crate::error::Result;
 use burn::tensor::{Tensor, TensorData};
+use std::collections::BTreeMap;
 
 /// Parameter name of the mean, `[1, C]`; not exported.
 pub const MEAN: &str = "clip_white_mean";
@@ -102,6 +103,20 @@ pub fn fold(mean: &[f32], basis: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f
     }
     let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
     (single(folded), single(shifted))
+}
+
+/// Returns the parameters, with mean and basis folded into the connector's first layer.
+pub fn folded(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
+    let mut all: BTreeMap<_, _> =
+        params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
+    let parts = [MEAN, BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
+    if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
+        let (folded, shifted) = fold(&mean, &basis, &w, &b);
+        all.entry(weight).and_modify(|(_, values)| *values = folded);
+        all.entry(bias).and_modify(|(_, values)| *values = shifted);
+    }
+    all
 }
 
 #[cfg(test)]

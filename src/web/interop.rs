@@ -35,7 +35,9 @@ impl JsObserver {
 
 impl Observer for JsObserver {
     fn event(&mut self, event: Event) {
-        self.send(&to_js(&event));
+        // Attention comes as bytes: an array of numbers would be several times as large.
+        let serializer = serde_wasm_bindgen::Serializer::json_compatible().serialize_bytes_as_arrays(false);
+        self.send(&event.serialize(&serializer).unwrap_or(JsValue::NULL));
     }
 
     async fn pause(&mut self) -> bool {

@@ -12,8 +12,8 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
 import type {
-    Answer, BackendChoice, BenchOptions, Compiled, Constraint, Encoded, Event, GenerateOptions, Message, Plan,
-    PlanOptions, Probe, Report, Source,
+    Answer, BackendChoice, BenchOptions, CheckedOperation, Compiled, Constraint, Encoded, Event, GenerateOptions, Message, Plan,
+    PlanOptions, Probe, Report, Source, Tier,
 } from "../shared/protocol.js";
 "#;
 

@@ -164,6 +164,29 @@ describe("answers", () => {
     assert(plain.every((chunk) => !("usage" in chunk) && chunk.choices.length === 1));
   });
 
+  test("an answer says where it looked: whole, streamed, over fetch, after a lost GPU, and one that exists", async () => {
+    const { link, model } = setUp();
+    const request = { messages: [user("one")], attention: true };
+    const { attention } = await model.chat.completions.create(request);
+    assert.equal(link.options[0].attention, true);
+    assert.deepEqual([attention?.layers, attention?.pictures[0]?.regions.length, attention?.tokens.length], [1, 2, 4]);
+    assert.deepEqual(attention?.tokens[1], { id: 1, text: " said:", weights: Float32Array.of(0.1, 0.1), rest: [0.8] });
+    const chunks = await all(await model.chat.completions.create({ ...request, stream: true }));
+    assert.deepEqual(chunks.filter((chunk) => chunk.attention).map((chunk) => chunk.attention), [attention]);
+    assert.equal(chunks.at(-1)?.attention?.tokens.length, 4);
+    const response = await model.fetch("https://llava.invalid/v1/chat/completions", { method: "POST", body: JSON.stringify(request) });
+    const weights = (await response.json()).attention.tokens[1].weights;
+    assert.deepEqual(weights, [...Float32Array.of(0.1, 0.1)], "arrays of numbers");
+    const plain = await model.chat.completions.create({ messages: [user("one")], attention: false });
+    assert(!("attention" in plain) && !("attention" in link.options.at(-1)));
+    const read = await model.attention([user("one"), { role: "assistant", content: "You said" }]);
+    assert.deepEqual([read.tokens.map(({ text }) => text).join(""), link.options.at(-1).max_new_tokens], ["You said", 0]);
+    await assert.rejects(model.attention([user("one")]), (thrown) => isError(thrown, { where: "messages" }));
+    const lost = createChat(new FakeLink(), { name: "stand-in", recovered: async () => true });
+    const again = await lost.chat.completions.create({ messages: [user("lose it")], attention: true });
+    assert.deepEqual(again.attention?.tokens.map(({ id }) => id), [0, 1, 2, 3, 4], "each token once");
+  });
+
   test("log probabilities, whole and streamed", async () => {
     const { model } = setUp();
     const request = { messages: [user("one")], logprobs: true, top_logprobs: 2 };

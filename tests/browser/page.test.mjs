@@ -69,7 +69,7 @@ for (const backend of /** @type {const} */ (["webgpu", "cpu"])) {
       await visit.page.locator("[data-testid=bench][data-state=done]").waitFor({ timeout: PATIENCE });
       const [head = [], ...lines] = (await visit.at("bench").innerText()).split("\n").filter((line) => line && !line.startsWith("#")).map((line) => line.split(","));
       const stages = lines.map((line) => Object.fromEntries(head.map((name, i) => [name, line[i] ?? ""]))).filter(({ part }) => part === "stage");
-      assert.deepEqual(stages.map(({ what }) => what), ["encode", "prefill", "decode"]);
+      assert.deepEqual(stages.map(({ what }) => what), ["encode", "prefill", "decode", "decode with attention"]);
       for (const { what, ms, gpu_ms } of stages) {
         // Chromium rounds that clock to 0.1 ms.
         const possible = backend === "webgpu" ? Number(gpu_ms) > 0 && Number(gpu_ms) <= Number(ms) + 0.1 : gpu_ms === "";

@@ -59,6 +59,34 @@ pub fn convert_directory(source: &std::path::Path, quant: &str) -> Scratch {
     scratch
 }
 
+/// The golden checkpoint of LLaVA-1.6: `mha`, and `image_newline` in a second file.
+pub fn next_checkpoint() -> Scratch {
+    let scratch = Scratch::new("next");
+    std::fs::create_dir_all(scratch.path()).unwrap();
+    let copy = |from: &str, to: &str| assert!(std::fs::copy(golden(from), scratch.path().join(to)).is_ok(), "{from}");
+    for file in ["tokenizer.json", "generation_config.json"] {
+        copy(&format!("mha/{file}"), file);
+    }
+    for file in ["config.json", "preprocessor_config.json"] {
+        copy(&format!("next/{file}"), file);
+    }
+    let [first, second] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    copy("mha/model.safetensors", first);
+    copy("next/newline.safetensors", second);
+    let bytes = golden_file("mha/model.safetensors");
+    let names = safetensors::SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .names()
+        .iter()
+        .map(|n| n.to_string())
+        .collect::<Vec<_>>();
+    let mut map: std::collections::BTreeMap<String, &str> = names.into_iter().map(|name| (name, first)).collect();
+    map.insert("image_newline".into(), second);
+    let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+    std::fs::write(scratch.path().join("model.safetensors.index.json"), index).unwrap();
+    scratch
+}
+
 /// Whether there is a GPU; without one the test is skipped, visibly, except in CI, where that is a failure.
 pub fn gpu_or_skip() -> bool {
     let opened = block_on(Device::open(BackendChoice::Gpu));

@@ -95,6 +95,7 @@ export function generate() {
     const declaration = symbol.valueDeclaration ?? symbol.declarations?.[0];
     if (!declaration) return [];
     const type = symbol.flags & ts.SymbolFlags.Class ? checker.getDeclaredTypeOfSymbol(symbol) : checker.getTypeOfSymbolAtLocation(symbol, declaration);
+    if (type.getCallSignatures().length) return [`# ${alias.name}`, "", ...member(symbol).slice(2)];
     const members = type.getProperties().filter((property) => property.declarations?.some((each) => OURS.some((folder) => each.getSourceFile().fileName.startsWith(folder))));
     const open = members.filter((property) => !property.getJsDocTags(checker).some(({ name }) => name === "internal")).filter(({ name, declarations: [each] = [] }) => !name.startsWith("__#") && !name.startsWith("#") && !(each && ts.isPropertyDeclaration(each) && ts.isPrivateIdentifier(each.name)));
     return [`# ${alias.name}`, "", comment(symbol), "", ...open.flatMap(member)];

@@ -46,6 +46,15 @@ function comparison(gpu, cpu) {
  * @returns {Promise<Choice>} whose link has the model open; any second worker is closed
  */
 export async function openModel(link, model, wanted, quant) {
+  const verdict = wanted === "cpu" ? undefined : await link.verdict();
+  const off = verdict?.wrong.length ? ` (${verdict.wrong.join(", ")} computed wrong results on this GPU in the proof of ${verdict.date} and ${verdict.wrong.length > 1 ? "are" : "is"} switched off)` : "";
+  const wrongGpu = wanted === "auto" && off && !verdict?.right.length;
+  const choice = await openRightOne(link, model, wrongGpu ? "cpu" : wanted, quant);
+  return off ? { ...choice, why: wrongGpu ? `every way to compute on this GPU gave wrong results in the proof of ${verdict?.date}` : choice.why + off } : choice;
+}
+
+/** @type {typeof openModel} */
+async function openRightOne(link, model, wanted, quant) {
   const first = await link.open(model, wanted);
   const { opened, weights } = await chooseWeights(link, first, quant(first));
   if (wanted !== "auto") return { link, opened, weights, why: "as you chose" };

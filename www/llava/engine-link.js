@@ -18,6 +18,12 @@ import { createThreadWorkers, startWorker } from "./workers.js";
 /** Tunings by adapter and engine. @type {LocalStore<object>} */
 const tunings = new LocalStore("tunings");
 
+/** What proof.html has found of a GPU: the tiers with right and with wrong results, and the day.
+ * @typedef {{ right: string[], wrong: string[], date: string }} Verdict */
+
+/** Verdicts by adapter and engine. @type {LocalStore<Verdict>} */
+const verdicts = new LocalStore("proofs");
+
 /** Returns the failure of a call that its own caller has ended. @param {string} message @param {unknown} [cause] */
 export const cancelled = (message, cause) => new Failure({ kind: "cancelled", place: "worker", message }, cause);
 
@@ -44,8 +50,9 @@ export class EngineLink {
    * Opens a model in a new worker, and returns its plan. The memory of the last worker is freed with it.
    * @param {ModelRef} model
    * @param {BackendChoice} backend
+   * @param {object} [given] the GPU's tuning, in place of the remembered one
    */
-  async open(model, backend) {
+  async open(model, backend, given) {
     this.close();
     const { threads, address, code } = engineCode(this.options);
     const worker = startWorker(threads.pages ? "worker/worker-threads.js" : "worker/worker.js", this.options);
@@ -56,7 +63,7 @@ export class EngineLink {
     const key = backend === "cpu" ? null : this.#tuningKey();
     // The worker may be closed meanwhile, and a host may never send the rest of the code.
     const compiled = await Promise.race([code, caller.closed]);
-    const tuning = key && tunings.get(await key);
+    const tuning = given ?? (key && tunings.get(await key));
     return caller.call("open", { model, backend, tuning: tuning ? JSON.stringify(tuning) : undefined, threads, address, code: compiled, grammar: grammarAddress(this.options), ports }, { transfer: ports });
   }
 
@@ -67,6 +74,17 @@ export class EngineLink {
   /** Stores a measured tuning for the next visit. @param {import("../shared/protocol.js").Report} report */
   async rememberTuning({ tuning }) {
     if (tuning) tunings.set(await this.#tuningKey(), tuning);
+  }
+
+  /** Returns what proof.html has found of this GPU with this engine. */
+  async verdict() {
+    return verdicts.get(await this.#tuningKey());
+  }
+
+  /** Stores a verdict, and the tuning that is used from now on. @param {Verdict} verdict @param {object | undefined} tuning */
+  async rememberVerdict(verdict, tuning) {
+    verdicts.set(await this.#tuningKey(), verdict);
+    await this.rememberTuning({ backend: "webgpu", adapter: "", tuning: tuning ?? null });
   }
 
   /** Creates a second link with the same crash listener; it ends with this one. */

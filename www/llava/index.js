@@ -6,3 +6,4 @@ export { Inspection } from "./inspection.js";
 export { Model } from "./model.js";
 export { ChatStream } from "./chat/chat-stream.js";
 export { Completions } from "./chat/completions.js";
+export { attentionRaster } from "./attention-raster.js";

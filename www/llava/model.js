@@ -47,6 +47,8 @@ export class Model {
     this.encode = surface.encode;
     /** Computes keys and values of messages before their answer is wanted. @type {ChatSurface["prefill"]} */
     this.prefill = surface.prefill;
+    /** Finds where an answer looked, the last of the messages. @type {ChatSurface["attention"]} */
+    this.attention = surface.attention;
     /** Returns the keys and values of the messages that were answered last. @type {ChatSurface["save"]} */
     this.save = surface.save;
     /** Restores what `save` returned. @type {ChatSurface["restore"]} */

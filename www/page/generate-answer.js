@@ -23,7 +23,7 @@ export function generateAnswer(turn, session, model) {
   let stream = null;
   activity.stoppable().addEventListener("abort", () => (stream?.controller ?? notBegun).abort());
   return followCall(session, "generating", async (onProgress) => {
-    stream = await model.chat.completions.create({ messages, stream: true, max_tokens, temperature, top_p, seed }, { signal: notBegun.signal, onProgress });
+    stream = await model.chat.completions.create({ messages, stream: true, max_tokens, temperature, top_p, seed, attention: session.looking.on }, { signal: notBegun.signal, onProgress });
     for await (const { choices } of stream) {
       turn.answer += choices[0]?.delta.content ?? "";
       activity.showProgress();

@@ -11,6 +11,7 @@ import { acceptDrops } from "./drops.js";
 import { ErrorBox } from "./error-box.js";
 import { Examples } from "./examples.js";
 import { ExportDialog } from "./export-dialog.js";
+import { HeatView } from "./heat-view.js";
 import { LastChoice, lastChoice } from "./last-choice.js";
 import { ModelCard } from "./model-card.js";
 import { ModelDialog } from "./model-dialog.js";
@@ -39,7 +40,7 @@ new StatusBar(session);
 new DetailsPanel(session);
 new ErrorBox(session, () => settings.useBackend("cpu"));
 const composer = new Composer(session);
-new Transcript(session, (turn, from) => composer.edit(turn, from));
+new HeatView(session, new Transcript(session, (turn, from) => composer.edit(turn, from)));
 new ExportDialog(session);
 byId("forget-conversation", HTMLElement).addEventListener("click", () => session.newConversation());
 

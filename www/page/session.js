@@ -7,6 +7,7 @@ import { Conversation, newPicture } from "./conversation.js";
 import { EngineMemory } from "./engine-memory.js";
 import { generateAnswer } from "./generate-answer.js";
 import { Loading } from "./loading.js";
+import { Looking } from "./looking.js";
 import { clearSaved, loadSaved, save } from "./saved-conversation.js";
 
 /** @typedef {import("../shared/protocol.js").ModelRef} ModelRef */
@@ -17,6 +18,7 @@ import { clearSaved, loadSaved, save } from "./saved-conversation.js";
 export class Session {
   conversation = new Conversation();
   memory = new EngineMemory(this);
+  looking = new Looking(this);
   /** Whether the page's own files are cached, so that the next visit needs no network. */
   offline = false;
   /** Reason why the conversation is not stored; empty where it is. */
@@ -154,7 +156,9 @@ export class Session {
         await memory.sync();
         const model = loading.running;
         if (turn.state === "stopped" || !activity.loaded || !model) throw new LlavaError({ kind: "cancelled", place: "answer", message: "stopped by you" });
-        const { choices, usage, timings, stop_reason } = await generateAnswer(turn, this, model);
+        const pictures = [...this.conversation.answered, turn].flatMap(({ pictures }) => pictures);
+        const { choices, usage, timings, stop_reason, attention } = await generateAnswer(turn, this, model);
+        this.looking.keep(turn, pictures, attention);
         Object.assign(turn, { result: { usage, timings, stop_reason }, answer: choices[0]?.message.content ?? "", model: this.modelKey });
         turn.state = stop_reason === "cancelled" ? "stopped" : "done";
         activity.end();

@@ -37,6 +37,11 @@ export class Transcript {
     new ResizeObserver(() => this.#scrollToEnd()).observe(this.#list);
   }
 
+  /** The element with the words of a turn's answer. @param {Turn} turn */
+  answerOf(turn) {
+    return this.#turns.get(turn)?.view.element ?? null;
+  }
+
   #render() {
     const { entries } = this.session.conversation;
     const wanted = new Set(entries);

@@ -155,6 +155,11 @@
 /** The same of a chosen token, with the most likely ones in its place.
  * @typedef {TokenLogprob & { top: TokenLogprob[] }} TokenProbability */
 
+/** A rectangle of a picture, in pixels; it may reach beyond the picture, into a border.
+ * @typedef {{ x: number, y: number, width: number, height: number }} Region */
+/** A picture of a prompt, and the rows that stand for it: their positions in the context, and their rectangles.
+ * @typedef {{ id: string, width: number, height: number, positions: number[], regions: Region[] }} AttentionPicture */
+
 /**
  * Times of an answer, measured by the worker, since the engine has no clock.
  * @typedef {object} Timing
@@ -183,6 +188,7 @@
  * @property {number[]} [begin]  ids of an interrupted answer, to be continued
  * @property {boolean} [ignore_eos]
  * @property {boolean} [keep_logits]
+ * @property {boolean} [attention]  sends the attention by which each token was chosen, those of `begin` included
  * @property {ResponseFormat} [response_format]  what the answer must be; the worker makes a constraint of it
  */
 
@@ -198,6 +204,13 @@
 
 /** Options of the measurement in src/measure/stages.rs.
  * @typedef {{ rows?: number, tokens?: number, repeat?: number, operations?: boolean }} BenchOptions */
+
+/** Error of one kind of operation on this device, normalised mean square error against its twin; see
+ * src/measure/check.rs.
+ * @typedef {{ pass: string, operation: string, error: number, bound: number }} CheckedOperation */
+
+/** One way of the GPU to compute everything: `plain`, `tiles`, `f16` or `int8`, with the tuning that passes are recorded
+ * with. @typedef {{ name: string, tuning: object }} Tier */
 
 /**
  * Progress of the weights. `received` counts the bytes from the network in this call; `waiting` describes a pending
@@ -215,10 +228,13 @@
 /**
  * Events during a call. `encode` counts tiles, `prefill` rows. The last `token` of an answer has no `id` where it brings
  * nothing but text that was withheld, since it could have begun a stop string. `recover` comes from the package: the GPU
- * was lost, and the model is loaded again.
+ * was lost, and the model is loaded again. With `attention`: `attention-pictures` once, and before each token `attention`;
+ * its `weights` are the bytes of 32-bit floats `[layers, rows of pictures]`, and `rest` has the sum of all other rows by layer.
  * @typedef {FetchEvent | { type: "recover" } | { type: "encode" | "prefill", done: number, total: number }
  *   | { type: "token", text: string, count: number, id?: number, logprob?: TokenProbability }
- *   | { type: "line", text: string }} Event
+ *   | { type: "attention-pictures", pictures: AttentionPicture[] }
+ *   | { type: "attention", index: number, id: number, text: string, layers: number, weights: Uint8Array<ArrayBuffer>, rest: number[] }
+ *   | { type: "line", text: string } | ({ type: "checked" } & CheckedOperation)} Event
  */
 
 /**
@@ -242,6 +258,8 @@
  * @property {[null, Uint8Array<ArrayBuffer>]} save_state  the last answered messages with their keys and values
  * @property {[{ bytes: Uint8Array }, number]} restore_state  returns the rows
  * @property {[{ options: BenchOptions }, Report]} bench  one event per line of the table
+ * @property {[null, null]} check_operations  one event per kind of operation; removes pictures from the engine
+ * @property {[null, Tier[]]} tiers  of the GPU; none on the CPU
  * @property {[null, null]} cancel
  * @property {[null, { wasm: number, heap: number, buffers: number }]} memory
  *   bytes in the tab: of the engine, of JavaScript, of parts in flight

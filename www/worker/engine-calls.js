@@ -82,6 +82,13 @@ export function startEngineWorker(build) {
       return report();
     },
 
+    async check_operations(_, emit) {
+      await engine().check_operations((checked) => emit({ type: "checked", ...checked }));
+      return null;
+    },
+
+    tiers: async () => engine().tiers(),
+
     async encode({ bytes, needed }, emit) {
       const start = performance.now();
       const encoded = await engine().encode(new Uint8Array(bytes), needed, emit);

@@ -23,9 +23,10 @@ fn scale_offset(group: u32, half: u32, n: u32) -> vec2<f32> {
     return vec2<f32>(d.x * f32(word & 255u), -d.y * f32((word >> 8u) & 255u));
 }
 
-// Converts from i32, because software adapters emulate conversions from u32.
+// Converts from i32, because software adapters emulate conversions from u32. GPUs convert a byte of a word in one
+// instruction.
 fn low_nibbles(w: u32) -> vec4<f32> {
-    return vec4<f32>(vec4<i32>((vec4<u32>(w) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u)));
+    return vec4<f32>(vec4<i32>((vec4<u32>(w & 0x0f0f0f0fu) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u)));
 }
 
 fn bytes(w: u32) -> vec4<f32> {

@@ -1,28 +1,27 @@
-//! The tuning of prefill: the tile and operands of matrix products, shared keys in attention, rows per chunk.
+//! The tuning of prefill: the tile and operands of matrix products, rows per chunk.
 
-use super::super::{Clock, time_pass};
-use super::{TARGET_MS, TOLERANCE, error, noise, results};
+use super::super::Clock;
+use super::{TOLERANCE, error, noise, results, times};
 use crate::device::Device;
 use crate::error::{Kind, Result};
 use crate::gpu::Features;
 use crate::kernels::attention::{Heads, attention};
+use crate::kernels::calibrate::{DOT4, FMA, fma};
 use crate::kernels::matmul::{Epilogue, matmul};
 use crate::kernels::{CacheType, Kv, Rows, Weight};
-use crate::pass::{Buf, Call, Pass};
+use crate::pass::{Buf, Pass};
 use crate::quant::WeightType;
 use crate::tuning::{Operands, Tuning, WorkgroupTile};
 
-/// Candidate tiles. Small ones keep many cores busy with few rows; large ones read less. Large ones of 16-bit floats
-/// would exceed WebGPU's default workgroup memory.
-const TILES: [Option<WorkgroupTile>; 8] = [
-    None,
+/// Candidate tiles. Small ones keep many cores busy with few rows; large ones read less. Larger ones of 16-bit floats
+/// would exceed WebGPU's default workgroup memory, and larger ones of bytes its 256 invocations.
+const TILES: [Option<WorkgroupTile>; 6] = [
     tile(64, 64, Operands::F32),
     tile(64, 128, Operands::F32),
     tile(128, 128, Operands::F32),
     tile(64, 64, Operands::F16),
-    tile(64, 128, Operands::F16),
     tile(64, 64, Operands::Int8),
-    tile(128, 128, Operands::Int8),
+    tile(64, 128, Operands::Int8),
 ];
 
 const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<WorkgroupTile> {
@@ -37,24 +36,29 @@ fn operands(tuning: &Tuning) -> Operands {
 /// Candidate rows per chunk. More rows keep more cores busy and delay an interruption.
 const CHUNKS: [u32; 3] = [Tuning::CHUNK, 2 * Tuning::CHUNK, 4 * Tuning::CHUNK];
 
-/// Returns whether the tile and chunk are candidates for a device with these features.
+/// Returns whether tile, attention and chunk are candidates for a device with these features.
 pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
-    tiles(features).any(|tile| tile == tuning.tile) && CHUNKS.contains(&tuning.chunk)
+    tiles(features).any(|tile| tile == tuning.tile) && tuning.share_keys && CHUNKS.contains(&tuning.chunk)
 }
 
 /// Iterates over the tiles that a device with these features supports.
-fn tiles(features: Features) -> impl Iterator<Item = Option<WorkgroupTile>> {
+pub(super) fn tiles(features: Features) -> impl Iterator<Item = Option<WorkgroupTile>> {
     TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| features.supports(tile.operands)))
 }
 
 /// Largest share of the best time at which a candidate with larger rounding errors or a larger chunk is chosen.
 const MAX_SHARE: f64 = 0.9;
+/// Largest multiple of the time of a multiply-add that a dot product of four bytes may take where it is an instruction.
+/// NVIDIA's take twice as long; where one is made of others, it takes six times as long at least.
+const MAX_DOT_TIME: f64 = 3.0;
+/// Invocations that measure both.
+const DOT_INVOCATIONS: u32 = 1 << 14;
 /// Rows of the timed trials.
 const ROWS: u32 = Tuning::CHUNK;
 /// Rows of the matrix.
 const OUTPUTS: u32 = 4096;
-/// Heads of the timed attention.
-const HEADS: u32 = 8;
+/// Heads of the attention.
+const HEADS: u32 = 2;
 /// Columns of the matrix.
 const COLS: u32 = 256;
 /// Elements of a head, as in CLIP.
@@ -65,8 +69,8 @@ const HEAD_SIZE: u32 = 64;
 enum Work {
     /// A product with a matrix of `outputs` rows.
     Product { rows: u32, outputs: u32 },
-    /// Attention of `heads` heads.
-    Attention { rows: u32, heads: u32 },
+    /// Attention of [`HEADS`] heads.
+    Attention { rows: u32 },
 }
 
 impl Work {
@@ -74,18 +78,19 @@ impl Work {
     /// prompt with the tiles of a large model's layer at an eighth of its depth.
     const PRODUCT: [Self; 2] =
         [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: ROWS, outputs: OUTPUTS }];
-    /// The attention that is compared, and the timed one.
-    const ATTENTION: [Self; 2] = [Self::Attention { rows: 72, heads: 2 }, Self::Attention { rows: ROWS, heads: HEADS }];
+    /// The attention that is compared.
+    const ATTENTION: Self = Self::Attention { rows: 72 };
 
     fn words(self) -> usize {
         match self {
             Self::Product { rows, outputs } => (rows * outputs) as usize,
-            Self::Attention { rows, heads } => (rows * heads * HEAD_SIZE) as usize,
+            Self::Attention { rows } => (rows * HEADS * HEAD_SIZE) as usize,
         }
     }
 }
 
-/// Returns `tuning` with the fastest tile, attention and chunk; `None` where the results of all candidates are wrong.
+/// Returns `tuning` with the fastest tile and chunk; `None` where the results of all candidates, or those of attention,
+/// are wrong.
 pub(super) async fn choose(
     device: &mut Device,
     twin: &mut Device,
@@ -94,15 +99,16 @@ pub(super) async fn choose(
 ) -> Result<Option<Tuning>> {
     let on_twin = Trial::new(twin).await?;
     let trial = Trial::new(device).await?;
-    let tiles: Vec<_> = tiles(device.features()).map(|tile| Tuning { tile, ..tuning }).collect();
+    let features = device.features();
+    let features =
+        Features { integer_dot: features.integer_dot && trial.has_fast_dots(device, now).await?, ..features };
+    let tiles: Vec<_> = tiles(features).map(|tile| Tuning { tile, ..tuning }).collect();
     let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
     let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
-    if let Some(tiled) = best {
-        // Attention is f32 with every operand type of the products.
-        let keys = [false, true].map(|share_keys| Tuning { share_keys, ..tuning });
-        let wanted = on_twin.run(twin, tuning, Work::ATTENTION[0]).await?;
-        let shared = trial.fastest(device, &keys, Work::ATTENTION, &wanted, now).await?;
-        best = shared.map(|keys| Tuning { share_keys: keys.share_keys, ..tiled });
+    // Attention is f32 with every operand type of the products. Without shared keys it would not fit the registers.
+    let wanted = on_twin.run(twin, tuning, Work::ATTENTION).await?;
+    if best.is_some() && !trial.is_right(device, tuning, Work::ATTENTION, &wanted).await? {
+        best = None;
     }
     if let Some(chosen) = &mut best {
         chosen.chunk = trial.chunk(device, *chosen, now).await?;
@@ -164,13 +170,28 @@ impl Trial {
                 let m = Rows::Fixed(rows);
                 matmul(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Epilogue::Store);
             }
-            Work::Attention { rows, heads } => {
-                let h = Heads { heads, kv_heads: heads, size: HEAD_SIZE, causal: false };
+            Work::Attention { rows } => {
+                let h = Heads { heads: HEADS, kv_heads: HEADS, size: HEAD_SIZE, causal: false };
                 let kv = Kv { k: self.k, v: self.v, stored: CacheType::F32 };
                 attention(&mut pass, Rows::Fixed(rows), self.x, kv, self.out, h);
             }
         }
         pass
+    }
+
+    /// Returns whether the GPU has an instruction for dot products of bytes. Without one a shader that multiplies bytes
+    /// is slow, and takes long to compile. (Not where the driver refuses them, either.)
+    async fn has_fast_dots(&self, device: &mut Device, now: Clock<'_>) -> Result<bool> {
+        let passes = [&FMA, &DOT4].map(|kernel| {
+            let mut pass = Pass::new("dot products");
+            fma(&mut pass, kernel, self.out, DOT_INVOCATIONS);
+            pass
+        });
+        match times(device, &passes, now).await {
+            Ok(ms) => Ok(ms[1] <= MAX_DOT_TIME * ms[0]),
+            Err(e) if e.kind == Kind::Gpu => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// Returns the fastest candidate whose results equal the twin's. One with larger rounding errors must take at
@@ -179,27 +200,35 @@ impl Trial {
         &self,
         device: &mut Device,
         candidates: &[Tuning],
-        works: [Work; 2],
+        [small, large]: [Work; 2],
         wanted: &[f32],
         now: Clock<'_>,
     ) -> Result<Option<Tuning>> {
-        let mut best = (f64::INFINITY, None);
+        let mut right = Vec::new();
         for tuning in candidates {
-            let ms = self.time(device, *tuning, works, wanted, now).await?;
-            let as_exact = best.1.is_none_or(|best| operands(best) == operands(tuning));
-            if ms < best.0 * if as_exact { 1.0 } else { MAX_SHARE } {
-                best = (ms, Some(tuning));
+            if self.is_right(device, *tuning, small, wanted).await? {
+                right.push(*tuning);
             }
         }
-        Ok(best.1.copied())
+        let passes: Vec<_> = right.iter().map(|tuning| self.pass(*tuning, large)).collect();
+        let ms = times(device, &passes, now).await?;
+        let mut best: Option<(Tuning, f64)> = None;
+        for (tuning, ms) in right.into_iter().zip(ms) {
+            let share = |best: Tuning| if operands(&best) == operands(&tuning) { 1.0 } else { MAX_SHARE };
+            if best.is_none_or(|(best, least)| ms < least * share(best)) {
+                best = Some((tuning, ms));
+            }
+        }
+        Ok(best.map(|(tuning, _)| tuning))
     }
 
     /// Returns the rows per chunk with the least time per row.
     async fn chunk(&self, device: &mut Device, tuning: Tuning, now: Clock<'_>) -> Result<u32> {
+        let passes = CHUNKS.map(|rows| self.pass(tuning, Work::Product { rows, outputs: OUTPUTS }));
+        let ms = times(device, &passes, now).await?;
         let mut best = (f64::INFINITY, Tuning::CHUNK);
-        for chunk in CHUNKS {
-            let pass = self.pass(tuning, Work::Product { rows: chunk, outputs: OUTPUTS });
-            let ms = time_pass(device, pass, &Call::new(1, 0), TARGET_MS, now).await?.ms / f64::from(chunk);
+        for (chunk, ms) in CHUNKS.into_iter().zip(ms) {
+            let ms = ms / f64::from(chunk);
             if ms < MAX_SHARE * best.0 {
                 best = (ms, chunk);
             }
@@ -207,23 +236,13 @@ impl Trial {
         Ok(best.1)
     }
 
-    /// Returns the milliseconds of a candidate; infinity where its results differ from the twin's or the driver refuses
-    /// the shader.
-    async fn time(
-        &self,
-        device: &mut Device,
-        tuning: Tuning,
-        [small, large]: [Work; 2],
-        wanted: &[f32],
-        now: Clock<'_>,
-    ) -> Result<f64> {
-        let tolerance = self.pass(tuning, small).ops.iter().map(|op| op.kernel.tolerance).fold(TOLERANCE, f64::max);
-        match self.run(device, tuning, small).await {
-            Ok(found) if error(&found, wanted) <= tolerance => {
-                Ok(time_pass(device, self.pass(tuning, large), &Call::new(1, 0), TARGET_MS, now).await?.ms)
-            }
-            Err(e) if e.kind != Kind::Gpu => Err(e),
-            _ => Ok(f64::INFINITY),
+    /// Returns whether the results of a candidate equal the twin's; not where the driver refuses the shader.
+    async fn is_right(&self, device: &mut Device, tuning: Tuning, work: Work, wanted: &[f32]) -> Result<bool> {
+        let tolerance = self.pass(tuning, work).ops.iter().map(|op| op.kernel.tolerance).fold(TOLERANCE, f64::max);
+        match self.run(device, tuning, work).await {
+            Ok(found) => Ok(error(&found, wanted) <= tolerance),
+            Err(e) if e.kind == Kind::Gpu => Ok(false),
+            Err(e) => Err(e),
         }
     }
 

@@ -105,9 +105,20 @@ export class FakeLink {
     const reused_rows = this.#reused(rows);
     this.#prompts.push(rows);
     onEvent({ type: "prefill", done: rows.length, total: rows.length });
+    if (options.attention) onEvent({ type: "attention-pictures", pictures: [{ id: "a", width: 8, height: 8, positions: [1, 2], regions: [{ x: 0, y: 0, width: 4, height: 8 }, { x: 4, y: 0, width: 4, height: 8 }] }] });
+    // Weights are the bytes of floats, at an address that is no multiple of four. A layer, two rows.
+    const attend = (/** @type {string} */ text, /** @type {number} */ index) => {
+      if (!options.attention) return;
+      const bytes = new Uint8Array(9);
+      bytes.set(new Uint8Array(Float32Array.of(index / 10, 0.1).buffer), 1);
+      onEvent({ type: "attention", index, id: index, text, layers: 1, weights: bytes.subarray(1), rest: [0.9 - index / 10] });
+    };
+    // An answer that exists is read; nothing comes after it.
+    if (messages.at(-1)?.role === "assistant") question.split(/(?= )/).forEach(attend);
     const words = ` You said: ${question} `.split(/(?= )/);
     const ids = [];
     for (const [i, word] of words.slice(0, options.max_new_tokens).entries()) {
+      attend(word, i);
       if (i < (options.begin?.length ?? 0)) {
         ids.push(i);
         continue;

@@ -205,18 +205,40 @@ export class Llava {
     });
   }
 
-  /** @param {Message[]} messages @param {{ max_new_tokens: number, begin?: number[] }} options
+  /** @param {Message[]} messages @param {{ max_new_tokens: number, begin?: number[], attention?: boolean }} options
    * @param {(event: any) => void} onEvent */
   generate(messages, options, onEvent) {
     return this.#exclusive(async () => {
       this.#check(messages);
+      const attend = options.attention ? this.#attends(messages, onEvent) : () => {};
+      const last = messages.at(-1);
+      if (last?.role === "assistant") {
+        textOf(last).split(/(?= )/).forEach(attend);
+        return { text: "", ids: [], prompt_ids: Array(20).fill(0), reused_rows: 20, stop: "length" };
+      }
       const question = textOf(messages.at(-1));
       const turns = this.#turns(messages);
-      const answer = await this.#answer(question, `${imagesOf(messages).length} image, turn ${turns.length + 1}`, options, onEvent);
+      const answer = await this.#answer(question, `${imagesOf(messages).length} image, turn ${turns.length + 1}`, options, (event) => {
+        if (event.type === "token") attend(event.text, event.count - 1);
+        onEvent(event);
+      });
       if (question === "what is held") answer.text = JSON.stringify({ turns, pending: imagesOf(messages.slice(-1)).length });
       this.#answers.set(answer.text, answer.ids);
       return answer;
     });
+  }
+
+  /** Every picture has 4 × 4 rows. Word n looks at row n of the last picture, in the second of two layers at the row
+   * behind it, and with half of its attention at the text. @param {Message[]} messages @param {(event: any) => void} onEvent */
+  #attends(messages, onEvent) {
+    const images = imagesOf(messages);
+    const regions = Array.from({ length: 16 }, (_, i) => ({ x: (i % 4) * 16, y: Math.floor(i / 4) * 16, width: 16, height: 16 }));
+    onEvent({ type: "attention-pictures", pictures: images.map((id) => ({ id, width: 64, height: 64, positions: regions.map((_, i) => i), regions })) });
+    return (/** @type {string} */ text, /** @type {number} */ index) => {
+      const weights = new Float32Array(2 * 16 * images.length);
+      for (const layer of [0, 1]) if (images.length) weights[(layer + 1) * 16 * images.length - 16 + ((index + layer) % 16)] = 0.5;
+      onEvent({ type: "attention", index, id: index, text, layers: 2, weights: new Uint8Array(weights.buffer), rest: [0.5, 0.5] });
+    };
   }
 
   /** @param {string} question @param {string} about @param {{ max_new_tokens: number, begin?: number[] }} options

@@ -1,6 +1,6 @@
 // The form of OpenAI's answers and chunks.
 
-/** @typedef {import("../../shared/protocol.js").Answered} Answered */
+/** @typedef {import("../../shared/protocol.js").Answered & { attention?: import("./types.js").AnswerAttention }} Answered */
 /** @typedef {import("./types.js").ChatCompletion} ChatCompletion */
 /** @typedef {import("./types.js").ChatCompletionChunk} ChatCompletionChunk */
 /** @typedef {import("./types.js").FinishReason} FinishReason */
@@ -24,7 +24,7 @@ export class AnswerForm {
     const { id, created, model } = this;
     const message = /** @type {const} */ ({ role: "assistant", content: answered.answer.text, refusal: null });
     const choice = { index: /** @type {const} */ (0), message, finish_reason: finishReason(answered), logprobs: this.#logprobs(logprobs) };
-    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing, stop_reason: answered.answer.stop };
+    return { id, object: "chat.completion", created, model, choices: [choice], usage: usageOf(answered), timings: answered.timing, stop_reason: answered.answer.stop, ...attentionOf(answered) };
   }
 
   /** @param {ChatCompletionChunk["choices"][0]["delta"]} delta @param {ChatTokenLogprob[]} [logprobs]
@@ -35,7 +35,7 @@ export class AnswerForm {
 
   /** The chunks at the end of an answer. @param {Answered} answered @returns {ChatCompletionChunk[]} */
   lastChunks(answered) {
-    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answered), logprobs: null }]), timings: answered.timing, stop_reason: answered.answer.stop };
+    const last = { ...this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answered), logprobs: null }]), timings: answered.timing, stop_reason: answered.answer.stop, ...attentionOf(answered) };
     return this.includeUsage ? [last, { ...this.#chunk([]), usage: usageOf(answered) }] : [last];
   }
 
@@ -50,6 +50,9 @@ export class AnswerForm {
     return this.logprobs ? { content, refusal: null } : null;
   }
 }
+
+/** @param {Answered} answered */
+const attentionOf = ({ attention }) => (attention ? { attention } : {});
 
 /** @param {Answered} answered @returns {FinishReason} */
 function finishReason({ answer }) {

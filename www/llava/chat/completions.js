@@ -3,13 +3,14 @@
 import { anySignal, deferred } from "../../shared/async.js";
 import { AnswerText } from "./answer-text.js";
 import { AnswerForm } from "./answer.js";
+import { AttentionCollector } from "./attention.js";
 import { ChatStream } from "./chat-stream.js";
 import { tokenLogprob } from "./logprobs.js";
 import { inRequest, throwIfAborted } from "./refuse.js";
 import { encodePictures, readPictures } from "./resident.js";
 import { readRequest } from "./request.js";
 
-/** @typedef {import("../../shared/protocol.js").Answered} Answered */
+/** @typedef {import("./answer.js").Answered} Answered */
 /** @typedef {import("../../shared/protocol.js").Event} Event */
 /** @typedef {import("./call-queue.js").CallQueue} CallQueue */
 /** @typedef {import("./call-queue.js").EngineCall} EngineCall */
@@ -103,8 +104,10 @@ export class Completions {
     const read = await readPictures(messages, signal);
     /** Tokens so far, from which an answer goes on after a lost GPU. @type {number[]} */
     const begin = [];
+    const attention = options.attention ? new AttentionCollector() : null;
     const onToken = (/** @type {Event} */ event) => {
       if (event.type === "token" && event.id !== undefined) begin.push(event.id);
+      attention?.receive(event);
       onProgress?.(event);
       onEvent(event);
     };
@@ -116,7 +119,7 @@ export class Completions {
       const more = begin.length ? { begin: [...begin] } : {};
       const answered = await stoppable("generate", { messages: resident, options: { ...options, ...more } }, { onEvent: onToken });
       this.#onReport(answered.report);
-      return answered;
+      return attention ? { ...answered, attention: attention.value } : answered;
     }, onProgress);
     return work.catch((thrown) => {
       throw inRequest(thrown, "request.");

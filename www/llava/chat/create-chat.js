@@ -1,6 +1,7 @@
 // The chat surface of a loaded model.
 
 import { inRequest, refusal, typeName } from "./refuse.js";
+import { AttentionCollector } from "./attention.js";
 import { CallQueue } from "./call-queue.js";
 import { Completions } from "./completions.js";
 import { createFetch } from "./fetch-adapter.js";
@@ -14,6 +15,7 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
 /** @typedef {import("../../shared/protocol.js").Seen} Seen */
 /** @typedef {import("./call-queue.js").EngineCall} EngineCall */
 /** @typedef {import("./call-queue.js").Link} Link */
+/** @typedef {import("./types.js").AnswerAttention} AnswerAttention */
 /** @typedef {import("./types.js").CallOptions} CallOptions */
 /** @typedef {import("./types.js").ChatMessage} ChatMessage */
 /** @typedef {import("./types.js").EncodedPicture} EncodedPicture */
@@ -24,6 +26,7 @@ import { encodePicture, encodePictures, readPictures } from "./resident.js";
  * @property {{ completions: Completions }} chat
  * @property {(image: string | ImageInput, options?: CallOptions) => Promise<EncodedPicture>} encode
  * @property {(messages: readonly ChatMessage[], options?: CallOptions) => Promise<number>} prefill
+ * @property {(messages: readonly ChatMessage[], options?: CallOptions) => Promise<AnswerAttention>} attention
  * @property {(options?: { signal?: AbortSignal | null }) => Promise<Uint8Array<ArrayBuffer>>} save
  * @property {(saved: Uint8Array | ArrayBuffer | Blob, options?: { signal?: AbortSignal | null }) => Promise<number>} restore
  * @property {(what?: BenchOptions, options?: CallOptions) => Promise<string[]>} bench
@@ -74,6 +77,29 @@ export function createChat(link, { name, recovered = async () => false, onReport
     });
   }
 
+  /** Finds where an answer looked that exists already: the last message, one of the assistant's. Its tokens are forced;
+   * each costs a step of decoding.
+   * @param {readonly ChatMessage[]} messages @param {CallOptions} [options] @returns {Promise<AnswerAttention>} */
+  async function attention(messages, { signal = null, onProgress } = {}) {
+    const checked = readMessages(messages, "messages");
+    if (checked.at(-1)?.role !== "assistant") throw refusal("messages", "do not end with an answer", "Give the messages with the assistant's answer as the last one.");
+    const read = await readPictures(checked, signal);
+    const work = queue.run(signal, "attention", async (/** @type {EngineCall} */ call) => {
+      const collector = new AttentionCollector();
+      const onEvent = (/** @type {import("../../shared/protocol.js").Event} */ event) => {
+        collector.receive(event);
+        onProgress?.(event);
+      };
+      const options = { max_new_tokens: 0, temperature: 0, top_p: 1, seed: 0, attention: true };
+      const answered = await call("generate", { messages: await encodePictures(call, read, onProgress), options }, { onEvent });
+      onReport(answered.report);
+      return collector.value;
+    }, onProgress);
+    return work.catch((thrown) => {
+      throw inRequest(thrown, "");
+    });
+  }
+
   /** Returns the keys and values of the messages that were answered last, bound to this model.
    * @param {{ signal?: AbortSignal | null }} [options] @returns {Promise<Uint8Array<ArrayBuffer>>} */
   const save = ({ signal = null } = {}) => queue.run(signal, "save", (call) => call("save_state", null));
@@ -104,5 +130,5 @@ export function createChat(link, { name, recovered = async () => false, onReport
   /** @template T @param {string} where @param {() => Promise<T>} work */
   const exclusive = (where, work) => queue.run(null, where, work);
 
-  return { chat: { completions }, encode, prefill, save, restore, bench, fetch: createFetch(completions, name), exclusive };
+  return { chat: { completions }, encode, prefill, attention, save, restore, bench, fetch: createFetch(completions, name), exclusive };
 }

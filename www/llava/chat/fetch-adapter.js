@@ -57,7 +57,7 @@ function parse(text) {
 function events(stream, signal) {
   const chunks = stream[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
-  const event = (/** @type {unknown} */ data) => encoder.encode(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
+  const event = (/** @type {unknown} */ data) => encoder.encode(`data: ${typeof data === "string" ? data : JSON.stringify(data, asJson)}\n\n`);
   const body = new ReadableStream({
     async pull(controller) {
       try {
@@ -84,8 +84,11 @@ function errorObject({ kind, where, message, hint }) {
   return { message: `${where}: ${message}${hint ? ` (${hint})` : ""}`, type, param: where.startsWith("request.") ? where.slice("request.".length) : null, code: CODES[kind] ?? kind };
 }
 
+/** Attention becomes arrays of numbers. @param {string} _ @param {unknown} value */
+const asJson = (_, value) => (value instanceof Float32Array ? [...value] : value);
+
 /** @param {unknown} value */
-const json = (value) => new Response(JSON.stringify(value), { headers: { "content-type": "application/json" } });
+const json = (value) => new Response(JSON.stringify(value, asJson), { headers: { "content-type": "application/json" } });
 
 /** Returns an error. Asking again would not help. @param {number} status @param {object} error */
 const failure = (status, error) => new Response(JSON.stringify({ error }), { status, headers: { "content-type": "application/json", "x-should-retry": "false" } });

@@ -25,7 +25,7 @@ const NUMBERS = {
 const DEFAULTS = { temperature: 0, top_p: 1 };
 
 /** Fields that are read below. */
-const READ = new Set(["messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "seed", "stop", "logit_bias", "logprobs", "top_logprobs", "response_format", "n", "signal", ...Object.keys(NUMBERS)]);
+const READ = new Set(["messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "seed", "stop", "logit_bias", "logprobs", "top_logprobs", "response_format", "attention", "n", "signal", ...Object.keys(NUMBERS)]);
 
 /** Fields that cannot change an answer of this engine: names, accounting, and hints about speed. */
 const IGNORED = new Set(["model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "prediction"]);
@@ -104,6 +104,7 @@ function readOptions(fields) {
   if (logprobs) options.top_logprobs = top ?? 0;
   const format = readResponseFormat(fields.response_format, "request.response_format");
   if (format) options.response_format = format;
+  if (readBoolean(fields.attention, "request.attention")) options.attention = true;
   return { options, logprobs };
 }
 

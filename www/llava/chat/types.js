@@ -44,6 +44,7 @@
  * @property {boolean | null} [logprobs]
  * @property {number | null} [top_logprobs]  0 to 20
  * @property {ResponseFormat | null} [response_format]
+ * @property {boolean | null} [attention]  an extension: whether the answer says where each of its tokens looked
  * @property {number | null} [n]  1
  * @property {AbortSignal | null} [signal]
  */
@@ -64,6 +65,15 @@
  * the first token.
  * @typedef {{ first_token_ms: number, total_ms: number, tokens_per_second: number }} Timings */
 
+/** Where the row that chose a token looked, as a mean over the heads: `weights [layers, rows]` of the rows of all pictures,
+ * `rest [layers]` of all other rows. For each layer they add to 1. `text` is what the token adds to the answer.
+ * @typedef {{ id: number, text: string, weights: Float32Array<ArrayBuffer>, rest: number[] }} TokenAttention */
+/** Where an answer looked, an extension of OpenAI's answers; `attentionRaster` makes maps of it.
+ * @typedef {{ layers: number, pictures: AttentionPicture[], tokens: TokenAttention[] }} AnswerAttention */
+/** A picture of the prompt: its id (SHA-256 of its file), its pixels, the positions of its rows in the context, and the
+ * rectangle of the picture that each row stands for. Of a picture in tiles, several cover a place.
+ * @typedef {import("../../shared/protocol.js").AttentionPicture} AttentionPicture */
+
 /** @typedef {"stop" | "length"} FinishReason */
 /** What ended an answer, an extension: the model, its limit, the end of the context, a stop text, or `controller.abort()` of
  * its stream. @typedef {"eos" | "length" | "context" | "stop" | "cancelled"} StopReason */
@@ -80,6 +90,7 @@
  * @property {Usage} usage
  * @property {Timings} timings
  * @property {StopReason} stop_reason
+ * @property {AnswerAttention} [attention]  with `attention`
  */
 
 /**
@@ -94,6 +105,7 @@
  * @property {Usage | null} [usage]  with `include_usage`: `null`, but for the last chunk
  * @property {Timings} [timings]  in the last chunk with a choice
  * @property {StopReason} [stop_reason]  in the same
+ * @property {AnswerAttention} [attention]  in the same, with `attention`
  */
 
 /** The answer to a request, by its `stream`.

@@ -1,0 +1,149 @@
+// Mutants of the shaders: one constant, operator, bound, index or barrier of a shader is changed, and the checks of
+// proof.html must notice. `node tests/browser/mutants.mjs [COUNT [SEED]]` runs them all in Chromium and prints a table.
+
+import { readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { launch, repository, rootWith, serve } from "./harness.mjs";
+
+/** A mutant: the line `before` of a shader becomes `after`.
+ * @typedef {{ file: string, line: number, kind: string, before: string, after: string }} Mutant */
+
+const KERNELS = path.join(repository, "src/kernels");
+/** Shaders that no model runs, and those that this browser's adapter cannot run. */
+const EXCLUDED = ["fma.wgsl", "fma_f16.wgsl", "matmul_f16.wgsl", "copy.wgsl"];
+
+/** Changes by kind: a pattern, and what becomes of each match. @type {[string, RegExp, (match: string) => string][]} */
+const CHANGES = [
+  ["constant", /(?<![\w.])(\d+)u\b/g, (text) => `${Number.parseInt(text, 10) + 1}u`],
+  ["constant", /(?<![\w.])(\d+\.\d+)\b/g, (text) => `${Number.parseFloat(text) + 0.5}`.replace(/^(\d+)$/, "$1.0")],
+  ["operator", / \+ /g, () => " - "],
+  ["operator", / \* /g, () => " + "],
+  ["operator", / - /g, () => " + "],
+  ["operator", / \+= /g, () => " -= "],
+  ["operator", / \/ /g, () => " * "],
+  ["operator", / & /g, () => " | "],
+  ["operator", / >> /g, () => " << "],
+  ["bound", / < /g, () => " <= "],
+  ["bound", / >= /g, () => " > "],
+  ["bound", / < /g, () => " > "],
+  ["index", /(?<=\w)\[(\w+)\]/g, (text) => `${text.slice(0, -1)} + 1u]`],
+  ["barrier", /workgroupBarrier\(\);/g, () => ""],
+];
+
+/** Lists every mutant of a shader. Declarations are left out: bindings, types, and constants that the launcher sets.
+ * @param {string} file */
+function mutantsOf(file) {
+  /** @type {Mutant[]} */ const mutants = [];
+  const lines = readFileSync(path.join(KERNELS, file), "utf8").split("\n");
+  for (const [index, line] of lines.entries()) {
+    const code = line.split("//")[0] ?? "";
+    if (!/[;{]/.test(code) || /^(const|struct|@group|var<|enable|@compute|fn |})/.test(code.trim())) continue;
+    // A line that stands twice in a shader would be changed twice.
+    if (lines.filter((other) => other === line).length > 1) continue;
+    for (const [kind, pattern, change] of CHANGES) {
+      for (const match of code.matchAll(pattern)) {
+        const after = line.slice(0, match.index) + change(match[0]) + line.slice(match.index + match[0].length);
+        mutants.push({ file, line: index + 1, kind, before: line, after });
+      }
+    }
+  }
+  return mutants;
+}
+
+/** Chooses mutants, the same for the same seed: a shader in turn, then one of its mutants. @param {number} seed */
+export function* chosenMutants(seed = 1) {
+  let state = seed >>> 0;
+  // A linear congruential generator of 32 bits (Numerical Recipes), of which the upper bits are good.
+  const below = (/** @type {number} */ n) => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32 * n) | 0;
+  const names = readdirSync(KERNELS, { recursive: true }).map(String).filter((name) => name.endsWith(".wgsl") && !EXCLUDED.includes(name)).sort();
+  const left = names.map(mutantsOf);
+  while (left.some((mutants) => mutants.length)) {
+    for (const mutants of left) if (mutants.length) yield /** @type {Mutant} */ (mutants.splice(below(mutants.length), 1)[0]);
+  }
+}
+
+/** Changes every shader that has the line, in the worker. @param {Pick<Mutant, "before" | "after">} mutant */
+const patch = ({ before, after }) => `{
+  const create = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (descriptor) {
+    return create.call(this, { ...descriptor, code: descriptor.code.split("\\n").map((line) => line === ${JSON.stringify(before)} ? ${JSON.stringify(after)} : line).join("\\n") });
+  };
+}\n`;
+
+/** Lets every page of a context run the mutant. @param {import("playwright-core").BrowserContext} context
+ * @param {Pick<Mutant, "before" | "after">} mutant */
+export async function routeMutant(context, mutant) {
+  await context.route("**/worker/worker*.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: patch(mutant) + (await response.text()) });
+  });
+}
+
+/**
+ * Proves with the mutant in Chromium, until something is wrong.
+ * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant | null} mutant
+ * @returns {Promise<{ wrong: string[], compiled: boolean, way: string, model: string }>}
+ */
+export async function prove(browser, url, mutant) {
+  const context = await browser.newContext();
+  try {
+    if (mutant) await routeMutant(context, mutant);
+    const page = await context.newPage();
+    page.setDefaultTimeout(600_000);
+    await page.goto(`${url}proof.html`);
+    const found = await page.evaluate(async () => {
+      const base = document.querySelector('script[type="module"]')?.getAttribute("src") ?? "";
+      /** @type {typeof import("../../www/proof/proof.js")} */
+      const { Proof } = await import(new URL(base.replace("main.js", "proof.js"), document.baseURI).href);
+      const reference = await (await fetch(new URL(base.replace("main.js", "reference.json"), document.baseURI))).json();
+      /** @type {import("../../www/proof/proof.js").Run | undefined} */ let wrong;
+      const proof = new Proof(reference, ({ run }) => {
+        if (run?.wrong.length && !wrong) proof.stop(), (wrong = run);
+      });
+      const proven = await proof.run().catch((/** @type {unknown} */ thrown) => {
+        if (!wrong) throw thrown;
+      });
+      // A GPU that cannot be opened is noticed as well.
+      return { wrong: wrong?.wrong ?? (proven?.why ? [proven.why] : []), way: wrong?.way ?? "", model: wrong?.model ?? "" };
+    });
+    return { ...found, compiled: !found.wrong.some((text) => /of the shader:/.test(text)) };
+  } finally {
+    await context.close();
+  }
+}
+
+/** Serves www/ as it is. */
+async function main() {
+  const [count = 100, seed = 1] = process.argv.slice(2).map(Number);
+  const served = await rootWith(async () => {});
+  const server = await serve(served.root);
+  const browser = await launch({ gpu: true });
+  let [caught, refused, done] = [0, 0, 0];
+  /** @type {string[]} */ const survivors = [];
+  try {
+    const unchanged = await prove(browser, server.url, null);
+    if (unchanged.wrong.length) throw new Error(`without a mutant: ${unchanged.wrong.join("; ")}`);
+    for (const mutant of chosenMutants(seed)) {
+      if (done >= count) break;
+      const { wrong, compiled, way, model } = await prove(browser, server.url, mutant);
+      // What does not compile is no mutant: every page would notice.
+      if (!compiled) {
+        refused += 1;
+        continue;
+      }
+      done += 1;
+      const name = `${mutant.file}:${mutant.line} ${mutant.kind}: ${mutant.after.trim()}`;
+      if (wrong.length) caught += 1;
+      else survivors.push(name);
+      console.log(`${String(done).padStart(3)} ${wrong.length ? `caught by ${model}, ${way}` : "SURVIVES"} | ${name} | ${(wrong[0] ?? "").slice(0, 160)}`);
+    }
+    console.log(`${caught} of ${done} mutants caught (${refused} more did not compile)\nSurvivors:\n${survivors.join("\n")}`);
+  } finally {
+    await browser.close();
+    await server.stop();
+    await served.remove();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
