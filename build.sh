@@ -36,7 +36,8 @@ help() {
 ./build.sh test                everything that CI runs: check, native tests, browser tests
 ./build.sh check               format, lints (native and wasm), documentation links, types of the JavaScript
 ./build.sh build               build the page: the engine into www/pkg, and all that a host serves into site/
-./build.sh learn               build the module of the page learn.html, which trains with Burn (some minutes, once)
+./build.sh learn               build the module of the page learn.html, which trains with Burn (16 minutes of one core, once);
+                               `build` and `serve` after it include it
 ./build.sh demos               bundle OpenAI's client for its demo (www/demos/vendor/), from npm
 ./build.sh package             build the npm package: package/llava-web-VERSION.tgz, and the same unpacked for a static host
 ./build.sh site FROM TO        of a page like www/, write what a host serves
@@ -690,8 +691,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    build) learn; build "$@" ;;
-    serve | learn | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    serve | learn | build | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;
