@@ -92,7 +92,7 @@ wasm_bindgen() {
         command -v wasm-bindgen
         return
     fi
-    root="$PWD/.cache/wasm-bindgen-$version"
+    root="$TARGET/wasm-bindgen-$version"
     mkdir -p "$root/src"
     cat >"$root/src/main.rs.new" <<'RUST'
 // Takes the arguments of wasm-bindgen that build.sh gives: --target web --out-dir FOLDER FILE --remove-name-section,

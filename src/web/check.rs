@@ -15,7 +15,11 @@ impl Llava {
         #[wasm_bindgen(unchecked_param_type = "(checked: CheckedOperation) => void")] on_checked: Function,
     ) -> Result<()> {
         let check = async |engine: &mut Engine, observer: &mut JsObserver| {
-            engine.check_operations(&mut |checked| Ok(observer.send(&to_js(&checked)))).await
+            let mut report = |checked| {
+                observer.send(&to_js(&checked));
+                Ok(())
+            };
+            engine.check_operations(&mut report).await
         };
         self.state.with_engine("check_operations", on_checked, check).await
     }

@@ -83,16 +83,17 @@ export async function routeMutant(context, mutant) {
 /**
  * Proves with the mutant in Chromium, until something is wrong.
  * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant | null} mutant
+ * @param {string[]} [models] those that run, in place of all
  * @returns {Promise<{ wrong: string[], compiled: boolean, way: string, model: string }>}
  */
-export async function prove(browser, url, mutant) {
+export async function prove(browser, url, mutant, models) {
   const context = await browser.newContext();
   try {
     if (mutant) await routeMutant(context, mutant);
     const page = await context.newPage();
     page.setDefaultTimeout(600_000);
     await page.goto(`${url}proof.html`);
-    const found = await page.evaluate(async () => {
+    const found = await page.evaluate(async (models) => {
       const base = document.querySelector('script[type="module"]')?.getAttribute("src") ?? "";
       /** @type {typeof import("../../www/proof/proof.js")} */
       const { Proof } = await import(new URL(base.replace("main.js", "proof.js"), document.baseURI).href);
@@ -100,13 +101,13 @@ export async function prove(browser, url, mutant) {
       /** @type {import("../../www/proof/proof.js").Run | undefined} */ let wrong;
       const proof = new Proof(reference, ({ run }) => {
         if (run?.wrong.length && !wrong) proof.stop(), (wrong = run);
-      });
+      }, models);
       const proven = await proof.run().catch((/** @type {unknown} */ thrown) => {
         if (!wrong) throw thrown;
       });
       // A GPU that cannot be opened is noticed as well.
       return { wrong: wrong?.wrong ?? (proven?.why ? [proven.why] : []), way: wrong?.way ?? "", model: wrong?.model ?? "" };
-    });
+    }, models);
     return { ...found, compiled: !found.wrong.some((text) => /of the shader:/.test(text)) };
   } finally {
     await context.close();

@@ -83,7 +83,7 @@ start.addEventListener("click", async () => {
     [progress.value, progress.max] = [done, total];
     if (text) status.textContent = `${done} of ${total}: ${text}…`;
     if (run) show(run);
-  });
+  }, new URLSearchParams(location.search).get("models")?.split(","));
   const end = () => proof.stop();
   stop.addEventListener("click", end);
   try {

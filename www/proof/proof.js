@@ -60,10 +60,12 @@ export class Proof {
   /**
    * @param {Reference} reference
    * @param {(step: { done: number, total: number, text: string, run?: Run }) => void} onProgress
+   * @param {string[]} [names] of models, in place of all
    */
-  constructor(reference, onProgress) {
+  constructor(reference, onProgress, names) {
     this.reference = reference;
     this.onProgress = onProgress;
+    this.models = MODELS.filter(({ name }) => !names || names.includes(name));
   }
 
   /** Ends the proof, which then rejects. */
@@ -88,7 +90,7 @@ export class Proof {
   async #ways() {
     const cpu = { name: "cpu", backend: /** @type {const} */ ("cpu") };
     try {
-      const { link, report } = await this.#open(/** @type {ProofModel} */ (MODELS[0]), { name: "", backend: "webgpu" });
+      const { link, report } = await this.#open(/** @type {ProofModel} */ (this.models[0]), { name: "", backend: "webgpu" });
       const tiers = await link.call("tiers", null);
       link.close();
       const ways = tiers.map(({ name, tuning }) => ({ name, tuning, backend: /** @type {const} */ ("webgpu") }));
@@ -101,11 +103,12 @@ export class Proof {
 
   /** @returns {Promise<Proven & { why: string }>} */
   async run() {
+    if (!this.models.length) throw new Failure({ kind: "argument", place: "models", message: `the address names none of ${MODELS.map(({ name }) => name).join(", ")}` });
     this.onProgress({ done: 0, total: 1, text: "opening the GPU" });
     const { adapter, tiers, ways, why } = await this.#ways();
-    const total = ways.length * MODELS.length;
+    const total = ways.length * this.models.length;
     /** @type {Run[]} */ const runs = [];
-    for (const model of MODELS) {
+    for (const model of this.models) {
       for (const way of ways) {
         this.onProgress({ done: runs.length, total, text: `${model.name} on ${way.backend === "cpu" ? "the CPU" : `the GPU, ${way.name}`}` });
         const run = await this.#run(way, model);

@@ -56,33 +56,3 @@ fn an_earlier_answer_as_a_guess_changes_no_answer() {
     let wrong: Vec<i32> = (100..140).collect();
     assert_eq!(run.answer(&picture, question, &wrong).map(|(text, _)| text).ok(), Some(first[0].given.clone()));
 }
-
-#[test]
-#[ignore]
-fn curve() {
-    let env = |name: &str, default: f64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
-    let (workers, images, steps, rate) =
-        (env("W", 1.0) as u64, env("B", 10.0) as usize, env("N", 200.0) as u64, env("R", 2e-3));
-    let mut run = TabRun::open(shipped(), true, env("SEED", 1.0) as u64, images).unwrap();
-    println!("fresh: {:?}", run.examine(0..10).unwrap());
-    run.begin(TabStage::Connector);
-    run.show(0).unwrap();
-    let t = std::time::Instant::now();
-    for step in 0..steps {
-        let g: Vec<_> = (0..workers).map(|w| run.gradients(step * workers + w).unwrap()).collect();
-        let (loss, tokens) = (g[0].loss, g[0].tokens);
-        let values: Vec<Vec<f32>> = g.into_iter().map(|g| g.values).collect();
-        let norm = run.apply(&values, rate, step as f64 / steps as f64).unwrap();
-        if step % 20 == 19 || step < 3 {
-            let exam = run.examine(0..10).unwrap();
-            let s = t.elapsed().as_secs_f64();
-            println!("{step} loss {loss:.4} norm {norm:.2} tokens {tokens} {s:.1}s exam {exam:?}");
-            if step % 40 == 39 {
-                for a in run.answers().unwrap() {
-                    println!("   {} | {} | {}", a.question.replace('\n', " "), a.expected, a.given);
-                }
-            }
-        }
-    }
-    println!("final {:?}", run.examine(0..40).unwrap());
-}
