@@ -1,6 +1,6 @@
 //! Makes data for the small model, trains it and evaluates it.
 //!
-//! Every build has `data` and `eval`. `run`, `score`, `export`, `curves` and `eval --run` need Burn:
+//! Every build has `data` and `eval`. `run`, `score`, `export`, `curves`, `devices` and `eval --run` need Burn:
 //! `cargo build --release --features train --bin train`.
 
 #[cfg(feature = "train")]
@@ -56,6 +56,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Scores a run on imported parts: loss, likeliest tokens, whole answers; before, after, and with grey pictures
     Score(ScoreArgs),
+    /// Compares the devices: losses and gradients of a step of every stage, and steps per second
+    Devices(DevicesArgs),
     /// Writes the trained model in the llava-hf layout; of a run on imported parts also shards and an mmproj
     Export {
         /// Folder of `train run`
@@ -136,6 +138,12 @@ struct RunArgs {
     /// Pictures per worker and step: in the tower stage, and in the others
     #[arg(long, num_args = 2, default_values_t = [16, 5])]
     pictures: Vec<usize>,
+    /// Factor of the peak learning rates, for other batches than the default
+    #[arg(long, default_value_t = 1.0)]
+    rate_scale: f64,
+    /// auto: the device on which a step of the stage takes less time. gpu: over Vulkan, Metal or DX12
+    #[arg(long, default_value = "auto", value_parser = ["auto", "cpu", "gpu"])]
+    device: String,
     /// Number of threads that draw pictures in advance
     #[arg(long, default_value_t = 1)]
     data_threads: usize,
@@ -212,6 +220,29 @@ struct ScoreArgs {
     /// Maximum number of entries
     #[arg(long, default_value_t = 200)]
     limit: usize,
+    /// cpu or gpu
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "gpu"])]
+    device: String,
+}
+
+#[derive(Args)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+struct DevicesArgs {
+    /// Multiples of the default batch (16 pictures in the tower stage, 5 in the others) to measure
+    #[arg(long, num_args = 1.., default_values_t = [1])]
+    times: Vec<usize>,
+    /// Devices to measure
+    #[arg(long, num_args = 1.., default_values_t = ["cpu", "gpu"].map(String::from), value_parser = ["cpu", "gpu"])]
+    on: Vec<String>,
+    /// Least time per figure, seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Number of threads that compute gradients on the CPU
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Leave the comparison of gradients out
+    #[arg(long)]
+    no_parity: bool,
 }
 
 fn main() {
@@ -228,6 +259,7 @@ fn main() {
         }
         Command::Run(args) => commands::run(*args),
         Command::Score(args) => commands::score(&args),
+        Command::Devices(args) => commands::devices(&args),
         Command::Export { run, out, only_mmproj, check } => commands::export(run, &out, only_mmproj, check.as_deref()),
         Command::Curves { run, out } => commands::curves(&run, &out),
     };

@@ -5,16 +5,22 @@
 //!
 //! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
 //! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation ·
-//! [`parts`] the recipe on models that exist.
+//! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] ·
+//! [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
 
 #[cfg(feature = "train")]
 pub mod burn_vqa;
+#[cfg(feature = "train")]
+pub mod compare;
 #[cfg(feature = "train")]
 pub mod curves;
 #[cfg(feature = "train")]
 mod data_parallel;
 pub mod decoder;
+#[cfg(feature = "train")]
+pub mod device;
+#[cfg(all(test, feature = "train-gpu"))]
+mod device_tests;
 pub mod dialogue_batches;
 #[cfg(feature = "train")]
 pub mod export;

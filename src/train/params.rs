@@ -5,7 +5,7 @@
 //! [`Leaves`] of them for one step, so that no two threads share an autodiff graph.
 
 use crate::error::{Error, Kind, Result};
-use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -73,6 +73,17 @@ impl Params {
     /// Returns the device, without autodiff.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Moves parameters and moments to another device.
+    pub fn to_device(&mut self, device: &Device) {
+        let move_one = |tensor: Matrix| tensor.to_device(device);
+        self.tensors = std::mem::take(&mut self.tensors).into_iter().map(|(n, t)| (n, move_one(t))).collect();
+        self.states = std::mem::take(&mut self.states)
+            .into_iter()
+            .map(|(name, state)| (name, <AdamW as Optimizer>::to_device::<2>(state, device)))
+            .collect();
+        self.device = device.clone();
     }
 
     /// Adds `name` `[rows, columns]` with normally distributed values of the given standard deviation.

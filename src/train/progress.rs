@@ -55,6 +55,11 @@ impl Progress {
         Self { schedule, stage, budget, peak, started, before, step, smooth: None, tokens: 0, curve }
     }
 
+    /// Starts the clock anew; the time since [`new`](Self::new) does not count.
+    pub fn restart_clock(&mut self) {
+        self.started = Instant::now();
+    }
+
     /// Returns the elapsed seconds, those before a resume included.
     pub fn seconds(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()

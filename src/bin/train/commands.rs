@@ -1,9 +1,11 @@
 //! The commands that need Burn.
 
-use super::{Error, Kind, PartsArgs, Result, RunArgs, ScoreArgs, dataset, eval};
+use super::{DevicesArgs, Error, Kind, PartsArgs, Result, RunArgs, ScoreArgs, dataset, eval};
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
 use llava_web::train::burn_vqa::BurnVqa;
+use llava_web::train::compare::{self, Comparison};
+use llava_web::train::device::{DeviceChoice, TrainingDevice};
 use llava_web::train::parts::lora::LoraPlan;
 use llava_web::train::parts::recipe::{self, PartsChoice, PartsPlan};
 use llava_web::train::parts::{export as layouts, score as scores};
@@ -17,21 +19,22 @@ fn argument(name: &str, message: impl Into<String>) -> Error {
 }
 
 pub fn run(args: RunArgs) -> Result<()> {
+    let device: DeviceChoice = args.device.parse().map_err(|e: String| argument("--device", e))?;
     if args.parts.tower.is_some() {
-        return run_parts(args);
+        return run_parts(args, device);
     }
-    let RunArgs { out, seed, workers, minutes, steps, pictures, data_threads, stages, .. } = args;
+    let RunArgs { out, seed, workers, minutes, steps, pictures, data_threads, stages, rate_scale, .. } = args;
     let budgets = std::array::from_fn(|i| match &steps {
         Some(steps) => Budget::Steps(steps[i]),
         None => Budget::Seconds(minutes[i] * 60.0),
     });
     let batches = [pictures[0], pictures[1]];
-    let plan = TrainingPlan { out, seed, workers, stages, budgets, batches, data_threads };
+    let plan = TrainingPlan { out, seed, workers, stages, budgets, batches, rate_scale, device, data_threads };
     TrainingRun::open(plan)?.train()
 }
 
 /// Runs stages 1 and 2 on imported parts.
-fn run_parts(args: RunArgs) -> Result<()> {
+fn run_parts(args: RunArgs, device: DeviceChoice) -> Result<()> {
     let PartsArgs { tower, decoder, captions, instructions, images, batch, micro, rates, .. } = args.parts;
     let (Some(tower), Some(decoder)) = (tower, decoder) else {
         return Err(argument("--tower", "needs --decoder"));
@@ -59,6 +62,7 @@ fn run_parts(args: RunArgs) -> Result<()> {
         length: args.parts.length,
         workers: args.workers,
         data_threads: args.data_threads,
+        device,
         save_every: 240.0,
     })
 }
@@ -68,13 +72,18 @@ fn beside(file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new(".")).join("images")
 }
 
+fn open_device(name: &str) -> Result<TrainingDevice> {
+    if name == "gpu" { TrainingDevice::gpu() } else { Ok(TrainingDevice::cpu()) }
+}
+
 pub fn score(args: &ScoreArgs) -> Result<()> {
+    let device = open_device(&args.device)?;
     let images = args.images.clone().unwrap_or_else(|| beside(&args.data));
     let stage = args.stage as usize - 1;
     println!("{:<14} {:>8} {:>12} {:>14} {:>8}", "", "answers", "whole", "tokens right", "loss");
     for (label, fresh, blank) in [("before", true, false), ("after", false, false), ("after, grey", false, true)] {
-        let (trained, choice, last) = recipe::trained(&args.run)?;
-        let parts = if fresh { recipe::open(&choice)? } else { trained };
+        let (trained, choice, last) = recipe::trained(&args.run, &device)?;
+        let parts = if fresh { recipe::open(&choice, &device)? } else { trained };
         let s = scores::score(parts, &args.data, &images, stage, args.limit, blank)?;
         let percent = |part: usize, all: usize| 100.0 * part as f64 / all.max(1) as f64;
         println!(
@@ -89,11 +98,24 @@ pub fn score(args: &ScoreArgs) -> Result<()> {
     Ok(())
 }
 
+pub fn devices(args: &DevicesArgs) -> Result<()> {
+    let devices: Vec<TrainingDevice> = args.on.iter().map(|name| open_device(name)).collect::<Result<_>>()?;
+    let times = args.times.clone();
+    compare::compare(&Comparison {
+        devices,
+        times,
+        seconds: args.seconds,
+        workers: args.workers,
+        parity: !args.no_parity,
+    })
+}
+
 /// Opens a training run with the parameters trained so far.
 fn trained(out: PathBuf) -> Result<TrainingRun> {
     let budgets = [Budget::Steps(0); 4];
-    let (seed, workers, stages, batches, data_threads) = (1, 1, Vec::new(), [16, 5], 1);
-    let plan = TrainingPlan { out, seed, workers, stages, budgets, batches, data_threads };
+    let device = DeviceChoice::Cpu;
+    let (seed, workers, stages, batches, rate_scale, data_threads) = (1, 1, Vec::new(), [16, 5], 1.0, 1);
+    let plan = TrainingPlan { out, seed, workers, stages, budgets, batches, rate_scale, device, data_threads };
     let mut run = TrainingRun::open(plan)?;
     run.train()?;
     Ok(run)
@@ -118,7 +140,7 @@ pub fn export(run: PathBuf, out: &Path, only_mmproj: bool, check: Option<&Path>)
 
 /// Writes mmproj.gguf, and unless it is all that is wanted the hub's layout in `hub/` and shards in `shards/`.
 fn export_parts(run: &Path, out: &Path, only_mmproj: bool) -> Result<()> {
-    let (mut parts, ..) = recipe::trained(run)?;
+    let (mut parts, ..) = recipe::trained(run, &TrainingDevice::cpu())?;
     std::fs::create_dir_all(out).map_err(|e| llava_web::native::io_error(out, &e))?;
     let path = out.join("mmproj.gguf");
     let bytes = layouts::mmproj(&parts.config, &parts.params)?;

@@ -1,6 +1,6 @@
 //! The commands that need Burn, in a build without it: they return an error.
 
-use super::{Error, Kind, Result, RunArgs, ScoreArgs, eval};
+use super::{DevicesArgs, Error, Kind, Result, RunArgs, ScoreArgs, eval};
 use std::path::{Path, PathBuf};
 
 fn missing<T>(what: &str) -> Result<T> {
@@ -15,6 +15,10 @@ pub fn run(_: RunArgs) -> Result<()> {
 
 pub fn score(_: &ScoreArgs) -> Result<()> {
     missing("score")
+}
+
+pub fn devices(_: &DevicesArgs) -> Result<()> {
+    missing("devices")
 }
 
 pub fn vqa_model(_: &Path) -> Result<Box<dyn eval::VqaModel>> {

@@ -5,7 +5,8 @@
 //! of `micro` sequences, whose gradients are added (accumulation).
 
 use super::super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
-use super::super::params::{AdamRule, Matrix, Params, floats};
+use super::super::device::{DeviceChoice, TrainingDevice, fastest};
+use super::super::params::{AdamRule, Params, floats};
 use super::super::progress::{Budget, Progress, Schedule};
 use super::super::run::{io, note, parse_note};
 use super::batches::{SequenceBatch, batch};
@@ -16,13 +17,13 @@ use super::model;
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{CONNECTOR, DECODER, LM_HEAD};
 use crate::prompt::Template;
-use burn::tensor::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Names of the stages: those of their checkpoints.
 pub const STAGES: [&str; 2] = ["stage1", "stage2"];
@@ -70,17 +71,19 @@ pub struct PartsPlan {
     pub workers: usize,
     /// Number of threads that read pictures in advance.
     pub data_threads: usize,
+    /// The device.
+    pub device: DeviceChoice,
     /// Seconds between two checkpoints.
     pub save_every: f64,
 }
 
-/// Opens the parts of a choice, with a fresh connector (and fresh adapters).
+/// Opens the parts of a choice on `device`, with a fresh connector (and fresh adapters).
 ///
 /// # Errors
 /// Those of [`import::open`] and [`lora::add`].
-pub fn open(choice: &PartsChoice) -> Result<Parts> {
+pub fn open(choice: &PartsChoice, device: &TrainingDevice) -> Result<Parts> {
     let mut rng = ChaCha8Rng::seed_from_u64(choice.seed);
-    let params = Params::new(Device::flex());
+    let params = Params::new(device.device.clone());
     let mut parts = import::open(&choice.tower, &choice.decoder, choice.template, params, &mut rng)?;
     import::check(&parts.config)?;
     if let Some(plan) = &choice.lora {
@@ -93,12 +96,12 @@ pub fn open(choice: &PartsChoice) -> Result<Parts> {
 ///
 /// # Errors
 /// [`Kind::Io`] when the folder holds no run, and those of [`open`].
-pub fn trained(out: &Path) -> Result<(Parts, PartsChoice, Option<&'static str>)> {
+pub fn trained(out: &Path, device: &TrainingDevice) -> Result<(Parts, PartsChoice, Option<&'static str>)> {
     let path = out.join(CHOICE);
     let bytes = std::fs::read(&path).map_err(io(&path))?;
     let choice: PartsChoice =
         serde_json::from_slice(&bytes).map_err(|e| Error::new(Kind::Io, path.display().to_string(), e.to_string()))?;
-    let mut parts = open(&choice)?;
+    let mut parts = open(&choice, device)?;
     let mut last = None;
     for stage in STAGES {
         let path = out.join(format!("{stage}.safetensors"));
@@ -131,13 +134,17 @@ pub fn train(plan: &PartsPlan) -> Result<()> {
         return Err(Error::new(Kind::Argument, path.display().to_string(), "belongs to a run on other parts"));
     }
     std::fs::write(&path, choice).map_err(io(&path))?;
-    let Parts { config, tokenizer, template, params, .. } = open(&plan.choice)?;
+    let device = match plan.device {
+        DeviceChoice::Gpu => TrainingDevice::gpu()?,
+        DeviceChoice::Auto | DeviceChoice::Cpu => TrainingDevice::cpu(),
+    };
+    let Parts { config, tokenizer, template, params, .. } = open(&plan.choice, &device)?;
     let [tower, connector, decoder] =
         ["vision_tower", "multi_modal_projector", "language_model"].map(|part| params.count(part));
     println!("parameters: tower {tower}, connector {connector}, decoder {decoder}; template {template}");
     let reader = Reader { config: Arc::new(config), tokenizer: Arc::new(tokenizer), template, length: plan.length };
     let workers = GradientWorkers::new(plan.workers)?;
-    let mut run = PartsRun { plan, params, workers, reader };
+    let mut run = PartsRun { plan, params, device, workers, reader };
     for (stage, data) in plan.data.iter().enumerate() {
         let path = plan.out.join(format!("{}.safetensors", STAGES[stage]));
         let (mut step, mut before) = (0, 0.0);
@@ -157,6 +164,7 @@ pub fn train(plan: &PartsPlan) -> Result<()> {
 struct PartsRun<'a> {
     plan: &'a PartsPlan,
     params: Params,
+    device: TrainingDevice,
     workers: GradientWorkers,
     reader: Reader,
 }
@@ -177,12 +185,18 @@ impl PartsRun<'_> {
         let mut batches = prefetch(step, plan.data_threads, move |step| {
             step_of(&source, &order[(step % order.len() as u64) as usize], &reader, micro)
         });
+        let mut chosen = plan.device != DeviceChoice::Auto;
         let mut saved = progress.seconds();
         while progress.step < total {
             let parts = batches.receive()?;
             if parts.is_empty() {
                 progress.step += 1;
                 continue;
+            }
+            if !chosen {
+                chosen = true;
+                self.choose(stage, &parts)?;
+                progress.restart_clock();
             }
             let tokens = parts.iter().map(|part| part.real).sum();
             let (gradients, loss) = self.gradients(stage, parts);
@@ -207,7 +221,11 @@ impl PartsRun<'_> {
     }
 
     /// Computes the sum of the gradients of a step's parts, and their loss.
-    fn gradients(&self, stage: usize, parts: Vec<SequenceBatch>) -> (BTreeMap<String, Matrix>, f32) {
+    fn gradients(
+        &self,
+        stage: usize,
+        parts: Vec<SequenceBatch>,
+    ) -> (BTreeMap<String, super::super::params::Matrix>, f32) {
         let total: usize = parts.iter().map(|part| part.targets.len()).sum();
         let adapters = self.plan.choice.lora.is_some();
         let work = |part: SequenceBatch| {
@@ -221,8 +239,11 @@ impl PartsRun<'_> {
         let (mut sums, mut loss) = (BTreeMap::new(), 0.0);
         let mut parts = parts.into_iter().peekable();
         while parts.peek().is_some() {
-            let round: Vec<SequenceBatch> = parts.by_ref().take(self.workers.count()).collect();
-            for outcome in self.workers.run(round, &work) {
+            let count = if self.device.gpu { 1 } else { self.workers.count() };
+            let round: Vec<SequenceBatch> = parts.by_ref().take(count).collect();
+            let outcomes =
+                if self.device.gpu { round.into_iter().map(&work).collect() } else { self.workers.run(round, &work) };
+            for outcome in outcomes {
                 loss += outcome.losses.first().copied().unwrap_or(f32::NAN);
                 for (name, gradient) in outcome.gradients {
                     let sum = match sums.remove(&name) {
@@ -234,6 +255,28 @@ impl PartsRun<'_> {
             }
         }
         (sums, loss)
+    }
+
+    /// Chooses the device: takes the first part of a step on each, twice, and compares the second time.
+    fn choose(&mut self, stage: usize, parts: &[SequenceBatch]) -> Result<()> {
+        let best = fastest(STAGES[stage], |device| {
+            self.move_to(device);
+            let mut seconds = 0.0;
+            for _ in 0..2 {
+                let started = Instant::now();
+                self.gradients(stage, parts[..1].to_vec());
+                device.wait()?;
+                seconds = started.elapsed().as_secs_f64();
+            }
+            Ok(seconds)
+        })?;
+        self.move_to(&best);
+        Ok(())
+    }
+
+    fn move_to(&mut self, device: &TrainingDevice) {
+        self.params.to_device(&device.device);
+        self.device = device.clone();
     }
 
     fn save(&self, stage: usize, path: &Path, progress: &Progress) -> Result<()> {

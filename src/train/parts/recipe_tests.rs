@@ -1,5 +1,6 @@
 //! The two stages from a data file to an exported model, on the tiny parts of `tests/golden/parts`.
 
+use super::super::device::{DeviceChoice, TrainingDevice};
 use super::data::{LlavaData, Reader};
 use super::lora::{LoraPlan, TARGETS};
 use super::recipe::{PartsChoice, PartsPlan, open, train, trained};
@@ -34,6 +35,7 @@ fn plan(out: &Path, data: &Path, lora: bool, instructions: bool) -> PartsPlan {
         length: 512,
         workers: 2,
         data_threads: 2,
+        device: DeviceChoice::Cpu,
         save_every: 240.0,
     }
 }
@@ -46,18 +48,19 @@ fn scenes(name: &str) -> PathBuf {
 
 #[test]
 fn stages_train_what_they_should_and_a_second_call_goes_on() {
+    let cpu = TrainingDevice::cpu();
     for lora in [false, true] {
         let base = scenes(if lora { "lora" } else { "whole" });
         let (data, once, twice) = (base.join("data"), base.join("once"), base.join("twice"));
         train(&plan(&once, &data, lora, true)).unwrap();
         train(&plan(&twice, &data, lora, false)).unwrap();
-        let first = trained(&twice).unwrap();
+        let first = trained(&twice, &cpu).unwrap();
         assert_eq!(first.2, Some("stage1"));
         train(&plan(&twice, &data, lora, true)).unwrap();
-        let (mut parts, _, last) = trained(&once).unwrap();
+        let (mut parts, _, last) = trained(&once, &cpu).unwrap();
         assert_eq!(last, Some("stage2"));
-        let (again, ..) = trained(&twice).unwrap();
-        let fresh = open(&choice(lora)).unwrap();
+        let (again, ..) = trained(&twice, &cpu).unwrap();
+        let fresh = open(&choice(lora), &cpu).unwrap();
         for name in parts.params.names() {
             let [a, b, before, middle] = [&parts, &again, &fresh, &first.0].map(|parts| parts.params.get(name));
             assert_eq!(a, b, "{name}: one call and two calls");
@@ -78,9 +81,9 @@ fn stages_train_what_they_should_and_a_second_call_goes_on() {
 #[test]
 fn scores_count_every_answer() {
     let base = scenes("score");
-    let data = base.join("data");
+    let (data, cpu) = (base.join("data"), TrainingDevice::cpu());
     let scores = [false, true].map(|blank| {
-        let parts = open(&choice(false)).unwrap();
+        let parts = open(&choice(false), &cpu).unwrap();
         score::score(parts, &data.join("captions.json"), &data.join("images"), 0, 5, blank).unwrap()
     });
     for s in scores {
@@ -97,7 +100,7 @@ fn broken_pictures_are_counted_and_named() {
     let images = base.join("data/images");
     std::fs::remove_file(images.join("000002.png")).unwrap();
     std::fs::write(images.join("000004.png"), b"no picture").unwrap();
-    let parts = open(&choice(false)).unwrap();
+    let parts = open(&choice(false), &TrainingDevice::cpu()).unwrap();
     let (config, tokenizer) = (Arc::new(parts.config), Arc::new(parts.tokenizer));
     let reader = Reader { config, tokenizer, template: Template::Plain, length: 512 };
     let data = LlavaData::open(&base.join("data/captions.json"), &images).unwrap();
