@@ -4,9 +4,9 @@
 //! others. This module serves `train data`, `train eval` and the tests; the training itself is the module `train`
 //! (feature `train`).
 //!
-//! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`sketch`] things, [`drawn`] drawings of them · [`questions`] questions and true answers ·
-//! [`answers`] scoring · [`dataset`] files ·
-//! [`drawings`] a person's drawings · [`eval`] accuracy table · [`looks`] attention · [`bpe`] tokenizer.
+//! Reading order: [`scene`] contents of a picture · [`draw`] pixels · [`sketch`] things, [`drawn`] drawings of them ·
+//! [`questions`] questions and true answers · [`answers`] scoring · [`dataset`] and [`llava_format`] files · [`drawings`]
+//! a person's drawings · [`eval`] accuracy table · [`looks`] attention · [`bpe`] tokenizer.
 
 pub mod answers;
 pub mod bpe;
@@ -22,6 +22,8 @@ pub mod eval;
 mod followups;
 mod freehand;
 mod hand;
+#[cfg(not(feature = "learn"))]
+pub mod llava_format;
 #[cfg(not(feature = "learn"))]
 pub mod looks;
 mod presence;

@@ -20,6 +20,7 @@ pub const HEAD: &str = "language_model.lm_head.weight";
 const CONNECTOR: &str = "multi_modal_projector";
 
 /// The input at the image position of a conversation.
+#[derive(Clone)]
 pub enum ImageInput {
     /// `[B · P, 3 · p · p]` pixel values by patch.
     Patches(Vec<f32>),
@@ -39,6 +40,7 @@ pub struct AnswerSpan {
 }
 
 /// A batch of `B` pictures with `K` conversations each.
+#[derive(Clone)]
 pub struct DialogueBatch {
     /// `B`, pictures.
     pub images: usize,

@@ -5,10 +5,13 @@
 //!
 //! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
 //! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
+//! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] ·
+//! [`export`] · [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
 
 #[cfg(feature = "train")]
 pub mod burn_vqa;
+#[cfg(feature = "train")]
+pub mod compare;
 #[cfg(feature = "train")]
 pub mod continued;
 #[cfg(feature = "train")]
@@ -16,6 +19,10 @@ pub mod curves;
 #[cfg(feature = "train")]
 mod data_parallel;
 pub mod decoder;
+#[cfg(feature = "train")]
+pub mod device;
+#[cfg(all(test, feature = "train-gpu"))]
+mod device_tests;
 pub mod dialogue_batches;
 #[cfg(feature = "train")]
 pub mod export;
@@ -25,6 +32,8 @@ mod learning_tests;
 pub mod model_shape;
 pub mod own_pictures;
 pub mod params;
+#[cfg(feature = "train")]
+pub mod parts;
 pub mod patches;
 pub mod progress;
 #[cfg(feature = "train")]

@@ -5,7 +5,7 @@
 //! [`Leaves`] of them for one step, so that no two threads share an autodiff graph.
 
 use crate::error::{Error, Kind, Result};
-use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -21,6 +21,17 @@ pub struct Params {
     device: Device,
     tensors: BTreeMap<String, Matrix>,
     states: BTreeMap<String, AdamWState<2>>,
+}
+
+/// The constants of an AdamW step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamRule {
+    /// Weight decay of matrices; vectors and tables have none.
+    pub decay: f32,
+    /// Decay of the second moment.
+    pub beta_2: f32,
+    /// Factor of the summed gradients.
+    pub share: f32,
 }
 
 /// The tensors of one forward pass: trainable ones are autodiff leaves, frozen ones are constants.
@@ -41,6 +52,11 @@ impl Leaves {
         }
     }
 
+    /// Returns the parameter `name`, if it exists.
+    pub fn find(&self, name: &str) -> Option<Matrix> {
+        self.tensors.get(name).cloned()
+    }
+
     /// Removes the gradients of the trainable tensors from `gradients`; returns them by name.
     pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Matrix> {
         let one = |name: &String| Some((name.clone(), self.tensors.get(name)?.grad_remove(gradients)?));
@@ -59,9 +75,26 @@ impl Params {
         &self.device
     }
 
+    /// Moves parameters and moments to another device.
+    pub fn to_device(&mut self, device: &Device) {
+        let move_one = |tensor: Matrix| tensor.to_device(device);
+        self.tensors = std::mem::take(&mut self.tensors).into_iter().map(|(n, t)| (n, move_one(t))).collect();
+        self.states = std::mem::take(&mut self.states)
+            .into_iter()
+            .map(|(name, state)| (name, <AdamW as Optimizer>::to_device::<2>(state, device)))
+            .collect();
+        self.device = device.clone();
+    }
+
     /// Adds `name` `[rows, columns]` with normally distributed values of the given standard deviation.
     pub fn normal(&mut self, name: String, shape: [usize; 2], deviation: f32, rng: &mut ChaCha8Rng) {
         let values = (0..shape[0] * shape[1]).map(|_| gaussian(rng) * deviation).collect();
+        self.set(name, shape, values);
+    }
+
+    /// Adds `name` `[rows, columns]` with values uniform within `±bound`.
+    pub fn uniform(&mut self, name: String, shape: [usize; 2], bound: f32, rng: &mut ChaCha8Rng) {
+        let values = (0..shape[0] * shape[1]).map(|_| rng.random_range(-bound..bound)).collect();
         self.set(name, shape, values);
     }
 
@@ -74,6 +107,32 @@ impl Params {
     pub fn set(&mut self, name: String, shape: [usize; 2], values: Vec<f32>) {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
         self.tensors.insert(name, tensor);
+    }
+
+    /// Adds or replaces `name`.
+    pub fn put(&mut self, name: String, tensor: Matrix) {
+        self.tensors.insert(name, tensor);
+    }
+
+    /// Removes `name`, with its moments.
+    pub fn remove(&mut self, name: &str) -> Option<Matrix> {
+        self.states.remove(name);
+        self.tensors.remove(name)
+    }
+
+    /// Returns the names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Returns the shape of `name`.
+    pub fn shape(&self, name: &str) -> Option<[usize; 2]> {
+        self.tensors.get(name).map(Tensor::dims)
+    }
+
+    /// Returns shape and values of `name`.
+    pub fn get(&self, name: &str) -> Option<([usize; 2], Vec<f32>)> {
+        self.tensors.get(name).map(|tensor| (tensor.dims(), floats(tensor.clone())))
     }
 
     /// Returns name, shape and values of every parameter.
@@ -107,6 +166,20 @@ impl Params {
     /// Returns the norm before clipping. A norm that is not finite skips the step.
     pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, learning_rate: f64, decay: f32) -> f32 {
         let share = 1.0 / workers.len() as f32;
+        let rule = AdamRule { decay, beta_2: 0.98, share };
+        self.step_with(workers, &rule, |_| learning_rate)
+    }
+
+    /// Applies one AdamW step to the sum of the gradients times `rule.share`, clipped to a global norm of 1, each
+    /// parameter with the learning rate that `rate` returns for its name.
+    ///
+    /// Returns the norm before clipping. A norm that is not finite skips the step.
+    pub fn step_with(
+        &mut self,
+        workers: Vec<BTreeMap<String, Matrix>>,
+        rule: &AdamRule,
+        rate: impl Fn(&str) -> f64,
+    ) -> f32 {
         let mut sums: BTreeMap<String, Matrix> = BTreeMap::new();
         for gradients in workers {
             for (name, gradient) in gradients {
@@ -117,21 +190,24 @@ impl Params {
                 sums.insert(name, sum);
             }
         }
-        let square: f32 = sums.values().map(|g| g.clone().square().sum().into_scalar::<f32>()).sum();
-        let norm = square.sqrt() * share;
+        // One value is read back per step: on a GPU each read-back waits for all work.
+        let squares: Vec<Tensor<1>> = sums.values().map(|g| g.clone().square().sum()).collect();
+        let square: f32 = if squares.is_empty() { 0.0 } else { Tensor::cat(squares, 0).sum().into_scalar() };
+        let norm = square.sqrt() * rule.share;
         if !norm.is_finite() {
             return norm;
         }
-        let scale = share * (1.0 / norm.max(1e-9)).min(1.0);
-        let config = AdamWConfig::new().with_beta_2(0.98).with_epsilon(1e-8);
-        let (decayed, plain) = (config.clone().with_weight_decay(decay).build(), config.with_weight_decay(0.0).build());
+        let scale = rule.share * (1.0 / norm.max(1e-9)).min(1.0);
+        let config = AdamWConfig::new().with_beta_2(rule.beta_2).with_epsilon(1e-8);
+        let decayed = config.clone().with_weight_decay(rule.decay).build();
+        let plain = config.with_weight_decay(0.0).build();
         for (name, gradient) in sums {
             let Some(tensor) = self.tensors.remove(&name) else { continue };
             // Vectors (norms, biases) and tables are not decayed.
             let matrix = tensor.dims()[0] > 1 && !name.contains("embed");
             let state = self.states.remove(&name);
             let optimizer = if matrix { &decayed } else { &plain };
-            let (tensor, state) = optimizer.step(learning_rate, tensor, gradient.mul_scalar(scale), state);
+            let (tensor, state) = optimizer.step(rate(&name), tensor, gradient.mul_scalar(scale), state);
             self.tensors.insert(name.clone(), tensor);
             self.states.extend(state.map(|state| (name, state)));
         }

@@ -42,10 +42,18 @@ pub fn picture_patches(picture: &Picture, s: &ModelShape) -> Result<Vec<f32>> {
 /// # Shapes
 /// `[3, S, S]` → `[P, 3 · p · p]`.
 pub fn patches(pixels: &[f32], s: &ModelShape) -> Vec<f32> {
-    let (side, p) = (s.image_size, s.patch_size);
+    patch_rows(pixels, s.image_size, s.patch_size)
+}
+
+/// Rearranges the pixel values of a square of `side` pixels into its whole patches of `p` pixels, row by row.
+///
+/// # Shapes
+/// `[3, S, S]` → `[P, 3 · p · p]`.
+pub fn patch_rows(pixels: &[f32], side: usize, p: usize) -> Vec<f32> {
+    let across = side / p;
     let mut out = Vec::with_capacity(pixels.len());
-    for patch in 0..s.patches() {
-        let (py, px) = (patch / (side / p) * p, patch % (side / p) * p);
+    for patch in 0..across * across {
+        let (py, px) = (patch / across * p, patch % across * p);
         for row in (0..3 * p).map(|i| (i / p * side + py + i % p) * side + px) {
             out.extend_from_slice(&pixels[row..row + p]);
         }
