@@ -49,17 +49,19 @@ mod tests {
     #[test]
     fn a_run_begins_with_the_parameters_of_the_shipped_model() {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("www/models/scenes");
-        let out = tempfile::tempdir().unwrap();
-        begin(&model, out.path()).unwrap();
+        let out = std::env::temp_dir().join(format!("llava-web-begin-{}", std::process::id()));
+        begin(&model, &out).unwrap();
         let shape = ModelShape::shipped();
         let mut params = Params::new(Device::flex());
         let mut rng = crate::scenes::scene::scene_rng(1, 1);
         tower::init(&mut params, &shape, &mut rng);
         decoder::init(&mut params, &shape, &mut rng);
         for (stage, _) in CHECKPOINTS {
-            let note = params.load(&out.path().join(format!("{stage}.safetensors"))).unwrap();
+            let note = params.load(&out.join(format!("{stage}.safetensors"))).unwrap();
             assert_eq!(note, "0 0");
         }
+        assert!(out.join("tokenizer.json").is_file());
+        std::fs::remove_dir_all(&out).unwrap();
         let manifest = Manifest::parse(&std::fs::read(model.join(MANIFEST_FILE)).unwrap()).unwrap();
         let shards: Vec<Vec<u8>> =
             manifest.shards.iter().map(|s| std::fs::read(model.join(&s.file)).unwrap()).collect();
