@@ -157,3 +157,101 @@ pub fn write(file: &Path, out: &Path) -> Result<usize> {
     }
     write_all(pictures.into_iter(), out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Reads a file of `tests/`.
+    fn file(name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)).unwrap()
+    }
+
+    /// Means of red, green and blue over squares of 28 pixels.
+    fn grid(picture: &Picture) -> Vec<f32> {
+        let mut sums = vec![0.0; 16 * 16 * 3];
+        for (at, p) in picture.rgb.chunks_exact(3).enumerate() {
+            let cell = at / 448 / 28 * 16 + at % 448 / 28;
+            (0..3).for_each(|c| sums[cell * 3 + c] += f32::from(p[c]));
+        }
+        sums.into_iter().map(|sum| sum / 784.0).collect()
+    }
+
+    #[test]
+    fn there_are_three_different_drawings_of_every_thing() {
+        let drawings = parse(&file("drawings.json")).unwrap();
+        let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+        for (i, drawing) in drawings.iter().enumerate() {
+            *count.entry(&drawing.thing).or_default() += 1;
+            assert!(drawings[..i].iter().all(|other| other.strokes != drawing.strokes), "{i} is twice there");
+            let own = drawing.strokes.iter().filter(|s| s.colour == drawing.colour).count();
+            assert!(2 * own >= drawing.strokes.len(), "{i}: most strokes have another colour than {}", drawing.colour);
+            let picture = render(drawing).unwrap();
+            let inked = picture.rgb.chunks_exact(3).filter(|p| *p != [240, 240, 238]).count();
+            assert!((3000..80_000).contains(&inked), "{i}: {inked} pixels");
+        }
+        assert!(drawings.len() >= 60 && count.len() == Sketch::ALL.len(), "{count:?}");
+        assert!(count.values().all(|n| *n >= 3), "{count:?}");
+    }
+
+    #[test]
+    fn the_pictures_are_those_of_the_pad() {
+        let drawings = parse(&file("drawings.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&file("drawings-grid.json")).unwrap();
+        for case in expected.as_array().unwrap() {
+            let drawing = &drawings[case["index"].as_u64().unwrap() as usize];
+            let found = grid(&render(drawing).unwrap());
+            let wanted = case["grid"].as_array().unwrap();
+            assert_eq!(wanted.len(), found.len());
+            for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+                let wanted = wanted.as_f64().unwrap() as f32;
+                assert!((found - wanted).abs() < 0.11, "{} {i}: {found} {wanted}", drawing.thing);
+            }
+        }
+    }
+
+    #[test]
+    fn every_question_about_a_drawing_has_the_true_answer() {
+        let drawings = parse(&file("drawings.json")).unwrap();
+        for (index, drawing) in drawings.iter().enumerate() {
+            for item in items(drawing, index) {
+                match item.kind {
+                    QuestionKind::Thing => assert_eq!(item.answer, drawing.thing),
+                    QuestionKind::Colour => assert_eq!(item.answer, drawing.colour),
+                    QuestionKind::Existence => {
+                        let named = item.question.contains(&format!(" {}?", drawing.thing));
+                        assert_eq!(item.answer == "Yes", named, "{item:?}");
+                    }
+                    _ => panic!("{item:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_file_is_refused() {
+        let with = |thing: &str, colour: &str, size: &str, points: &str| {
+            format!(
+                r#"{{"drawings":[{{"thing":"{thing}","colour":"red","strokes":[{{"colour":"{colour}","size":{size},"points":[{points}]}}]}}]}}"#
+            )
+        };
+        assert!(parse(with("house", "red", "14", "1, 2, 3, 4").as_bytes()).is_ok());
+        for (thing, colour, size, points) in [
+            ("horse", "red", "14", "1, 2"),
+            ("house", "pink", "14", "1, 2"),
+            ("house", "red", "1", "1, 2"),
+            ("house", "red", "61", "1, 2"),
+            ("house", "red", "14", "1, 2, 3"),
+            ("house", "red", "14", ""),
+            ("house", "red", "14", "1, 449"),
+            ("house", "red", "14", "-1, 2"),
+            ("house", "red", "14", "null, 2"),
+        ] {
+            assert!(parse(with(thing, colour, size, points).as_bytes()).is_err(), "{thing} {colour} {size} {points}");
+        }
+        assert!(
+            parse(b"{}").is_err() && parse(br#"{"drawings":[{"thing":"house","colour":"red","strokes":[]}]}"#).is_err()
+        );
+    }
+}

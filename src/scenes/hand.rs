@@ -45,10 +45,6 @@ impl<'a> Hand<'a> {
     pub fn details(&mut self) {
         self.detail = true;
     }
-    /// Draws main strokes from now on.
-    pub fn main(&mut self) {
-        self.detail = false;
-    }
     /// Returns one of `n` variants.
     pub fn pick(&mut self, n: usize) -> usize {
         self.rng.random_range(0..n)

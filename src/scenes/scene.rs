@@ -7,6 +7,7 @@
 //! with the highest bit set ([`TRAIN_SEED`]). `train data` refuses those, so a generated test picture was never trained
 //! on.
 
+pub use super::sketch::Figure;
 use super::sketch::Sketch;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -123,31 +124,6 @@ pub enum Thing {
     Number(u32),
     /// A thing drawn in a few strokes.
     Sketch(Sketch),
-}
-
-/// What an object is called, text aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Figure {
-    Shape(Shape),
-    Sketch(Sketch),
-}
-
-impl Figure {
-    /// Returns its name in questions and answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Shape(shape) => shape.name(),
-            Self::Sketch(sketch) => sketch.name(),
-        }
-    }
-    /// Returns its plural.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::Shape(shape) => shape.plural(),
-            Self::Sketch(sketch) => sketch.plural(),
-        }
-    }
 }
 
 /// One object of a scene.

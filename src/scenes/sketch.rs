@@ -1,5 +1,7 @@
 //! The everyday things that are drawn in a few strokes.
 
+use super::scene::Shape;
+
 /// A thing drawn in a few strokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -86,5 +88,30 @@ impl Sketch {
     /// Finds a thing by its name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sketch| sketch.name() == name)
+    }
+}
+
+/// What an object is called, text aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Figure {
+    Shape(Shape),
+    Sketch(Sketch),
+}
+
+impl Figure {
+    /// Returns its name in questions and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shape(shape) => shape.name(),
+            Self::Sketch(sketch) => sketch.name(),
+        }
+    }
+    /// Returns its plural.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Shape(shape) => shape.plural(),
+            Self::Sketch(sketch) => sketch.plural(),
+        }
     }
 }
