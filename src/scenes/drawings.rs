@@ -185,8 +185,11 @@ mod tests {
         for (i, drawing) in drawings.iter().enumerate() {
             *count.entry(&drawing.thing).or_default() += 1;
             assert!(drawings[..i].iter().all(|other| other.strokes != drawing.strokes), "{i} is twice there");
-            let own = drawing.strokes.iter().filter(|s| s.colour == drawing.colour).count();
-            assert!(2 * own >= drawing.strokes.len(), "{i}: most strokes have another colour than {}", drawing.colour);
+            let points = |own: &dyn Fn(&&Stroke) -> bool| -> usize {
+                drawing.strokes.iter().filter(own).map(|s| s.points.len()).sum()
+            };
+            let own = points(&|s| s.colour == drawing.colour);
+            assert!(2 * own > points(&|_| true), "{i}: most of it has another colour than {}", drawing.colour);
             let picture = render(drawing).unwrap();
             let inked = picture.rgb.chunks_exact(3).filter(|p| *p != [240, 240, 238]).count();
             assert!((3000..80_000).contains(&inked), "{i}: {inked} pixels");
