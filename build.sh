@@ -656,7 +656,7 @@ train() {
     case ${1:-} in
         # Scenes and examinations need no Burn, whose first build takes ten minutes.
         data | eval) cargo run --bin train -- "$@" ;;
-        *) cargo run --release --features train --bin train -- "$@" ;;
+        *) cargo run --release --features train-gpu --bin train -- "$@" ;;
     esac
 }
 
@@ -664,7 +664,7 @@ train() {
 test_train() {
     need_rust
     need_vulkan
-    LLAVA_REQUIRE_GPU=1 cargo test --release --features train --lib train::
+    LLAVA_REQUIRE_GPU=1 cargo test --release --features train-gpu --lib train::
 }
 
 # Corpora, and inputs that broke something, are kept in .cache/fuzz; a finished run prints its executions.

@@ -94,12 +94,11 @@ const RULES = {
   "./build.sh figures": { as: true, slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
-  "./build.sh test-train": { as: "cargo test --release --features train --lib train::whitening", slow: true },
+  "./build.sh test-train": { as: "cargo test --release --features train-gpu --lib train::whitening", slow: true },
   "./build.sh train data --format llava --seed 7 --count 200 --out DATA": { as: "./build.sh train data --format llava --seed 7 --count 4 --out $WORK/llava" },
   "./build.sh train run --tower www/models/scenes --decoder DIR/smollm2.gguf --captions DATA/captions.json --out DIR": {
     not: "it takes a language model of 98 MB",
   },
-  "cargo test --release --features train --lib train::": { as: "cargo test --release --features train --lib train::whitening", slow: true },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },

@@ -1,7 +1,7 @@
 //! Makes data for the small model, trains it and evaluates it.
 //!
 //! Every build has `data` and `eval`. `run`, `score`, `export`, `curves`, `devices` and `eval --run` need Burn:
-//! `cargo build --release --features train --bin train`.
+//! `cargo build --release --features train --bin train`, or `train-gpu` for the CPU and the GPU.
 
 #[cfg(feature = "train")]
 #[path = "train/commands.rs"]

@@ -120,17 +120,22 @@ pub fn write_all(pictures: impl Iterator<Item = (String, Picture, Vec<Item>)>, o
 /// # Errors
 /// [`Kind::Image`] when its size and its bytes disagree.
 pub fn png(picture: &Picture) -> Result<Vec<u8>> {
+    encode(picture, image::ImageFormat::Png)
+}
+
+/// Encodes a picture as a BMP file: the same pixels without compression, for pictures that are read at once.
+///
+/// # Errors
+/// [`Kind::Image`] when its size and its bytes disagree.
+pub fn bmp(picture: &Picture) -> Result<Vec<u8>> {
+    encode(picture, image::ImageFormat::Bmp)
+}
+
+fn encode(picture: &Picture, format: image::ImageFormat) -> Result<Vec<u8>> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let (width, height) = (picture.width, picture.height);
-    image::write_buffer_with_format(
-        &mut bytes,
-        &picture.rgb,
-        width,
-        height,
-        image::ExtendedColorType::Rgb8,
-        image::ImageFormat::Png,
-    )
-    .map_err(|e| Error::new(Kind::Image, format!("{width}×{height}"), e.to_string()))?;
+    image::write_buffer_with_format(&mut bytes, &picture.rgb, width, height, image::ExtendedColorType::Rgb8, format)
+        .map_err(|e| Error::new(Kind::Image, format!("{width}×{height}"), e.to_string()))?;
     Ok(bytes.into_inner())
 }
 

@@ -142,8 +142,9 @@ fn rows_of(b: &DialogueBatch, name: &str, s: &ModelShape) -> usize {
 }
 
 /// Makes the parameters of the shipped sizes on `device`.
-fn params(shape: &ModelShape, device: &Device) -> Params {
-    let mut params = Params::new(device.clone());
+fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
+    let mut params = Params::new(device.device.clone());
+    params.pack_below(device.packed_below());
     let mut rng = scene_rng(TRAIN_SEED, u64::MAX);
     tower::init(&mut params, shape, &mut rng);
     decoder::init(&mut params, shape, &mut rng);
@@ -190,7 +191,7 @@ pub fn compare(comparison: &Comparison) -> Result<()> {
         images: 1,
         scenes: sample,
     };
-    let mut all: Vec<Params> = comparison.devices.iter().map(|d| params(&shape, &d.device)).collect();
+    let mut all: Vec<Params> = comparison.devices.iter().map(|d| params(&shape, d)).collect();
     let mut rates = Vec::new();
     for device in &comparison.devices {
         rates.push(matmul_rate(device, comparison.seconds)?);

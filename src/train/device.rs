@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The device that a command line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The one on which a step of the stage takes less time.
+    /// The one on which a step of the stage takes less time; the CPU where the only adapter is a software adapter.
     #[default]
     Auto,
     /// The CPU (Burn's backend `flex`).
@@ -38,12 +38,14 @@ pub struct TrainingDevice {
     pub name: String,
     /// Whether it is a GPU. Gradient workers are for the CPU only: a GPU computes one part after the other.
     pub gpu: bool,
+    /// Whether it is an adapter that computes on the CPU, such as lavapipe.
+    pub software: bool,
 }
 
 impl TrainingDevice {
     /// Returns the CPU.
     pub fn cpu() -> Self {
-        Self { device: Device::flex(), name: "CPU".to_owned(), gpu: false }
+        Self { device: Device::flex(), name: "CPU".to_owned(), gpu: false, software: false }
     }
 
     /// Opens the GPU that wgpu prefers. The variable `CUBECL_WGPU_DEFAULT_DEVICE` names another one, such as `Cpu` for
@@ -55,16 +57,14 @@ impl TrainingDevice {
     pub fn gpu() -> Result<Self> {
         use std::sync::OnceLock;
         // Burn registers an adapter once; a second initialization would be an error.
-        static OPENED: OnceLock<std::result::Result<(Device, String), String>> = OnceLock::new();
+        static OPENED: OnceLock<std::result::Result<TrainingDevice, String>> = OnceLock::new();
         let opened = OPENED.get_or_init(|| {
             let (device, setup) = Device::wgpu_options().init_with_setup().map_err(|e| e.to_string())?;
             let info = setup.adapter.get_info();
-            Ok((device, format!("{} ({})", info.name, info.backend)))
+            let name = format!("{} ({})", info.name, info.backend);
+            Ok(Self { device, name, gpu: true, software: info.device_type == wgpu::DeviceType::Cpu })
         });
-        match opened {
-            Ok((device, name)) => Ok(Self { device: device.clone(), name: name.clone(), gpu: true }),
-            Err(message) => Err(Error::new(Kind::NoGpu, "--device", message.clone())),
-        }
+        opened.clone().map_err(|message| Error::new(Kind::NoGpu, "--device", message))
     }
 
     /// Returns an error: a build without the feature `train-gpu` trains on the CPU.
@@ -80,6 +80,12 @@ impl TrainingDevice {
         ))
     }
 
+    /// Returns the size of parameters, values, below which the optimizer updates them together
+    /// ([`Params::pack_below`](super::params::Params::pack_below)).
+    pub fn packed_below(&self) -> usize {
+        if self.gpu { 1 << 18 } else { 0 }
+    }
+
     /// Waits for all work on the device.
     ///
     /// # Errors
@@ -89,7 +95,8 @@ impl TrainingDevice {
     }
 }
 
-/// Returns the device on which `seconds` is the least: the CPU, or the GPU where there is one. Prints both.
+/// Returns the device on which `seconds` is the least: the CPU, or the GPU where there is one. Prints both. A software
+/// adapter is not measured.
 ///
 /// # Errors
 /// Those of `seconds`.
@@ -102,6 +109,10 @@ pub fn fastest(stage: &str, mut seconds: impl FnMut(&TrainingDevice) -> Result<f
             return Ok(cpu);
         }
     };
+    if gpu.software {
+        println!("{stage}: on the CPU ({} computes on it, too)", gpu.name);
+        return Ok(cpu);
+    }
     let (on_cpu, on_gpu) = (seconds(&cpu)?, seconds(&gpu)?);
     println!("{stage}: a step takes {on_cpu:.3} s on the CPU, {on_gpu:.3} s on {}", gpu.name);
     Ok(if on_gpu < on_cpu { gpu } else { cpu })

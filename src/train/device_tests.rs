@@ -12,7 +12,6 @@ use super::run::RECIPES;
 use super::{decoder, tower};
 use crate::scenes::bpe;
 use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
-use burn::tensor::Device;
 use std::sync::Arc;
 
 /// Largest normalised mean squared error of a gradient: both devices round f32 sums in other orders.
@@ -47,8 +46,9 @@ fn shape() -> ModelShape {
     }
 }
 
-fn params(shape: &ModelShape, device: &Device) -> Params {
-    let mut params = Params::new(device.clone());
+fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
+    let mut params = Params::new(device.device.clone());
+    params.pack_below(device.packed_below());
     let mut rng = scene_rng(TRAIN_SEED, u64::MAX);
     tower::init(&mut params, shape, &mut rng);
     decoder::init(&mut params, shape, &mut rng);
@@ -78,7 +78,7 @@ fn step(stage: usize, params: &mut Params, shape: &ModelShape, batch: &StageBatc
 fn losses_and_gradients_of_every_stage_equal_the_cpus() {
     let Some(gpu) = gpu() else { return };
     let shape = shape();
-    let (on_cpu, on_gpu) = (params(&shape, &Device::flex()), params(&shape, &gpu.device));
+    let (on_cpu, on_gpu) = (params(&shape, &TrainingDevice::cpu()), params(&shape, &gpu));
     for (stage, batch) in batches(&shape).iter().enumerate() {
         let name = RECIPES[stage].name;
         let (want, wanted) = gradients(stage, &on_cpu, &shape, batch);
@@ -96,7 +96,7 @@ fn losses_and_gradients_of_every_stage_equal_the_cpus() {
 fn ten_steps_of_every_stage_stay_together() {
     let Some(gpu) = gpu() else { return };
     let shape = shape();
-    let mut both = [params(&shape, &Device::flex()), params(&shape, &gpu.device)];
+    let mut both = [params(&shape, &TrainingDevice::cpu()), params(&shape, &gpu)];
     for (stage, batch) in batches(&shape).iter().enumerate() {
         let curves = both.each_mut().map(|params| {
             params.reset_optimizer();
@@ -119,12 +119,12 @@ fn a_run_stopped_on_one_device_resumes_on_the_other() {
     let (shape, cpu, stage) = (shape(), TrainingDevice::cpu(), RECIPES.len() - 1);
     let Some(batch) = batches(&shape).pop() else { panic!("no stage") };
     for (first, second) in [(&cpu, &gpu), (&gpu, &cpu)] {
-        let mut stayed = params(&shape, &first.device);
+        let mut stayed = params(&shape, first);
         let three = |params: &mut Params| (0..3).map(|_| step(stage, params, &shape, &batch)).collect::<Vec<f32>>();
         three(&mut stayed);
         let path = std::env::temp_dir().join(format!("llava-web-resume-{}-{}", std::process::id(), first.gpu));
         stayed.save(&path, "3 1", |_| true).unwrap_or_else(|e| panic!("{e}"));
-        let mut moved = params(&shape, &second.device);
+        let mut moved = params(&shape, second);
         assert_eq!(moved.load(&path).unwrap_or_default(), "3 1");
         std::fs::remove_file(&path).ok();
         let (a, b) = (three(&mut stayed), three(&mut moved));

@@ -3,7 +3,7 @@
 //! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
 //! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and [`decoder`]
 //! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
 //! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] ·
 //! [`export`] · [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
@@ -31,6 +31,7 @@ pub mod layers;
 mod learning_tests;
 pub mod model_shape;
 pub mod own_pictures;
+mod packs;
 pub mod params;
 #[cfg(feature = "train")]
 pub mod parts;

@@ -6,7 +6,7 @@
 use super::model_shape::ModelShape;
 use crate::error::Result;
 use crate::preprocess::{PreprocessConfig, preprocess};
-use crate::scenes::dataset::png;
+use crate::scenes::dataset::bmp;
 use crate::scenes::draw::Picture;
 use crate::scenes::scene::Scene;
 
@@ -34,7 +34,7 @@ pub fn pixel_values(file: &[u8], s: &ModelShape) -> Result<Vec<f32>> {
 /// # Errors
 /// [`Kind::Image`](crate::error::Kind::Image) when the picture's size and its bytes disagree.
 pub fn picture_patches(picture: &Picture, s: &ModelShape) -> Result<Vec<f32>> {
-    Ok(patches(&pixel_values(&png(picture)?, s)?, s))
+    Ok(patches(&pixel_values(&bmp(picture)?, s)?, s))
 }
 
 /// Rearranges pixel values into patches, row by row.
@@ -73,6 +73,7 @@ pub fn in_square(scene: &Scene, centre: [f32; 2]) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenes::dataset::png;
     use crate::scenes::draw::draw;
     use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 

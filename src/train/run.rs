@@ -116,6 +116,7 @@ impl TrainingRun {
             DeviceChoice::Auto | DeviceChoice::Cpu => TrainingDevice::cpu(),
         };
         let mut params = Params::new(device.device.clone());
+        params.pack_below(device.packed_below());
         let mut rng = scene_rng(TRAIN_SEED | plan.seed, u64::MAX);
         tower::init(&mut params, &shape, &mut rng);
         decoder::init(&mut params, &shape, &mut rng);
@@ -228,6 +229,7 @@ impl TrainingRun {
     /// Moves the parameters to `device`.
     fn move_to(&mut self, device: &TrainingDevice) {
         self.params.to_device(&device.device);
+        self.params.pack_below(device.packed_below());
         self.device = device.clone();
     }
 
@@ -313,7 +315,8 @@ impl TrainingRun {
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn validate(&self, stage: TrainingStage, batches: u64) -> Result<BTreeMap<QuestionKind, (usize, usize)>> {
-        let sampler = self.sampler(stage, VALIDATION_SEED | self.plan.seed);
+        // The same scenes whatever the batch of the run.
+        let sampler = DialogueSampler { images: 5, ..self.sampler(stage, VALIDATION_SEED | self.plan.seed) };
         let leaves = self.params.leaves(|_| false);
         let mut scores = BTreeMap::new();
         for i in 0..batches {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 fn missing<T>(what: &str) -> Result<T> {
     let message = "this build has no Burn";
-    let hint = "cargo run --release --features train --bin train -- …; 10 to 14 minutes the first time";
+    let hint = "cargo run --release --features train-gpu --bin train -- …; 10 to 14 minutes the first time";
     Err(Error::new(Kind::Argument, what, message).hint(hint))
 }
 

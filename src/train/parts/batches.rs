@@ -75,6 +75,7 @@ pub fn batch(samples: &[Sample], image_rows: usize) -> SequenceBatch {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges, some of one")]
 mod tests {
     use super::*;
 

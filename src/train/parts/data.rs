@@ -17,7 +17,7 @@ use crate::{ensure, fail};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -203,7 +203,13 @@ impl LlavaData {
         }
         let mut sequence = sequence(reader.template, &messages, &reader.tokenizer)?;
         sequence.truncate(reader.length, reader.config.feature_rows() as usize);
-        ensure!(!sequence.answers.is_empty(), Prompt, format!("entry {}", entry.id), "has no answer to learn");
+        ensure!(
+            !sequence.answers.is_empty(),
+            Prompt,
+            format!("entry {}", entry.id),
+            "has no answer within its first {} rows",
+            reader.length
+        );
         let Some(name) = &entry.image else { return Ok((sequence, Vec::new())) };
         let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
         ensure!(inside, Io, name, "is no file below the folder of pictures");
@@ -230,7 +236,7 @@ struct Entries<R> {
     inside: bool,
 }
 
-impl<R: Read> Entries<R> {
+impl<R: BufRead> Entries<R> {
     fn new(reader: R) -> Self {
         Self { bytes: reader.bytes(), at: 0, inside: false }
     }
@@ -276,7 +282,7 @@ impl<R: Read> Entries<R> {
     }
 }
 
-impl<R: Read> Iterator for Entries<R> {
+impl<R: BufRead> Iterator for Entries<R> {
     type Item = std::result::Result<(u64, Vec<u8>), String>;
 
     fn next(&mut self) -> Option<Self::Item> {

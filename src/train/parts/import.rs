@@ -15,7 +15,7 @@ use crate::format::checkpoint::Checkpoint;
 use crate::format::files::{MANIFEST_FILE, MAX_JSON};
 use crate::format::manifest::{Layout, Manifest};
 use crate::format::names::{self, Component, DECODER, LM_HEAD, VISION_TOWER};
-use crate::format::source::{exactly, whole};
+use crate::format::source::{Source, exactly, whole};
 use crate::format::stored::LocatedTensor;
 use crate::format::weights::{self, WeightFile};
 use crate::native::Folder;

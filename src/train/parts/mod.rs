@@ -11,6 +11,7 @@ pub mod import;
 pub mod lora;
 pub mod model;
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges, some of one")]
 mod parity_tests;
 pub mod recipe;
 #[cfg(test)]

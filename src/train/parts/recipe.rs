@@ -83,7 +83,8 @@ pub struct PartsPlan {
 /// Those of [`import::open`] and [`lora::add`].
 pub fn open(choice: &PartsChoice, device: &TrainingDevice) -> Result<Parts> {
     let mut rng = ChaCha8Rng::seed_from_u64(choice.seed);
-    let params = Params::new(device.device.clone());
+    let mut params = Params::new(device.device.clone());
+    params.pack_below(device.packed_below());
     let mut parts = import::open(&choice.tower, &choice.decoder, choice.template, params, &mut rng)?;
     import::check(&parts.config)?;
     if let Some(plan) = &choice.lora {
@@ -242,7 +243,7 @@ impl PartsRun<'_> {
             let count = if self.device.gpu { 1 } else { self.workers.count() };
             let round: Vec<SequenceBatch> = parts.by_ref().take(count).collect();
             let outcomes =
-                if self.device.gpu { round.into_iter().map(&work).collect() } else { self.workers.run(round, &work) };
+                if self.device.gpu { round.into_iter().map(&work).collect() } else { self.workers.run(round, work) };
             for outcome in outcomes {
                 loss += outcome.losses.first().copied().unwrap_or(f32::NAN);
                 for (name, gradient) in outcome.gradients {
@@ -276,6 +277,7 @@ impl PartsRun<'_> {
 
     fn move_to(&mut self, device: &TrainingDevice) {
         self.params.to_device(&device.device);
+        self.params.pack_below(device.packed_below());
         self.device = device.clone();
     }
 

@@ -32,7 +32,7 @@ fn plan(out: &Path, data: &Path, lora: bool, instructions: bool) -> PartsPlan {
         rates: [1e-2, 1e-3],
         connector_rate: 1e-4,
         steps: Some([6, 4]),
-        length: 512,
+        length: 1024,
         workers: 2,
         data_threads: 2,
         device: DeviceChoice::Cpu,
