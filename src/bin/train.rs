@@ -271,7 +271,7 @@ struct DevicesArgs {
 
 fn main() {
     let result = match Command::parse() {
-        Command::Data { seed, count, out, format } if format == "llava" => {
+        Command::Data { seed, count, out, format, .. } if format == "llava" => {
             llava_format::write(seed, count, &out).map(|()| println!("{count} scenes in {}", out.display()))
         }
         Command::Data { seed, count, drawings, every_kind, out, .. } => {
