@@ -1,5 +1,5 @@
 //! Rendering of scenes: anti-aliased tiny-skia paths, clean, in the style of a hand drawing, or stroke by stroke
-//! ([`freehand`]).
+//! (`freehand`).
 //!
 //! The variation (colour jitter, angle, outline, wobble, noise) is seeded by `scene.look`. It does not affect the
 //! answers to questions about the scene.

@@ -18,6 +18,38 @@ fn bumps(h: &mut Hand, centre: Point, radii: Point, count: usize, depth: f32) ->
         .collect()
 }
 
+/// Draws a fir: triangles one above the other, or a zigzag.
+fn fir(h: &mut Hand, zigzag: bool, wide: f32) {
+    if zigzag {
+        // A fir in a zigzag.
+        let steps = 3 + h.pick(2);
+        let mut left = vec![[0.0, -1.0]];
+        for i in 1..=steps {
+            let t = i as f32 / steps as f32;
+            left.push([-0.2 - 0.5 * t, -1.0 + 1.65 * t]);
+            if i < steps {
+                left.push([-0.08 - 0.3 * t, -1.0 + 1.65 * t]);
+            }
+        }
+        let right: Vec<Point> = left.iter().rev().map(|p| [-p[0], p[1]]).collect();
+        left.extend(right);
+        h.closed(&left);
+        h.details();
+        h.line(&[[-wide, 0.66], [-wide, 1.0], [wide, 1.0], [wide, 0.66]]);
+    } else {
+        // A fir of triangles.
+        let tiers = 1 + h.pick(3);
+        for i in 0..tiers {
+            let t = i as f32 / tiers as f32;
+            let (top, low) = (-1.0 + 1.4 * t - 0.1 * t, -1.0 + 1.6 * (t + 1.0 / tiers as f32));
+            let w = 0.4 + 0.3 * (i + 1) as f32 / tiers as f32;
+            h.closed(&[[0.0, top], [w, low], [-w, low]]);
+        }
+        h.details();
+        h.line(&[[-wide, 0.62], [-wide, 1.0], [wide, 1.0], [wide, 0.62]]);
+    }
+}
+
 /// Draws a tree.
 pub fn tree(h: &mut Hand) {
     let wide = h.vary(0.12, 0.05);
@@ -41,35 +73,7 @@ pub fn tree(h: &mut Hand) {
                 h.line(&[[-wide - foot, 1.0], [wide + foot, 1.0]]);
             }
         }
-        2 => {
-            // A fir of triangles.
-            let tiers = 1 + h.pick(3);
-            for i in 0..tiers {
-                let t = i as f32 / tiers as f32;
-                let (top, low) = (-1.0 + 1.4 * t - 0.1 * t, -1.0 + 1.6 * (t + 1.0 / tiers as f32));
-                let w = 0.4 + 0.3 * (i + 1) as f32 / tiers as f32;
-                h.closed(&[[0.0, top], [w, low], [-w, low]]);
-            }
-            h.details();
-            h.line(&[[-wide, 0.62], [-wide, 1.0], [wide, 1.0], [wide, 0.62]]);
-        }
-        3 => {
-            // A fir in a zigzag.
-            let steps = 3 + h.pick(2);
-            let mut left = vec![[0.0, -1.0]];
-            for i in 1..=steps {
-                let t = i as f32 / steps as f32;
-                left.push([-0.2 - 0.5 * t, -1.0 + 1.65 * t]);
-                if i < steps {
-                    left.push([-0.08 - 0.3 * t, -1.0 + 1.65 * t]);
-                }
-            }
-            let right: Vec<Point> = left.iter().rev().map(|p| [-p[0], p[1]]).collect();
-            left.extend(right);
-            h.closed(&left);
-            h.details();
-            h.line(&[[-wide, 0.66], [-wide, 1.0], [wide, 1.0], [wide, 0.66]]);
-        }
+        2 | 3 => fir(h, variant == 3, wide),
         4 => {
             // Bare: a trunk and branches.
             h.line(&[[0.0, 1.0], [0.0, -0.9]]);
@@ -147,6 +151,31 @@ pub fn sun(h: &mut Hand) {
     }
 }
 
+/// Draws petals around `y`, round ones or loops from the centre; returns where they end below.
+fn petals(h: &mut Hand, round: bool, y: f32) -> f32 {
+    let count = 5 + h.pick(4);
+    let (d, r) = (h.vary(0.33, 0.04), h.vary(0.19, 0.04));
+    let start = h.vary(0.0, 0.5);
+    for i in 0..count {
+        let a = (i as f32 / count as f32 + start) * TAU;
+        if round {
+            h.ring([d * a.cos(), y + d * a.sin()], [r; 2]);
+        } else {
+            // A loop from the centre and back.
+            let (x, z) = (a.cos(), a.sin());
+            let side = 0.2;
+            h.curve(&[
+                [0.1 * x, y + 0.1 * z],
+                [0.4 * x - side * z, y + 0.4 * z + side * x],
+                [0.58 * x, y + 0.58 * z],
+                [0.4 * x + side * z, y + 0.4 * z - side * x],
+                [0.1 * x, y + 0.1 * z],
+            ]);
+        }
+    }
+    y + d + r
+}
+
 /// Draws a flower.
 pub fn flower(h: &mut Hand) {
     let (y, disc) = (h.vary(-0.45, 0.06), h.vary(0.15, 0.04));
@@ -154,27 +183,7 @@ pub fn flower(h: &mut Hand) {
     let low;
     match variant {
         0 | 1 => {
-            let petals = 5 + h.pick(4);
-            let (d, r) = (h.vary(0.33, 0.04), h.vary(0.19, 0.04));
-            let start = h.vary(0.0, 0.5);
-            for i in 0..petals {
-                let a = (i as f32 / petals as f32 + start) * TAU;
-                if variant == 0 {
-                    h.ring([d * a.cos(), y + d * a.sin()], [r; 2]);
-                } else {
-                    // A loop from the centre and back.
-                    let (x, z) = (a.cos(), a.sin());
-                    let side = 0.2;
-                    h.curve(&[
-                        [0.1 * x, y + 0.1 * z],
-                        [0.4 * x - side * z, y + 0.4 * z + side * x],
-                        [0.58 * x, y + 0.58 * z],
-                        [0.4 * x + side * z, y + 0.4 * z - side * x],
-                        [0.1 * x, y + 0.1 * z],
-                    ]);
-                }
-            }
-            low = y + d + r;
+            low = petals(h, variant == 0, y);
             h.details();
             h.ring([0.0, y], [disc, 0.15]);
         }
@@ -216,6 +225,11 @@ pub fn flower(h: &mut Hand) {
             h.details();
         }
     }
+    stem(h, low);
+}
+
+/// Draws the stem of a flower from `low` down, with leaves.
+fn stem(h: &mut Hand, low: f32) {
     let bend = h.vary(0.0, 0.12);
     h.curve(&[[0.0, low], [bend, (low + 1.0) / 2.0], [0.0, 1.0]]);
     for side in [-1.0f32, 1.0] {
