@@ -73,6 +73,7 @@ impl StageBatch {
     pub fn operations(&self, stage: usize, params: &Params, s: &ModelShape) -> f64 {
         let trainable = RECIPES[stage].trainable;
         let (p, c) = (s.patches(), s.vision_width);
+        let tower_learns = params.names().any(|name| name.starts_with("vision_tower") && trainable(name));
         let mut total = 0.0;
         for name in params.names() {
             let Some([k, n]) = params.shape(name) else { continue };
@@ -88,8 +89,9 @@ impl StageBatch {
                 Self::Dialogue(b) => rows_of(b, name, s),
             };
             let own = f64::from(u8::from(trainable(name)));
-            let first = name.contains("patch_embedding") || stage == 2 && name.contains("linear_1");
-            let frozen = stage > 1 && name.starts_with("vision_tower");
+            let entry = name == super::whitening::BASIS || name.contains("linear_1");
+            let first = name.contains("patch_embedding") || entry && !tower_learns;
+            let frozen = name.starts_with("vision_tower") && !tower_learns;
             let input = f64::from(u8::from(!first && !frozen));
             total += 2.0 * (rows * k * n) as f64 * (1.0 + own + input);
         }
@@ -102,7 +104,8 @@ impl StageBatch {
             Self::Dialogue(b) => {
                 let (tp, l) = (prefix_rows(b, s), b.length);
                 let seen = matches!(b.image_input, ImageInput::Patches(_));
-                let tower = if seen { attention(b.images, p + 1, p + 1, c, s.vision_layers - 1, 1.0) } else { 0.0 };
+                let passes = if tower_learns { 3.0 } else { 1.0 };
+                let tower = if seen { attention(b.images, p + 1, p + 1, c, s.vision_layers - 1, passes) } else { 0.0 };
                 tower
                     + attention(b.images, tp, tp, s.hidden, s.layers, 3.0)
                     + attention(b.images * b.branches, l, tp + l, s.hidden, s.layers, 3.0)
