@@ -15,7 +15,7 @@ use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::native::{ConstraintArguments, SamplingArguments};
 use llava_web::preprocess::Rendering;
-use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval, llava_format, looks};
+use llava_web::scenes::{dataset, drawings, engine_vqa::EngineVqa, eval, llava_format, looks, questions::QuestionKind};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Command {
         /// Number of scenes
         #[arg(long)]
         count: u64,
+        /// Number of drawings of things besides, with one question each
+        #[arg(long, default_value_t = 0)]
+        drawings: u64,
+        /// Ask questions of every kind about the drawings
+        #[arg(long)]
+        every_kind: bool,
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
@@ -80,6 +86,24 @@ enum Command {
         run: PathBuf,
         /// Folder to write
         #[arg(long, default_value = "src/docs")]
+        out: PathBuf,
+    },
+    /// Writes the checkpoints of a run that continues from a shipped model
+    Begin {
+        /// Folder of its manifest and shards
+        #[arg(long, default_value = "www/models/scenes")]
+        model: PathBuf,
+        /// Folder for `train run`
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Writes drawings that were made on the page's pad as PNG with questions
+    Drawings {
+        /// File of strokes
+        #[arg(long, default_value = "tests/drawings.json")]
+        file: PathBuf,
+        /// Folder to write
+        #[arg(long)]
         out: PathBuf,
     },
 }
@@ -247,11 +271,17 @@ struct DevicesArgs {
 
 fn main() {
     let result = match Command::parse() {
-        Command::Data { seed, count, out, format } if format == "llava" => {
+        Command::Data { seed, count, out, format, .. } if format == "llava" => {
             llava_format::write(seed, count, &out).map(|()| println!("{count} scenes in {}", out.display()))
         }
-        Command::Data { seed, count, out, .. } => {
-            dataset::write(seed, count, &out).map(|n| println!("{count} scenes, {n} questions in {}", out.display()))
+        Command::Data { seed, count, drawings, every_kind, out, .. } => {
+            let kinds = if every_kind { QuestionKind::ALL.as_slice() } else { &[QuestionKind::Thing] };
+            dataset::write_with_drawings(seed, count, drawings, kinds, &out)
+                .map(|n| println!("{} pictures, {n} questions in {}", count + drawings, out.display()))
+        }
+        Command::Begin { model, out } => commands::begin(&model, &out),
+        Command::Drawings { file, out } => {
+            drawings::write(&file, &out).map(|n| println!("{n} questions in {}", out.display()))
         }
         Command::Eval(args) => evaluate(&args),
         Command::Looks { model, seed, scenes } => {

@@ -3,15 +3,17 @@
 //! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
 //! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and [`decoder`]
-//! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] ·
-//! [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and
+//! [`decoder`] the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
+//! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] ·
+//! [`export`] · [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
 
 #[cfg(feature = "train")]
 pub mod burn_vqa;
 #[cfg(feature = "train")]
 pub mod compare;
+#[cfg(feature = "train")]
+pub mod continued;
 #[cfg(feature = "train")]
 pub mod curves;
 #[cfg(feature = "train")]

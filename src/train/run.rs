@@ -9,6 +9,7 @@ use super::progress::{Budget, Progress};
 use super::{decoder, tower, tower_batches, whitening};
 use crate::error::{Error, Kind, Result};
 use crate::scenes::bpe;
+use crate::scenes::drawn::training_scene;
 use crate::scenes::questions::QuestionKind;
 use crate::scenes::scene::{TRAIN_SEED, scene_rng};
 use burn::tensor::{Device, Tensor};
@@ -53,6 +54,9 @@ pub(super) struct StageRecipe {
 fn is_decoder(name: &str) -> bool {
     name.starts_with("language_model")
 }
+fn is_tower(name: &str) -> bool {
+    name.starts_with("vision_tower")
+}
 fn is_connector(name: &str) -> bool {
     name.starts_with("multi_modal_projector")
 }
@@ -62,7 +66,7 @@ pub(super) const RECIPES: [StageRecipe; 4] = [
     StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
     StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
     StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) || is_tower(n) },
 ];
 
 /// A training run: plan, tokenizer, parameters and gradient workers.
@@ -149,7 +153,8 @@ impl TrainingRun {
                 2 => {
                     if step == 0 {
                         let sampler = self.sampler(TrainingStage::Captions, TRAIN_SEED | self.plan.seed);
-                        whitening::fit(&mut self.params, &self.shape, &sampler)?;
+                        // A connector that was trained before keeps its function.
+                        whitening::fit(&mut self.params, &self.shape, &sampler, path.exists())?;
                     }
                     self.dialogue(recipe, TrainingStage::Captions, &path, progress)?;
                 }
@@ -188,7 +193,7 @@ impl TrainingRun {
     /// Returns a sampler of batches for `stage` from the scenes of `seed`.
     pub fn sampler(&self, stage: TrainingStage, seed: u64) -> DialogueSampler {
         let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
-        DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1] }
+        DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1], scenes: training_scene }
     }
 
     /// Computes the gradients of all parts of a step: in parallel on the CPU, one after the other on a GPU.

@@ -158,6 +158,10 @@ fn export_parts(run: &Path, out: &Path, only_mmproj: bool) -> Result<()> {
     Ok(())
 }
 
+pub fn begin(model: &Path, out: &Path) -> Result<()> {
+    llava_web::train::continued::begin(model, out)
+}
+
 pub fn curves(run: &Path, out: &Path) -> Result<()> {
     charts::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
 }

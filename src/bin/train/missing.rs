@@ -29,6 +29,9 @@ pub fn export(_: PathBuf, _: &Path, _: bool, _: Option<&Path>) -> Result<()> {
     missing("export")
 }
 
+pub fn begin(_: &Path, _: &Path) -> Result<()> {
+    missing("begin")
+}
 pub fn curves(_: &Path, _: &Path) -> Result<()> {
     missing("curves")
 }
