@@ -16,6 +16,7 @@ pub mod draw;
 pub mod engine_vqa;
 pub mod eval;
 mod followups;
+pub mod item;
 #[cfg(not(feature = "learn"))]
 pub mod looks;
 mod presence;
