@@ -12,6 +12,8 @@ pub struct Tuning {
     pub lanes: u32,
     /// Invocations that share a column quad of a mat-vec; more than one costs a barrier.
     pub split: u32,
+    /// The number type in which a mat-vec multiplies where the weights are integers: f32 or bytes.
+    pub row_operands: Operands,
     /// Whether the mat-vecs of a decoding step normalise their input themselves: one dispatch less, but every row is
     /// read twice.
     pub fuse_norm: bool,
@@ -63,6 +65,7 @@ impl Tuning {
     pub const SOFTWARE: Self = Self {
         lanes: 16,
         split: 1,
+        row_operands: Operands::F32,
         fuse_norm: false,
         key_splits: 4,
         norm_lanes: 1,
@@ -75,6 +78,7 @@ impl Tuning {
     pub const HARDWARE: Self = Self {
         lanes: 8,
         split: 16,
+        row_operands: Operands::F32,
         fuse_norm: true,
         key_splits: 16,
         norm_lanes: 64,

@@ -187,7 +187,9 @@ fn check_gpu(name: &str, quant: &str) {
 fn check_gpu_tiers(name: &str, quant: &str) {
     let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
     for operands in [Operands::F16, Operands::Int8] {
-        let tuning = Tuning { tile: Some(WorkgroupTile { rows: 64, cols: 64, operands }), ..Tuning::HARDWARE };
+        let row_operands = if operands == Operands::Int8 { operands } else { Operands::F32 };
+        let tile = Some(WorkgroupTile { rows: 64, cols: 64, operands });
+        let tuning = Tuning { row_operands, tile, ..Tuning::HARDWARE };
         if features.supports(operands) {
             check_tuned(name, quant, BackendChoice::Gpu, tuning);
         } else {

@@ -13,6 +13,7 @@ use super::simd::{Job, Simd, exp, load_part, store_part};
 use super::thread_pool::Shared;
 use super::{SCRATCH, Workspace};
 use crate::kernels::attention::{P_CAUSAL, P_HEADS, P_KV_HEADS, P_ROWS};
+use crate::kernels::attention_weights::{P_FIRST, P_STRIDE};
 use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 use std::cell::RefCell;
@@ -25,25 +26,29 @@ const MIN_TRANSPOSED_SOFTMAXES: usize = 4;
 /// Softmaxes whose scores of a transposed block are computed together: each vector of keys is loaded once for them.
 const QUERIES: usize = 2;
 
-/// Computes attention. Key and value heads are divided among the threads.
+/// Computes attention. Key and value heads are divided among the threads. A fifth buffer keeps the scores of one row.
 pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
-    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [q, k, v, out, kept @ ..] = buffers else { unreachable!("checked by Pass::push") };
     let (t, d) = (row_count(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);
     let [heads, kv_heads] = [P_HEADS, P_KV_HEADS].map(|i| op.params[i] as usize);
     let first = (op.params[P_CAUSAL] == 1).then_some(call.pos as usize);
     let cache_is_f16 = op.constant("CACHE_F16") == 1;
     let values = first.map_or(t, |pos| pos + t) * kv_heads * d;
     let words = if cache_is_f16 { values.div_ceil(2) } else { values };
-    let q = &q.f32()[..t * heads * d];
-    let (k, v) = (&k.0[..words], &v.0[..words]);
+    let (q, k, v) = (&q.f32()[..t * heads * d], &k.0[..words], &v.0[..words]);
     assert!(out.0.len() >= q.len(), "out of attention");
     let (out, level) = (Shared::new(out.f32_mut()), workspace.level);
+    let kept = kept.first_mut().map(|kept| {
+        let [first, stride] = [P_FIRST, P_STRIDE].map(|i| op.params[i] as usize);
+        assert!(t == 1 && values / (kv_heads * d) + 2 <= stride, "scores of attention");
+        (Shared::new(&mut kept.f32_mut()[first * stride..][..heads * stride]), stride)
+    });
     let parts = workspace.parts(2 * values * t * heads / kv_heads).min(kv_heads);
     workspace.pool.run(parts, &|part| {
         SCRATCH.with(|memory| {
             for kv_head in (part..kv_heads).step_by(parts) {
-                let head = Head { q, k, v, out, t, d, heads, kv_heads, kv_head, first, memory };
-                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out`.
+                let head = Head { q, k, v, out, kept, t, d, heads, kv_heads, kv_head, first, memory };
+                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out` and `kept`.
                 unsafe {
                     match cache_is_f16 {
                         true => level.run(TypedHead::<true>(head)),
@@ -60,6 +65,8 @@ struct Head<'a> {
     k: &'a [u32],
     v: &'a [u32],
     out: Shared,
+    /// Where the only row's scores are kept: the rows of the heads, and their length.
+    kept: Option<(Shared, usize)>,
     t: usize,
     d: usize,
     heads: usize,
@@ -154,6 +161,10 @@ impl<const F16: bool> Job for TypedHead<'_, F16> {
                         if !many {
                             scores_of_few::<S>(h.query_values(softmax), &rows, &mut m.scores[at.clone()]);
                         }
+                        if let Some((kept, _)) = h.kept_row(softmax) {
+                            let scores = &m.scores[at.clone()];
+                            std::ptr::copy_nonoverlapping(scores.as_ptr(), kept.add(start), scores.len());
+                        }
                         h.block::<S>(&mut m, &rows, softmax, at);
                     }
                 }
@@ -204,6 +215,14 @@ impl Head<'_> {
                 i += S::W;
             }
         }
+    }
+
+    /// Returns where the scores of a softmax of the only row are kept, and the words there.
+    #[inline(always)]
+    fn kept_row(&self, softmax: usize) -> Option<(*mut f32, usize)> {
+        let (rows, stride) = self.kept?;
+        let head = self.kv_head * (self.heads / self.kv_heads) + softmax;
+        Some((rows.pointer().wrapping_add(head * stride), stride))
     }
 
     /// Returns the values of a softmax's query.
@@ -269,7 +288,12 @@ impl Head<'_> {
     unsafe fn finish<S: Simd>(&self, m: &Memory, softmax: usize) {
         let padded = self.d.next_multiple_of(S::W);
         unsafe {
-            let inverse = S::splat(1.0 / m.state[2 * softmax + 1]);
+            let [most, total] = m.state[2 * softmax..][..2] else { unreachable!("two of them") };
+            if let Some((kept, stride)) = self.kept_row(softmax) {
+                kept.add(stride - 2).write(most);
+                kept.add(stride - 1).write(1.0 / total);
+            }
+            let inverse = S::splat(1.0 / total);
             let out = self.out.pointer().add(self.query(softmax));
             for i in (0..self.d).step_by(S::W) {
                 let x = S::mul(S::load(m.sums.as_ptr().add(softmax * padded + i)), inverse);

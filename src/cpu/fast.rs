@@ -2,8 +2,8 @@
 
 use super::{Workspace, activation, attention, attention_weights, calibrate, map, matmul, norm};
 use crate::kernels::activation::SILU_MUL;
-use crate::kernels::attention::ATTENTION;
-use crate::kernels::attention_weights::{ATTENTION_SCORES, ATTENTION_TOTALS, ATTENTION_WEIGHTS};
+use crate::kernels::attention::{ATTENTION, ATTENTION_KEPT};
+use crate::kernels::attention_weights::ATTENTION_WEIGHTS;
 use crate::kernels::calibrate::{COPY, FMA};
 use crate::kernels::depthwise::DEPTHWISE;
 use crate::kernels::excite::EXCITE;
@@ -17,11 +17,10 @@ use crate::pass::{Call, Kernel, Op, Words};
 pub(super) type Fast = fn(&Op, &Call, &mut [Words], &mut Workspace);
 
 /// Kernels and their fast versions. The twin runs every other kernel.
-static FAST: [(&Kernel, Fast); 13] = [
+static FAST: [(&Kernel, Fast); 12] = [
     (&MATMUL, matmul::matmul),
     (&ATTENTION, attention::attention),
-    (&ATTENTION_SCORES, attention_weights::scores),
-    (&ATTENTION_TOTALS, attention_weights::totals),
+    (&ATTENTION_KEPT, attention::attention),
     (&ATTENTION_WEIGHTS, attention_weights::weights),
     (&RMS_NORM, norm::rms_norm),
     (&LAYER_NORM, norm::layer_norm),

@@ -3,6 +3,7 @@
 //! Bidirectional (`S = T`, CLIP) or causal over a cache (`S = pos + t + 1`, the decoder's prefill). Query head `h`
 //! reads key and value head `h' = h / (N / N_kv)` (grouped-query attention).
 
+use super::attention_weights::{LayerScores, keep_reference, keep_total_reference, kept_scores};
 use super::{Kv, Rows, cache, row_count};
 use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
 use crate::tuning::Operands;
@@ -10,7 +11,12 @@ use crate::tuning::Operands;
 /// One invocation per head and four rows, which keeps the running maxima, sums and outputs of their softmax.
 pub static ATTENTION: Kernel = Kernel {
     name: "attention",
-    wgsl: concat!(include_str!("attention.wgsl"), include_str!("shared/call.wgsl"), include_str!("shared/cache.wgsl")),
+    wgsl: concat!(
+        include_str!("attention.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl"),
+        include_str!("shared/no_scores.wgsl")
+    ),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [16, 1, 1],
     grid: |p, call| [row_count(p[P_ROWS], call).div_ceil(64), p[P_HEADS], 1],
@@ -19,6 +25,19 @@ pub static ATTENTION: Kernel = Kernel {
     operands: Operands::F32,
     // f32 sums of `D` products and of up to `S` weighted values.
     tolerance: 1e-11,
+};
+
+/// The same for one row, whose scores it keeps ([`LayerScores`]).
+pub static ATTENTION_KEPT: Kernel = Kernel {
+    name: "attention_kept",
+    wgsl: concat!(
+        include_str!("attention.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl"),
+        kept_scores!(6)
+    ),
+    access: &[Read, Read, Read, ReadWrite, ReadWrite],
+    ..ATTENTION
 };
 
 /// Query rows per workgroup of [`ATTENTION_TILED`].
@@ -76,7 +95,7 @@ pub struct Heads {
 
 /// The twin: two passes over the scores, in f64.
 pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [q, k, v, out, kept @ ..] = buffers else { unreachable!("checked by Pass::push") };
     let d = op.constant("HEAD_SIZE") as usize;
     let (heads, kv_heads) = (op.params[P_HEADS] as usize, op.params[P_KV_HEADS] as usize);
     let t_rows = row_count(op.params[P_ROWS], call) as usize;
@@ -101,6 +120,10 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             }
             let out = &mut out.f32_mut()[(t * heads + h) * d..][..d];
             out.iter_mut().zip(&sums).for_each(|(o, s)| *o = (s / total) as f32);
+            if let [kept] = kept {
+                keep_reference(op, kept, h, &scores.into_iter().enumerate().collect::<Vec<_>>());
+                keep_total_reference(op, kept, h, most, total);
+            }
         }
     }
 }
@@ -109,10 +132,11 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 /// tuning.
 ///
 /// A GPU's decoding step runs [`attention_step`](super::attention_step), which spreads a head over many invocations.
+/// Where `m` is one row, `kept` says where its scores are kept, if at all.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
-pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
+pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads, kept: Option<LayerScores>) {
     assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4) && h.size <= 256, "attention: heads");
     let fixed = if let Rows::Fixed(n) = m { n } else { 1 };
     assert!(q.words.min(out.words) >= u64::from(fixed * h.heads * h.size), "attention: q, out");
@@ -124,8 +148,17 @@ pub fn attention(pass: &mut Pass, m: Rows, q: Buf, kv: Kv, out: Buf, h: Heads) {
     params[P_KV_HEADS] = h.kv_heads;
     params[P_CAUSAL] = u32::from(h.causal);
     let consts = vec![("HEAD_SIZE", h.size), ("CACHE_F16", kv.stored.code())];
-    let kernel = if pass.tuning.share_keys { &ATTENTION_TILED } else { &ATTENTION };
-    pass.push(Op { kernel, consts, params, buffers: vec![q, kv.k, kv.v, out] });
+    let mut buffers = vec![q, kv.k, kv.v, out];
+    let kernel = match kept {
+        Some(scores) => {
+            assert!(matches!(m, Rows::Fixed(1)), "attention: scores of many rows");
+            buffers.push(scores.bind(&mut params, h.heads));
+            &ATTENTION_KEPT
+        }
+        None if pass.tuning.share_keys => &ATTENTION_TILED,
+        None => &ATTENTION,
+    };
+    pass.push(Op { kernel, consts, params, buffers });
 }
 
 #[cfg(test)]
@@ -150,14 +183,14 @@ mod tests {
         let q = case.random(u64::from(t * heads * size), 2.0);
         let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from(s * kv_heads * size), scale));
         let out = case.output(u64::from(t * heads * size), None);
-        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
+        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h, None);
         // Both read the same stored values. f32 scores up to about 20: exp turns their rounding of 1e-6 into the same
         // relative error.
         case.check(ATTENTION.tolerance, 2e-5);
         case.check_cpu(ATTENTION.tolerance, 2e-5);
         case.pass.ops.clear();
         case.pass.tuning = Tuning::HARDWARE;
-        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h);
+        attention(&mut case.pass, Rows::Fixed(t), q, Kv { k, v, stored }, out, h, None);
         assert!(std::ptr::eq(case.pass.ops[0].kernel, &ATTENTION_TILED));
         case.check(ATTENTION.tolerance, 2e-5);
     }

@@ -4,7 +4,7 @@
 //   softmax. It reads four keys per step: four vec4 of q and four of k make 16 dot products.
 // Bytes moved: K and V T / 64 times from memory, T / 4 times from the caches.   No workgroup memory, no barrier.
 // Limits: D a multiple of 4, at most 256.
-// Twin: attention::reference.   Joined with: call, cache.   Source: arXiv 2205.14135 (online softmax: 1805.02867)
+// Twin: attention::reference.   Joined with: call, cache, kept_scores or no_scores (of the first row).   Source: arXiv 2205.14135 (online softmax: 1805.02867)
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 
@@ -52,6 +52,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let now = max(most, vec4<f32>(largest(s0), largest(s1), largest(s2), largest(s3)));
         let shrink = exp(most - now);
         most = now;
+        keep_scores(id.y, key, s0);
         s0 = exp(s0 - now.x);
         s1 = exp(s1 - now.y);
         s2 = exp(s2 - now.z);
@@ -68,6 +69,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             );
         }
     }
+    keep_total(id.y, most.x, total.x);
     for (var i = 0u; i < HEAD_PARTS; i++) {
         let mixed = sums[i];
         out[own.x + i] = mixed[0] / total.x;

@@ -1,7 +1,7 @@
 // out[h] = Σ_i e^(most_i − most) sums_i / Σ_i e^(most_i − most) total_i over the splits i of attention_step.wgsl
 // Shapes: parts [heads, SPLITS, D + 4]; out [heads, D].   Grid: heads · D / 4 / 64.   Bytes moved: parts once.
 // Limits: as attention_step.wgsl.
-// Twin: attention_step::merge_reference.   Joined with: call.   Source: "Flash-Decoding", 2023
+// Twin: attention_step::merge_reference.   Joined with: call, kept_scores or no_scores.   Source: "Flash-Decoding", 2023
 const HEAD_SIZE: u32 = 64u;
 const SPLITS: u32 = 16u;
 
@@ -30,4 +30,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         total += end.y * share;
     }
     out[id.x] = sum / total;
+    if (id.x % HEAD_PARTS == 0u) { keep_total(head, most, total); }
 }

@@ -2,6 +2,7 @@
 //! so that many invocations work on it; the second merges the splits.
 
 use super::attention::{Heads, P_CAUSAL, P_HEADS, P_KV_HEADS, cost};
+use super::attention_weights::{LayerScores, keep_reference, keep_total_reference, kept_scores};
 use super::{CacheType, Kv, cache};
 use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
 use crate::tuning::Operands;
@@ -12,7 +13,8 @@ pub static ATTENTION_STEP: Kernel = Kernel {
     wgsl: concat!(
         include_str!("attention_step.wgsl"),
         include_str!("shared/call.wgsl"),
-        include_str!("shared/cache.wgsl")
+        include_str!("shared/cache.wgsl"),
+        include_str!("shared/no_scores.wgsl")
     ),
     access: &[Read, Read, Read, ReadWrite],
     workgroup: [16, 1, 1],
@@ -30,17 +32,48 @@ pub static ATTENTION_STEP_SHARED: Kernel = Kernel {
     wgsl: concat!(
         include_str!("attention_step_shared.wgsl"),
         include_str!("shared/call.wgsl"),
-        include_str!("shared/cache.wgsl")
+        include_str!("shared/cache.wgsl"),
+        include_str!("shared/no_scores.wgsl")
     ),
     workgroup: [64, 1, 1],
     grid: |p, _| [p[P_SPLITS], p[P_HEADS], 1],
     ..ATTENTION_STEP
 };
 
+/// [`ATTENTION_STEP`], which also keeps its scores ([`LayerScores`]).
+pub static ATTENTION_STEP_KEPT: Kernel = Kernel {
+    name: "attention_step_kept",
+    wgsl: concat!(
+        include_str!("attention_step.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl"),
+        kept_scores!(6)
+    ),
+    access: &[Read, Read, Read, ReadWrite, ReadWrite],
+    ..ATTENTION_STEP
+};
+
+/// [`ATTENTION_STEP_SHARED`], which also keeps its scores.
+pub static ATTENTION_STEP_SHARED_KEPT: Kernel = Kernel {
+    name: "attention_step_shared_kept",
+    wgsl: concat!(
+        include_str!("attention_step_shared.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/cache.wgsl"),
+        kept_scores!(6)
+    ),
+    access: &[Read, Read, Read, ReadWrite, ReadWrite],
+    ..ATTENTION_STEP_SHARED
+};
+
 /// Merges the splits: one invocation per four elements.
 pub static ATTENTION_MERGE: Kernel = Kernel {
     name: "attention_merge",
-    wgsl: concat!(include_str!("attention_merge.wgsl"), include_str!("shared/call.wgsl")),
+    wgsl: concat!(
+        include_str!("attention_merge.wgsl"),
+        include_str!("shared/call.wgsl"),
+        include_str!("shared/no_scores.wgsl")
+    ),
     access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
     grid: |p, _| [(p[P_HEADS] * p[P_SIZE] / 4).div_ceil(64), 1, 1],
@@ -51,12 +84,20 @@ pub static ATTENTION_MERGE: Kernel = Kernel {
     tolerance: 1e-11,
 };
 
+/// The same, which also keeps the largest score and the total of each softmax.
+pub static ATTENTION_MERGE_KEPT: Kernel = Kernel {
+    name: "attention_merge_kept",
+    wgsl: concat!(include_str!("attention_merge.wgsl"), include_str!("shared/call.wgsl"), kept_scores!(4)),
+    access: &[Read, ReadWrite, ReadWrite],
+    ..ATTENTION_MERGE
+};
+
 const P_SPLITS: usize = 4;
 const P_SIZE: usize = 5;
 
 /// The twin of the splits, in f64.
 fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [q, k, v, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [q, k, v, out, kept @ ..] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, kv_heads, splits, d] = [P_HEADS, P_KV_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
     let (seen, keys) = (call.pos as usize + 1, op.constant("KEYS") as usize);
     let [k, v] = [k, v].map(|words| cache::read(op.constant("CACHE_F16"), words, seen * kv_heads * d));
@@ -67,6 +108,9 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let own: Vec<usize> = (0..seen).filter(|s| s / keys % splits == split).collect();
             let scores: Vec<f64> = own.iter().map(|s| dot(*s) / (d as f64).sqrt()).collect();
             let most = scores.iter().copied().fold(f64::from(-3.0e38f32), f64::max);
+            if let [kept] = kept {
+                keep_reference(op, kept, head, &own.iter().copied().zip(scores.iter().copied()).collect::<Vec<_>>());
+            }
             let mut sums = vec![0f64; d];
             let mut total = 0.0;
             for (s, score) in own.iter().zip(&scores) {
@@ -83,7 +127,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
 
 /// The twin of the merge, in f64.
 fn merge_reference(op: &Op, _: &Call, buffers: &mut [Words]) {
-    let [parts, out] = buffers else { unreachable!("checked by Pass::push") };
+    let [parts, out, kept @ ..] = buffers else { unreachable!("checked by Pass::push") };
     let [heads, splits, d] = [P_HEADS, P_SPLITS, P_SIZE].map(|i| op.params[i] as usize);
     for (head, out) in out.f32_mut().chunks_exact_mut(d).take(heads).enumerate() {
         let part = |split: usize| &parts.f32()[(head * splits + split) * (d + 4)..][..d + 4];
@@ -92,6 +136,9 @@ fn merge_reference(op: &Op, _: &Call, buffers: &mut [Words]) {
         let merged = |e: usize| shares.iter().enumerate().map(|(i, w)| w * f64::from(part(i)[e])).sum::<f64>();
         let total = merged(d + 1);
         out.iter_mut().enumerate().for_each(|(e, o)| *o = (merged(e) / total) as f32);
+        if let [kept] = kept {
+            keep_total_reference(op, kept, head, f64::from(most), total);
+        }
     }
 }
 
@@ -107,11 +154,11 @@ fn max_shared_size(stored: CacheType, size: u32) -> u32 {
 }
 
 /// Appends attention of `q [N, D]` at row `call.pos` over `kv [S, N_kv, D]` into `out [N, D]`. The splits, as many as
-/// the pass's tuning says, go to `parts` ([`part_words`]).
+/// the pass's tuning says, go to `parts` ([`part_words`]). `kept` says where the scores are kept, if at all.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
-pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: Heads) {
+pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: Heads, kept: Option<LayerScores>) {
     assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4) && h.size <= 256, "attention_step: heads");
     let splits = pass.tuning.key_splits;
     assert!(q.words.min(out.words) >= u64::from(h.heads * h.size), "attention_step: q, out");
@@ -124,11 +171,20 @@ pub fn attention_step(pass: &mut Pass, q: Buf, kv: Kv, parts: Buf, out: Buf, h: 
     }
     let consts = vec![("HEAD_SIZE", h.size), ("SPLITS", splits)];
     let shared = pass.tuning.share_keys && h.size <= max_shared_size(kv.stored, h.size);
-    let (kernel, keys) = if shared { (&ATTENTION_STEP_SHARED, 64) } else { (&ATTENTION_STEP, 4) };
+    let (kernel, keys) = match (shared, kept) {
+        (true, None) => (&ATTENTION_STEP_SHARED, 64),
+        (true, Some(_)) => (&ATTENTION_STEP_SHARED_KEPT, 64),
+        (false, None) => (&ATTENTION_STEP, 4),
+        (false, Some(_)) => (&ATTENTION_STEP_KEPT, 4),
+    };
+    let merge = if kept.is_some() { &ATTENTION_MERGE_KEPT } else { &ATTENTION_MERGE };
+    let kept = kept.map(|scores| scores.bind(&mut params, h.heads));
     let mut first = consts.clone();
     first.extend([("CACHE_F16", kv.stored.code()), ("KEYS", keys)]);
-    pass.push(Op { kernel, consts: first, params, buffers: vec![q, kv.k, kv.v, parts] });
-    pass.push(Op { kernel: &ATTENTION_MERGE, consts, params, buffers: vec![parts, out] });
+    let buffers = [q, kv.k, kv.v, parts].into_iter().chain(kept).collect();
+    pass.push(Op { kernel, consts: first, params, buffers });
+    let buffers = [parts, out].into_iter().chain(kept).collect();
+    pass.push(Op { kernel: merge, consts, params, buffers });
 }
 
 #[cfg(test)]
@@ -151,11 +207,11 @@ mod tests {
         let parts = case.output(part_words(heads, size, key_splits), None);
         let out = case.output(u64::from(heads * size), None);
         let kv = Kv { k, v, stored };
-        attention_step(&mut case.pass, q, kv, parts, out, h);
+        attention_step(&mut case.pass, q, kv, parts, out, h, None);
         // As attention's: f32 scores up to about 20.
         case.check(ATTENTION_STEP.tolerance, 2e-5);
         let whole = case.output(u64::from(heads * size), None);
-        attention(&mut case.pass, Rows::Fixed(1), q, kv, whole, h);
+        attention(&mut case.pass, Rows::Fixed(1), q, kv, whole, h, None);
         let outputs = case.reference();
         let same = outputs[1].iter().zip(&outputs[2]).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs()));
         assert!(same, "the twins of one row differ at {pos}");

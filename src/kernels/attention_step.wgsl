@@ -3,7 +3,7 @@
 // Shapes: q [heads, D]; k, v [S, kv_heads, D] as in shared/cache.wgsl; out [heads, SPLITS, D + 4].   S = pos + 1.
 // Grid: heads · SPLITS / 16, an invocation per split.   Bytes moved: K and V heads / kv_heads times.
 // Limits: D a multiple of 4, at most 256.   No workgroup memory, no barrier.
-// Twin: attention_step::reference.   Joined with: call, cache.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
+// Twin: attention_step::reference.   Joined with: call, cache, kept_scores or no_scores.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 const SPLITS: u32 = 16u;
@@ -33,6 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             score += q[own + i] * mat4x4<f32>(keys(at.x + i), keys(at.y + i), keys(at.z + i), keys(at.w + i));
         }
         score = select(vec4<f32>(LEAST), score * inverseSqrt(f32(HEAD_SIZE)), key < vec4<u32>(seen));
+        keep_scores(head, key, score);
         let now = max(most, max(max(score.x, score.y), max(score.z, score.w)));
         let shrink = exp(most - now);
         most = now;

@@ -6,7 +6,7 @@
 // Bytes moved: K and V heads / kv_heads times.   Workgroup memory: 256 · (LANES + 3) + 1024 · OWN bytes, at most 11 KiB;
 //   three barriers per 64 keys.   Bank conflicts: none of reads.
 // Limits: D a multiple of 4, at most 128 · OWN.
-// Twin: attention_step::reference.   Joined with: call, cache.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
+// Twin: attention_step::reference.   Joined with: call, cache, kept_scores or no_scores.   Source: arXiv 2205.14135; "Flash-Decoding", 2023
 const HEAD_SIZE: u32 = 64u;
 const CACHE_F16: u32 = 1u;
 const SPLITS: u32 = 16u;
@@ -87,6 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var score = 0.0;
         for (var i = 0u; i < LANES; i++) { score += products[lane * (LANES + 1u) + i]; }
         score = select(LEAST, score, s + lane < seen);
+        keep_score(head, s + lane, score);
         scores[lane / 4u][lane % 4u] = score;
         workgroupBarrier();
         var now = vec4<f32>(most);

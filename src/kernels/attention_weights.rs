@@ -1,206 +1,182 @@
 //! `weights[s, layer] = mean_h softmax_s(q[h] · k[s, h'] / √D)`: where the row of a step looks, by position and layer.
 //!
-//! Each layer of a step appends its scores, one dispatch; at the end of the step, two more make the weights of all
-//! layers. A step without them, which is the usual one, pays nothing. The weights of a layer sum to 1.
+//! The attention of such a step keeps its scores and the total of each softmax ([`LayerScores`]); at the end of the step
+//! one dispatch makes the weights of all layers. The usual step has kernels without this, and pays nothing. The weights
+//! of a layer sum to 1.
 
-use super::attention::Heads;
-use super::{Kv, cache};
 use crate::pass::{Access::*, Buf, Call, Cost, Kernel, Op, Params, Pass, Words};
 use crate::tuning::Operands;
 
-/// Scores of one layer: one invocation per head and key.
-pub static ATTENTION_SCORES: Kernel = Kernel {
-    name: "attention_scores",
-    wgsl: concat!(
-        include_str!("attention_scores.wgsl"),
-        include_str!("shared/call.wgsl"),
-        include_str!("shared/cache.wgsl")
-    ),
-    access: &[Read, Read, Read, ReadWrite],
+/// Weights of all layers: one invocation per position and layer.
+pub static ATTENTION_WEIGHTS: Kernel = Kernel {
+    name: "attention_weights",
+    wgsl: concat!(include_str!("attention_weights.wgsl"), include_str!("shared/call.wgsl")),
+    access: &[Read, ReadWrite],
     workgroup: [64, 1, 1],
-    grid: |p, call| [(call.pos + 1).div_ceil(64), p[P_HEADS], 1],
-    reference: scores_reference,
-    cost,
-    operands: Operands::F32,
-    // f32 sums of `D` products.
-    tolerance: 1e-12,
-};
-
-/// Powers and total of each softmax: one workgroup per layer and head.
-pub static ATTENTION_TOTALS: Kernel = Kernel {
-    name: "attention_totals",
-    wgsl: concat!(include_str!("attention_totals.wgsl"), include_str!("shared/call.wgsl")),
-    access: &[ReadWrite, ReadWrite],
-    workgroup: [64, 1, 1],
-    grid: |p, _| [p[P_SOFTMAXES], 1, 1],
-    reference: totals_reference,
+    grid: |p, call| [(call.pos + 1).div_ceil(64), p[P_LAYERS], 1],
+    reference,
     cost: Cost::negligible,
     operands: Operands::F32,
     // The exponential of f32 scores: their rounding of 1e-6 becomes the same relative error.
     tolerance: 1e-11,
 };
 
-/// Weights of all layers: one invocation per position and layer.
-pub static ATTENTION_WEIGHTS: Kernel = Kernel {
-    name: "attention_weights",
-    wgsl: concat!(include_str!("attention_weights.wgsl"), include_str!("shared/call.wgsl")),
-    access: &[Read, Read, ReadWrite],
-    workgroup: [64, 1, 1],
-    grid: |p, call| [(call.pos + 1).div_ceil(64), p[P_LAYERS], 1],
-    reference: weights_reference,
-    cost: Cost::negligible,
-    operands: Operands::F32,
-    // As the totals.
-    tolerance: 1e-11,
-};
+/// The declaration of kept scores at a binding, and the functions that keep them.
+macro_rules! kept_scores {
+    ($binding:literal) => {
+        concat!(
+            "@group(0) @binding(",
+            $binding,
+            ") var<storage, read_write> kept: array<f32>;\n",
+            include_str!("shared/kept_scores.wgsl")
+        )
+    };
+}
+pub(super) use kept_scores;
 
-// Words of `Params`. Kernels have different words at the same place.
-pub(crate) const P_SOFTMAXES: usize = 0;
+// Words of `Params`; the last two are those of every kernel that keeps scores.
 pub(crate) const P_LAYERS: usize = 0;
 pub(crate) const P_HEADS: usize = 1;
-pub(crate) const P_KV_HEADS: usize = 2;
-pub(crate) const P_LAYER: usize = 3;
-pub(crate) const P_STRIDE: usize = 4;
+pub(crate) const P_FIRST: usize = 6;
+pub(crate) const P_STRIDE: usize = 7;
 
-/// Counts the keys, once.
-fn cost(op: &Op, call: &Call) -> Cost {
-    let [heads, kv_heads, d] = [op.params[P_HEADS], op.params[P_KV_HEADS], op.constant("HEAD_SIZE")].map(u64::from);
-    let seen = u64::from(call.pos) + 1;
-    let value_bytes = if op.constant("CACHE_F16") == 1 { 2 } else { 4 };
-    Cost { bytes: seen * (kv_heads * d * value_bytes + 4 * heads), flops: 2 * seen * heads * d }
-}
-
-/// The twin of the scores, in f64.
-fn scores_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [q, k, _, out] = buffers else { unreachable!("checked by Pass::push") };
-    let [heads, kv_heads, layer, stride] = [P_HEADS, P_KV_HEADS, P_LAYER, P_STRIDE].map(|i| op.params[i] as usize);
-    let (d, seen) = (op.constant("HEAD_SIZE") as usize, call.pos as usize + 1);
-    let k = cache::read(op.constant("CACHE_F16"), k, seen * kv_heads * d);
-    for (head, query) in q.f32().chunks_exact(d).take(heads).enumerate() {
-        let out = &mut out.f32_mut()[(layer * heads + head) * stride..][..seen];
-        for (s, out) in out.iter_mut().enumerate() {
-            let key = &k[(s * kv_heads + head / (heads / kv_heads)) * d..][..d];
-            let dot: f64 = query.iter().zip(key).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            *out = (dot / (d as f64).sqrt()) as f32;
-        }
-    }
-}
-
-/// The twin of the totals, in f64.
-fn totals_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [scores, out] = buffers else { unreachable!("checked by Pass::push") };
-    let [softmaxes, stride] = [P_SOFTMAXES, P_STRIDE].map(|i| op.params[i] as usize);
-    let rows = scores.f32_mut().chunks_mut(stride);
-    for (row, out) in rows.zip(out.f32_mut()).take(softmaxes) {
-        let row = &mut row[..=call.pos as usize];
-        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f64> = row.iter().map(|score| (f64::from(*score) - f64::from(most)).exp()).collect();
-        row.iter_mut().zip(&powers).for_each(|(score, power)| *score = *power as f32);
-        *out = (1.0 / powers.iter().sum::<f64>()) as f32;
-    }
-}
-
-/// The twin of the weights, in f64.
-fn weights_reference(op: &Op, call: &Call, buffers: &mut [Words]) {
-    let [powers, inverse, out] = buffers else { unreachable!("checked by Pass::push") };
+/// The twin, in f64.
+fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
+    let [kept, out] = buffers else { unreachable!("checked by Pass::push") };
     let [layers, heads, stride] = [P_LAYERS, P_HEADS, P_STRIDE].map(|i| op.params[i] as usize);
     for layer in 0..layers {
+        let rows = || kept.f32().chunks_exact(stride).skip(layer * heads).take(heads);
         for s in 0..=call.pos as usize {
             let weight =
-                |softmax: usize| f64::from(powers.f32()[softmax * stride + s]) * f64::from(inverse.f32()[softmax]);
-            let sum: f64 = (layer * heads..(layer + 1) * heads).map(weight).sum();
-            out.f32_mut()[s * layers + layer] = (sum / heads as f64) as f32;
+                |row: &[f32]| (f64::from(row[s]) - f64::from(row[stride - 2])).exp() * f64::from(row[stride - 1]);
+            out.f32_mut()[s * layers + layer] = (rows().map(weight).sum::<f64>() / heads as f64) as f32;
         }
     }
+}
+
+/// Keeps the score of each key of one softmax, as `kept_scores.wgsl` does. `most` and `total` are of its powers.
+pub(super) fn keep_reference(op: &Op, kept: &mut Words, head: usize, scores: &[(usize, f64)]) {
+    let [first, stride] = [P_FIRST, P_STRIDE].map(|i| op.params[i] as usize);
+    let row = &mut kept.f32_mut()[(first + head) * stride..][..stride];
+    scores.iter().for_each(|(key, score)| row[*key] = *score as f32);
+}
+
+/// Keeps the largest score and the total of one softmax, as `kept_scores.wgsl` does.
+pub(super) fn keep_total_reference(op: &Op, kept: &mut Words, head: usize, most: f64, total: f64) {
+    let [first, stride] = [P_FIRST, P_STRIDE].map(|i| op.params[i] as usize);
+    let end = (first + head + 1) * stride;
+    kept.f32_mut()[end - 2..end].copy_from_slice(&[most as f32, (1.0 / total) as f32]);
 }
 
 /// The buffers of a step's attention weights.
 #[derive(Debug, Clone, Copy)]
-pub struct WeightBuffers {
-    /// `[L, N, stride]`: scores, then their powers.
-    pub scores: Buf,
-    /// `[L, N]`: one over the total of each softmax.
-    pub totals: Buf,
-    /// `[stride, L]`.
+pub struct ScoreBuffers {
+    /// `[L, N, stride]`: the scores of each head, then the largest and one over the total.
+    pub kept: Buf,
+    /// `[positions, L]`.
     pub weights: Buf,
     /// `L`, number of layers.
     pub layers: u32,
     /// Largest number of positions.
-    pub stride: u32,
+    pub positions: u32,
 }
 
-impl WeightBuffers {
-    /// Returns the words of `scores`, `totals` and `weights`.
-    pub fn words(layers: u32, heads: u32, stride: u32) -> [u64; 3] {
-        let [layers, heads, stride] = [layers, heads, stride].map(u64::from);
-        [layers * heads * stride, layers * heads, layers * stride]
+impl ScoreBuffers {
+    /// Returns the words of `kept` and `weights`.
+    pub fn words(layers: u32, heads: u32, positions: u32) -> [u64; 2] {
+        let [layers, heads, positions] = [layers, heads, positions].map(u64::from);
+        [layers * heads * (positions + 2), layers * positions]
+    }
+
+    /// Returns where the scores of a layer with `heads` heads go.
+    pub fn layer(&self, layer: u32, heads: u32) -> LayerScores {
+        LayerScores { kept: self.kept, first: layer * heads, stride: self.positions + 2 }
     }
 }
 
-/// Appends the scores of `q [N, D]`, the row at `call.pos`, for the keys of `kv [S, N_kv, D]`: those of layer `layer`.
-///
-/// # Panics
-/// When sizes contradict each other: shapes come from a checked config.
-pub fn attention_scores(pass: &mut Pass, q: Buf, kv: Kv, b: WeightBuffers, layer: u32, h: Heads) {
-    assert!(h.heads.is_multiple_of(h.kv_heads) && h.size.is_multiple_of(4), "attention_scores: heads");
-    assert!(q.words >= u64::from(h.heads * h.size), "attention_scores: q");
-    assert!(layer < b.layers && b.scores.words >= words(b, h.heads)[0], "attention_scores: out");
-    let mut params: Params = [0; 8];
-    for (at, value) in [(P_HEADS, h.heads), (P_KV_HEADS, h.kv_heads), (P_LAYER, layer), (P_STRIDE, b.stride)] {
-        params[at] = value;
+/// Where the attention of one row keeps its scores.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerScores {
+    kept: Buf,
+    /// The layer's first head among those of all layers.
+    first: u32,
+    stride: u32,
+}
+
+impl LayerScores {
+    /// Writes its words to the parameters of an attention, and returns the buffer.
+    ///
+    /// # Panics
+    /// When the buffer is too small: shapes come from a checked config.
+    pub(super) fn bind(self, params: &mut Params, heads: u32) -> Buf {
+        assert!(self.kept.words >= u64::from(self.first + heads) * u64::from(self.stride), "attention: scores");
+        (params[P_FIRST], params[P_STRIDE]) = (self.first, self.stride);
+        self.kept
     }
-    let consts = vec![("HEAD_SIZE", h.size), ("CACHE_F16", kv.stored.code())];
-    pass.push(Op { kernel: &ATTENTION_SCORES, consts, params, buffers: vec![q, kv.k, kv.v, b.scores] });
 }
 
 /// Appends the weights of all layers, after their scores. `heads` is `N`.
 ///
 /// # Panics
 /// When sizes contradict each other: shapes come from a checked config.
-pub fn attention_weights(pass: &mut Pass, b: WeightBuffers, heads: u32) {
-    let [scores, totals, weights] = words(b, heads);
-    let fits = b.scores.words >= scores && b.totals.words >= totals && b.weights.words >= weights;
-    assert!(fits, "attention_weights: buffers");
+pub fn attention_weights(pass: &mut Pass, b: ScoreBuffers, heads: u32) {
+    let [kept, weights] = ScoreBuffers::words(b.layers, heads, b.positions);
+    assert!(b.kept.words >= kept && b.weights.words >= weights, "attention_weights: buffers");
     let mut params: Params = [0; 8];
-    (params[P_SOFTMAXES], params[P_STRIDE]) = (b.layers * heads, b.stride);
-    let buffers = vec![b.scores, b.totals];
-    pass.push(Op { kernel: &ATTENTION_TOTALS, consts: vec![], params, buffers });
-    (params[P_LAYERS], params[P_HEADS]) = (b.layers, heads);
-    let buffers = vec![b.scores, b.totals, b.weights];
-    pass.push(Op { kernel: &ATTENTION_WEIGHTS, consts: vec![], params, buffers });
-}
-
-fn words(b: WeightBuffers, heads: u32) -> [u64; 3] {
-    WeightBuffers::words(b.layers, heads, b.stride)
+    (params[P_LAYERS], params[P_HEADS], params[P_STRIDE]) = (b.layers, heads, b.positions + 2);
+    pass.push(Op { kernel: &ATTENTION_WEIGHTS, consts: vec![], params, buffers: vec![b.kept, b.weights] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::attention::{Heads, attention};
+    use crate::kernels::attention_step::{attention_step, part_words};
     use crate::kernels::harness::Case;
-    use crate::kernels::{CacheType, Rows, attention::attention};
+    use crate::kernels::{CacheType, Kv, Rows};
+    use crate::tuning::Tuning;
 
-    /// A row at `pos` in `layers` layers: shaders and fast versions against the twins; the twins against the twin of
-    /// attention, which mixes values by the same weights.
-    fn check(pos: u32, layers: u32, heads: u32, kv_heads: u32, size: u32, stored: CacheType) {
-        let h = Heads { heads, kv_heads, size, causal: true };
-        let mut case = Case::new(format!("attention_weights at {pos}, {layers} layers of {h:?} in {stored}"));
+    /// How the scores of a row are made.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum By {
+        /// [`attention`]: on the CPU, and where a step's projections are cut.
+        Attention,
+        /// [`attention_step`], with this tuning.
+        Step(Tuning),
+    }
+
+    /// A row at `pos` in `layers` layers: shaders and fast versions against the twins; and the twins' weights against
+    /// what the twin of attention mixes by them.
+    fn check(by: By, pos: u32, layers: u32, h: Heads, stored: CacheType) {
+        let Heads { heads, kv_heads, size, .. } = h;
+        let mut case = Case::new(format!("attention_weights at {pos}, {layers} layers of {h:?} in {stored}, {by:?}"));
         case.call = Call::new(1, pos);
-        let stride = pos + 5;
-        let [scores, totals, weights] =
-            WeightBuffers::words(layers, heads, stride).map(|words| case.output(words, None));
-        let b = WeightBuffers { scores, totals, weights, layers, stride };
-        let mut operands = Vec::new();
+        let positions = pos + 3;
+        let [kept, weights] = ScoreBuffers::words(layers, heads, positions).map(|words| case.output(words, None));
+        let b = ScoreBuffers { kept, weights, layers, positions };
+        let (mut operands, mut mixed) = (Vec::new(), Vec::new());
         for layer in 0..layers {
             let q = case.random(u64::from(heads * size), 2.0);
             let [k, v] = [2.0, 1.0].map(|scale| case.cache(stored, u64::from((pos + 1) * kv_heads * size), scale));
-            attention_scores(&mut case.pass, q, Kv { k, v, stored }, b, layer, h);
-            operands.push((q, k));
+            let out = case.output(u64::from(heads * size), None);
+            let (kv, scores) = (Kv { k, v, stored }, Some(b.layer(layer, heads)));
+            match by {
+                By::Attention => attention(&mut case.pass, Rows::Fixed(1), q, kv, out, h, scores),
+                By::Step(tuning) => {
+                    case.pass.tuning = tuning;
+                    let parts = case.output(part_words(heads, size, tuning.key_splits), None);
+                    attention_step(&mut case.pass, q, kv, parts, out, h, scores);
+                }
+            }
+            operands.push((q, kv));
+            mixed.push(out);
         }
         attention_weights(&mut case.pass, b, heads);
         // Scores up to about 20, in f32.
         case.check(ATTENTION_WEIGHTS.tolerance, 2e-5);
-        case.check_cpu(ATTENTION_WEIGHTS.tolerance, 2e-5);
+        if by == By::Attention {
+            case.check_cpu(ATTENTION_WEIGHTS.tolerance, 2e-5);
+        }
         // All values of a key are 1 for one position, else 0: attention then gives the weight of that position.
         let chosen = pos / 2;
         let mut values = vec![0.0; ((pos + 1) * kv_heads * size) as usize];
@@ -212,18 +188,17 @@ mod tests {
                 case.bytes(&halves)
             }
         };
-        let mut outs = Vec::new();
-        for (q, k) in &operands {
+        let first = case.reference().len();
+        for (q, kv) in &operands {
             let out = case.output(u64::from(heads * size), None);
-            attention(&mut case.pass, Rows::Fixed(1), *q, Kv { k: *k, v, stored }, out, h);
-            outs.push(out);
+            attention(&mut case.pass, Rows::Fixed(1), *q, Kv { v, ..*kv }, out, h, None);
         }
         let outputs = case.reference();
         for layer in 0..layers as usize {
-            let weight = |s: u32| outputs[2][s as usize * layers as usize + layer];
+            let weight = |s: u32| outputs[1][s as usize * layers as usize + layer];
             let sum: f64 = (0..=pos).map(|s| f64::from(weight(s))).sum();
             assert!((sum - 1.0).abs() < 1e-6, "layer {layer}: the weights sum to {sum}");
-            let mixed = &outputs[3 + layer];
+            let mixed = &outputs[first + layer];
             let mean = mixed.iter().sum::<f32>() / mixed.len() as f32;
             assert!((weight(chosen) - mean).abs() < 1e-6, "layer {layer}: {} instead of {mean}", weight(chosen));
         }
@@ -231,11 +206,17 @@ mod tests {
 
     #[test]
     fn shaders_and_fast_versions_equal_twins_and_sum_to_one() {
-        check(0, 1, 2, 2, 8, CacheType::F32);
-        check(200, 3, 4, 2, 32, CacheType::F32);
-        check(63, 2, 2, 1, 128, CacheType::F16);
-        check(64, 2, 3, 3, 12, CacheType::F32);
-        check(301, 2, 6, 3, 48, CacheType::F16);
-        check(130, 1, 2, 2, 20, CacheType::F16);
+        let shared = Tuning { key_splits: 3, share_keys: true, ..Tuning::SOFTWARE };
+        for by in [By::Attention, By::Step(Tuning::SOFTWARE), By::Step(shared)] {
+            let check = |pos, layers, heads, kv_heads, size, stored| {
+                check(by, pos, layers, Heads { heads, kv_heads, size, causal: true }, stored);
+            };
+            check(0, 1, 2, 2, 8, CacheType::F32);
+            check(200, 3, 8, 2, 32, CacheType::F32);
+            check(63, 2, 2, 1, 128, CacheType::F16);
+            check(64, 2, 3, 3, 12, CacheType::F32);
+            check(301, 2, 6, 3, 48, CacheType::F16);
+            check(130, 1, 2, 2, 20, CacheType::F16);
+        }
     }
 }

@@ -13,7 +13,7 @@
 // Bytes moved: the matrix once, x and gamma rows / (4 · LANES) times.
 // Workgroup memory: with SPLIT > 1, 20 bytes per invocation and one barrier; else none.
 // Limits: as matmul.wgsl; EPILOGUE 2: rows / 2 a multiple of 2; EPILOGUE 3: D a multiple of 4.
-// Twin: matvec::reference.   Joined with: call, weight, cache_write.   Source: arXiv 1910.07467, 2104.09864
+// Twin: matvec::reference.   Joined with: call, weight, cache_write, row.   Source: arXiv 1910.07467, 2104.09864
 const WEIGHT_TYPE: u32 = 3u; // as in shared/weight.wgsl
 const EPILOGUE: u32 = 3u;
 const NORM: u32 = 1u;
@@ -26,17 +26,6 @@ const Q_HEADS: u32 = 4u;
 const K_HEADS: u32 = 4u;
 const V_HEADS: u32 = 4u;
 const CACHE_F16: u32 = 1u;
-
-struct Params { k: u32, rows: u32, first: u32, eps: f32, p4: u32, plane_rows: u32, plane_first: u32, bias: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> blocks: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> scales: array<u32>;
-@group(0) @binding(5) var<storage, read> gamma: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> table: array<vec2<f32>>;
-@group(0) @binding(7) var<storage, read_write> out: array<f32>;
-@group(0) @binding(8) var<storage, read_write> k_cache: array<u32>;
-@group(0) @binding(9) var<storage, read_write> v_cache: array<u32>;
 
 // Blocks of four columns.
 var<private> w0: vec4<u32>;
@@ -56,66 +45,6 @@ fn multiply(i: u32, part: u32) {
     }
     if (OFFSET) { plain += z; }
     sums += z * mat4x4<f32>(quants(w0, part), quants(w1, part), quants(w2, part), quants(w3, part));
-}
-
-// Returns the four columns of quad t.
-fn columns(t: u32) -> vec4<u32> {
-    let within = t % LANES;
-    if (EPILOGUE == 3u) {
-        let quarter = HEAD_SIZE / 4u;
-        let n = t / quarter * HEAD_SIZE + t % quarter * 2u;
-        return vec4<u32>(n, n + 1u, n + 2u * quarter, n + 2u * quarter + 1u);
-    }
-    if (EPILOGUE == 2u) {
-        let n = t / LANES * LANES * 2u + within;
-        let half = params.rows / 2u;
-        return vec4<u32>(n, n + LANES, half + n, half + n + LANES);
-    }
-    let n = t / LANES * LANES * 4u + within;
-    return vec4<u32>(n, n + LANES, n + 2u * LANES, n + 3u * LANES);
-}
-
-// Returns the biases of four columns.
-fn biases(n: vec4<u32>) -> vec4<f32> {
-    let i = params.bias + n;
-    return vec4<f32>(
-        gamma[i.x / 4u][i.x % 4u],
-        gamma[i.y / 4u][i.y % 4u],
-        gamma[i.z / 4u][i.z % 4u],
-        gamma[i.w / 4u][i.w % 4u],
-    );
-}
-
-// Stores elements i and i + 1 of a head, and their partners D/2 further on.
-fn store_heads(n: u32, y: vec4<f32>) {
-    let head = n / HEAD_SIZE;
-    let i = n % HEAD_SIZE;
-    let half = HEAD_SIZE / 2u;
-    if (head >= Q_HEADS + K_HEADS) {
-        let to = (call.pos * V_HEADS + head - Q_HEADS - K_HEADS) * HEAD_SIZE + i;
-        put_value(to / 2u, y.xy);
-        put_value((to + half) / 2u, y.zw);
-        return;
-    }
-    let turn = vec4<f32>(table[call.pos * half + i], table[call.pos * half + i + 1u]);
-    let low = y.xy * turn.xz - y.zw * turn.yw;
-    let high = y.zw * turn.xz + y.xy * turn.yw;
-    if (head < Q_HEADS) {
-        out[n] = low.x;
-        out[n + 1u] = low.y;
-        out[n + half] = high.x;
-        out[n + half + 1u] = high.y;
-    } else {
-        let to = (call.pos * K_HEADS + head - Q_HEADS) * HEAD_SIZE + i;
-        put_key(to / 2u, low);
-        put_key((to + half) / 2u, high);
-    }
-}
-
-fn store(n: u32, y: f32) {
-    if (n >= params.rows) { return; }
-    let to = params.first + n;
-    if (EPILOGUE == 1u) { out[to] += y; } else { out[to] = y; }
 }
 
 var<workgroup> partial: array<vec4<f32>, LANES * SPLIT>;
@@ -167,20 +96,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             square += partial_squares[i];
         }
     }
-    if (NORM == 1u) { y *= inverseSqrt(square / f32(params.k) + params.eps); }
-    if (EPILOGUE == 3u) {
-        if (n.x < params.rows) {
-            if (BIAS == 1u) { y += biases(n); }
-            store_heads(n.x, y);
-        }
-    } else if (EPILOGUE == 2u) {
-        let gated = y.xy / (1.0 + exp(-y.xy)) * y.zw;
-        if (n.x < params.rows / 2u) { out[n.x] = gated.x; }
-        if (n.y < params.rows / 2u) { out[n.y] = gated.y; }
-    } else {
-        store(n.x, y.x);
-        store(n.y, y.y);
-        store(n.z, y.z);
-        store(n.w, y.w);
-    }
+    finish(n, y, square);
 }

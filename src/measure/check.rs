@@ -45,12 +45,12 @@ impl CheckedOperation {
     }
 }
 
-/// Checks every kind of operation of `model`, and fails at the first with wrong results.
+/// Checks every kind of operation of an answer, and fails at the first with wrong results.
 ///
 /// # Errors
 /// [`Kind::Gpu`], naming the operation with wrong results; those of [`check_operations`].
 pub async fn check(model: &mut Model) -> Result<()> {
-    check_operations(model, &mut |checked| {
+    check_answer(model, &mut HashSet::new(), &mut |checked| {
         let CheckedOperation { pass, operation, error, bound } = &checked;
         let place = format!("{pass}: {operation}");
         let message =
@@ -59,27 +59,62 @@ pub async fn check(model: &mut Model) -> Result<()> {
         if checked.is_right() { Ok(()) } else { Err(wrong()) }
     })
     .await
+    .map(drop)
 }
 
-/// Runs a picture, a prompt and a step, then compares one operation of each kind with its twin, and reports each result
-/// as soon as it is known. Ends at the first error of `on_checked`. Overwrites the contents of the model's buffers.
+/// Runs a picture, a prompt, a step, and a step with attention weights, then compares one operation of each kind with
+/// its twin, and reports each result as soon as it is known. Ends at the first error of `on_checked`. Overwrites the
+/// contents of the model's buffers.
 ///
 /// # Errors
 /// Those of `on_checked`; [`Kind::Argument`] when the context is too short for the prompt; what the device reports.
-pub async fn check_operations(
-    model: &mut Model,
-    on_checked: &mut dyn FnMut(CheckedOperation) -> Result<()>,
-) -> Result<()> {
-    let rows = fill_buffers(model).await?;
-    let f16_buffers = model.f16_buffers();
+pub async fn check_operations(model: &mut Model, on_checked: OnChecked<'_>) -> Result<()> {
     let mut seen = HashSet::new();
-    for (pass, call) in model.recorded().zip(pass_calls(rows)) {
-        for op in pass.ops {
-            let operation = describe(&op);
-            if seen.insert(operation.clone()) {
-                let (error, bound) = compare(model, &op, &call, &f16_buffers).await?;
-                on_checked(CheckedOperation { pass: pass.name, operation, error, bound })?;
-            }
+    let step = check_answer(model, &mut seen, on_checked).await?;
+    model.attend(true).await?;
+    let checked = check_attending(model, &step, &mut seen, on_checked).await;
+    model.attend(false).await?;
+    checked
+}
+
+/// Takes what was checked.
+type OnChecked<'a> = &'a mut dyn FnMut(CheckedOperation) -> Result<()>;
+
+/// Checks the passes of an answer, and returns the call of its step.
+async fn check_answer(model: &mut Model, seen: &mut HashSet<String>, on_checked: OnChecked<'_>) -> Result<Call> {
+    let calls = pass_calls(fill_buffers(model).await?);
+    let step = calls.step;
+    for (pass, call) in model.recorded().zip(calls) {
+        check_pass(model, pass, &call, seen, on_checked).await?;
+    }
+    Ok(step)
+}
+
+async fn check_attending(
+    model: &mut Model,
+    step: &Call,
+    seen: &mut HashSet<String>,
+    on_checked: OnChecked<'_>,
+) -> Result<()> {
+    model.step(step)?;
+    let Some(pass) = model.recorded_attending() else { return Ok(()) };
+    check_pass(model, pass, step, seen, on_checked).await
+}
+
+/// Checks the operations of a pass that are not in `seen`, and adds them to it.
+async fn check_pass(
+    model: &mut Model,
+    pass: Pass,
+    call: &Call,
+    seen: &mut HashSet<String>,
+    on_checked: OnChecked<'_>,
+) -> Result<()> {
+    let f16_buffers = model.f16_buffers();
+    for op in pass.ops {
+        let operation = describe(&op);
+        if seen.insert(operation.clone()) {
+            let (error, bound) = compare(model, &op, call, &f16_buffers).await?;
+            on_checked(CheckedOperation { pass: pass.name, operation, error, bound })?;
         }
     }
     Ok(())

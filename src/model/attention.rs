@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::attention::{Heads, attention};
 use crate::kernels::attention_step::attention_step;
-use crate::kernels::attention_weights::{WeightBuffers, attention_scores};
+use crate::kernels::attention_weights::LayerScores;
 use crate::kernels::matvec::{Placeholders, RowBias, RowInput, RowOutput, matvec};
 use crate::kernels::rope::{Rotation, rope};
 use crate::kernels::{CacheType, Kv, Rows};
@@ -76,8 +76,8 @@ pub struct CausalOperands {
     pub rope_table: Buf,
     /// Keys and values of this block.
     pub cache: Kv,
-    /// Where the pass computes attention weights: their buffers, and the index of this block.
-    pub scores: Option<(WeightBuffers, u32)>,
+    /// Where the scores are kept, in a pass that computes attention weights.
+    pub kept: Option<LayerScores>,
 }
 
 impl Attention {
@@ -85,7 +85,7 @@ impl Attention {
     pub fn record_bidirectional(&self, pass: &mut Pass, m: Rows, x: Buf, hidden: Buf, b: &AttentionBuffers, h: Heads) {
         self.record_qkv(pass, m, x, b);
         let kv = Kv { k: b.k, v: b.v, stored: CacheType::F32 };
-        attention(pass, m, b.q, kv, b.mixed, h);
+        attention(pass, m, b.q, kv, b.mixed, h, None);
         self.o_proj.record_residual(pass, m, b.mixed, hidden);
     }
 
@@ -102,18 +102,12 @@ impl Attention {
         b: &AttentionBuffers,
         step: Option<StepBuffers>,
     ) {
-        let CausalOperands { norm, hidden, heads, rope_table, cache, scores } = operands;
-        let record_scores = |pass: &mut Pass| {
-            if let Some((buffers, layer)) = scores {
-                attention_scores(pass, b.q, cache, buffers, layer, heads);
-            }
-        };
+        let CausalOperands { norm, hidden, heads, rope_table, cache, kept } = operands;
         match step.filter(|_| self.heads_by_mat_vecs()) {
             Some(StepBuffers { key_parts, placeholders }) => {
                 let x = norm.record_row(pass, None);
                 self.record_heads(pass, x, b.q, &operands, placeholders);
-                record_scores(pass);
-                attention_step(pass, b.q, cache, key_parts, b.mixed, heads);
+                attention_step(pass, b.q, cache, key_parts, b.mixed, heads, kept);
                 self.o_proj.record_row(pass, RowInput::Plain(b.mixed), RowOutput::Add(hidden), placeholders);
             }
             None => {
@@ -121,8 +115,7 @@ impl Attention {
                 self.record_qkv(pass, m, x, b);
                 let rotation = Rotation { q: b.q, k: b.k, v: b.v, table: rope_table, cache };
                 rope(pass, m, rotation, heads.heads, heads.kv_heads, heads.size);
-                record_scores(pass);
-                attention(pass, m, b.q, cache, b.mixed, heads);
+                attention(pass, m, b.q, cache, b.mixed, heads, kept);
                 self.o_proj.record_residual(pass, m, b.mixed, hidden);
             }
         }

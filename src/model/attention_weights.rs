@@ -7,11 +7,14 @@ use super::decoder::{Decoder, DecoderBuffers};
 use crate::config::TextConfig;
 use crate::device::{Device, PassId, Readback};
 use crate::error::Result;
-use crate::kernels::attention_weights::WeightBuffers;
+use crate::kernels::attention_weights::ScoreBuffers;
+use crate::pass::Pass;
+
+const PASS_NAME: &str = "step with attention weights";
 
 /// A prepared step with its buffers.
 pub(super) struct AttendingStep {
-    buffers: WeightBuffers,
+    buffers: ScoreBuffers,
     pass: PassId,
     /// Whether steps run it in place of the usual one.
     on: bool,
@@ -27,9 +30,9 @@ impl AttendingStep {
         rows: u32,
     ) -> Result<Self> {
         let layers = config.num_hidden_layers;
-        let names = ["attention scores", "attention totals", "attention weights"];
+        let names = ["attention scores", "attention weights"];
         let mut made = Vec::new();
-        for (name, words) in names.into_iter().zip(WeightBuffers::words(layers, config.num_attention_heads, rows)) {
+        for (name, words) in names.into_iter().zip(ScoreBuffers::words(layers, config.num_attention_heads, rows)) {
             match device.buffer(name, words).await {
                 Ok(buffer) => made.push(buffer),
                 Err(error) => {
@@ -38,8 +41,8 @@ impl AttendingStep {
                 }
             }
         }
-        let buffers = WeightBuffers { scores: made[0], totals: made[1], weights: made[2], layers, stride: rows };
-        let mut pass = device.pass("step with attention weights");
+        let buffers = ScoreBuffers { kept: made[0], weights: made[1], layers, positions: rows };
+        let mut pass = device.pass(PASS_NAME);
         decoder.record_attending(&mut pass, config, b, buffers);
         match device.prepare(pass).await {
             Ok(pass) => Ok(Self { buffers, pass, on: true }),
@@ -52,8 +55,8 @@ impl AttendingStep {
 
     fn free(self, device: &mut Device) {
         device.release(self.pass);
-        let WeightBuffers { scores, totals, weights, .. } = self.buffers;
-        [scores, totals, weights].into_iter().for_each(|buffer| device.free(buffer));
+        let ScoreBuffers { kept, weights, .. } = self.buffers;
+        [kept, weights].into_iter().for_each(|buffer| device.free(buffer));
     }
 }
 
@@ -66,7 +69,7 @@ impl Model {
     pub async fn attend(&mut self, on: bool) -> Result<()> {
         let rows = self.decoder.cache.rows();
         match &mut self.attending {
-            Some(step) if !on || step.buffers.stride >= rows => step.on = on,
+            Some(step) if !on || step.buffers.positions >= rows => step.on = on,
             _ if !on => {}
             _ => {
                 if let Some(small) = self.attending.take() {
@@ -89,10 +92,16 @@ impl Model {
         self.attending.as_ref().filter(|step| step.on).map_or(self.passes.step, |step| step.pass)
     }
 
+    /// Returns a copy of the recorded step with attention weights, where steps compute them.
+    pub fn recorded_attending(&self) -> Option<Pass> {
+        let step = self.attending.as_ref().filter(|step| step.on)?;
+        Some(Pass { ops: self.device.ops(step.pass), ..self.device.pass(PASS_NAME) })
+    }
+
     /// Starts reading back the attention weights `[rows, L]` of the last step, whose position was `rows - 1`. `None`
     /// where steps do not compute them.
     pub fn start_attention_read_back(&mut self, rows: u32) -> Option<Readback> {
-        let WeightBuffers { weights, layers, .. } = self.attending.as_ref().filter(|step| step.on)?.buffers;
+        let ScoreBuffers { weights, layers, .. } = self.attending.as_ref().filter(|step| step.on)?.buffers;
         Some(self.device.start_read_back(weights, 0, (rows * layers) as usize))
     }
 }

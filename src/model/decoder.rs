@@ -15,7 +15,7 @@ use crate::kernels::Rows;
 use crate::kernels::activation::silu_mul;
 use crate::kernels::attention::Heads;
 use crate::kernels::attention_step::part_words;
-use crate::kernels::attention_weights::{WeightBuffers, attention_weights};
+use crate::kernels::attention_weights::{ScoreBuffers, attention_weights};
 use crate::kernels::matvec::{Placeholders, RowInput, RowOutput, matvec};
 use crate::kernels::rope;
 use crate::pass::{Buf, Pass};
@@ -136,9 +136,9 @@ impl Decoder {
     }
 
     /// Appends one row as [`record`](Self::record) does, and the attention weights of all blocks.
-    pub fn record_attending(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers, weights: WeightBuffers) {
-        self.record_blocks(pass, t, b, Rows::Fixed(1), Some(weights));
-        attention_weights(pass, weights, t.num_attention_heads);
+    pub fn record_attending(&self, pass: &mut Pass, t: &TextConfig, b: &DecoderBuffers, scores: ScoreBuffers) {
+        self.record_blocks(pass, t, b, Rows::Fixed(1), Some(scores));
+        attention_weights(pass, scores, t.num_attention_heads);
     }
 
     fn record_blocks(
@@ -147,16 +147,16 @@ impl Decoder {
         t: &TextConfig,
         b: &DecoderBuffers,
         m: Rows,
-        weights: Option<WeightBuffers>,
+        scores: Option<ScoreBuffers>,
     ) {
         let heads =
             Heads { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, size: t.head_dim, causal: true };
         self.embed_tokens.record_rows(pass, m, b.image_embeds, b.ids, b.hidden);
         for (layer, (block, cache)) in (0..).zip(self.blocks.iter().zip(&b.cache.layers)) {
             let norm = b.norm(block.input_layernorm, t.rms_norm_eps);
-            let scores = weights.map(|weights| (weights, layer));
+            let kept = scores.map(|scores| scores.layer(layer, t.num_attention_heads));
             let (hidden, rope_table, cache) = (b.hidden, b.rope_table, *cache);
-            let operands = CausalOperands { norm, hidden, heads, rope_table, cache, scores };
+            let operands = CausalOperands { norm, hidden, heads, rope_table, cache, kept };
             block.self_attn.record_causal(pass, m, operands, &b.attention, b.step(m));
             block.record_mlp(pass, m, t, b);
         }

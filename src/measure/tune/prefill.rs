@@ -1,12 +1,11 @@
 //! The tuning of prefill: the tile and operands of matrix products, rows per chunk.
 
 use super::super::Clock;
-use super::{TOLERANCE, error, noise, results, times};
+use super::{MAX_SHARE, fastest, is_right, noise, results, times};
 use crate::device::Device;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::gpu::Features;
 use crate::kernels::attention::{Heads, attention};
-use crate::kernels::calibrate::{DOT4, FMA, fma};
 use crate::kernels::matmul::{Epilogue, matmul};
 use crate::kernels::{CacheType, Kv, Rows, Weight};
 use crate::pass::{Buf, Pass};
@@ -46,13 +45,6 @@ pub(super) fn tiles(features: Features) -> impl Iterator<Item = Option<Workgroup
     TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| features.supports(tile.operands)))
 }
 
-/// Largest share of the best time at which a candidate with larger rounding errors or a larger chunk is chosen.
-const MAX_SHARE: f64 = 0.9;
-/// Largest multiple of the time of a multiply-add that a dot product of four bytes may take where it is an instruction.
-/// NVIDIA's take twice as long; where one is made of others, it takes six times as long at least.
-const MAX_DOT_TIME: f64 = 3.0;
-/// Invocations that measure both.
-const DOT_INVOCATIONS: u32 = 1 << 14;
 /// Rows of the timed trials.
 const ROWS: u32 = Tuning::CHUNK;
 /// Rows of the matrix.
@@ -95,13 +87,11 @@ pub(super) async fn choose(
     device: &mut Device,
     twin: &mut Device,
     tuning: Tuning,
+    features: Features,
     now: Clock<'_>,
 ) -> Result<Option<Tuning>> {
     let on_twin = Trial::new(twin).await?;
     let trial = Trial::new(device).await?;
-    let features = device.features();
-    let features =
-        Features { integer_dot: features.integer_dot && trial.has_fast_dots(device, now).await?, ..features };
     let tiles: Vec<_> = tiles(features).map(|tile| Tuning { tile, ..tuning }).collect();
     let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
     let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
@@ -173,25 +163,10 @@ impl Trial {
             Work::Attention { rows } => {
                 let h = Heads { heads: HEADS, kv_heads: HEADS, size: HEAD_SIZE, causal: false };
                 let kv = Kv { k: self.k, v: self.v, stored: CacheType::F32 };
-                attention(&mut pass, Rows::Fixed(rows), self.x, kv, self.out, h);
+                attention(&mut pass, Rows::Fixed(rows), self.x, kv, self.out, h, None);
             }
         }
         pass
-    }
-
-    /// Returns whether the GPU has an instruction for dot products of bytes. Without one a shader that multiplies bytes
-    /// is slow, and takes long to compile. (Not where the driver refuses them, either.)
-    async fn has_fast_dots(&self, device: &mut Device, now: Clock<'_>) -> Result<bool> {
-        let passes = [&FMA, &DOT4].map(|kernel| {
-            let mut pass = Pass::new("dot products");
-            fma(&mut pass, kernel, self.out, DOT_INVOCATIONS);
-            pass
-        });
-        match times(device, &passes, now).await {
-            Ok(ms) => Ok(ms[1] <= MAX_DOT_TIME * ms[0]),
-            Err(e) if e.kind == Kind::Gpu => Ok(false),
-            Err(e) => Err(e),
-        }
     }
 
     /// Returns the fastest candidate whose results equal the twin's. One with larger rounding errors must take at
@@ -212,14 +187,7 @@ impl Trial {
         }
         let passes: Vec<_> = right.iter().map(|tuning| self.pass(*tuning, large)).collect();
         let ms = times(device, &passes, now).await?;
-        let mut best: Option<(Tuning, f64)> = None;
-        for (tuning, ms) in right.into_iter().zip(ms) {
-            let share = |best: Tuning| if operands(&best) == operands(&tuning) { 1.0 } else { MAX_SHARE };
-            if best.is_none_or(|(best, least)| ms < least * share(best)) {
-                best = Some((tuning, ms));
-            }
-        }
-        Ok(best.map(|(tuning, _)| tuning))
+        Ok(fastest(right.into_iter().zip(ms), operands))
     }
 
     /// Returns the rows per chunk with the least time per row.
@@ -236,14 +204,8 @@ impl Trial {
         Ok(best.1)
     }
 
-    /// Returns whether the results of a candidate equal the twin's; not where the driver refuses the shader.
     async fn is_right(&self, device: &mut Device, tuning: Tuning, work: Work, wanted: &[f32]) -> Result<bool> {
-        let tolerance = self.pass(tuning, work).ops.iter().map(|op| op.kernel.tolerance).fold(TOLERANCE, f64::max);
-        match self.run(device, tuning, work).await {
-            Ok(found) => Ok(error(&found, wanted) <= tolerance),
-            Err(e) if e.kind == Kind::Gpu => Ok(false),
-            Err(e) => Err(e),
-        }
+        is_right(&self.pass(tuning, work), self.run(device, tuning, work).await, wanted)
     }
 
     async fn run(&self, device: &mut Device, tuning: Tuning, work: Work) -> Result<Vec<f32>> {
@@ -267,10 +229,10 @@ mod tests {
         block_on(async {
             let mut device = Device::open(BackendChoice::Gpu).await.unwrap();
             let mut twin = Device::open(BackendChoice::Reference).await.unwrap();
-            let begun = std::time::Instant::now();
+            let (begun, features) = (std::time::Instant::now(), device.features());
             let now = || begun.elapsed().as_secs_f64() * 1e3;
-            let chosen = choose(&mut device, &mut twin, Tuning::HARDWARE, &now).await.unwrap().unwrap();
-            let features = device.features();
+            let chosen = choose(&mut device, &mut twin, Tuning::HARDWARE, features, &now).await;
+            let chosen = chosen.unwrap().unwrap();
             assert!(is_candidate(&chosen, features), "{chosen:?}");
             assert!(!is_candidate(&Tuning { tile: tile(8, 64, Operands::F32), ..chosen }, features));
             assert!(!is_candidate(&Tuning { chunk: 0, ..chosen }, features));
