@@ -12,7 +12,7 @@ use super::tower::{self, TowerBatch};
 use super::tower_batches;
 use crate::error::Result;
 use crate::scenes::bpe;
-use crate::scenes::scene::{TRAIN_SEED, scene_rng};
+use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 use burn::tensor::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -186,7 +186,14 @@ pub fn nmse(got: &BTreeMap<String, Vec<f32>>, want: &BTreeMap<String, Vec<f32>>)
 pub fn compare(comparison: &Comparison) -> Result<()> {
     let shape = ModelShape::shipped();
     let (tokenizer, seed) = (Arc::new(bpe::train(1, 300)?), TRAIN_SEED);
-    let sampler = DialogueSampler { shape: shape.clone(), tokenizer, seed, stage: TrainingStage::Text, images: 1 };
+    let sampler = DialogueSampler {
+        shape: shape.clone(),
+        tokenizer,
+        seed,
+        stage: TrainingStage::Text,
+        images: 1,
+        scenes: sample,
+    };
     let mut all: Vec<Params> = comparison.devices.iter().map(|d| params(&shape, d)).collect();
     let mut rates = Vec::new();
     for device in &comparison.devices {

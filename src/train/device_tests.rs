@@ -11,7 +11,7 @@ use super::params::{Params, floats};
 use super::run::RECIPES;
 use super::{decoder, tower};
 use crate::scenes::bpe;
-use crate::scenes::scene::{TRAIN_SEED, scene_rng};
+use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 use std::sync::Arc;
 
 /// Largest normalised mean squared error of a gradient: both devices round f32 sums in other orders.
@@ -59,7 +59,7 @@ fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
 fn batches(shape: &ModelShape) -> Vec<StageBatch> {
     let tokenizer = Arc::new(bpe::train(1, 40).unwrap_or_else(|e| panic!("{e}")));
     let (shape, stage) = (shape.clone(), TrainingStage::Text);
-    let sampler = DialogueSampler { shape, tokenizer, seed: TRAIN_SEED, stage, images: 2 };
+    let sampler = DialogueSampler { shape, tokenizer, seed: TRAIN_SEED, stage, images: 2, scenes: sample };
     let first = |stage| StageBatch::first(stage, &sampler, 2).unwrap_or_else(|e| panic!("{e}"));
     (0..RECIPES.len()).map(first).collect()
 }
