@@ -62,7 +62,8 @@ help() {
                                takes 10 to 14 minutes)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
-./build.sh benchmark NAME …    ask a model the questions of a published benchmark, and score its answers (--help lists them)
+./build.sh benchmark NAME …    ask a model the questions of a published benchmark, and score its answers (--help lists them);
+                               benchmark.html does so in the tab
 ./build.sh fuzz [TARGET [SECONDS]]
                                search for inputs that break a parser: one target, or each for a minute
 ./build.sh weights --size 7b --format gguf-q4_0 --out D
@@ -324,9 +325,12 @@ build() {
     cargo build --package llava-web --profile wasm --target "$WASM" --lib --no-default-features
     # The grammars' module, with a larger stack, since schemas are compiled recursively. After a panic it begins anew.
     cargo rustc --package llava-grammar --profile wasm --target "$WASM" --lib --crate-type cdylib -- -Clink-arg=-zstack-size=8388608
+    # The formats and scorers of the benchmarks, for benchmark.html.
+    cargo rustc --package llava-benchmark --profile wasm --target "$WASM" --lib --crate-type cdylib
     [ -z "$others" ] || say "the builds without threads are there; those with threads need longer"
     package "$bindgen" "$TARGET" www/pkg
     package "$bindgen" "$TARGET" www/pkg/grammar llava_grammar --experimental-reset-state-function
+    package "$bindgen" "$TARGET" www/pkg/benchmark llava_benchmark
     if [ -n "$others" ] && wait "$others"; then
         step "their JavaScript"
         package "$bindgen" "$TARGET/threads" www/pkg/threads
@@ -350,7 +354,7 @@ build() {
 version_files() {
     find -L page llava shared worker pkg examples start.js colours.css style.css icon.svg -type f ! -name '*.d.ts'
     [ ! -d demos ] || find -L demos -type f ! -name '*.html'
-    [ ! -d learn ] || find -L learn proof -type f
+    [ ! -d learn ] || find -L learn proof benchmark -type f
     # Pages of tests have none.
     [ ! -f models/catalogue.json ] || echo models/catalogue.json
 }
@@ -358,7 +362,7 @@ version_files() {
 sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi; }
 
 # The documents, which name the version and keep their addresses.
-documents() { printf '%s\n' index.html; [ ! -f learn.html ] || echo learn.html; [ ! -f proof.html ] || echo proof.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
+documents() { printf '%s\n' index.html; [ ! -f learn.html ] || echo learn.html; [ ! -f proof.html ] || printf '%s\n' proof.html benchmark.html; [ ! -d demos ] || printf '%s\n' demos/*.html; }
 
 # Writes what is copied to a host: site SOURCE FOLDER. All but the documents, the service worker and the models lies in v/HASH,
 # HASH being that of the content: modules, workers and the engine's code name each other relative to themselves, so that every
@@ -378,7 +382,7 @@ site() {
     cp -RLl "$from/models" "$new/models" 2>/dev/null || { rm -rf "$new/models" && cp -RL "$from/models" "$new/models"; }
     cp -pL "$from/service-worker.js" "$new/service-worker.js"
     for file in $(cd "$from" && documents | grep -v /); do
-        perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg|learn|proof)/|demos/demos\.css|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
+        perl -pe "s{(href|src)=\"(?=(?:page|llava|shared|worker|pkg|learn|proof|benchmark)/|demos/demos\.css|start\.js|colours\.css|style\.css|icon\.svg)}{\${1}=\"v/$version/}g;
             s{(name=\"llava-web-version\" content=\")}{\${1}$version}" "$from/$file" >"$new/$file"
     done
     for file in $(cd "$from" && documents | grep /); do
@@ -402,7 +406,7 @@ pack() {
     mkdir -p "$to.new/llava-web"
     # Neither what a host compresses by itself, nor what only this repository reads. The builds with threads share their JavaScript.
     (cd www && find -L llava shared worker pkg models/catalogue.json -type f ! -name '*.gz' ! -name '*.br' ! -name '*.d.ts' \
-        ! -path 'pkg/relaxed/*.js' ! -path 'pkg/learn/*' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
+        ! -path 'pkg/relaxed/*.js' ! -path 'pkg/learn/*' ! -path 'pkg/benchmark/*' ! -path 'llava/*.json' ! -path 'llava/*.md') | while IFS= read -r file; do
         mkdir -p "$to.new/llava-web/$(dirname "$file")"
         cp -L "www/$file" "$to.new/llava-web/$file"
     done
@@ -460,7 +464,7 @@ lints() {
     cargo fmt --all --check
     say "lints, native and wasm"
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --package llava-web --package llava-grammar --lib --no-default-features --target "$WASM" -- -D warnings
+    cargo clippy --package llava-web --package llava-grammar --package llava-benchmark --lib --no-default-features --target "$WASM" -- -D warnings
 }
 
 documentation() {
@@ -488,7 +492,7 @@ browser_tests() {
     need_bundlers
     say "browser tests"
     server
-    cargo build --bin chat --bin convert --bin weights
+    cargo build --bin benchmark --bin chat --bin convert --bin weights
     LLAVA_BIN="$TARGET/debug" node tests/browser/run.mjs
 }
 
@@ -655,7 +659,7 @@ train() {
     need_rust
     case ${1:-} in
         # Scenes and examinations need no Burn, whose first build takes ten minutes.
-        data | eval) cargo run --bin train -- "$@" ;;
+        data | drawings | eval) cargo run --bin train -- "$@" ;;
         *) cargo run --release --features train-gpu --bin train -- "$@" ;;
     esac
 }

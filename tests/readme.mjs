@@ -106,6 +106,11 @@ const RULES = {
   "./build.sh train run --tower www/models/scenes --decoder DIR/smollm2.gguf --captions DATA/captions.json --out DIR": {
     not: "it takes a language model of 98 MB",
   },
+  "./build.sh train begin --out RUN": { as: "./build.sh train begin --out $WORK/continued", slow: true },
+  "./build.sh train run --out RUN --stages tower stage1 stage2": {
+    as: "./build.sh train begin --out $WORK/continued; ./build.sh train run --out $WORK/continued --steps 1 1 1 1 --stages tower stage1 stage2",
+    slow: true,
+  },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },

@@ -35,11 +35,14 @@ const OUTSIDE_WORLD: [&str; 12] = [
 ];
 /// Crates and attributes, and the only files that may name them.
 const PRIVILEGES: [(&[&str], &[&str]); 3] = [
-    (&["wasm_bindgen", "web_sys", "js_sys"], &["web.rs", "web/", "gpu.rs", "grammar/web.rs", "train/web.rs"]),
+    (
+        &["wasm_bindgen", "web_sys", "js_sys"],
+        &["web.rs", "web/", "gpu.rs", "benchmark/web.rs", "grammar/web.rs", "train/web.rs"],
+    ),
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
-        &["lib.rs", "gpu.rs", "cpu/simd/", "cpu/huge_pages.rs", "web.rs", "web/", "grammar/"],
+        &["lib.rs", "gpu.rs", "cpu/simd/", "cpu/huge_pages.rs", "web.rs", "web/", "benchmark/lib.rs", "grammar/"],
     ),
 ];
 /// Pieces of Hugging Face's keys, and the only files whose strings may hold them.

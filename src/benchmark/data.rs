@@ -2,11 +2,12 @@
 //!
 //! Every field is read through a [`Record`], whose errors name the file, the line or the place in it, and the field.
 
-use llava_web::error::{Error, Kind, Result};
-use llava_web::native::read_file;
-use llava_web::{ensure, fail};
+use crate::error::{Error, Kind, Result};
+use crate::files::Files;
+use crate::{ensure, fail};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Folders below the data folder in which published archives keep their files.
 const BELOW: [&str; 5] = ["", "data", "coco", "output/coco", "mm-vet"];
@@ -14,17 +15,34 @@ const BELOW: [&str; 5] = ["", "data", "coco", "output/coco", "mm-vet"];
 /// The folder of a benchmark's published files, and the part of it that is asked.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// The folder.
+    /// The folder; empty where `files` are named relative to it.
     pub folder: PathBuf,
     /// Name of the part; `None` for the usual one.
     pub split: Option<String>,
+    /// Its files.
+    files: Rc<dyn Files>,
 }
 
 impl Data {
+    /// Makes the part `split` of what `files` has in `folder`.
+    pub fn new(files: Rc<dyn Files>, folder: impl Into<PathBuf>, split: Option<String>) -> Self {
+        Self { folder: folder.into(), split, files }
+    }
+
+    /// Returns the folder's name for errors.
+    pub fn place(&self) -> String {
+        if self.folder.as_os_str().is_empty() { "the folder".into() } else { self.folder.display().to_string() }
+    }
+
+    /// Returns the files.
+    pub fn files(&self) -> &dyn Files {
+        &*self.files
+    }
+
     /// Finds the first of `names` in the folder, or in one of the folders that archives make below it.
     pub fn find(&self, names: &[&str]) -> Option<PathBuf> {
         let places = names.iter().flat_map(|name| BELOW.map(|below| self.folder.join(below).join(name)));
-        places.into_iter().find(|path| path.exists())
+        places.into_iter().find(|path| self.files.exists(path))
     }
 
     /// Finds the first of `names`.
@@ -34,7 +52,7 @@ impl Data {
     pub fn need(&self, names: &[&str]) -> Result<PathBuf> {
         self.find(names).ok_or_else(|| {
             let message = format!("holds no {}", names.join(" and no "));
-            Error::new(Kind::Io, self.folder.display().to_string(), message)
+            Error::new(Kind::Io, self.place(), message)
                 .hint("src/docs/benchmarks.md lists the files of every benchmark")
         })
     }
@@ -55,6 +73,43 @@ impl Data {
             None => fail!(Argument, "--split", "`{wanted}` is not a part of this benchmark: {}", known.join(", ")),
         }
     }
+
+    /// Reads a file that is one JSON value.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when it cannot be read, or is no JSON, with line and column.
+    pub fn json(&self, path: &Path) -> Result<Record> {
+        let place = path.display().to_string();
+        let malformed = |e: serde_json::Error| Error::new(Kind::Io, &*place, format!("is no JSON: {e}"));
+        let value = serde_json::from_str(&self.text(path)?).map_err(malformed)?;
+        Ok(Record { place, value })
+    }
+
+    /// Reads a file of JSON lines. Blank lines are skipped.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when it cannot be read, or a line is no JSON object, with the line's number.
+    pub fn lines(&self, path: &Path) -> Result<Vec<Record>> {
+        Record::lines(&self.text(path)?, &path.display().to_string())
+    }
+
+    /// Reads a text file in UTF-8, without a byte order mark.
+    ///
+    /// # Errors
+    /// [`Kind::Io`], naming it.
+    pub fn text(&self, path: &Path) -> Result<String> {
+        text_of(self.files.read(path)?, path)
+    }
+}
+
+/// Returns the text of a file in UTF-8, without a byte order mark.
+///
+/// # Errors
+/// [`Kind::Io`], naming it.
+pub fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|e| Error::new(Kind::Io, path.display().to_string(), format!("is no UTF-8 text: {e}")))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// A JSON value and its place: a file, a line of it, a path of fields.
@@ -71,26 +126,14 @@ impl Record {
         Self { place: place.into(), value }
     }
 
-    /// Reads a file that is one JSON value.
+    /// Reads JSON lines; `place` names their file. Blank lines are skipped.
     ///
     /// # Errors
-    /// [`Kind::Io`] when it cannot be read, or is no JSON, with line and column.
-    pub fn json(path: &Path) -> Result<Self> {
-        let place = path.display().to_string();
-        let malformed = |e: serde_json::Error| Error::new(Kind::Io, &*place, format!("is no JSON: {e}"));
-        let value = serde_json::from_str(&text_file(path)?).map_err(malformed)?;
-        Ok(Self { place, value })
-    }
-
-    /// Reads a file of JSON lines. Blank lines are skipped.
-    ///
-    /// # Errors
-    /// [`Kind::Io`] when it cannot be read, or a line is no JSON object, with the line's number.
-    pub fn lines(path: &Path) -> Result<Vec<Self>> {
-        let text = text_file(path)?;
+    /// [`Kind::Io`] when a line is no JSON object, with the line's number.
+    pub fn lines(text: &str, place: &str) -> Result<Vec<Self>> {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let record = |(number, line): (usize, &str)| {
-            let place = format!("{}: line {}", path.display(), number + 1);
+            let place = format!("{place}: line {}", number + 1);
             let value = serde_json::from_str(line);
             let value: Value = value.map_err(|e| Error::new(Kind::Io, &*place, format!("is no JSON: {e}")))?;
             ensure!(value.is_object(), Io, place, "is no JSON object");
@@ -238,16 +281,6 @@ impl Record {
             n => Err(self.refused("answers", &format!("holds {n} answers; VQA's accuracy takes 10"))),
         }
     }
-}
-
-/// Reads a text file in UTF-8, without a byte order mark.
-///
-/// # Errors
-/// [`Kind::Io`], naming it.
-pub fn text_file(path: &Path) -> Result<String> {
-    let text = String::from_utf8(read_file(path)?);
-    let text = text.map_err(|e| Error::new(Kind::Io, path.display().to_string(), format!("is no UTF-8 text: {e}")))?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Returns the name of an image file whose path comes from a published file, inside `folder`.

@@ -1,8 +1,9 @@
 //! Answers that were given elsewhere: LLaVA's answer files, to be scored here.
 
-use crate::data::Record;
+use crate::data::{Record, text_of};
+use crate::error::{Error, Kind, Result};
 use crate::question::Question;
-use llava_web::error::{Error, Kind, Result};
+use llava_web::native::read_file;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -19,7 +20,7 @@ fn key(id: &Value) -> String {
 /// [`Kind::Io`] for a malformed line, and when no answer belongs to a question.
 pub fn read(path: &Path, questions: &[Question]) -> Result<Vec<Option<String>>> {
     let mut by_id: HashMap<String, VecDeque<(String, String)>> = HashMap::new();
-    for line in Record::lines(path)? {
+    for line in Record::lines(&text_of(read_file(path)?, path)?, &path.display().to_string())? {
         let prompt = line.maybe_text("prompt")?.unwrap_or_default().to_owned();
         by_id.entry(key(&line.id("question_id")?)).or_default().push_back((prompt, line.text("text")?.to_owned()));
     }

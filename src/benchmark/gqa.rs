@@ -4,9 +4,9 @@
 //! `eval.py` of GQA. Consistency, validity, plausibility and grounding take files that testdev does not have.
 
 use crate::data::{Data, Record, inside};
+use crate::error::Result;
 use crate::output::{Output, percent};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Question, SHORT, Suite, llava_or, with};
-use llava_web::error::Result;
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Question, SHORT, Suite, llava_or, with};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,13 +59,13 @@ fn label(mut record: Record) -> Result<Label> {
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     const FILE: &str = "testdev_balanced_questions.json";
     data.split(&["testdev"])?;
     let pictures = data.pictures("images");
     let mut official = match data.find(&[FILE, "questions/testdev_balanced_questions.json"]) {
-        Some(path) => Record::json(&path)?.into_map()?,
+        Some(path) => data.json(&path)?.into_map()?,
         None => Vec::new(),
     };
     let questions = llava_or(data, &["llava_gqa_testdev_balanced.jsonl"], &pictures, || {
@@ -97,13 +97,22 @@ fn distribution(truth: &Histogram<'_>, predicted: &Histogram<'_>) -> f64 {
     sum / f64::max(all, 1.0) / 100.0
 }
 
+/// Returns the id of a question as the official file has it.
+fn id(question: &Question) -> String {
+    question.id.as_str().map_or_else(|| question.id.to_string(), str::to_owned)
+}
+
 impl Finish for Gqa {
+    fn mark(&self, _: usize, question: &Question, text: &str) -> Option<Mark> {
+        let label = self.labels.get(&id(question))?;
+        Some(Mark::new(label.answer.as_str(), prediction(text) == label.answer))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
-        let id = |question: &Question| question.id.as_str().map_or_else(|| question.id.to_string(), str::to_owned);
         let entry =
             |(_, q, text): (usize, &Question, &str)| json!({ "questionId": id(q), "prediction": prediction(text) });
         let predictions: Vec<Value> = answers.iter().map(entry).collect();
-        out.json("testdev_balanced_predictions.json", &predictions.into(), "GQA's eval.py --tier testdev_balanced")?;
+        out.json("testdev_balanced_predictions.json", &predictions.into(), "GQA's eval.py --tier testdev_balanced");
         let mut rights: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         let (mut truth, mut predicted) = (Histogram::new(), Histogram::new());
         for (_, question, text) in answers.iter() {

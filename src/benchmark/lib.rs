@@ -1,24 +1,24 @@
 //! The twelve benchmarks of LLaVA-1.5, and the examination of the shipped model.
 //!
-//! A benchmark is read from the files as they are published ([`data`]), becomes a list of questions ([`question`]), is
-//! asked by one worker or several ([`run`], [`asker`]) into a file from which it continues ([`journal`]), and ends in
-//! answer files and scores ([`output`]). `src/docs/benchmarks.md` lists formats, scorers and published figures.
+//! A benchmark is read from the files as they are published ([`data`], [`files`]), becomes a list of questions
+//! ([`question`]) in the order in which they are asked ([`plan`]), and ends in answer files and scores ([`output`]).
+//! Natively they are asked by one worker or several (`run`, `asker`) into a file from which a run continues (`journal`);
+//! in a tab `www/benchmark/` asks them through `web`. `src/docs/benchmarks.md` lists formats, scorers and published
+//! figures.
 
-pub mod asker;
 pub mod data;
 mod examination;
-pub mod given;
+pub mod files;
 pub mod gqa;
-pub mod journal;
 pub mod mmbench;
 pub mod mme;
 pub mod output;
+pub mod plan;
 pub mod pope;
 pub mod progress;
 mod prose;
 pub mod question;
-pub mod run;
-pub mod sample;
+pub mod recognise;
 pub mod scienceqa;
 mod seed;
 pub mod textvqa;
@@ -27,13 +27,42 @@ pub mod vqa_text;
 mod vqav2;
 mod xlsx;
 
-use clap::ValueEnum;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod asker;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod disk;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod given;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod journal;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod sample;
+
+// What the formats need of the engine's crate. The tab has the engine already, in a module of its own: there these files
+// are compiled again, and no more of that crate.
+#[cfg(not(target_arch = "wasm32"))]
+pub use llava_web::{ensure, error, fail, format::hash, scenes};
+
+#[cfg(target_arch = "wasm32")]
+#[path = "../error.rs"]
+pub mod error;
+#[cfg(target_arch = "wasm32")]
+#[path = "../format/hash.rs"]
+pub mod hash;
+#[cfg(target_arch = "wasm32")]
+pub mod scenes;
+#[cfg(target_arch = "wasm32")]
+mod web;
+
 use data::Data;
-use llava_web::error::Result;
+use error::Result;
 use question::Suite;
 
 /// A benchmark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(clap::ValueEnum))]
 pub enum Benchmark {
     /// VQAv2: test (test-dev, a server scores), val.
     Vqav2,
@@ -64,16 +93,47 @@ pub enum Benchmark {
 }
 
 impl Benchmark {
+    /// All of them, in the order of their publication's table.
+    pub const ALL: [Self; 13] = [
+        Self::Vqav2,
+        Self::Gqa,
+        Self::Vizwiz,
+        Self::Scienceqa,
+        Self::Textvqa,
+        Self::Pope,
+        Self::Mme,
+        Self::Mmbench,
+        Self::MmbenchCn,
+        Self::Seed,
+        Self::LlavaBench,
+        Self::MmVet,
+        Self::Scenes,
+    ];
+
     /// Returns its name on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+    pub fn name(self) -> &'static str {
+        [
+            "vqav2",
+            "gqa",
+            "vizwiz",
+            "scienceqa",
+            "textvqa",
+            "pope",
+            "mme",
+            "mmbench",
+            "mmbench-cn",
+            "seed",
+            "llava-bench",
+            "mm-vet",
+            "scenes",
+        ][self as usize]
     }
 
     /// Reads the published files.
     ///
     /// # Errors
-    /// [`llava_web::error::Kind::Io`] for a missing or malformed file, with line and field;
-    /// [`llava_web::error::Kind::Argument`] for a part that the benchmark does not have.
+    /// [`error::Kind::Io`] for a missing or malformed file, with line and field;
+    /// [`error::Kind::Argument`] for a part that the benchmark does not have.
     pub fn open(self, data: &Data) -> Result<Suite> {
         match self {
             Self::Vqav2 => vqav2::open(data),
@@ -89,6 +149,20 @@ impl Benchmark {
             Self::LlavaBench => prose::open_wild(data),
             Self::MmVet => prose::open_mm_vet(data),
             Self::Scenes => examination::open(data),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    #[test]
+    fn names_are_those_of_the_command_line() {
+        assert_eq!(Benchmark::value_variants(), Benchmark::ALL);
+        for benchmark in Benchmark::ALL {
+            assert_eq!(benchmark.to_possible_value().unwrap().get_name(), benchmark.name());
         }
     }
 }

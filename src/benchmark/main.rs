@@ -3,17 +3,17 @@
 use clap::Parser;
 use llava_benchmark::Benchmark;
 use llava_benchmark::asker::Setup;
-use llava_benchmark::data::Data;
+use llava_benchmark::disk;
 use llava_benchmark::given;
 use llava_benchmark::journal::Journal;
 use llava_benchmark::output::Output;
+use llava_benchmark::plan::Plan;
 use llava_benchmark::progress::Progress;
-use llava_benchmark::question::{Answers, Picture, Question, Suite};
-use llava_benchmark::run::{Plan, ask};
+use llava_benchmark::question::Suite;
+use llava_benchmark::run::ask;
 use llava_benchmark::sample;
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
-use llava_web::format::hash::sha256_hex;
 use llava_web::preprocess::Rendering;
 use llava_web::prompt::Template;
 use llava_web::quant::WeightType;
@@ -106,21 +106,20 @@ fn write_sample(arguments: &Arguments, folder: &Path) -> Result<()> {
 
 /// Scores an answer file. Without `--out` the other files go to a folder beside it.
 fn score(arguments: &Arguments, data: &Path, answers: &Path) -> Result<()> {
-    let data = Data { folder: data.to_owned(), split: arguments.split.clone() };
-    let suite = arguments.benchmark.open(&data)?;
+    let suite = arguments.benchmark.open(&disk::folder(data, arguments.split.clone()))?;
     let mut given = given::read(answers, &suite.questions)?;
     given.iter_mut().skip(arguments.limit.unwrap_or(usize::MAX)).for_each(|text| *text = None);
     let folder = arguments.out.clone().unwrap_or_else(|| answers.with_extension("scored"));
     let name = answers.file_stem().map_or("answers".into(), |stem| stem.to_string_lossy().into_owned());
     let settings = json!({ "benchmark": arguments.benchmark.name(), "split": arguments.split, "answers": name });
-    finish(&suite, &given, Output::new(&folder, &name), &settings)
+    finish(&suite, &given, (&folder, &name), &settings)
 }
 
 fn run(arguments: &Arguments, data: &Path, model: &Path) -> Result<()> {
-    let data = Data { folder: data.to_owned(), split: arguments.split.clone() };
+    let data = disk::folder(data, arguments.split.clone());
     let suite = arguments.benchmark.open(&data)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(suite.questions.len());
-    check_pictures(&suite.questions[..limit])?;
+    suite.check_pictures(data.files(), limit)?;
     let setup = setup(arguments, model);
     let name = arguments.benchmark.name();
     let model_name = model.canonicalize().ok().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
@@ -131,7 +130,7 @@ fn run(arguments: &Arguments, data: &Path, model: &Path) -> Result<()> {
     let before = given[..limit].iter().flatten().count();
     let plan = Plan::new(&suite.questions, &given, limit);
     eprintln!("{name}: {limit} of {} questions, {before} answered, {} to ask", suite.questions.len(), plan.asks);
-    let mut progress = Progress::new(&name, before, limit);
+    let mut progress = Progress::new(name, before, limit);
     let make = || setup.load().map(|model| Box::new(model) as _);
     ask(&suite.questions, &plan, suite.max_new_tokens, arguments.workers, &make, &mut |index, text| {
         journal.record(index, &suite.questions[index], text)?;
@@ -140,7 +139,7 @@ fn run(arguments: &Arguments, data: &Path, model: &Path) -> Result<()> {
         Ok(())
     })?;
     given[limit..].fill(None);
-    finish(&suite, &given, Output::new(&folder, &model_name), &settings)
+    finish(&suite, &given, (&folder, &model_name), &settings)
 }
 
 fn setup(arguments: &Arguments, model: &Path) -> Setup {
@@ -156,26 +155,8 @@ fn setup(arguments: &Arguments, model: &Path) -> Setup {
     }
 }
 
-/// Checks that the pictures are there, before a model is loaded.
-fn check_pictures(questions: &[Question]) -> Result<()> {
-    let missing = |question: &&Question| matches!(&question.picture, Some(Picture::File(path)) if !path.is_file());
-    let mut missing = questions.iter().filter(missing);
-    let Some(Question { id, picture: Some(Picture::File(path)), .. }) = missing.next() else { return Ok(()) };
-    let message = format!("does not exist; question {id} is about it, and {} more lack theirs", missing.count());
-    Err(Error::new(Kind::Io, path.display().to_string(), message))
-}
-
 /// Returns everything that answers depend on, except the backend.
 fn settings(arguments: &Arguments, setup: &Setup, suite: &Suite) -> Result<Value> {
-    let mut questions = String::new();
-    for Question { id, picture, earlier, text, .. } in &suite.questions {
-        let picture = match picture {
-            Some(Picture::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            Some(Picture::Inline(bytes)) => bytes.len().to_string(),
-            None => String::new(),
-        };
-        questions += &json!([id, picture, earlier, text]).to_string();
-    }
     Ok(json!({
         "benchmark": arguments.benchmark.name(),
         "split": arguments.split,
@@ -184,23 +165,17 @@ fn settings(arguments: &Arguments, setup: &Setup, suite: &Suite) -> Result<Value
         "template": arguments.template.map_or("the model's", Template::name),
         "rendering": format!("{:?}", arguments.rendering).to_lowercase(),
         "max_new_tokens": suite.max_new_tokens,
-        "questions": sha256_hex(questions.as_bytes())[..16],
+        "questions": suite.fingerprint(),
     }))
 }
 
-/// Writes answer files and scores, and prints the table.
-fn finish(suite: &Suite, given: &[Option<String>], mut out: Output, settings: &Value) -> Result<()> {
-    let answers = Answers { questions: &suite.questions, given };
-    out.answers(&answers, &|index| suite.finish.more(index))?;
-    suite.finish.finish(&answers, &mut out)?;
-    if !answers.complete() {
-        out.note(format!("{} of {} questions were asked", answers.iter().count(), suite.questions.len()));
-    }
-    let mut scores = out.scores();
-    scores["settings"] = settings.clone();
-    out.file("scores.json", format!("{scores:#}\n").as_bytes(), "reading")?;
+/// Writes answer files and scores into a folder, and prints the table; the model's name is in file names and answers.
+fn finish(suite: &Suite, given: &[Option<String>], (folder, model): (&Path, &str), settings: &Value) -> Result<()> {
+    let mut out = Output::new(model);
+    out.finish(suite, given, settings)?;
+    let written = disk::write(&out, folder)?;
     print!("{}", out.table());
     out.notes.iter().for_each(|note| println!("note: {note}"));
-    out.files.iter().for_each(|(path, purpose)| println!("wrote {} (for {purpose})", path.display()));
+    written.iter().for_each(|(path, purpose)| println!("wrote {} (for {purpose})", path.display()));
     Ok(())
 }

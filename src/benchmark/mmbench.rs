@@ -4,13 +4,12 @@
 //! if all its rows are right.
 
 use crate::data::Data;
+use crate::error::{Error, Kind, Result};
 use crate::output::{Output, percent};
-use crate::question::{Answers, Finish, LETTER, LETTER_CN, LONG_TOKENS, Picture, Question, Suite, options, with};
+use crate::question::{Answers, Finish, LETTER, LETTER_CN, LONG_TOKENS, Mark, Picture, Question, Suite, options, with};
 use crate::xlsx::{Cell, workbook};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use llava_web::error::{Error, Kind, Result};
-use llava_web::native::io_error;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -76,10 +75,9 @@ fn present<'a>(columns: &[String], cells: &'a [String], name: &str) -> Option<&'
 type Line = (u64, Vec<String>);
 
 /// Reads the table: its columns, and its rows.
-fn table(path: &Path) -> Result<(Vec<String>, Vec<Line>)> {
+fn table(data: &Data, path: &Path) -> Result<(Vec<String>, Vec<Line>)> {
     let place = path.display().to_string();
-    let file = std::fs::File::open(path).map_err(|e| io_error(path, &e))?;
-    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(std::io::BufReader::new(file));
+    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(data.files().open(path)?);
     let malformed = |e: csv::Error| {
         let at = e.position().map_or(place.clone(), |position| format!("{place}: line {}", position.line()));
         Error::new(Kind::Io, at, e.to_string())
@@ -127,7 +125,7 @@ impl Pictures {
 /// Reads the benchmark; `chinese` chooses MMBench-CN.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data, chinese: bool) -> Result<Suite> {
     let (names, suffix): (&[&str], _) = match chinese {
         true => (&["mmbench_dev_cn_20231003.tsv"], LETTER_CN),
@@ -135,7 +133,7 @@ pub fn open(data: &Data, chinese: bool) -> Result<Suite> {
     };
     data.split(&["dev"])?;
     let path = data.need(names)?;
-    let (columns, lines) = table(&path)?;
+    let (columns, lines) = table(data, &path)?;
     let (mut pictures, mut rows, mut questions) = (Pictures::default(), Vec::new(), Vec::new());
     for (line, mut cells) in lines {
         let refused = |field: &str, why: &str| {
@@ -205,6 +203,12 @@ impl MmBench {
 }
 
 impl Finish for MmBench {
+    fn mark(&self, index: usize, _: &Question, text: &str) -> Option<Mark> {
+        let row = self.rows.get(index)?;
+        let truth = present(&self.columns, &row.cells, "answer")?.chars().next();
+        Some(Mark::new(truth.map(String::from).unwrap_or_default(), chosen(text, &row.options) == truth))
+    }
+
     fn more(&self, index: usize) -> Option<Value> {
         let options = &self.rows.get(index)?.options;
         let letters: Vec<String> = ('A'..).take(options.len()).map(String::from).collect();
@@ -213,13 +217,10 @@ impl Finish for MmBench {
 
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let name = format!("{}.xlsx", out.model);
-        out.file(&name, &workbook(&self.upload(answers))?, "mmbench.opencompass.org.cn")?;
+        out.file(&name, workbook(&self.upload(answers))?, "mmbench.opencompass.org.cn");
         let field = |i: usize, name: &str| present(&self.columns, &self.rows[i].cells, name);
-        let right = |i: usize, text: &str| {
-            let truth = field(i, "answer")?.chars().next();
-            Some(chosen(text, &self.rows[i].options) == truth)
-        };
-        let scored: Vec<(usize, bool)> = answers.iter().filter_map(|(i, _, text)| Some((i, right(i, text)?))).collect();
+        let mark = |(i, question, text): (usize, &Question, &str)| Some((i, self.mark(i, question, text)?.right()));
+        let scored: Vec<(usize, bool)> = answers.iter().filter_map(mark).collect();
         // A question whose rows were not all asked does not count.
         let incomplete: Vec<i64> =
             (0..self.rows.len()).filter(|i| answers.get(*i).is_none()).map(|i| self.rows[i].index % ROTATION).collect();

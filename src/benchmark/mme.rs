@@ -1,10 +1,9 @@
 //! MME: two questions about each picture, one with the answer yes and one with no, in 14 tasks.
 
-use crate::data::{Data, Record, inside, text_file};
+use crate::data::{Data, inside};
+use crate::error::{Error, Kind, Result};
 use crate::output::{Output, percent};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Question, SHORT, Suite, llava_or, with};
-use llava_web::error::{Error, Kind, Result};
-use llava_web::native::io_error;
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Question, SHORT, Suite, llava_or, with};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -65,9 +64,9 @@ fn asked(published: &str) -> String {
 }
 
 /// Reads the two lines of a picture.
-fn pair(path: &Path, task: &str) -> Result<Vec<Published>> {
+fn pair(data: &Data, path: &Path, task: &str) -> Result<Vec<Published>> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = text_file(path)?;
+    let text = data.text(path)?;
     let line = |(number, line): (usize, &str)| {
         let wrong = |message: &str| Error::new(Kind::Io, format!("{}: line {}", path.display(), number + 1), message);
         let (question, answer) =
@@ -83,22 +82,20 @@ fn pair(path: &Path, task: &str) -> Result<Vec<Published>> {
 }
 
 /// Returns the names in a folder, sorted.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).map_err(|e| io_error(folder, &e))?;
-    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    Ok(names)
+fn names(data: &Data, folder: &Path) -> Result<Vec<String>> {
+    let missing = || Error::new(Kind::Io, folder.display().to_string(), "is no folder that can be read");
+    data.files().names(folder).ok_or_else(missing)
 }
 
 /// Reads a task of the published folder: its questions, and the picture of each below `folder`.
-fn task(folder: &Path, task: &str) -> Result<Vec<(String, Published)>> {
+fn task(data: &Data, folder: &Path, task: &str) -> Result<Vec<(String, Published)>> {
     let (mut images, mut texts) = (format!("{task}/images"), format!("{task}/questions_answers_YN"));
-    if !folder.join(&texts).is_dir() {
+    if data.files().names(&folder.join(&texts)).is_none() {
         (images, texts) = (task.to_owned(), task.to_owned());
     }
-    let files = names(&folder.join(&images))?;
+    let files = names(data, &folder.join(&images))?;
     let mut found = Vec::new();
-    for text in names(&folder.join(&texts))?.iter().filter(|name| name.ends_with(".txt")) {
+    for text in names(data, &folder.join(&texts))?.iter().filter(|name| name.ends_with(".txt")) {
         let stem = text.trim_end_matches("txt");
         let path = folder.join(&texts).join(text);
         let image = files
@@ -106,7 +103,7 @@ fn task(folder: &Path, task: &str) -> Result<Vec<(String, Published)>> {
             .find(|name| name.starts_with(stem) && !name.ends_with(".txt") && !name[stem.len()..].contains('.'));
         let image =
             image.ok_or_else(|| Error::new(Kind::Io, path.display().to_string(), "has no picture of its name"))?;
-        found.extend(pair(&path, task)?.into_iter().map(|question| (format!("{images}/{image}"), question)));
+        found.extend(pair(data, &path, task)?.into_iter().map(|question| (format!("{images}/{image}"), question)));
     }
     Ok(found)
 }
@@ -123,13 +120,13 @@ fn restored(image: &str, text: &str, first: bool) -> Published {
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     data.split(&["all"])?;
     let pictures = data.pictures(FOLDER);
     let mut official = Vec::new();
-    for name in PERCEPTION.iter().chain(&COGNITION).filter(|name| pictures.join(name).is_dir()) {
-        official.extend(task(&pictures, name)?);
+    for name in PERCEPTION.iter().chain(&COGNITION).filter(|name| data.files().names(&pictures.join(name)).is_some()) {
+        official.extend(task(data, &pictures, name)?);
     }
     let llava = data.find(&["llava_mme.jsonl"]);
     let known: HashMap<(String, String), Published> =
@@ -148,7 +145,7 @@ pub fn open(data: &Data) -> Result<Suite> {
     if let Some(path) = llava {
         published.clear();
         let mut before = String::new();
-        for (record, question) in Record::lines(&path)?.iter().zip(&questions) {
+        for (record, question) in data.lines(&path)?.iter().zip(&questions) {
             let image = record.text("image")?.to_owned();
             inside(&pictures, &image, record)?;
             let given = known.get(&(image.clone(), question.text.clone())).cloned();
@@ -160,19 +157,29 @@ pub fn open(data: &Data) -> Result<Suite> {
     Ok(Suite { questions, max_new_tokens: LOADER_TOKENS, finish: Box::new(Mme { published, known: all_known }) })
 }
 
+/// Returns an answer on one line, as the tool reads it.
+fn on_one_line(answer: &str) -> String {
+    answer.replace(['\t', '\n', '\r'], " ")
+}
+
 impl Finish for Mme {
+    fn mark(&self, index: usize, _: &Question, text: &str) -> Option<Mark> {
+        let Published { truth, .. } = *self.published.get(index)?;
+        Some(Mark::new(if truth { "Yes" } else { "No" }, says(&on_one_line(text)) == Some(truth)))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let mut lines: BTreeMap<&str, String> = BTreeMap::new();
         let mut right: BTreeMap<&str, Vec<(&str, bool)>> = BTreeMap::new();
         for (index, _, text) in answers.iter() {
             let Published { task, file, question, truth } = &self.published[index];
-            let answer = text.replace(['\t', '\n', '\r'], " ");
+            let answer = on_one_line(text);
             let label = if *truth { "Yes" } else { "No" };
             *lines.entry(task).or_default() += &format!("{file}\t{question}\t{label}\t{answer}\n");
             right.entry(task).or_default().push((file, says(&answer) == Some(*truth)));
         }
         for (task, text) in lines {
-            out.file(&format!("mme/{task}.txt"), text.as_bytes(), "MME's calculation.py --results_dir")?;
+            out.file(&format!("mme/{task}.txt"), text.into_bytes(), "MME's calculation.py --results_dir");
         }
         for (name, tasks) in [("perception", &PERCEPTION[..]), ("cognition", &COGNITION[..])] {
             let mut total = (0.0, 0);

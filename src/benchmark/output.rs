@@ -1,10 +1,8 @@
 //! Answer files and scores of a run.
 
-use crate::question::Answers;
-use llava_web::error::Result;
-use llava_web::native::io_error;
+use crate::error::Result;
+use crate::question::{Answers, Suite};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
 /// A score.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,26 +17,34 @@ pub struct Row {
     pub detail: bool,
 }
 
-/// What a benchmark hands back: files in a folder, scores, and remarks.
+/// A file for a scorer, a server or a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Name; with a slash where it lies in a folder.
+    pub name: String,
+    /// Contents.
+    pub contents: Vec<u8>,
+    /// What takes it.
+    pub purpose: String,
+}
+
+/// What a benchmark hands back: files, scores, and remarks.
 #[derive(Debug)]
 pub struct Output {
-    /// Folder of the files.
-    pub folder: PathBuf,
     /// Name of the model in file names and answers.
     pub model: String,
     /// Scores.
     pub rows: Vec<Row>,
     /// Remarks on what the scores cover.
     pub notes: Vec<String>,
-    /// Written files, with what takes them.
-    pub files: Vec<(PathBuf, String)>,
+    /// Files.
+    pub files: Vec<File>,
 }
 
 impl Output {
-    /// Starts with an existing folder and no scores.
-    pub fn new(folder: &Path, model: &str) -> Self {
-        let (folder, model) = (folder.to_owned(), model.to_owned());
-        Self { folder, model, rows: Vec::new(), notes: Vec::new(), files: Vec::new() }
+    /// Starts without files and scores.
+    pub fn new(model: &str) -> Self {
+        Self { model: model.to_owned(), rows: Vec::new(), notes: Vec::new(), files: Vec::new() }
     }
 
     /// Adds a score.
@@ -61,41 +67,23 @@ impl Output {
         self.notes.push(text.into());
     }
 
-    /// Writes a file; `purpose` says what takes it.
-    ///
-    /// # Errors
-    /// [`llava_web::error::Kind::Io`], naming it.
-    pub fn file(&mut self, name: &str, contents: &[u8], purpose: &str) -> Result<()> {
-        let path = self.folder.join(name);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|e| io_error(folder, &e))?;
-        }
-        std::fs::write(&path, contents).map_err(|e| io_error(&path, &e))?;
-        self.files.push((path, purpose.to_owned()));
-        Ok(())
+    /// Adds a file; `purpose` says what takes it.
+    pub fn file(&mut self, name: &str, contents: Vec<u8>, purpose: &str) {
+        self.files.push(File { name: name.to_owned(), contents, purpose: purpose.to_owned() });
     }
 
-    /// Writes a file of one JSON value.
-    ///
-    /// # Errors
-    /// As [`file`](Self::file).
-    pub fn json(&mut self, name: &str, value: &Value, purpose: &str) -> Result<()> {
-        self.file(name, value.to_string().as_bytes(), purpose)
+    /// Adds a file of one JSON value.
+    pub fn json(&mut self, name: &str, value: &Value, purpose: &str) {
+        self.file(name, value.to_string().into_bytes(), purpose);
     }
 
-    /// Writes a file of JSON lines.
-    ///
-    /// # Errors
-    /// As [`file`](Self::file).
-    pub fn lines(&mut self, name: &str, lines: impl Iterator<Item = Value>, purpose: &str) -> Result<()> {
-        self.file(name, lines.map(|line| format!("{line}\n")).collect::<String>().as_bytes(), purpose)
+    /// Adds a file of JSON lines.
+    pub fn lines(&mut self, name: &str, lines: impl Iterator<Item = Value>, purpose: &str) {
+        self.file(name, lines.map(|line| format!("{line}\n")).collect::<String>().into_bytes(), purpose);
     }
 
-    /// Writes LLaVA's answer file; `more` are the further fields of the answer to question `index`.
-    ///
-    /// # Errors
-    /// As [`file`](Self::file).
-    pub fn answers(&mut self, answers: &Answers<'_>, more: &dyn Fn(usize) -> Option<Value>) -> Result<()> {
+    /// Adds LLaVA's answer file; `more` are the further fields of the answer to question `index`.
+    pub fn answers(&mut self, answers: &Answers<'_>, more: &dyn Fn(usize) -> Option<Value>) {
         let model = self.model.clone();
         let line = |(index, question, text): (usize, &crate::question::Question, &str)| {
             let mut line = json!({
@@ -107,7 +95,24 @@ impl Output {
             }
             line
         };
-        self.lines("answers.jsonl", answers.iter().map(line), "LLaVA's scripts in llava/eval and scripts")
+        self.lines("answers.jsonl", answers.iter().map(line), "LLaVA's scripts in llava/eval and scripts");
+    }
+
+    /// Adds all that a run has made: LLaVA's answer file, the files for scorers and servers, the scores with `settings`.
+    ///
+    /// # Errors
+    /// Those of the benchmark's last step.
+    pub fn finish(&mut self, suite: &Suite, given: &[Option<String>], settings: &Value) -> Result<()> {
+        let answers = Answers { questions: &suite.questions, given };
+        self.answers(&answers, &|index| suite.finish.more(index));
+        suite.finish.finish(&answers, self)?;
+        if !answers.complete() {
+            self.note(format!("{} of {} questions were asked", answers.iter().count(), suite.questions.len()));
+        }
+        let mut scores = self.scores();
+        scores["settings"] = settings.clone();
+        self.file("scores.json", format!("{scores:#}\n").into_bytes(), "reading");
+        Ok(())
     }
 
     /// Returns the printed table in Markdown.

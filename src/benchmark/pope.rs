@@ -1,9 +1,9 @@
 //! POPE: is an object in the picture? Three sets of questions about COCO's val2014.
 
-use crate::data::{Data, Record, inside};
+use crate::data::{Data, inside};
+use crate::error::Result;
 use crate::output::{Output, mean};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Question, SHORT, Suite, llava_or, with};
-use llava_web::error::Result;
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Question, SHORT, Suite, llava_or, with};
 use serde_json::json;
 
 /// The sets in the order of LLaVA's file, and what it adds to their ids.
@@ -54,14 +54,14 @@ pub fn scores(pairs: &[(bool, bool)]) -> Scores {
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     data.split(&["coco"])?;
     let pictures = data.pictures("val2014");
     let mut labels = Vec::new();
     let mut official = Vec::new();
     for (set, first_id) in SETS {
-        for record in Record::lines(&data.need(&[&format!("coco_pope_{set}.json")])?)? {
+        for record in data.lines(&data.need(&[&format!("coco_pope_{set}.json")])?)? {
             let (text, label) = (record.text("text")?.to_owned(), record.text("label")?);
             if !["yes", "no"].contains(&label) {
                 return Err(record.refused("label", &format!("is `{label}`, neither yes nor no")));
@@ -77,23 +77,24 @@ pub fn open(data: &Data) -> Result<Suite> {
     if let Some(index) = different {
         let message =
             format!("question {} of llava_pope_test.jsonl is another one than that of the three sets", index + 1);
-        return Err(llava_web::error::Error::new(
-            llava_web::error::Kind::Io,
-            data.folder.display().to_string(),
-            message,
-        )
-        .hint("POPE changed its questions: LLaVA's file belongs to commit e3e39262"));
+        return Err(crate::error::Error::new(crate::error::Kind::Io, data.place(), message)
+            .hint("POPE changed its questions: LLaVA's file belongs to commit e3e39262"));
     }
     Ok(Suite { questions, max_new_tokens: LOADER_TOKENS, finish: Box::new(Pope { labels }) })
 }
 
 impl Finish for Pope {
+    fn mark(&self, index: usize, _: &Question, text: &str) -> Option<Mark> {
+        let (.., truth) = *self.labels.get(index)?;
+        Some(Mark::new(if truth { "yes" } else { "no" }, says_yes(text) == truth))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let mut f1 = Vec::new();
         for (set, _) in SETS {
             let own = || answers.iter().filter(|(index, ..)| self.labels[*index].0 == set);
             let line = |(index, _, text): (usize, &Question, &str)| json!({ "question": self.labels[index].1, "answer": text });
-            out.lines(&format!("coco_pope_{set}_answers.json"), own().map(line), "POPE's evaluate.py")?;
+            out.lines(&format!("coco_pope_{set}_answers.json"), own().map(line), "POPE's evaluate.py");
             let pairs: Vec<_> = own().map(|(index, _, text)| (says_yes(text), self.labels[index].2)).collect();
             if pairs.is_empty() {
                 continue;

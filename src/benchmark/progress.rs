@@ -42,14 +42,14 @@ impl Progress {
 }
 
 /// Returns the line: answers, share, time for an answer, time left by the answers of this run.
-fn line(name: &str, done: usize, before: usize, all: usize, elapsed: Duration) -> String {
+pub fn line(name: &str, done: usize, before: usize, all: usize, elapsed: Duration) -> String {
     let each = elapsed.as_secs_f64() / (done - before).max(1) as f64;
     let percent = 100.0 * done as f64 / all.max(1) as f64;
     format!("{name}: {done} of {all} ({percent:.1} %), {each:.2} s each, {} left", time(each * (all - done) as f64))
 }
 
 /// Writes a time in its two largest units.
-fn time(seconds: f64) -> String {
+pub fn time(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),

@@ -1,9 +1,9 @@
 //! LLaVA-Bench (in the wild) and MM-Vet: long answers, which a judge model scores. Only the answers are written here.
 
 use crate::data::{Data, Record, inside};
+use crate::error::Result;
 use crate::output::Output;
 use crate::question::{Answers, Finish, LONG_TOKENS, Question, Suite, llava_lines, llava_or};
-use llava_web::error::Result;
 use serde_json::{Map, Value, json};
 
 /// A benchmark whose answer file is LLaVA's own.
@@ -14,19 +14,19 @@ struct MmVet;
 /// Reads LLaVA-Bench (in the wild).
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open_wild(data: &Data) -> Result<Suite> {
     data.split(&["all"])?;
     let path = data.need(&["questions.jsonl"])?;
-    let questions = llava_lines(&path, &data.pictures("images"))?;
-    llava_web::ensure!(!questions.is_empty(), Io, path.display().to_string(), "holds no questions");
+    let questions = llava_lines(data, &path, &data.pictures("images"))?;
+    crate::ensure!(!questions.is_empty(), Io, path.display().to_string(), "holds no questions");
     Ok(Suite { questions, max_new_tokens: LONG_TOKENS, finish: Box::new(Wild) })
 }
 
 /// Reads MM-Vet.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open_mm_vet(data: &Data) -> Result<Suite> {
     data.split(&["all"])?;
     let pictures = data.pictures("images");
@@ -37,7 +37,7 @@ pub fn open_mm_vet(data: &Data) -> Result<Suite> {
             let image = inside(&pictures, record.text("imagename")?, &record)?;
             Ok(Question::new(number, image, record.text("question")?.to_owned()))
         };
-        Record::json(&data.need(&["mm-vet.json"])?)?.into_map()?.into_iter().map(question).collect()
+        data.json(&data.need(&["mm-vet.json"])?)?.into_map()?.into_iter().map(question).collect()
     })?;
     Ok(Suite { questions, max_new_tokens: LONG_TOKENS, finish: Box::new(MmVet) })
 }
@@ -54,7 +54,7 @@ impl Finish for MmVet {
         let entry = |(_, question, text): (usize, &Question, &str)| (format!("v1_{}", question.id), json!(text));
         let answers: Map<String, Value> = answers.iter().map(entry).collect();
         let name = format!("{}.json", out.model);
-        out.json(&name, &answers.into(), "MM-Vet's evaluator, with a judge model")?;
+        out.json(&name, &answers.into(), "MM-Vet's evaluator, with a judge model");
         out.note("a judge model scores the file: MM-Vet's evaluator");
         Ok(())
     }

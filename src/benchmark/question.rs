@@ -1,10 +1,11 @@
 //! What a benchmark asks, in the terms that all have in common.
 
 use crate::data::{Data, Record, inside};
+use crate::error::{Error, Kind, Result};
+use crate::files::Files;
+use crate::hash::sha256_hex;
 use crate::output::Output;
-use llava_web::error::{Error, Kind, Result};
-use llava_web::native::read_file;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,19 +27,6 @@ pub enum Picture {
     File(PathBuf),
     /// A file's bytes, where a table holds them.
     Inline(Arc<[u8]>),
-}
-
-impl Picture {
-    /// Returns the bytes of the file.
-    ///
-    /// # Errors
-    /// [`Kind::Io`], naming it.
-    pub fn read(&self) -> Result<Arc<[u8]>> {
-        match self {
-            Self::File(path) => Ok(read_file(path)?.into()),
-            Self::Inline(bytes) => Ok(bytes.clone()),
-        }
-    }
 }
 
 /// A question about at most one picture.
@@ -64,6 +52,35 @@ impl Question {
     }
 }
 
+/// The mark of one answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// The expected answer; of ten people's, the most frequent.
+    pub expected: String,
+    /// Score, 0 to 1.
+    pub score: f64,
+}
+
+impl Mark {
+    /// Marks an answer that is right or wrong.
+    pub fn new(expected: impl Into<String>, right: bool) -> Self {
+        Self { expected: expected.into(), score: f64::from(u8::from(right)) }
+    }
+
+    /// Marks an answer by those of ten people.
+    pub fn of_people(people: &[String], score: f64) -> Self {
+        let times = |answer: &&String| people.iter().filter(|other| other == answer).count();
+        // Of equally frequent ones the first.
+        let expected = people.iter().rev().max_by_key(times).cloned().unwrap_or_default();
+        Self { expected, score }
+    }
+
+    /// Returns whether it is right in full.
+    pub fn right(&self) -> bool {
+        self.score >= 1.0
+    }
+}
+
 /// A benchmark that has been read.
 pub struct Suite {
     /// Questions in the order of their file.
@@ -74,13 +91,47 @@ pub struct Suite {
     pub finish: Box<dyn Finish>,
 }
 
-/// The last step of a benchmark: answer files and scores.
-pub trait Finish {
-    /// Writes the files that scorers and servers take, and adds scores where the labels are at hand.
+impl Suite {
+    /// Checks that the pictures of the first `limit` questions are there.
     ///
     /// # Errors
-    /// [`Kind::Io`] for a file that cannot be written.
+    /// [`Kind::Io`] with the first that is not.
+    pub fn check_pictures(&self, files: &dyn Files, limit: usize) -> Result<()> {
+        let missing =
+            |question: &&Question| matches!(&question.picture, Some(Picture::File(path)) if !files.exists(path));
+        let mut missing = self.questions.iter().take(limit).filter(missing);
+        let Some(Question { id, picture: Some(Picture::File(path)), .. }) = missing.next() else { return Ok(()) };
+        let message = format!("does not exist; question {id} is about it, and {} more lack theirs", missing.count());
+        Err(Error::new(Kind::Io, path.display().to_string(), message))
+    }
+
+    /// Returns a hash of everything that is asked, except the pictures' contents.
+    pub fn fingerprint(&self) -> String {
+        let mut all = String::new();
+        for Question { id, picture, earlier, text, .. } in &self.questions {
+            let picture = match picture {
+                Some(Picture::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                Some(Picture::Inline(bytes)) => bytes.len().to_string(),
+                None => String::new(),
+            };
+            all += &json!([id, picture, earlier, text]).to_string();
+        }
+        sha256_hex(all.as_bytes())[..16].to_owned()
+    }
+}
+
+/// The last step of a benchmark: answer files and scores.
+pub trait Finish {
+    /// Adds the files that scorers and servers take, and scores where the labels are at hand.
+    ///
+    /// # Errors
+    /// [`Kind::Argument`] for more answers than a file's format takes.
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()>;
+
+    /// Marks the answer `text` to question `index`; `None` where the labels are not at hand, or a judge decides.
+    fn mark(&self, _index: usize, _question: &Question, _text: &str) -> Option<Mark> {
+        None
+    }
 
     /// Returns the further fields of LLaVA's answer file for question `index`.
     fn more(&self, _index: usize) -> Option<Value> {
@@ -119,12 +170,12 @@ impl<'a> Answers<'a> {
 ///
 /// # Errors
 /// [`Kind::Io`] for a malformed line, with its number and the field.
-pub fn llava_lines(path: &Path, pictures: &Path) -> Result<Vec<Question>> {
+pub fn llava_lines(data: &Data, path: &Path, pictures: &Path) -> Result<Vec<Question>> {
     let question = |line: Record| {
         let picture = inside(pictures, line.text("image")?, &line)?;
         Ok(Question::new(line.id("question_id")?, picture, line.text("text")?.to_owned()))
     };
-    Record::lines(path)?.into_iter().map(question).collect()
+    data.lines(path)?.into_iter().map(question).collect()
 }
 
 /// Returns the questions of LLaVA's own file where it is at hand, else those that `official` makes.
@@ -138,11 +189,11 @@ pub fn llava_or(
     official: impl FnOnce() -> Result<Vec<Question>>,
 ) -> Result<Vec<Question>> {
     let questions = match data.find(names) {
-        Some(path) => llava_lines(&path, pictures)?,
+        Some(path) => llava_lines(data, &path, pictures)?,
         None => official()?,
     };
     if questions.is_empty() {
-        return Err(Error::new(Kind::Io, data.folder.display().to_string(), "the question file holds no questions"));
+        return Err(Error::new(Kind::Io, data.place(), "the question file holds no questions"));
     }
     Ok(questions)
 }
@@ -176,5 +227,12 @@ mod tests {
         assert_eq!(capitalize(""), "");
         assert_eq!(options("Which?", &["red", "blue"]), "Which?\nA. red\nB. blue");
         assert_eq!(with("Is it?", SHORT), "Is it?\nAnswer the question using a single word or phrase.");
+    }
+
+    #[test]
+    fn people_expect_what_most_of_them_said() {
+        let people = ["red", "blue", "red", "green", "blue", "x"].map(str::to_owned);
+        assert_eq!(Mark::of_people(&people, 0.3), Mark { expected: "red".into(), score: 0.3 });
+        assert!(Mark::new("a", true).right() && !Mark::new("a", false).right() && !Mark::of_people(&[], 0.9).right());
     }
 }

@@ -1,8 +1,10 @@
 //! Asking all questions: by several workers, the questions on a picture together, no question twice.
 
+use crate::plan::{Group, Plan};
 use crate::question::{Picture, Question};
 use llava_web::error::{Error, Result};
-use std::collections::HashMap;
+use llava_web::native::read_file;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
@@ -15,61 +17,14 @@ pub trait Answerer {
     fn answer(&mut self, picture: Option<&[u8]>, question: &Question, max_new_tokens: u32) -> Result<String>;
 }
 
-/// A question to ask, and later ones that are equal to it.
-#[derive(Debug, Clone, PartialEq)]
-struct Ask {
-    index: usize,
-    copies: Vec<usize>,
-}
-
-/// The questions on one picture that are to be asked.
-type Group = Vec<Ask>;
-
-/// Questions to ask, by picture.
-#[derive(Debug)]
-pub struct Plan {
-    groups: Vec<Group>,
-    /// Answers that equal questions have already: (index, text).
-    known: Vec<(usize, String)>,
-    /// Number of different questions to ask.
-    pub asks: usize,
-}
-
-impl Plan {
-    /// Plans the first `limit` questions, as far as they have no answer in `given`.
-    pub fn new(questions: &[Question], given: &[Option<String>], limit: usize) -> Self {
-        type Key<'a> = (Option<&'a Picture>, &'a [String], &'a str);
-        fn key(question: &Question) -> Key<'_> {
-            (question.picture.as_ref(), &question.earlier, &question.text)
-        }
-        let mut answered: HashMap<Key<'_>, &str> = HashMap::new();
-        for (question, text) in questions.iter().zip(given) {
-            if let Some(text) = text {
-                answered.insert(key(question), text);
-            }
-        }
-        let mut plan = Self { groups: Vec::new(), known: Vec::new(), asks: 0 };
-        let mut group_of: HashMap<&Picture, usize> = HashMap::new();
-        let mut asked: HashMap<Key<'_>, (usize, usize)> = HashMap::new();
-        for (index, question) in questions.iter().enumerate().take(limit).filter(|(index, _)| given[*index].is_none()) {
-            if let Some(text) = answered.get(&key(question)) {
-                plan.known.push((index, (*text).to_owned()));
-                continue;
-            }
-            if let Some((group, ask)) = asked.get(&key(question)) {
-                plan.groups[*group][*ask].copies.push(index);
-                continue;
-            }
-            let next = plan.groups.len();
-            let group = question.picture.as_ref().map_or(next, |picture| *group_of.entry(picture).or_insert(next));
-            if group == next {
-                plan.groups.push(Vec::new());
-            }
-            asked.insert(key(question), (group, plan.groups[group].len()));
-            plan.groups[group].push(Ask { index, copies: Vec::new() });
-            plan.asks += 1;
-        }
-        plan
+/// Returns the bytes of a picture's file.
+///
+/// # Errors
+/// [`llava_web::error::Kind::Io`], naming it.
+pub fn bytes_of(picture: &Picture) -> Result<Arc<[u8]>> {
+    match picture {
+        Picture::File(path) => Ok(read_file(path)?.into()),
+        Picture::Inline(bytes) => Ok(bytes.clone()),
     }
 }
 
@@ -87,7 +42,7 @@ impl Shared<'_> {
     fn work(&self, model: &mut dyn Answerer, done: &Sender<Result<(usize, Vec<usize>, String)>>) -> Result<()> {
         while let Some(group) = self.groups.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let picture = match group.first().and_then(|ask| self.questions[ask.index].picture.as_ref()) {
-                Some(picture) => Some(picture.read()?),
+                Some(picture) => Some(bytes_of(picture)?),
                 None => None,
             };
             for ask in group {
@@ -151,7 +106,7 @@ pub fn ask(
 mod tests {
     use super::*;
     use llava_web::error::Kind;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     /// Questions by (picture, text).
     fn questions(list: &[(u8, &str)]) -> Vec<Question> {

@@ -1,9 +1,9 @@
 //! ScienceQA (test): multiple choice with hints; the published figure counts the questions with a picture (`img`).
 
 use crate::data::{Data, Record, inside};
+use crate::error::Result;
 use crate::output::Output;
-use crate::question::{Answers, Finish, LETTER, LONG_TOKENS, Picture, Question, Suite, options, with};
-use llava_web::error::Result;
+use crate::question::{Answers, Finish, LETTER, LONG_TOKENS, Mark, Picture, Question, Suite, options, with};
 use serde_json::{Map, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn question(id: &str, image: Option<std::path::PathBuf>, turn: &str) -> Question
 }
 
 /// Reads LLaVA's file: `{ id, image?, conversations: [{ from, value }, …] }`.
-fn llava(path: &Path, pictures: &Path) -> Result<Vec<Question>> {
+fn llava(data: &Data, path: &Path, pictures: &Path) -> Result<Vec<Question>> {
     let read = |mut record: Record| {
         let image = record.maybe_text("image")?.map(|name| inside(pictures, name, &record)).transpose()?;
         let id = record.text("id")?.to_owned();
@@ -59,18 +59,18 @@ fn llava(path: &Path, pictures: &Path) -> Result<Vec<Question>> {
         let turn = turns.first().ok_or_else(|| record.refused("conversations", "is empty"))?;
         Ok(question(&id, image, turn.text("value")?))
     };
-    Record::json(path)?.into_list()?.into_iter().map(read).collect()
+    data.json(path)?.into_list()?.into_iter().map(read).collect()
 }
 
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     let everything = data.split(&["img", "all"])? == "all";
     let pictures = data.pictures("images/test");
     let problems: HashMap<String, Record> =
-        Record::json(&data.need(&["problems.json"])?)?.into_map()?.into_iter().collect();
+        data.json(&data.need(&["problems.json"])?)?.into_map()?.into_iter().collect();
     let label = |(id, record): (&String, &Record)| {
         let (answer, choices) = (record.integer("answer")?, record.texts("choices")?.len());
         let index = usize::try_from(answer).ok().filter(|index| *index < choices.min(LETTERS.len()));
@@ -79,9 +79,9 @@ pub fn open(data: &Data) -> Result<Suite> {
     };
     let labels = problems.iter().map(label).collect::<Result<HashMap<_, _>>>()?;
     let mut questions = match data.find(&["llava_test_CQM-A.json"]) {
-        Some(path) => llava(&path, &pictures)?,
+        Some(path) => llava(data, &path, &pictures)?,
         None => {
-            let splits = Record::json(&data.need(&["pid_splits.json"])?)?;
+            let splits = data.json(&data.need(&["pid_splits.json"])?)?;
             let question = |id: String| {
                 let record =
                     problems.get(&id).ok_or_else(|| splits.refused("test", &format!("names `{id}`, no problem")))?;
@@ -95,7 +95,18 @@ pub fn open(data: &Data) -> Result<Suite> {
     Ok(Suite { questions, max_new_tokens: LONG_TOKENS, finish: Box::new(ScienceQa { labels, everything }) })
 }
 
+/// Returns the index of the choice that an answer means, of `choices`.
+fn choice(answer: &str, choices: usize) -> Option<usize> {
+    let letter = parsed(answer)?;
+    LETTERS.iter().position(|known| *known == letter).filter(|index| *index < choices)
+}
+
 impl Finish for ScienceQa {
+    fn mark(&self, _: usize, question: &Question, text: &str) -> Option<Mark> {
+        let (label, choices) = *self.labels.get(question.id.as_str()?)?;
+        Some(Mark::new(LETTERS[label], choice(text, choices) == Some(label)))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let (mut all, mut with_picture) = (Vec::new(), Vec::new());
         let (mut correct, mut incorrect) = (Vec::new(), Vec::new());
@@ -104,7 +115,7 @@ impl Finish for ScienceQa {
             let id = question.id.as_str().unwrap_or_default();
             let Some((label, choices)) = self.labels.get(id).copied() else { continue };
             let letter = parsed(text);
-            let index = LETTERS.iter().position(|known| Some(*known) == letter).filter(|index| *index < choices);
+            let index = choice(text, choices);
             let item = json!({
                 "question_id": id, "parsed_ans": letter.unwrap_or("FAILED"), "ground_truth": LETTERS[label],
                 "question": question.prompt, "pred": text, "is_multimodal": question.picture.is_some(),
@@ -119,10 +130,10 @@ impl Finish for ScienceQa {
             }
         }
         let (n, accuracy) = (correct.len(), crate::output::percent(&all));
-        out.json("scienceqa_output.json", &json!({ "correct": correct, "incorrect": incorrect }), "reading")?;
+        out.json("scienceqa_output.json", &json!({ "correct": correct, "incorrect": incorrect }), "reading");
         let result =
             json!({ "acc": accuracy, "correct": n, "count": all.len(), "results": results, "outputs": outputs });
-        out.json("scienceqa_result.json", &result, "reading; ScienceQA's own tools")?;
+        out.json("scienceqa_result.json", &result, "reading; ScienceQA's own tools");
         out.accuracy("accuracy, questions with a picture", &with_picture);
         if self.everything {
             out.accuracy("accuracy, all questions", &all);

@@ -1,9 +1,9 @@
 //! SEED-Bench (first version): multiple choice in nine kinds about pictures (`images`); with three about videos, `all`.
 
 use crate::data::{Data, Record, inside};
+use crate::error::Result;
 use crate::output::Output;
-use crate::question::{Answers, Finish, LETTER, LOADER_TOKENS, Question, Suite, llava_or, options, with};
-use llava_web::error::Result;
+use crate::question::{Answers, Finish, LETTER, LOADER_TOKENS, Mark, Question, Suite, llava_or, options, with};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -65,17 +65,17 @@ fn kinds(record: &mut Record) -> Result<HashMap<i64, String>> {
     for (name, _) in types.clone().into_map()? {
         kinds.insert(types.integer(&name)?, name);
     }
-    llava_web::ensure!(!kinds.is_empty(), Io, place, "is empty");
+    crate::ensure!(!kinds.is_empty(), Io, place, "is empty");
     Ok(kinds)
 }
 
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     let videos = data.split(&["images", "all"])? == "all";
-    let mut file = Record::json(&data.need(&["SEED-Bench.json"])?)?;
+    let mut file = data.json(&data.need(&["SEED-Bench.json"])?)?;
     let kinds = kinds(&mut file)?;
     let records = file.take("questions")?.into_list()?;
     let all = records.iter().map(|record| official(record, &kinds)).collect::<Result<Vec<_>>>()?;
@@ -107,6 +107,11 @@ pub fn open(data: &Data) -> Result<Suite> {
 }
 
 impl Finish for Seed {
+    fn mark(&self, index: usize, _: &Question, text: &str) -> Option<Mark> {
+        let own = self.labels.get(index)?.as_ref()?;
+        Some(Mark::new(own.answer.as_str(), text == own.answer))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let (mut parts, mut lines): (BTreeMap<&str, Vec<bool>>, Vec<Value>) = Default::default();
         let (mut all, mut unknown) = (Vec::new(), 0);
@@ -122,7 +127,7 @@ impl Finish for Seed {
             all.push(right);
             lines.push(json!({ "question_id": own.id, "prediction": text }));
         }
-        out.lines("results.json", lines.into_iter(), "SEED-Bench's leaderboard")?;
+        out.lines("results.json", lines.into_iter(), "SEED-Bench's leaderboard");
         parts.iter().for_each(|(name, right)| out.accuracy(format!("accuracy, {name}"), right));
         if parts.len() > 1 {
             out.accuracy("accuracy, images and videos", &all);

@@ -1,10 +1,10 @@
 //! TextVQA (val): questions about writing in pictures, asked with the words that an OCR system (Rosetta) read.
 
 use crate::data::{Data, Record};
+use crate::error::Result;
 use crate::output::{Output, mean};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Question, SHORT, Suite, capitalize, llava_or};
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Question, SHORT, Suite, capitalize, llava_or};
 use crate::vqa_text::m4c_accuracy;
-use llava_web::error::Result;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -21,18 +21,18 @@ pub fn prompt(question: &str, words: &[String]) -> String {
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     data.split(&["val"])?;
     let pictures = data.pictures("train_images");
     let file = data.find(&["TextVQA_0.5.1_val.json"]);
     let official = match &file {
-        Some(path) => Record::json(path)?.take("data")?.into_list()?,
+        Some(path) => data.json(path)?.take("data")?.into_list()?,
         None => Vec::new(),
     };
     let questions = llava_or(data, &["llava_textvqa_val_v051_ocr.jsonl"], &pictures, || {
         data.need(&["TextVQA_0.5.1_val.json"])?;
-        let read = Record::json(&data.need(&["TextVQA_Rosetta_OCR_v0.2_val.json"])?)?.take("data")?.into_list()?;
+        let read = data.json(&data.need(&["TextVQA_Rosetta_OCR_v0.2_val.json"])?)?.take("data")?.into_list()?;
         let words = read.iter().map(|r| Ok((r.text("image_id")?.to_owned(), r.texts("ocr_tokens")?)));
         let words: HashMap<String, Vec<String>> = words.collect::<Result<_>>()?;
         let question = |record: &Record| {
@@ -51,14 +51,26 @@ pub fn open(data: &Data) -> Result<Suite> {
     Ok(Suite { questions, max_new_tokens: LOADER_TOKENS, finish: Box::new(TextVqa { labels }) })
 }
 
+impl TextVqa {
+    /// Returns ten people's answers, by the picture and the first line of the prompt.
+    fn people(&self, question: &Question) -> Option<&Vec<String>> {
+        let first = question.prompt.split('\n').next().unwrap_or_default().to_lowercase();
+        self.labels.get(&(question.id.as_str()?.to_owned(), first))
+    }
+}
+
 impl Finish for TextVqa {
+    fn mark(&self, _: usize, question: &Question, text: &str) -> Option<Mark> {
+        let people = self.people(question)?;
+        Some(Mark::of_people(people, m4c_accuracy(text, people)))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let mut scores = Vec::new();
         let mut unknown = 0;
         for (_, question, text) in answers.iter() {
-            let Value::String(image) = &question.id else { continue };
-            let first = question.prompt.split('\n').next().unwrap_or_default().to_lowercase();
-            match self.labels.get(&(image.clone(), first)) {
+            let Value::String(_) = &question.id else { continue };
+            match self.people(question) {
                 Some(people) => scores.push(100.0 * m4c_accuracy(text, people)),
                 None => unknown += 1,
             }

@@ -1,10 +1,10 @@
 //! VizWiz: photographs and questions of blind people. `test` is scored by a server; `val` is scored here.
 
 use crate::data::{Data, Record, inside};
+use crate::error::Result;
 use crate::output::{Output, mean};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Picture, Question, SHORT, Suite, capitalize, llava_or};
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Picture, Question, SHORT, Suite, capitalize, llava_or};
 use crate::vqa_text::{m4c, official_accuracy};
-use llava_web::error::Result;
 use serde_json::{Value, json};
 
 /// What the model says about a picture that does not show the answer.
@@ -18,7 +18,7 @@ struct VizWiz {
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     let split = data.split(&["test", "val"])?;
     let (file, llava): (String, &[&str]) =
@@ -26,7 +26,7 @@ pub fn open(data: &Data) -> Result<Suite> {
     let pictures = data.pictures(split);
     let mut labels = Vec::new();
     let questions = llava_or(data, llava, &pictures, || {
-        let records = Record::json(&data.need(&[&file])?)?.into_list()?;
+        let records = data.json(&data.need(&[&file])?)?.into_list()?;
         let question = |(index, record): (usize, &Record)| {
             let text = format!("{}\n{UNANSWERABLE}\n{SHORT}", capitalize(record.text("question")?));
             Ok(Question::new(index, inside(&pictures, record.text("image")?, record)?, text))
@@ -40,6 +40,11 @@ pub fn open(data: &Data) -> Result<Suite> {
 }
 
 impl Finish for VizWiz {
+    fn mark(&self, index: usize, _: &Question, text: &str) -> Option<Mark> {
+        let people = self.labels.get(index)?;
+        Some(Mark::of_people(people, official_accuracy(text, people)))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let name = |question: &Question| match &question.picture {
             Some(Picture::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -48,11 +53,7 @@ impl Finish for VizWiz {
         let entry =
             |(_, question, text): (usize, &Question, &str)| json!({ "image": name(question), "answer": m4c(text) });
         let upload: Vec<Value> = answers.iter().map(entry).collect();
-        out.json(
-            "vizwiz_upload.json",
-            &upload.into(),
-            "EvalAI, challenge 2185, which takes all 8,000 answers of test",
-        )?;
+        out.json("vizwiz_upload.json", &upload.into(), "EvalAI, challenge 2185, which takes all 8,000 answers of test");
         let scored =
             answers.iter().filter_map(|(index, _, text)| Some(official_accuracy(text, self.labels.get(index)?)));
         let scores: Vec<f64> = scored.map(|score| 100.0 * score).collect();

@@ -1,10 +1,10 @@
 //! VQAv2: COCO pictures, ten human answers. The published part (`test`) is scored by a server; `val` is scored here.
 
 use crate::data::{Data, Record};
+use crate::error::Result;
 use crate::output::{Output, mean};
-use crate::question::{Answers, Finish, LOADER_TOKENS, Question, SHORT, Suite, llava_or, with};
+use crate::question::{Answers, Finish, LOADER_TOKENS, Mark, Question, SHORT, Suite, llava_or, with};
 use crate::vqa_text::{m4c, official_accuracy};
-use llava_web::error::Result;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -24,24 +24,24 @@ struct Vqa {
 }
 
 /// Reads the questions of an official file: `(question_id, image_id, question)`.
-fn official(path: &Path) -> Result<Vec<(i64, i64, String)>> {
+fn official(data: &Data, path: &Path) -> Result<Vec<(i64, i64, String)>> {
     let read = |q: Record| Ok((q.integer("question_id")?, q.integer("image_id")?, q.text("question")?.to_owned()));
-    Record::json(path)?.take("questions")?.into_list()?.into_iter().map(read).collect()
+    data.json(path)?.take("questions")?.into_list()?.into_iter().map(read).collect()
 }
 
-fn labels(path: &Path) -> Result<HashMap<String, Label>> {
+fn labels(data: &Data, path: &Path) -> Result<HashMap<String, Label>> {
     let read = |a: Record| {
         let [question_type, answer_type] = ["question_type", "answer_type"].map(|f| a.text(f).map(str::to_owned));
         let label = Label { question_type: question_type?, answer_type: answer_type?, answers: a.human_answers()? };
         Ok((a.integer("question_id")?.to_string(), label))
     };
-    Record::json(path)?.take("annotations")?.into_list()?.into_iter().map(read).collect()
+    data.json(path)?.take("annotations")?.into_list()?.into_iter().map(read).collect()
 }
 
 /// Reads the benchmark.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Io`] for a missing or malformed file.
+/// [`crate::error::Kind::Io`] for a missing or malformed file.
 pub fn open(data: &Data) -> Result<Suite> {
     let test = data.split(&["test", "val"])? == "test";
     let (folder, official_names, llava): (_, &[&str], &[&str]) = match test {
@@ -57,18 +57,16 @@ pub fn open(data: &Data) -> Result<Suite> {
         let question = |(id, image, text): (i64, i64, String)| {
             Question::new(id, pictures.join(format!("COCO_{folder}_{image:012}.jpg")), with(&text, SHORT))
         };
-        Ok(official(&data.need(official_names)?)?.into_iter().map(question).collect())
+        Ok(official(data, &data.need(official_names)?)?.into_iter().map(question).collect())
     })?;
     let labels = match test {
         true => HashMap::new(),
-        false => labels(&data.need(&["v2_mscoco_val2014_annotations.json"])?)?,
+        false => labels(data, &data.need(&["v2_mscoco_val2014_annotations.json"])?)?,
     };
     let all = match data.find(&["v2_OpenEnded_mscoco_test2015_questions.json"]) {
-        Some(path) if test => Some(official(&path)?.into_iter().map(|(id, ..)| json!(id)).collect()),
+        Some(path) if test => Some(official(data, &path)?.into_iter().map(|(id, ..)| json!(id)).collect()),
         _ => match data.find(&["llava_vqav2_mscoco_test2015.jsonl"]) {
-            Some(path) if test => {
-                Some(Record::lines(&path)?.iter().map(|q| q.id("question_id")).collect::<Result<_>>()?)
-            }
+            Some(path) if test => Some(data.lines(&path)?.iter().map(|q| q.id("question_id")).collect::<Result<_>>()?),
             _ => None,
         },
     };
@@ -78,6 +76,11 @@ pub fn open(data: &Data) -> Result<Suite> {
 }
 
 impl Finish for Vqa {
+    fn mark(&self, _: usize, question: &Question, text: &str) -> Option<Mark> {
+        let people = &self.labels.get(&question.id.to_string())?.answers;
+        Some(Mark::of_people(people, official_accuracy(text, people)))
+    }
+
     fn finish(&self, answers: &Answers<'_>, out: &mut Output) -> Result<()> {
         let given: HashMap<String, &str> = answers.iter().map(|(_, q, text)| (q.id.to_string(), text)).collect();
         let entry = |id: &Value| {
@@ -85,7 +88,7 @@ impl Finish for Vqa {
             json!({ "question_id": id, "answer": text })
         };
         let upload: Vec<Value> = self.upload.iter().map(entry).collect();
-        out.json("vqav2_upload.json", &upload.into(), "EvalAI, challenge 830, phase test-dev")?;
+        out.json("vqav2_upload.json", &upload.into(), "EvalAI, challenge 830, phase test-dev");
         if !self.whole {
             out.note("the question file of all of test2015 is not in the folder: EvalAI refuses a list without them");
         }

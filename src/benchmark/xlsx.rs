@@ -3,8 +3,8 @@
 //! # Source
 //! ECMA-376 (SpreadsheetML, inline strings) in a ZIP file without compression (APPNOTE.TXT 6.3).
 
-use llava_web::ensure;
-use llava_web::error::Result;
+use crate::ensure;
+use crate::error::Result;
 
 /// A cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// Returns a ZIP file of stored entries, dated 1980-01-01.
-fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in entries {
         let size = (bytes.len() as u32).to_le_bytes();
@@ -115,7 +115,7 @@ fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
 /// Returns the bytes of a workbook.
 ///
 /// # Errors
-/// [`llava_web::error::Kind::Argument`] for a sheet beyond 4 GB.
+/// [`crate::error::Kind::Argument`] for a sheet beyond 4 GB.
 pub fn workbook(rows: &[Vec<Cell>]) -> Result<Vec<u8>> {
     let sheet = sheet(rows);
     ensure!(sheet.len() < 1 << 31, Argument, "xlsx", "{} bytes are too many for a sheet", sheet.len());

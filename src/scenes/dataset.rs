@@ -7,46 +7,18 @@ use super::scene::{TRAIN_SEED, sample, scene_rng};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use rand::prelude::*;
-use serde::{Deserialize, Serialize};
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::path::Path;
 
-/// One line of `questions.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Item {
-    /// File name of the picture, in the same folder.
-    pub image: String,
-    /// The question, suffix included.
-    pub question: String,
-    /// The short form of the right answer, or the whole caption.
-    pub answer: String,
-    /// Kind of the question.
-    #[serde(rename = "type")]
-    pub kind: QuestionKind,
-    /// Form of answer that the question asks for.
-    pub form: AnswerForm,
-    /// Earlier questions of the same conversation.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<String>,
-}
+pub use super::item::{AnswerForm, Item};
 
-/// The form of an answer, `short` or `sentence`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum AnswerForm {
-    Short,
-    Sentence,
-}
-
-impl Item {
-    fn new(image: &str, conversation: Conversation) -> Option<Self> {
-        let Conversation { kind, mut turns, short, wants_short } = conversation;
-        let last = turns.pop()?;
-        let earlier = turns.into_iter().map(|t| t.question).collect();
-        let form = if wants_short { AnswerForm::Short } else { AnswerForm::Sentence };
-        Some(Self { image: image.to_owned(), question: last.question, answer: short, kind, form, earlier })
-    }
+/// Returns the line of a conversation about the picture `image`.
+fn item(image: &str, conversation: Conversation) -> Option<Item> {
+    let Conversation { kind, mut turns, short, wants_short } = conversation;
+    let last = turns.pop()?;
+    let earlier = turns.into_iter().map(|t| t.question).collect();
+    let form = if wants_short { AnswerForm::Short } else { AnswerForm::Sentence };
+    Some(Item { image: image.to_owned(), question: last.question, answer: short, kind, form, earlier })
 }
 
 /// Draws scene `index` of data set `seed` and asks questions about it, at most one of each kind.
@@ -55,7 +27,7 @@ pub fn items(seed: u64, index: u64) -> (Picture, Vec<Item>) {
     let scene = sample(&mut rng);
     let side = rng.random_range(192..400);
     let name = format!("{index:05}.png");
-    let ask = |kind| conversation(&scene, kind, &mut rng).and_then(|c| Item::new(&name, c));
+    let ask = |kind| conversation(&scene, kind, &mut rng).and_then(|c| item(&name, c));
     let items = QuestionKind::ALL.into_iter().filter_map(ask).collect();
     (draw(&scene, side), items)
 }
@@ -145,12 +117,8 @@ fn encode(picture: &Picture, format: image::ImageFormat) -> Result<Vec<u8>> {
 /// [`Kind::Io`] when it cannot be read or a line is not an [`Item`], with the line's number.
 pub fn read(dir: &Path) -> Result<Vec<Item>> {
     let path = dir.join("questions.jsonl");
-    let fail = |e: String| Error::new(Kind::Io, path.display().to_string(), e);
-    let file = std::fs::File::open(&path).map_err(|e| fail(e.to_string()).hint("make it with `train data`"))?;
-    let mut items = Vec::new();
-    for (number, line) in std::io::BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(|e| fail(e.to_string()))?;
-        items.push(serde_json::from_str(&line).map_err(|e| fail(format!("line {}: {e}", number + 1)))?);
-    }
-    Ok(items)
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|e| Error::new(Kind::Io, &*place, e.to_string()).hint("make it with `train data`"))?;
+    Item::parse_lines(&text, &place)
 }

@@ -22,6 +22,7 @@ pub mod eval;
 mod followups;
 mod freehand;
 mod hand;
+pub mod item;
 #[cfg(not(feature = "learn"))]
 pub mod llava_format;
 #[cfg(not(feature = "learn"))]

@@ -3,8 +3,8 @@
 //! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
 //! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and [`decoder`]
-//! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and
+//! [`decoder`] the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
 //! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] ·
 //! [`export`] · [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
 

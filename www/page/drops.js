@@ -2,47 +2,12 @@
 
 import { looksLikeModel } from "./deep-link.js";
 import { byId } from "./dom.js";
+import { filesOf } from "./dropped-files.js";
 
-/** @typedef {{ path: string, file: File }} DroppedFile */
+/** @typedef {import("./dropped-files.js").DroppedFile} DroppedFile */
 
 /** Number of files above which a folder is not read: no model has as many. */
 const MAX_FILES = 2000;
-
-/**
- * Collects every file under an entry of a drop, with its path.
- * @param {FileSystemEntry | null} entry @param {DroppedFile[]} found
- */
-async function collect(entry, found) {
-  if (!entry || found.length > MAX_FILES) return;
-  if (entry.isFile) {
-    /** @type {File} */
-    const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
-    found.push({ path: entry.fullPath.replace(/^\//, ""), file });
-    return;
-  }
-  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-  for (;;) {
-    // A folder is listed in batches; the last batch is empty.
-    /** @type {FileSystemEntry[]} */
-    const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!batch.length) return;
-    for (const inner of batch) await collect(inner, found);
-  }
-}
-
-/** @param {DataTransfer | null} data @returns {Promise<DroppedFile[]>} */
-async function filesOf(data) {
-  // The browser clears the list of items when this function first awaits.
-  const items = [...(data?.items ?? [])].filter((item) => item.kind === "file");
-  const parts = items.map((item) => ({ entry: item.webkitGetAsEntry?.() ?? null, file: item.getAsFile() }));
-  /** @type {DroppedFile[]} */
-  const found = [];
-  for (const { entry, file } of parts) {
-    if (entry?.isDirectory) await collect(entry, found);
-    else if (file) found.push({ path: file.name, file });
-  }
-  return found;
-}
 
 /**
  * @param {(file: Blob, name: string) => void} onPicture
@@ -56,7 +21,7 @@ export function acceptDrops(onPicture, onModel) {
   const accept = async (event, data) => {
     if (!data?.types.includes("Files")) return;
     event.preventDefault();
-    const files = await filesOf(data);
+    const files = await filesOf(data, MAX_FILES);
     if (looksLikeModel(files)) return onModel(files);
     const pictures = files.filter(({ file }) => file.type.startsWith("image/"));
     // A single file may be a picture whose type the browser does not know.

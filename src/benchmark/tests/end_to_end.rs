@@ -5,7 +5,7 @@ mod common;
 use common::Folder;
 use llava_benchmark::Benchmark;
 use llava_benchmark::asker::Setup;
-use llava_benchmark::run::Answerer;
+use llava_benchmark::run::{Answerer, bytes_of};
 use llava_web::device::BackendChoice;
 use llava_web::preprocess::Rendering;
 use llava_web::scenes::engine_vqa::EngineVqa;
@@ -160,7 +160,7 @@ fn the_rows_of_a_picture_are_computed_once() {
     let mut model = setup.load().unwrap();
     let mut reused = Vec::new();
     for question in &suite.questions {
-        let picture = question.picture.as_ref().unwrap().read().unwrap();
+        let picture = bytes_of(question.picture.as_ref().unwrap()).unwrap();
         model.answer(Some(&picture), question, 16).unwrap();
         reused.push((question.picture.clone(), model.reused_rows));
     }

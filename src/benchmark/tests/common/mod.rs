@@ -2,9 +2,9 @@
 
 #![allow(dead_code)] // Each test program uses its part.
 
-use llava_benchmark::data::Data;
+use llava_benchmark::disk;
 use llava_benchmark::output::Output;
-use llava_benchmark::question::{Answers, Suite};
+use llava_benchmark::question::Suite;
 use llava_benchmark::{Benchmark, sample};
 use llava_web::error::Result;
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl Folder {
     }
 
     pub fn open(&self, benchmark: Benchmark, split: Option<&str>) -> Result<Suite> {
-        benchmark.open(&Data { folder: self.0.clone(), split: split.map(str::to_owned) })
+        benchmark.open(&disk::folder(&self.0, split.map(str::to_owned)))
     }
 }
 
@@ -62,10 +62,9 @@ impl Drop for Folder {
 
 /// Finishes a suite with these answers, in `folder`.
 pub fn finish(suite: &Suite, given: &[Option<String>], folder: &Path) -> Output {
-    let mut out = Output::new(folder, "m");
-    let answers = Answers { questions: &suite.questions, given };
-    out.answers(&answers, &|index| suite.finish.more(index)).unwrap();
-    suite.finish.finish(&answers, &mut out).unwrap();
+    let mut out = Output::new("m");
+    out.finish(suite, given, &Value::Null).unwrap();
+    disk::write(&out, folder).unwrap();
     out
 }
 
