@@ -58,6 +58,8 @@ help() {
                                measure a pair of that shape in Chromium and Firefox: load, memory, picture → first token
 ./build.sh readme [WORD…]      run every command that the README and src/docs show, reduced in size where it must be
 ./build.sh train run --out D   train a model like the shipped one, with Burn (more: ./build.sh train --help)
+./build.sh test-train          test the training code on the CPU and on a GPU or lavapipe (not in `test`: Burn's first build
+                               takes 10 to 14 minutes)
 ./build.sh train data …        write scenes and questions with a seed of your own
 ./build.sh eval …              measure a model's accuracy on them
 ./build.sh benchmark NAME …    ask a model the questions of a published benchmark, and score its answers (--help lists them);
@@ -658,8 +660,15 @@ train() {
     case ${1:-} in
         # Scenes and examinations need no Burn, whose first build takes ten minutes.
         data | eval) cargo run --bin train -- "$@" ;;
-        *) cargo run --release --features train --bin train -- "$@" ;;
+        *) cargo run --release --features train-gpu --bin train -- "$@" ;;
     esac
+}
+
+# Burn's first build takes 10 to 14 minutes on two cores; then the tests take about two.
+test_train() {
+    need_rust
+    need_vulkan
+    LLAVA_REQUIRE_GPU=1 cargo test --release --features train-gpu --lib train::
 }
 
 # Corpora, and inputs that broke something, are kept in .cache/fuzz; a finished run prints its executions.
@@ -696,6 +705,7 @@ case $command in
     site) [ $# -eq 2 ] || die "site FROM TO: which folder, and where to"; site "$@" ;;
     check-host) check_host "$@" ;;
     check-catalogue) check_catalogue "$@" ;;
+    test-train) test_train ;;
     proof-table) proof_table "$@" ;;
     eval) train eval "$@" ;;
     *) help >&2; die "no such command: $command" ;;

@@ -94,6 +94,18 @@ const RULES = {
   "./build.sh figures": { as: true, slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
+  'cargo run --bin chat -- --model www/models/scenes --image PICTURE --prompt "Which shape is red?" --attention looks.json': {
+    as: 'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "Which shape is red?" --attention $WORK/looks.json',
+  },
+  "cargo run --bin train -- looks --scenes 200": { as: "cargo run --bin train -- looks --scenes 4" },
+  "cargo test --test attention": { as: "cargo test --test attention -- --list" },
+  "./build.sh proof-table proof-*.json": { not: "it takes reports of proof.html" },
+  "./build.sh proof-table FILES…": { not: "it takes reports of proof.html" },
+  "./build.sh test-train": { as: "cargo test --release --features train-gpu --lib train::whitening", slow: true },
+  "./build.sh train data --format llava --seed 7 --count 200 --out DATA": { as: "./build.sh train data --format llava --seed 7 --count 4 --out $WORK/llava" },
+  "./build.sh train run --tower www/models/scenes --decoder DIR/smollm2.gguf --captions DATA/captions.json --out DIR": {
+    not: "it takes a language model of 98 MB",
+  },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },

@@ -1,20 +1,27 @@
 //! Makes data for the small model, trains it and evaluates it.
 //!
-//! Every build has `data` and `eval`. `run`, `export`, `curves` and `eval --run` need Burn:
-//! `cargo build --release --features train --bin train`.
+//! Every build has `data` and `eval`. `run`, `score`, `export`, `curves`, `devices` and `eval --run` need Burn:
+//! `cargo build --release --features train --bin train`, or `train-gpu` for the CPU and the GPU.
+
+#[cfg(feature = "train")]
+#[path = "train/commands.rs"]
+mod commands;
+#[cfg(not(feature = "train"))]
+#[path = "train/missing.rs"]
+mod commands;
 
 use clap::{Args, Parser};
 use llava_web::device::BackendChoice;
 use llava_web::error::{Error, Kind, Result};
 use llava_web::native::{ConstraintArguments, SamplingArguments};
 use llava_web::preprocess::Rendering;
-use llava_web::scenes::{dataset, engine_vqa::EngineVqa, eval, looks};
+use llava_web::scenes::{dataset, drawings, engine_vqa::EngineVqa, eval, llava_format, looks, questions::QuestionKind};
 use std::path::PathBuf;
 
 #[derive(Parser)]
 #[command(about = "Makes data for the small model, trains it and evaluates it")]
 enum Command {
-    /// Writes scenes as PNG with questions.jsonl
+    /// Writes scenes as PNG with questions, or in the format of LLaVA's own training data
     Data {
         /// Seed of the data set, below 2^63 (the others are for training)
         #[arg(long)]
@@ -22,9 +29,19 @@ enum Command {
         /// Number of scenes
         #[arg(long)]
         count: u64,
+        /// Number of drawings of things besides, with one question each
+        #[arg(long, default_value_t = 0)]
+        drawings: u64,
+        /// Ask questions of every kind about the drawings
+        #[arg(long)]
+        every_kind: bool,
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
+        /// questions: PNG files and questions.jsonl, for `eval`. llava: images/, captions.json (stage 1) and
+        /// instructions.json (stage 2), for `run --tower`
+        #[arg(long, default_value = "questions", value_parser = ["questions", "llava"])]
+        format: String,
     },
     /// Evaluates a model on a data set and prints its accuracy by question type
     Eval(EvalArgs),
@@ -40,9 +57,14 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         scenes: u64,
     },
-    /// Trains tokenizer, tower, text, stage 1 and stage 2; resumes where it stopped
-    Run(RunArgs),
-    /// Writes the trained model in the llava-hf layout
+    /// Trains tokenizer, tower, text, stage 1 and stage 2; with --tower and --decoder: stages 1 and 2 on these. Resumes
+    /// where it stopped
+    Run(Box<RunArgs>),
+    /// Scores a run on imported parts: loss, likeliest tokens, whole answers; before, after, and with grey pictures
+    Score(ScoreArgs),
+    /// Compares the devices: losses and gradients of a step of every stage, and steps per second
+    Devices(DevicesArgs),
+    /// Writes the trained model in the llava-hf layout; of a run on imported parts also shards and an mmproj
     Export {
         /// Folder of `train run`
         #[arg(long)]
@@ -50,6 +72,9 @@ enum Command {
         /// Folder to write
         #[arg(long)]
         out: PathBuf,
+        /// Of a run on imported parts: write only mmproj.gguf, for the decoder's own GGUF file
+        #[arg(long)]
+        only_mmproj: bool,
         /// Also write Burn's logits for one question, for tests/golden/check_export.py
         #[arg(long)]
         check: Option<PathBuf>,
@@ -61,6 +86,24 @@ enum Command {
         run: PathBuf,
         /// Folder to write
         #[arg(long, default_value = "src/docs")]
+        out: PathBuf,
+    },
+    /// Writes the checkpoints of a run that continues from a shipped model
+    Begin {
+        /// Folder of its manifest and shards
+        #[arg(long, default_value = "www/models/scenes")]
+        model: PathBuf,
+        /// Folder for `train run`
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Writes drawings that were made on the page's pad as PNG with questions
+    Drawings {
+        /// File of strokes
+        #[arg(long, default_value = "tests/drawings.json")]
+        file: PathBuf,
+        /// Folder to write
+        #[arg(long)]
         out: PathBuf,
     },
 }
@@ -112,26 +155,143 @@ struct RunArgs {
     /// Minutes per stage: tower, text, stage 1, stage 2
     #[arg(long, num_args = 4, default_values_t = [35.0, 12.0, 4.0, 45.0])]
     minutes: Vec<f64>,
-    /// Instead of --minutes: steps per stage, with the same result on every machine
+    /// Instead of --minutes: steps per stage, with the same result on every machine. With --tower the last two count, and
+    /// without it a stage is one epoch
     #[arg(long, num_args = 4)]
     steps: Option<Vec<u64>>,
+    /// Pictures per worker and step: in the tower stage, and in the others
+    #[arg(long, num_args = 2, default_values_t = [16, 5])]
+    pictures: Vec<usize>,
+    /// Factor of the peak learning rates, for other batches than the default
+    #[arg(long, default_value_t = 1.0)]
+    rate_scale: f64,
+    /// auto: the device on which a step of the stage takes less time. gpu: over Vulkan, Metal or DX12
+    #[arg(long, default_value = "auto", value_parser = ["auto", "cpu", "gpu"])]
+    device: String,
+    /// Number of threads that draw pictures in advance
+    #[arg(long, default_value_t = 1)]
+    data_threads: usize,
     /// Stages to run; earlier ones are read from the folder
     #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
     stages: Vec<String>,
+    #[command(flatten)]
+    parts: PartsArgs,
+}
+
+/// The flags of a run on imported parts.
+#[derive(Args)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+struct PartsArgs {
+    /// Vision tower to import: Hugging Face folder of a CLIP, a SigLIP or a LLaVA, or folder of a manifest and shards
+    #[arg(long, requires = "decoder")]
+    tower: Option<PathBuf>,
+    /// Decoder to import: Hugging Face folder of a LLaMA, or GGUF file
+    #[arg(long, requires = "tower")]
+    decoder: Option<PathBuf>,
+    /// Stage 1: data file in LLaVA's format
+    #[arg(long)]
+    captions: Option<PathBuf>,
+    /// Stage 2: data file in LLaVA's format
+    #[arg(long)]
+    instructions: Option<PathBuf>,
+    /// Folder of the pictures [default: `images` beside the data file]
+    #[arg(long)]
+    images: Option<PathBuf>,
+    /// Conversations per step, by stage
+    #[arg(long, num_args = 2, default_values_t = [256, 128])]
+    batch: Vec<usize>,
+    /// Conversations per forward pass; the gradients of a step's passes are added
+    #[arg(long, default_value_t = 8)]
+    micro: usize,
+    /// Peak learning rates, by stage [default: 1e-3 2e-5; 1e-3 2e-4 with adapters]
+    #[arg(long, num_args = 2)]
+    rates: Option<Vec<f64>>,
+    /// Peak learning rate of the connector in stage 2
+    #[arg(long, default_value_t = 2e-5)]
+    connector_rate: f64,
+    /// Longest conversation, rows of the decoder
+    #[arg(long, default_value_t = 2048)]
+    length: usize,
+    /// Prompt template of stage 2 [default: that of the decoder's tokenizer]
+    #[arg(long)]
+    template: Option<String>,
+    /// Stage 2 trains adapters of this rank in place of the decoder (LLaVA: 128)
+    #[arg(long)]
+    lora_rank: Option<usize>,
+    /// Scale of the adapters: their product counts alpha / rank
+    #[arg(long, default_value_t = 256.0)]
+    lora_alpha: f32,
+    /// Matrices with adapters
+    #[arg(long, num_args = 1.., default_values_t = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"].map(String::from))]
+    lora_targets: Vec<String>,
+}
+
+#[derive(Args)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+struct ScoreArgs {
+    /// Folder of `train run --tower`
+    #[arg(long)]
+    run: PathBuf,
+    /// Data file in LLaVA's format
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of the pictures [default: `images` beside the data file]
+    #[arg(long)]
+    images: Option<PathBuf>,
+    /// Stage whose prompts are used: 1 (captions) or 2 (conversations)
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=2))]
+    stage: u64,
+    /// Maximum number of entries
+    #[arg(long, default_value_t = 200)]
+    limit: usize,
+    /// cpu or gpu
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "gpu"])]
+    device: String,
+}
+
+#[derive(Args)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+struct DevicesArgs {
+    /// Multiples of the default batch (16 pictures in the tower stage, 5 in the others) to measure
+    #[arg(long, num_args = 1.., default_values_t = [1])]
+    times: Vec<usize>,
+    /// Devices to measure
+    #[arg(long, num_args = 1.., default_values_t = ["cpu", "gpu"].map(String::from), value_parser = ["cpu", "gpu"])]
+    on: Vec<String>,
+    /// Least time per figure, seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Number of threads that compute gradients on the CPU
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Leave the comparison of gradients out
+    #[arg(long)]
+    no_parity: bool,
 }
 
 fn main() {
     let result = match Command::parse() {
-        Command::Data { seed, count, out } => {
-            dataset::write(seed, count, &out).map(|n| println!("{count} scenes, {n} questions in {}", out.display()))
+        Command::Data { seed, count, out, format, .. } if format == "llava" => {
+            llava_format::write(seed, count, &out).map(|()| println!("{count} scenes in {}", out.display()))
+        }
+        Command::Data { seed, count, drawings, every_kind, out, .. } => {
+            let kinds = if every_kind { QuestionKind::ALL.as_slice() } else { &[QuestionKind::Thing] };
+            dataset::write_with_drawings(seed, count, drawings, kinds, &out)
+                .map(|n| println!("{} pictures, {n} questions in {}", count + drawings, out.display()))
+        }
+        Command::Begin { model, out } => commands::begin(&model, &out),
+        Command::Drawings { file, out } => {
+            drawings::write(&file, &out).map(|n| println!("{n} questions in {}", out.display()))
         }
         Command::Eval(args) => evaluate(&args),
         Command::Looks { model, seed, scenes } => {
             looks::measure(&model, BackendChoice::Cpu, seed, scenes).map(|found| print!("{}", looks::table(&found)))
         }
-        Command::Run(args) => burn::run(args),
-        Command::Export { run, out, check } => burn::export(run, &out, check.as_deref()),
-        Command::Curves { run, out } => burn::curves(&run, &out),
+        Command::Run(args) => commands::run(*args),
+        Command::Score(args) => commands::score(&args),
+        Command::Devices(args) => commands::devices(&args),
+        Command::Export { run, out, only_mmproj, check } => commands::export(run, &out, only_mmproj, check.as_deref()),
+        Command::Curves { run, out } => commands::curves(&run, &out),
     };
     if let Err(error) = result {
         eprintln!("{error}");
@@ -149,7 +309,7 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
         }
     };
     let mut model: Box<dyn eval::VqaModel> = match (&args.run, &args.model) {
-        (Some(run), _) => burn::vqa_model(run)?,
+        (Some(run), _) => commands::vqa_model(run)?,
         (None, Some(model)) => {
             let engine = EngineVqa::load(model, backend, args.rendering)?.with_options(args.sampling.options());
             Box::new(engine.with_format(args.constraint.response_format()?.as_ref())?)
@@ -164,76 +324,4 @@ fn evaluate(args: &EvalArgs) -> Result<()> {
     })?;
     print!("{}", eval::table(&rows));
     Ok(())
-}
-
-/// Commands that need Burn.
-#[cfg(feature = "train")]
-mod burn {
-    use super::{Result, RunArgs, dataset, eval};
-    use llava_web::train::burn_vqa::BurnVqa;
-    use llava_web::train::progress::Budget;
-    use llava_web::train::run::{TrainingPlan, TrainingRun};
-    use llava_web::train::{curves as charts, export as checkpoint};
-    use std::path::{Path, PathBuf};
-
-    pub fn run(args: RunArgs) -> Result<()> {
-        let RunArgs { out, seed, workers, minutes, steps, stages } = args;
-        let budgets = std::array::from_fn(|i| match &steps {
-            Some(steps) => Budget::Steps(steps[i]),
-            None => Budget::Seconds(minutes[i] * 60.0),
-        });
-        TrainingRun::open(TrainingPlan { out, seed, workers, stages, budgets, batches: [16, 5] })?.train()
-    }
-
-    /// Opens a training run with the parameters trained so far.
-    fn trained(out: PathBuf) -> Result<TrainingRun> {
-        let budgets = [Budget::Steps(0); 4];
-        let plan = TrainingPlan { out, seed: 1, workers: 1, stages: Vec::new(), budgets, batches: [16, 5] };
-        let mut run = TrainingRun::open(plan)?;
-        run.train()?;
-        Ok(run)
-    }
-
-    pub fn vqa_model(run: &Path) -> Result<Box<dyn eval::VqaModel>> {
-        Ok(Box::new(BurnVqa::new(&trained(run.to_owned())?)))
-    }
-
-    pub fn export(run: PathBuf, out: &Path, check: Option<&Path>) -> Result<()> {
-        let tokenizer = run.join("tokenizer.json");
-        let run = trained(run)?;
-        checkpoint::export(&run.params, &run.shape, &tokenizer, out)?;
-        let Some(check) = check else { return Ok(()) };
-        let picture = dataset::items(7, 0).0;
-        let png = dataset::png(&picture)?;
-        BurnVqa::new(&run).write_check(&png, "What do you see?", check)
-    }
-
-    pub fn curves(run: &Path, out: &Path) -> Result<()> {
-        charts::draw_curves(run, out).map(|files| println!("{}", files.join("\n")))
-    }
-}
-
-/// The same commands in a build without Burn: they return an error.
-#[cfg(not(feature = "train"))]
-mod burn {
-    use super::{Error, Kind, Result, RunArgs, eval};
-    use std::path::{Path, PathBuf};
-
-    fn missing<T>(what: &str) -> Result<T> {
-        let message = "this build has no Burn";
-        let hint = "cargo run --release --features train --bin train -- …; ten minutes the first time";
-        Err(Error::new(Kind::Argument, what, message).hint(hint))
-    }
-    pub fn run(_: RunArgs) -> Result<()> {
-        missing("run")
-    }
-    pub fn vqa_model(_: &Path) -> Result<Box<dyn eval::VqaModel>> {
-        missing("eval --run")
-    }
-    pub fn export(_: PathBuf, _: &Path, _: Option<&Path>) -> Result<()> {
-        missing("export")
-    }
-    pub fn curves(_: &Path, _: &Path) -> Result<()> {
-        missing("curves")
-    }
 }

@@ -43,4 +43,5 @@ pages! {
     sources "sources.md"
     speed "speed.md"
     speed_log "speed-log.md"
+    training "training.md"
 }

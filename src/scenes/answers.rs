@@ -8,6 +8,7 @@
 
 use super::questions::QuestionKind;
 use super::scene::{Colour, Shape};
+use super::sketch::Sketch;
 
 /// Converts text to lower case, letters and digits only, with one space between words.
 pub fn normalise(text: &str) -> String {
@@ -21,6 +22,7 @@ fn classes() -> Vec<Vec<String>> {
     vec![
         Colour::ALL.iter().map(|c| c.name().to_owned()).collect(),
         Shape::ALL.iter().map(|s| s.name().to_owned()).collect(),
+        Sketch::ALL.iter().map(|s| s.name().to_owned()).collect(),
         words(&["top left", "top right", "bottom left", "bottom right", "top", "bottom", "left", "right", "center"]),
         words(&["small", "large"]),
         words(&["above", "below"]),

@@ -3,8 +3,9 @@
 //! The file is Hugging Face's `tokenizer.json`. All 256 bytes are in the vocabulary, so every text has
 //! ids. Words of the questions are mostly one token each.
 
+use super::drawn::training_scene;
 use super::questions::{self, QuestionKind};
-use super::scene::{TRAIN_SEED, sample, scene_rng};
+use super::scene::{TRAIN_SEED, scene_rng};
 use crate::error::{Error, Kind, Result};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -35,7 +36,7 @@ pub fn train(seed: u64, scenes: u64) -> Result<Tokenizer> {
     let mut lines = Vec::new();
     for i in 0..scenes {
         let mut rng = scene_rng(TRAIN_SEED | seed, i);
-        let scene = sample(&mut rng);
+        let scene = training_scene(&mut rng);
         for kind in QuestionKind::ALL {
             if let Some(conversation) = questions::conversation(&scene, kind, &mut rng) {
                 for turn in conversation.turns {

@@ -4,11 +4,11 @@ use super::questions::{Qa, QuestionKind, at_place, pick};
 use super::scene::{Object, Scene, Thing, WORDS};
 use rand_chacha::ChaCha8Rng;
 
-/// Returns the noun phrase of an object: `a large red circle`, `the black word cat`, `the blue number 7`.
+/// Returns the noun phrase of an object: `a large red circle`, `a red house`, `the black word cat`, `the blue number 7`.
 fn noun(object: &Object) -> String {
     let colour = object.colour.name();
     match object.thing {
-        Thing::Shape(_) => {
+        Thing::Shape(_) | Thing::Sketch(_) => {
             let phrase = object.phrase();
             format!("{} {phrase}", super::questions::article(&phrase))
         }

@@ -1,6 +1,7 @@
 //! Data sets as files: pictures as PNG, questions in `questions.jsonl`.
 
 use super::draw::{Picture, draw};
+use super::drawn::sample_drawn;
 use super::questions::{Conversation, QuestionKind, conversation};
 use super::scene::{TRAIN_SEED, sample, scene_rng};
 use crate::ensure;
@@ -31,19 +32,51 @@ pub fn items(seed: u64, index: u64) -> (Picture, Vec<Item>) {
     (draw(&scene, side), items)
 }
 
+/// First stream of the drawings of a data set; the scenes of [`items`] have the streams below.
+const DRAWN_STREAM: u64 = 1 << 40;
+
+/// Draws drawing `index` of data set `seed` and asks questions of the given kinds about it, one of each.
+pub fn drawn_items(seed: u64, index: u64, kinds: &[QuestionKind]) -> (Picture, Vec<Item>) {
+    let mut rng = scene_rng(seed, DRAWN_STREAM | index);
+    let scene = sample_drawn(&mut rng);
+    let side = rng.random_range(192..400);
+    let name = format!("drawn-{index:05}.png");
+    let ask = |&kind| conversation(&scene, kind, &mut rng).and_then(|c| Item::new(&name, c));
+    let items = kinds.iter().filter_map(ask).collect();
+    (draw(&scene, side), items)
+}
+
 /// Writes `count` scenes of data set `seed` and their questions into `out`; returns the number of questions.
 ///
 /// # Errors
 /// [`Kind::Argument`] for a seed that is reserved for training, [`Kind::Io`] when a file cannot be written.
 pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
+    write_with_drawings(seed, count, 0, &[], out)
+}
+
+/// Writes `count` scenes and `drawings` drawings of data set `seed` into `out`, the scenes with questions of every kind,
+/// the drawings with questions of `kinds`; returns the number of questions.
+///
+/// # Errors
+/// [`Kind::Argument`] for a seed that is reserved for training, [`Kind::Io`] when a file cannot be written.
+pub fn write_with_drawings(seed: u64, count: u64, drawings: u64, kinds: &[QuestionKind], out: &Path) -> Result<usize> {
     ensure!(seed < TRAIN_SEED, Argument, "--seed", "{seed} is reserved for training; take one below {TRAIN_SEED}");
+    let scenes = (0..count).map(|i| (format!("{i:05}.png"), items(seed, i)));
+    let drawings = (0..drawings).map(|i| (format!("drawn-{i:05}.png"), drawn_items(seed, i, kinds)));
+    write_all(scenes.chain(drawings).map(|(name, (picture, items))| (name, picture, items)), out)
+}
+
+/// Writes named pictures and their questions into `out`; returns the number of questions.
+///
+/// # Errors
+/// [`Kind::Io`] when a file cannot be written.
+pub fn write_all(pictures: impl Iterator<Item = (String, Picture, Vec<Item>)>, out: &Path) -> Result<usize> {
     let io = |e: std::io::Error| Error::new(Kind::Io, out.display().to_string(), e.to_string());
     std::fs::create_dir_all(out).map_err(io)?;
     let mut list = std::io::BufWriter::new(std::fs::File::create(out.join("questions.jsonl")).map_err(io)?);
     let mut total = 0;
-    for index in 0..count {
-        let (picture, items) = items(seed, index);
-        std::fs::write(out.join(format!("{index:05}.png")), png(&picture)?).map_err(io)?;
+    for (name, picture, items) in pictures {
+        std::fs::write(out.join(name), png(&picture)?).map_err(io)?;
         for item in items {
             let line = serde_json::to_string(&item).map_err(|e| io(e.into()))?;
             writeln!(list, "{line}").map_err(io)?;
@@ -59,17 +92,22 @@ pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
 /// # Errors
 /// [`Kind::Image`] when its size and its bytes disagree.
 pub fn png(picture: &Picture) -> Result<Vec<u8>> {
+    encode(picture, image::ImageFormat::Png)
+}
+
+/// Encodes a picture as a BMP file: the same pixels without compression, for pictures that are read at once.
+///
+/// # Errors
+/// [`Kind::Image`] when its size and its bytes disagree.
+pub fn bmp(picture: &Picture) -> Result<Vec<u8>> {
+    encode(picture, image::ImageFormat::Bmp)
+}
+
+fn encode(picture: &Picture, format: image::ImageFormat) -> Result<Vec<u8>> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let (width, height) = (picture.width, picture.height);
-    image::write_buffer_with_format(
-        &mut bytes,
-        &picture.rgb,
-        width,
-        height,
-        image::ExtendedColorType::Rgb8,
-        image::ImageFormat::Png,
-    )
-    .map_err(|e| Error::new(Kind::Image, format!("{width}×{height}"), e.to_string()))?;
+    image::write_buffer_with_format(&mut bytes, &picture.rgb, width, height, image::ExtendedColorType::Rgb8, format)
+        .map_err(|e| Error::new(Kind::Image, format!("{width}×{height}"), e.to_string()))?;
     Ok(bytes.into_inner())
 }
 

@@ -1,8 +1,10 @@
-//! Rendering of scenes: anti-aliased tiny-skia paths, clean or in the style of a hand drawing.
+//! Rendering of scenes: anti-aliased tiny-skia paths, clean, in the style of a hand drawing, or stroke by stroke
+//! (`freehand`).
 //!
 //! The variation (colour jitter, angle, outline, wobble, noise) is seeded by `scene.look`. It does not affect the
 //! answers to questions about the scene.
 
+use super::freehand;
 use super::scene::{Background, Object, Scene, Shape, Thing, WORDS};
 use font8x8::UnicodeFonts;
 use rand::prelude::*;
@@ -74,9 +76,13 @@ fn paint(object: &Object, rng: &mut ChaCha8Rng) -> Paint<'static> {
 fn paint_object(pixmap: &mut Pixmap, object: &Object, scene: &Scene, side: f32, rng: &mut ChaCha8Rng) {
     let paint = paint(object, rng);
     let centre = [object.centre[0] * scene.extent[0] * side, object.centre[1] * scene.extent[1] * side];
+    let radius = object.half[0] * side;
+    if let (Some(pen), Some(figure)) = (scene.pen, object.figure()) {
+        freehand::paint(pixmap, (object, figure), &scene.background, centre, radius, pen * side, rng);
+        return;
+    }
     match object.thing {
         Thing::Shape(shape) => {
-            let radius = object.half[0] * side;
             paint_shape(pixmap, shape, centre, radius, scene.by_hand, &paint, rng);
         }
         Thing::Word(word) => {
@@ -87,6 +93,8 @@ fn paint_object(pixmap: &mut Pixmap, object: &Object, scene: &Scene, side: f32, 
         Thing::Number(number) => {
             paint_text(pixmap, &number.to_string(), centre, object.half[1] * side * 2.0, &paint, rng);
         }
+        // Things are drawn with the pen, see above.
+        Thing::Sketch(_) => {}
     }
 }
 
@@ -151,7 +159,7 @@ fn subdivide(points: &[[f32; 2]], step: f32) -> Vec<[f32; 2]> {
 }
 
 /// Connects points to a path; `None` when they make no path.
-fn path_of(points: &[[f32; 2]], close: bool) -> Option<Path> {
+pub(super) fn path_of(points: &[[f32; 2]], close: bool) -> Option<Path> {
     let mut builder = PathBuilder::new();
     for (i, p) in points.iter().enumerate() {
         if i == 0 { builder.move_to(p[0], p[1]) } else { builder.line_to(p[0], p[1]) }
@@ -222,7 +230,7 @@ fn paint_shape(
 }
 
 /// Fills a path with parallel brush strokes that leave gaps.
-fn scribble(
+pub(super) fn scribble(
     pixmap: &mut Pixmap,
     path: &Path,
     centre: [f32; 2],

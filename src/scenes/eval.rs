@@ -1,7 +1,7 @@
 //! Evaluation: accuracy by question kind, beside two baselines.
 
 use super::answers::is_right;
-use super::dataset::{AnswerForm, Item, items, read};
+use super::dataset::{AnswerForm, Item, drawn_items, items, read};
 use super::questions::QuestionKind;
 use super::scene::TRAIN_SEED;
 use crate::error::{Error, Kind, Result};
@@ -52,7 +52,8 @@ pub struct Row {
 /// Finds the commonest short answer by question kind over `scenes` training scenes.
 pub fn commonest_answers(scenes: u64) -> BTreeMap<QuestionKind, String> {
     let mut counts: BTreeMap<QuestionKind, BTreeMap<String, usize>> = BTreeMap::new();
-    for item in (0..scenes).flat_map(|i| items(TRAIN_SEED | 1, i).1) {
+    let drawn = (0..scenes).flat_map(|i| drawn_items(TRAIN_SEED | 1, i, &[QuestionKind::Thing]).1);
+    for item in (0..scenes).flat_map(|i| items(TRAIN_SEED | 1, i).1).chain(drawn) {
         *counts.entry(item.kind).or_default().entry(item.answer).or_default() += 1;
     }
     let commonest = |(kind, answers): (QuestionKind, BTreeMap<String, usize>)| {

@@ -2,7 +2,7 @@
 
 use super::presence::count;
 use super::questions::{Qa, QuestionKind, at_place, name, spelling};
-use super::scene::{Object, Scene, SizeClass};
+use super::scene::{Figure, Object, Scene, SizeClass};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,7 +48,7 @@ fn colours(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Vec<Qa>> {
 /// Asks `Is there a star?`, then `What color is it?`.
 fn about_it(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Vec<Qa>> {
     let object = scene.objects.choose(rng)?;
-    object.shape()?;
+    let figure = object.figure()?;
     let ask_colour = rng.random_bool(0.4);
     let name = name(scene, object, !ask_colour, rng)?;
     let a = super::questions::article(&name);
@@ -61,10 +61,10 @@ fn about_it(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Vec<Qa>> {
         let place = object.place()?;
         Qa::new(QuestionKind::Followup, "Where is it?".to_owned(), place, format!("It is {}.", at_place(place)))
     } else {
-        let size = match object.size() {
-            SizeClass::Small => "small",
-            SizeClass::Large => "large",
-            SizeClass::Medium => return None,
+        let size = match (figure, object.size()) {
+            (Figure::Shape(_), SizeClass::Small) => "small",
+            (Figure::Shape(_), SizeClass::Large) => "large",
+            _ => return None,
         };
         // A name that says "large" gives the answer away.
         if name.contains(size) {

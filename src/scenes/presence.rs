@@ -7,6 +7,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// Asks `Is there a red star?`.
 pub(super) fn existence(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
+    if scene.has_sketch() {
+        return super::things::existence(scene, rng);
+    }
     let has_text = scene.objects.iter().any(|o| o.shape().is_none());
     if rng.random_bool(0.08) {
         let question = pick(rng, &["Is there any text?", "Is there any text in the image?", "Is anything written?"]);
@@ -60,6 +63,9 @@ pub(super) fn existence(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
 
 /// Asks `How many squares are there?`.
 pub(super) fn count(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
+    if scene.has_sketch() {
+        return super::things::count(scene, rng);
+    }
     let shapes: Vec<&Object> = scene.objects.iter().filter(|o| o.shape().is_some()).collect();
     // Mostly objects of the scene, so that zero is not the usual answer.
     let object = if rng.random_bool(0.85) { shapes.choose(rng).copied() } else { None };

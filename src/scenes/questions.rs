@@ -4,7 +4,7 @@
 //! sentence, given otherwise. A question is asked only where its answer is unambiguous: a name fits exactly one object,
 //! and positions and sizes are clear.
 
-use super::scene::{Object, Scene, Shape, SizeClass, Thing, WORDS, third};
+use super::scene::{Figure, Object, Scene, Shape, SizeClass, Thing, WORDS, third};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
@@ -26,11 +26,12 @@ pub enum QuestionKind {
     Size,
     Caption,
     Followup,
+    Thing,
 }
 
 impl QuestionKind {
     /// All kinds, in the order of the table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Colour,
         Self::Shape,
         Self::Existence,
@@ -41,11 +42,23 @@ impl QuestionKind {
         Self::Size,
         Self::Caption,
         Self::Followup,
+        Self::Thing,
     ];
     /// Returns its name in `questions.jsonl`.
     pub fn name(self) -> &'static str {
-        ["colour", "shape", "existence", "count", "position", "relation", "text", "size", "caption", "followup"]
-            [self as usize]
+        [
+            "colour",
+            "shape",
+            "existence",
+            "count",
+            "position",
+            "relation",
+            "text",
+            "size",
+            "caption",
+            "followup",
+            "thing",
+        ][self as usize]
     }
 }
 
@@ -130,6 +143,7 @@ pub fn ask(scene: &Scene, kind: QuestionKind, rng: &mut ChaCha8Rng) -> Option<Qa
         QuestionKind::Size => super::relations::size(scene, rng),
         QuestionKind::Caption => Some(super::captions::caption(scene, rng)),
         QuestionKind::Followup => None,
+        QuestionKind::Thing => super::things::thing(scene, rng),
     }
 }
 
@@ -151,24 +165,25 @@ pub fn article(noun: &str) -> &'static str {
 /// Returns a name that fits `object` and no other object of the scene; without its colour unless `with_colour`.
 pub(super) fn name(scene: &Scene, object: &Object, with_colour: bool, rng: &mut ChaCha8Rng) -> Option<String> {
     let unique = |f: &dyn Fn(&Object) -> bool| scene.objects.iter().filter(|o| f(o)).count() == 1;
-    let shape = match object.thing {
-        Thing::Shape(shape) => shape,
+    let figure = match object.thing {
+        Thing::Shape(shape) => Figure::Shape(shape),
+        Thing::Sketch(sketch) => Figure::Sketch(sketch),
         Thing::Word(_) => return Some(pick(rng, &["word", "text", "word"]).to_owned()),
         Thing::Number(_) => return Some("number".to_owned()),
     };
     let mut names = Vec::new();
-    if unique(&|o| o.shape() == Some(shape)) {
-        names.push(shape.name().to_owned());
-        names.push(shape.name().to_owned());
+    if unique(&|o| o.figure() == Some(figure)) {
+        names.push(figure.name().to_owned());
+        names.push(figure.name().to_owned());
     }
     let size = object.size();
-    if with_colour && unique(&|o| o.shape() == Some(shape) && o.colour == object.colour) {
-        names.push(format!("{} {}", object.colour.name(), shape.name()));
+    if with_colour && unique(&|o| o.figure() == Some(figure) && o.colour == object.colour) {
+        names.push(format!("{} {}", object.colour.name(), figure.name()));
     }
     // "The large circle" requires that every other circle is clearly small.
-    let sized = |o: &Object| o.shape() == Some(shape) && (o.size() == size || o.size() == SizeClass::Medium);
-    if size != SizeClass::Medium && unique(&sized) {
-        names.push(format!("{}{}", size.adjective(), shape.name()));
+    let sized = |o: &Object| o.figure() == Some(figure) && (o.size() == size || o.size() == SizeClass::Medium);
+    if matches!(figure, Figure::Shape(_)) && size != SizeClass::Medium && unique(&sized) {
+        names.push(format!("{}{}", size.adjective(), figure.name()));
     }
     names.choose(rng).cloned()
 }
@@ -302,7 +317,7 @@ fn position(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
 
 /// Asks for the written word or number.
 fn text(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
-    let Some(object) = scene.objects.iter().find(|o| o.shape().is_none()) else {
+    let Some(object) = scene.objects.iter().find(|o| o.figure().is_none()) else {
         // Rare, because most scenes have no text and "none" must not become the usual answer.
         let question = pick(rng, &["What word is written?", "What does the text say?", "What number is written?"]);
         let none = || Qa::new(QuestionKind::Text, question.to_owned(), "none", "There is no text.".to_owned());
@@ -331,6 +346,6 @@ fn text(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
             );
             Qa::new(QuestionKind::Text, question.to_owned(), number.to_string(), format!("The number is {number}."))
         }
-        Thing::Shape(_) => None,
+        Thing::Shape(_) | Thing::Sketch(_) => None,
     }
 }

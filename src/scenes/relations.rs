@@ -1,6 +1,6 @@
 //! Questions about the sizes and relative positions of objects.
 
-use super::questions::{Qa, QuestionKind, name, pick, yes};
+use super::questions::{Qa, QuestionKind, article, name, pick, yes};
 use super::scene::{Object, Scene, SizeClass};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -38,10 +38,11 @@ pub(super) fn relation(scene: &Scene, rng: &mut ChaCha8Rng) -> Option<Qa> {
             Qa::new(QuestionKind::Relation, question, short, format!("The {first} is {} the {second}.", words[truly]))
         }
         2..=3 if scene.objects.len() == 2 => {
-            let short = a.shape()?.name();
-            let phrase = words[truly];
-            let question = format!("{} shape is {phrase} the {second}?", pick(rng, &["What", "Which"]));
-            Qa::new(QuestionKind::Relation, question, short, format!("The shape {phrase} the {second} is a {short}."))
+            let (figure, phrase) = (a.figure()?, words[truly]);
+            let (short, class) = (figure.name(), if a.shape().is_some() { "shape" } else { "thing" });
+            let question = format!("{} {class} is {phrase} the {second}?", pick(rng, &["What", "Which"]));
+            let sentence = format!("The {class} {phrase} the {second} is {} {short}.", article(short));
+            Qa::new(QuestionKind::Relation, question, short, sentence)
         }
         _ => {
             let asked = usize::from(rng.random_bool(0.5));

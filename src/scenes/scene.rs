@@ -1,4 +1,4 @@
-//! Contents of a picture: coloured shapes, a word or a number, placed without overlap.
+//! Contents of a picture: coloured shapes, drawn things, a word or a number, placed without overlap.
 //!
 //! A [`Scene`] is the ground truth of questions and answers; [`draw`](super::draw) renders it. Lengths are fractions of
 //! the picture's shorter side, positions fractions of its width and height.
@@ -7,6 +7,8 @@
 //! with the highest bit set ([`TRAIN_SEED`]). `train data` refuses those, so a generated test picture was never trained
 //! on.
 
+pub use super::sketch::Figure;
+use super::sketch::Sketch;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
@@ -120,6 +122,8 @@ pub enum Thing {
     Word(usize),
     /// A number of one or two digits.
     Number(u32),
+    /// A thing drawn in a few strokes.
+    Sketch(Sketch),
 }
 
 /// One object of a scene.
@@ -136,11 +140,20 @@ pub struct Object {
 }
 
 impl Object {
-    /// Returns its shape; `None` for text.
+    /// Returns its shape; `None` for text and drawn things.
     pub fn shape(&self) -> Option<Shape> {
         match self.thing {
             Thing::Shape(shape) => Some(shape),
             _ => None,
+        }
+    }
+
+    /// Returns its shape or drawn thing; `None` for text.
+    pub fn figure(&self) -> Option<Figure> {
+        match self.thing {
+            Thing::Shape(shape) => Some(Figure::Shape(shape)),
+            Thing::Sketch(sketch) => Some(Figure::Sketch(sketch)),
+            Thing::Word(_) | Thing::Number(_) => None,
         }
     }
 
@@ -160,12 +173,13 @@ impl Object {
         Some(NAMES[third(self.centre[1])?][third(self.centre[0])?])
     }
 
-    /// Returns a phrase that describes it: `large red circle`, `word cat`, `number 7`.
+    /// Returns a phrase that describes it: `large red circle`, `word cat`, `number 7`, `red house`.
     pub fn phrase(&self) -> String {
         match self.thing {
             Thing::Shape(shape) => format!("{}{} {}", self.size().adjective(), self.colour.name(), shape.name()),
             Thing::Word(word) => format!("word {}", WORDS[word]),
             Thing::Number(number) => format!("number {number}"),
+            Thing::Sketch(sketch) => format!("{} {}", self.colour.name(), sketch.name()),
         }
     }
 }
@@ -204,8 +218,17 @@ pub struct Scene {
     pub objects: Vec<Object>,
     /// Whether it is rendered in the style of a hand drawing.
     pub by_hand: bool,
+    /// Width of the pen when shapes and things are drawn stroke by stroke, fraction of the shorter side.
+    pub pen: Option<f32>,
     /// Seed of the variation that does not affect answers: jitter, wobble, noise.
     pub look: u64,
+}
+
+impl Scene {
+    /// Returns whether it shows a drawn thing.
+    pub fn has_sketch(&self) -> bool {
+        self.objects.iter().any(|o| matches!(o.thing, Thing::Sketch(_)))
+    }
 }
 
 /// Returns the random generator of scene `index` of data set `seed`.
@@ -235,12 +258,18 @@ pub fn sample(rng: &mut ChaCha8Rng) -> Scene {
         rng.random_range(0..=2)
     };
     shapes(rng, extent, &colours, wanted, &mut objects);
-    Scene { extent, background, objects, by_hand, look: rng.random() }
+    Scene { extent, background, objects, by_hand, pen: None, look: rng.random() }
 }
 
 /// Adds `wanted` shapes, fewer when there is no room. Half of the scenes repeat a shape or a colour, so that counts
 /// above one are frequent.
-fn shapes(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], wanted: usize, objects: &mut Vec<Object>) {
+pub(super) fn shapes(
+    rng: &mut ChaCha8Rng,
+    extent: [f32; 2],
+    colours: &[Colour],
+    wanted: usize,
+    objects: &mut Vec<Object>,
+) {
     let favourite = (rng.random_bool(0.45).then(|| *Shape::ALL.choose(rng).unwrap_or(&Shape::Circle)), {
         let colour = *colours.choose(rng).unwrap_or(&Colour::Red);
         rng.random_bool(0.2).then_some(colour)
@@ -284,7 +313,7 @@ fn shapes(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], wanted: us
 }
 
 /// Adds a word or a number.
-fn text(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], objects: &mut Vec<Object>) {
+pub(super) fn text(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], objects: &mut Vec<Object>) {
     let (thing, letters) = if rng.random_bool(0.6) {
         let word = rng.random_range(0..WORDS.len());
         (Thing::Word(word), WORDS[word].len())
@@ -300,7 +329,7 @@ fn text(rng: &mut ChaCha8Rng, extent: [f32; 2], colours: &[Colour], objects: &mu
 }
 
 /// Returns a random centre that keeps the object inside; up to four tries prefer centres whose third is clear.
-fn centre(rng: &mut ChaCha8Rng, extent: [f32; 2], half: [f32; 2]) -> [f32; 2] {
+pub(super) fn centre(rng: &mut ChaCha8Rng, extent: [f32; 2], half: [f32; 2]) -> [f32; 2] {
     std::array::from_fn(|axis| {
         let margin = ((half[axis] + 0.015) / extent[axis]).min(0.5);
         let mut x = 0.5;
@@ -315,7 +344,7 @@ fn centre(rng: &mut ChaCha8Rng, extent: [f32; 2], half: [f32; 2]) -> [f32; 2] {
 }
 
 /// Returns whether the boxes keep a gap.
-fn fits(object: &Object, others: &[Object], extent: [f32; 2]) -> bool {
+pub(super) fn fits(object: &Object, others: &[Object], extent: [f32; 2]) -> bool {
     others.iter().all(|other| {
         let gap: [f32; 2] = std::array::from_fn(|axis| {
             let distance = (object.centre[axis] - other.centre[axis]).abs() * extent[axis];
@@ -326,7 +355,7 @@ fn fits(object: &Object, others: &[Object], extent: [f32; 2]) -> bool {
 }
 
 /// Returns a random background.
-fn background(rng: &mut ChaCha8Rng) -> Background {
+pub(super) fn background(rng: &mut ChaCha8Rng) -> Background {
     let grey = |v: f32| [v; 3];
     let from = match rng.random_range(0..10) {
         0..=3 => grey(rng.random_range(246.0..=255.0)),
@@ -342,7 +371,7 @@ fn background(rng: &mut ChaCha8Rng) -> Background {
 }
 
 /// Returns the colours that contrast with the whole background.
-fn visible(background: &Background) -> Vec<Colour> {
+pub(super) fn visible(background: &Background) -> Vec<Colour> {
     let far = |colour: &Colour, from: &[f32; 3]| {
         let distance: f32 = colour.rgb().iter().zip(from).map(|(a, b)| (a - b) * (a - b)).sum();
         distance.sqrt() > 110.0

@@ -1,4 +1,4 @@
-//! Data-parallel training: threads that compute gradients, and a thread that prefetches batches.
+//! Data-parallel training: threads that compute gradients, and threads that make batches in advance.
 //!
 //! Burn's CPU backend runs most element-wise operations on one thread. Each worker therefore computes the gradients of
 //! its own part of the batch, in its own rayon pool of one thread, and the optimizer averages them.
@@ -7,6 +7,7 @@ use super::params::Matrix;
 use crate::error::{Error, Kind, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 /// The result of one worker: gradients, losses to report, and the number of tokens or pictures.
@@ -57,19 +58,61 @@ impl GradientWorkers {
     }
 }
 
-/// Makes batches `first`, `first + 1`, … on a thread of their own, up to four in advance.
+/// Batches that threads make in advance, in order.
+pub struct Prefetch<B> {
+    lanes: Vec<Receiver<Result<B>>>,
+    next: u64,
+}
+
+impl<B> Prefetch<B> {
+    /// Returns the next batch.
+    ///
+    /// # Errors
+    /// That of making it; [`Kind::State`] when its thread died.
+    pub fn receive(&mut self) -> Result<B> {
+        let lane = (self.next % self.lanes.len() as u64) as usize;
+        self.next += 1;
+        self.lanes[lane].recv().map_err(|e| Error::new(Kind::State, "batches", e.to_string()))?
+    }
+}
+
+/// Makes batches `first`, `first + 1`, … on `threads` threads, up to four per thread in advance. Batch `i` is always
+/// thread `i mod threads`'s, so the order does not depend on their speed.
 pub fn prefetch<B: Send + 'static>(
     first: u64,
-    make: impl Fn(u64) -> Result<B> + Send + 'static,
-) -> Receiver<Result<B>> {
-    let (send, receive) = sync_channel(4);
-    std::thread::spawn(move || {
-        // Ends when the receiver is dropped.
-        for step in first.. {
-            if send.send(make(step)).is_err() {
-                break;
+    threads: usize,
+    make: impl Fn(u64) -> Result<B> + Send + Sync + 'static,
+) -> Prefetch<B> {
+    let (make, threads) = (Arc::new(make), threads.max(1) as u64);
+    let lane = |lane: u64| {
+        let (send, receive) = sync_channel(4);
+        let make = make.clone();
+        std::thread::spawn(move || {
+            // Ends when the receiver is dropped.
+            for step in (0..).map(|i| i * threads + lane).filter(|&step| step >= first) {
+                if send.send(make(step)).is_err() {
+                    break;
+                }
             }
+        });
+        receive
+    };
+    Prefetch { lanes: (0..threads).map(lane).collect(), next: first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_come_in_order_from_any_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let mut batches = prefetch(7, threads, |step| {
+                std::thread::sleep(std::time::Duration::from_millis(step % 3));
+                Ok(step)
+            });
+            let order: Vec<u64> = (0..20).map(|_| batches.receive().unwrap_or(0)).collect();
+            assert_eq!(order, (7..27).collect::<Vec<u64>>(), "{threads}");
         }
-    });
-    receive
+    }
 }

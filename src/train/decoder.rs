@@ -20,6 +20,7 @@ pub const HEAD: &str = "language_model.lm_head.weight";
 const CONNECTOR: &str = "multi_modal_projector";
 
 /// The input at the image position of a conversation.
+#[derive(Clone)]
 pub enum ImageInput {
     /// `[B · P, 3 · p · p]` pixel values by patch.
     Patches(Vec<f32>),
@@ -39,6 +40,7 @@ pub struct AnswerSpan {
 }
 
 /// A batch of `B` pictures with `K` conversations each.
+#[derive(Clone)]
 pub struct DialogueBatch {
     /// `B`, pictures.
     pub images: usize,
@@ -117,6 +119,9 @@ impl Rope {
         let (size, heads) = (s.hidden / s.heads, s.heads);
         let half = size / 2;
         let longest = positions.iter().max().map_or(1, |p| p + 1);
+        let at: Vec<i32> = positions.iter().map(|&p| p as i32).collect();
+        let at: Tensor<1, Int> = Tensor::from_data(TensorData::new(at, [positions.len()]), device);
+        // A table by position, and its rows by row: only the table is made here.
         let table = |f: fn(f32) -> f32| -> Matrix {
             let by_position: Vec<f32> = (0..longest)
                 .flat_map(|p| {
@@ -125,9 +130,8 @@ impl Rope {
                     row.repeat(heads)
                 })
                 .collect();
-            let width = size * heads;
-            let rows = positions.iter().flat_map(|p| &by_position[p * width..(p + 1) * width]).copied();
-            Tensor::from_data(TensorData::new(rows.collect(), [positions.len(), width]), device)
+            let by_position: Matrix = Tensor::from_data(TensorData::new(by_position, [longest, size * heads]), device);
+            by_position.select(0, at.clone())
         };
         // (x · turn)[d] = −x[d + D/2] in the first half, x[d − D/2] in the second.
         let mut turn = vec![0.0; size * size];

@@ -10,7 +10,7 @@ use crate::scenes::bpe::{BOS, EOS, encode};
 use crate::scenes::captions::describe;
 use crate::scenes::draw::draw;
 use crate::scenes::questions::{Conversation, QuestionKind, Turn, conversation};
-use crate::scenes::scene::{Scene, sample, scene_rng};
+use crate::scenes::scene::{Scene, scene_rng};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use tokenizers::Tokenizer;
@@ -41,6 +41,8 @@ pub struct DialogueSampler {
     pub stage: TrainingStage,
     /// Pictures per batch.
     pub images: usize,
+    /// Samples a scene.
+    pub scenes: fn(&mut ChaCha8Rng) -> Scene,
 }
 
 /// A conversation as ids, with the ranges that are answers.
@@ -83,15 +85,16 @@ impl DialogueForm {
 }
 
 /// Sampling weights of the question kinds in short conversations.
-const SHORT: [(QuestionKind, u32); 8] = [
+const SHORT: [(QuestionKind, u32); 9] = [
     (QuestionKind::Colour, 4),
-    (QuestionKind::Shape, 5),
+    (QuestionKind::Shape, 4),
     (QuestionKind::Existence, 4),
     (QuestionKind::Count, 6),
-    (QuestionKind::Position, 4),
-    (QuestionKind::Relation, 5),
-    (QuestionKind::Text, 6),
+    (QuestionKind::Position, 6),
+    (QuestionKind::Relation, 9),
+    (QuestionKind::Text, 9),
     (QuestionKind::Size, 3),
+    (QuestionKind::Thing, 8),
 ];
 /// Sampling weights of the question kinds in long conversations.
 const LONG: [(QuestionKind, u32); 2] = [(QuestionKind::Caption, 1), (QuestionKind::Followup, 1)];
@@ -137,7 +140,7 @@ impl DialogueSampler {
         };
         for image in 0..self.images {
             let mut rng = scene_rng(self.seed, index * self.images as u64 + image as u64);
-            let scene = sample(&mut rng);
+            let scene = (self.scenes)(&mut rng);
             if self.stage == TrainingStage::Text {
                 descriptions.push(encode(&self.tokenizer, &describe(&scene, true))?);
             } else {
@@ -178,7 +181,7 @@ impl DialogueSampler {
                     }
                 }
                 own => {
-                    let scene = sample(&mut rng);
+                    let scene = (self.scenes)(&mut rng);
                     let side = rng.random_range(150..260);
                     patches.extend(picture_patches(&draw(&scene, side), &self.shape)?);
                     let mut about = self.branches(&scene, conversations, form, &mut rng)?;

@@ -13,15 +13,25 @@ pub fn linear(p: &Leaves, name: &str, x: Matrix, bias: bool) -> Matrix {
 
 /// Applies LayerNorm over the columns.
 pub fn layer_norm(p: &Leaves, name: &str, x: Matrix) -> Matrix {
+    layer_norm_with(p, name, x, 1e-5)
+}
+
+/// Applies LayerNorm with this epsilon.
+pub fn layer_norm_with(p: &Leaves, name: &str, x: Matrix, epsilon: f64) -> Matrix {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
-    let inverse = variance.add_scalar(1e-5).sqrt().recip();
+    let inverse = variance.add_scalar(epsilon).sqrt().recip();
     centred * inverse * p.get(&format!("{name}.weight")) + p.get(&format!("{name}.bias"))
 }
 
 /// Applies RMSNorm over the columns.
 pub fn rms_norm(p: &Leaves, name: &str, x: Matrix) -> Matrix {
-    let inverse = x.clone().square().mean_dim(1).add_scalar(1e-5).sqrt().recip();
+    rms_norm_with(p, name, x, 1e-5)
+}
+
+/// Applies RMSNorm with this epsilon.
+pub fn rms_norm_with(p: &Leaves, name: &str, x: Matrix, epsilon: f64) -> Matrix {
+    let inverse = x.clone().square().mean_dim(1).add_scalar(epsilon).sqrt().recip();
     x * inverse * p.get(&format!("{name}.weight"))
 }
 

@@ -6,7 +6,7 @@ use super::model_shape::ModelShape;
 use super::params::{Params, floats};
 use super::{tower, tower_batches};
 use crate::scenes::bpe;
-use crate::scenes::scene::{TRAIN_SEED, scene_rng};
+use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 use burn::tensor::Device;
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ fn tiny() -> (ModelShape, Params, DialogueSampler) {
         seed: TRAIN_SEED,
         stage: TrainingStage::Instructions,
         images: 2,
+        scenes: sample,
     };
     (shape, params, sampler)
 }

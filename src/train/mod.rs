@@ -3,17 +3,26 @@
 //! Steps of `train run`: tokenizer → contrastive tower → text decoder → stage 1 (connector) → stage 2 (connector and
 //! decoder) → checkpoint. The data come from [`scenes`](crate::scenes).
 //!
-//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer · `layers` · `tower` and [`decoder`]
-//! the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
-//! `data_parallel` threads · [`run`] the recipe · [`progress`], [`curves`] · [`export`] · [`burn_vqa`] evaluation.
+//! Reading order: [`model_shape`] sizes · [`params`] parameters and optimizer (`packs`) · `layers` · `tower` and
+//! [`decoder`] the float model · `patches`, `tower_batches` and [`dialogue_batches`] the data · `whitening` ·
+//! `device` CPU or GPU · `data_parallel` threads · [`run`] the recipe · [`continued`] · [`progress`], [`curves`] ·
+//! [`export`] · [`burn_vqa`] evaluation · `compare` devices · `parts` the recipe on models that exist.
 
 #[cfg(feature = "train")]
 pub mod burn_vqa;
+#[cfg(feature = "train")]
+pub mod compare;
+#[cfg(feature = "train")]
+pub mod continued;
 #[cfg(feature = "train")]
 pub mod curves;
 #[cfg(feature = "train")]
 mod data_parallel;
 pub mod decoder;
+#[cfg(feature = "train")]
+pub mod device;
+#[cfg(all(test, feature = "train-gpu"))]
+mod device_tests;
 pub mod dialogue_batches;
 #[cfg(feature = "train")]
 pub mod export;
@@ -22,7 +31,10 @@ pub mod layers;
 mod learning_tests;
 pub mod model_shape;
 pub mod own_pictures;
+mod packs;
 pub mod params;
+#[cfg(feature = "train")]
+pub mod parts;
 pub mod patches;
 pub mod progress;
 #[cfg(feature = "train")]

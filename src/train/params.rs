@@ -4,8 +4,9 @@
 //! `[out, in]`, and [`export`](super::export) transposes. The master copies carry no gradients. Each worker makes
 //! [`Leaves`] of them for one step, so that no two threads share an autodiff graph.
 
+use super::packs::{Pack, States};
 use crate::error::{Error, Kind, Result};
-use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,21 @@ pub type Matrix = Tensor<2>;
 pub struct Params {
     device: Device,
     tensors: BTreeMap<String, Matrix>,
-    states: BTreeMap<String, AdamWState<2>>,
+    states: States,
+    /// Parameters of fewer values than this are updated together.
+    packed_below: usize,
+    packs: Vec<Pack>,
+}
+
+/// The constants of an AdamW step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamRule {
+    /// Weight decay of matrices; vectors and tables have none.
+    pub decay: f32,
+    /// Decay of the second moment.
+    pub beta_2: f32,
+    /// Factor of the summed gradients.
+    pub share: f32,
 }
 
 /// The tensors of one forward pass: trainable ones are autodiff leaves, frozen ones are constants.
@@ -41,6 +56,11 @@ impl Leaves {
         }
     }
 
+    /// Returns the parameter `name`, if it exists.
+    pub fn find(&self, name: &str) -> Option<Matrix> {
+        self.tensors.get(name).cloned()
+    }
+
     /// Removes the gradients of the trainable tensors from `gradients`; returns them by name.
     pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Matrix> {
         let one = |name: &String| Some((name.clone(), self.tensors.get(name)?.grad_remove(gradients)?));
@@ -51,7 +71,19 @@ impl Leaves {
 impl Params {
     /// Makes an empty set of parameters on `device`.
     pub fn new(device: Device) -> Self {
-        Self { device, tensors: BTreeMap::new(), states: BTreeMap::new() }
+        Self { device, tensors: BTreeMap::new(), states: States::new(), packed_below: 0, packs: Vec::new() }
+    }
+
+    /// Updates parameters of fewer than `values` values together: fewer operations, for a GPU.
+    pub fn pack_below(&mut self, values: usize) {
+        self.unpack();
+        self.packed_below = values;
+    }
+
+    /// Gives packed parameters their own moments back.
+    fn unpack(&mut self) {
+        let packs = std::mem::take(&mut self.packs);
+        self.states.extend(packs.iter().flat_map(Pack::states));
     }
 
     /// Returns the device, without autodiff.
@@ -59,9 +91,27 @@ impl Params {
         &self.device
     }
 
+    /// Moves parameters and moments to another device.
+    pub fn to_device(&mut self, device: &Device) {
+        self.unpack();
+        let move_one = |tensor: Matrix| tensor.to_device(device);
+        self.tensors = std::mem::take(&mut self.tensors).into_iter().map(|(n, t)| (n, move_one(t))).collect();
+        self.states = std::mem::take(&mut self.states)
+            .into_iter()
+            .map(|(name, state)| (name, <AdamW as Optimizer>::to_device::<2>(state, device)))
+            .collect();
+        self.device = device.clone();
+    }
+
     /// Adds `name` `[rows, columns]` with normally distributed values of the given standard deviation.
     pub fn normal(&mut self, name: String, shape: [usize; 2], deviation: f32, rng: &mut ChaCha8Rng) {
         let values = (0..shape[0] * shape[1]).map(|_| gaussian(rng) * deviation).collect();
+        self.set(name, shape, values);
+    }
+
+    /// Adds `name` `[rows, columns]` with values uniform within `±bound`.
+    pub fn uniform(&mut self, name: String, shape: [usize; 2], bound: f32, rng: &mut ChaCha8Rng) {
+        let values = (0..shape[0] * shape[1]).map(|_| rng.random_range(-bound..bound)).collect();
         self.set(name, shape, values);
     }
 
@@ -73,7 +123,35 @@ impl Params {
     /// Adds or replaces `name`.
     pub fn set(&mut self, name: String, shape: [usize; 2], values: Vec<f32>) {
         let tensor = Tensor::from_data(TensorData::new(values, shape), &self.device);
+        self.put(name, tensor);
+    }
+
+    /// Adds or replaces `name`.
+    pub fn put(&mut self, name: String, tensor: Matrix) {
+        self.unpack();
         self.tensors.insert(name, tensor);
+    }
+
+    /// Removes `name`, with its moments.
+    pub fn remove(&mut self, name: &str) -> Option<Matrix> {
+        self.unpack();
+        self.states.remove(name);
+        self.tensors.remove(name)
+    }
+
+    /// Returns the names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Returns the shape of `name`.
+    pub fn shape(&self, name: &str) -> Option<[usize; 2]> {
+        self.tensors.get(name).map(Tensor::dims)
+    }
+
+    /// Returns shape and values of `name`.
+    pub fn get(&self, name: &str) -> Option<([usize; 2], Vec<f32>)> {
+        self.tensors.get(name).map(|tensor| (tensor.dims(), floats(tensor.clone())))
     }
 
     /// Returns name, shape and values of every parameter.
@@ -107,6 +185,20 @@ impl Params {
     /// Returns the norm before clipping. A norm that is not finite skips the step.
     pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, learning_rate: f64, decay: f32) -> f32 {
         let share = 1.0 / workers.len() as f32;
+        let rule = AdamRule { decay, beta_2: 0.98, share };
+        self.step_with(workers, &rule, |_| learning_rate)
+    }
+
+    /// Applies one AdamW step to the sum of the gradients times `rule.share`, clipped to a global norm of 1, each
+    /// parameter with the learning rate that `rate` returns for its name.
+    ///
+    /// Returns the norm before clipping. A norm that is not finite skips the step.
+    pub fn step_with(
+        &mut self,
+        workers: Vec<BTreeMap<String, Matrix>>,
+        rule: &AdamRule,
+        rate: impl Fn(&str) -> f64,
+    ) -> f32 {
         let mut sums: BTreeMap<String, Matrix> = BTreeMap::new();
         for gradients in workers {
             for (name, gradient) in gradients {
@@ -117,30 +209,77 @@ impl Params {
                 sums.insert(name, sum);
             }
         }
-        let square: f32 = sums.values().map(|g| g.clone().square().sum().into_scalar::<f32>()).sum();
-        let norm = square.sqrt() * share;
+        // Vectors (norms, biases) and tables are not decayed.
+        let rule_of = |name: &str, gradient: &Matrix| (gradient.dims()[0] > 1 && !name.contains("embed"), rate(name));
+        let packed = self.pack(&mut sums, &rule_of);
+        // One value is read back per step: on a GPU each read-back waits for all work.
+        let all = sums.values().chain(packed.iter().map(|(_, gradient)| gradient));
+        let squares: Vec<Tensor<1>> = all.map(|g| g.clone().square().sum()).collect();
+        let square: f32 = if squares.is_empty() { 0.0 } else { Tensor::cat(squares, 0).sum().into_scalar() };
+        let norm = square.sqrt() * rule.share;
         if !norm.is_finite() {
             return norm;
         }
-        let scale = share * (1.0 / norm.max(1e-9)).min(1.0);
-        let config = AdamWConfig::new().with_beta_2(0.98).with_epsilon(1e-8);
-        let (decayed, plain) = (config.clone().with_weight_decay(decay).build(), config.with_weight_decay(0.0).build());
+        let scale = rule.share * (1.0 / norm.max(1e-9)).min(1.0);
+        let config = AdamWConfig::new().with_beta_2(rule.beta_2).with_epsilon(1e-8);
+        let optimizers = [0.0, rule.decay].map(|decay| config.clone().with_weight_decay(decay).build());
         for (name, gradient) in sums {
+            let (decayed, rate) = rule_of(&name, &gradient);
             let Some(tensor) = self.tensors.remove(&name) else { continue };
-            // Vectors (norms, biases) and tables are not decayed.
-            let matrix = tensor.dims()[0] > 1 && !name.contains("embed");
-            let state = self.states.remove(&name);
-            let optimizer = if matrix { &decayed } else { &plain };
-            let (tensor, state) = optimizer.step(learning_rate, tensor, gradient.mul_scalar(scale), state);
+            let (optimizer, state) = (&optimizers[usize::from(decayed)], self.states.remove(&name));
+            let (tensor, state) = optimizer.step(rate, tensor, gradient.mul_scalar(scale), state);
             self.tensors.insert(name.clone(), tensor);
             self.states.extend(state.map(|state| (name, state)));
         }
+        for (pack, ((decayed, rate), gradient)) in self.packs.iter_mut().zip(packed) {
+            let (values, state) = (pack.values.clone(), pack.state.take());
+            (pack.values, pack.state) =
+                optimizers[usize::from(decayed)].step(rate, values, gradient.mul_scalar(scale), state);
+            self.tensors.extend(pack.tensors().map(|(name, tensor)| (name.clone(), tensor)));
+        }
         norm
+    }
+
+    /// Moves the gradients of small parameters out of `sums`, joined in the order of the packs, with what `rule_of`
+    /// returns for them: whether they are decayed, and their rate.
+    fn pack(
+        &mut self,
+        sums: &mut BTreeMap<String, Matrix>,
+        rule_of: &impl Fn(&str, &Matrix) -> (bool, f64),
+    ) -> Vec<((bool, f64), Matrix)> {
+        let mut groups: Vec<((bool, f64), Vec<&String>)> = Vec::new();
+        for (name, gradient) in sums.iter() {
+            if gradient.dims().iter().product::<usize>() < self.packed_below {
+                let rule = rule_of(name, gradient);
+                match groups.iter_mut().find(|(own, _)| *own == rule) {
+                    Some((_, names)) => names.push(name),
+                    None => groups.push((rule, vec![name])),
+                }
+            }
+        }
+        let same = self.packs.len() == groups.len();
+        if !(same && self.packs.iter().zip(&groups).all(|(pack, (_, names))| pack.holds(names))) {
+            self.unpack();
+            for (_, names) in &groups {
+                let Some(pack) = Pack::new(names, &self.tensors, &mut self.states) else {
+                    // Parameters that have taken different numbers of steps are updated one by one.
+                    self.unpack();
+                    return Vec::new();
+                };
+                self.packs.push(pack);
+            }
+        }
+        let joined = |names: &[&String]| Pack::gradient(names.iter().filter_map(|name| sums.get(*name).cloned()));
+        let packed: Vec<_> = groups.iter().map(|(rule, names)| (*rule, joined(names))).collect();
+        let names: Vec<String> = groups.into_iter().flat_map(|(_, names)| names).cloned().collect();
+        names.iter().for_each(|name| drop(sums.remove(name)));
+        packed
     }
 
     /// Forgets the optimizer's moments: a new stage begins.
     pub fn reset_optimizer(&mut self) {
         self.states.clear();
+        self.packs.clear();
     }
 
     /// Writes the parameters for which `part` holds, all moments and `note` as one safetensors file. An earlier file is
@@ -156,7 +295,9 @@ impl Params {
         for (name, tensor) in self.tensors.iter().filter(|(name, _)| part(name)) {
             put(name.clone(), tensor);
         }
-        for (name, state) in &self.states {
+        let mut states = self.states.clone();
+        states.extend(self.packs.iter().flat_map(Pack::states));
+        for (name, state) in &states {
             put(format!("adam.m.{}.{name}", state.momentum.time), &state.momentum.moment_1);
             put(format!("adam.v.{}.{name}", state.momentum.time), &state.momentum.moment_2);
         }
@@ -210,6 +351,7 @@ impl Params {
                 return Err(bad(format!("{name} {:?} is not a parameter of this model", tensor.dims())));
             }
         }
+        self.packs.clear();
         self.tensors.extend(tensors);
         self.states = states;
         Ok(meta.metadata().as_ref().and_then(|m| m.get("note").cloned()).unwrap_or_default())
@@ -229,3 +371,6 @@ fn gaussian(rng: &mut ChaCha8Rng) -> f32 {
     let (u, v): (f32, f32) = (rng.random_range(1e-7..1.0), rng.random());
     (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use super::model_shape::ModelShape;
 use crate::error::Result;
 use crate::preprocess::{PreprocessConfig, preprocess};
-use crate::scenes::dataset::png;
+use crate::scenes::dataset::bmp;
 use crate::scenes::draw::Picture;
 use crate::scenes::scene::Scene;
 
@@ -34,7 +34,7 @@ pub fn pixel_values(file: &[u8], s: &ModelShape) -> Result<Vec<f32>> {
 /// # Errors
 /// [`Kind::Image`](crate::error::Kind::Image) when the picture's size and its bytes disagree.
 pub fn picture_patches(picture: &Picture, s: &ModelShape) -> Result<Vec<f32>> {
-    Ok(patches(&pixel_values(&png(picture)?, s)?, s))
+    Ok(patches(&pixel_values(&bmp(picture)?, s)?, s))
 }
 
 /// Rearranges pixel values into patches, row by row.
@@ -42,10 +42,18 @@ pub fn picture_patches(picture: &Picture, s: &ModelShape) -> Result<Vec<f32>> {
 /// # Shapes
 /// `[3, S, S]` → `[P, 3 · p · p]`.
 pub fn patches(pixels: &[f32], s: &ModelShape) -> Vec<f32> {
-    let (side, p) = (s.image_size, s.patch_size);
+    patch_rows(pixels, s.image_size, s.patch_size)
+}
+
+/// Rearranges the pixel values of a square of `side` pixels into its whole patches of `p` pixels, row by row.
+///
+/// # Shapes
+/// `[3, S, S]` → `[P, 3 · p · p]`.
+pub fn patch_rows(pixels: &[f32], side: usize, p: usize) -> Vec<f32> {
+    let across = side / p;
     let mut out = Vec::with_capacity(pixels.len());
-    for patch in 0..s.patches() {
-        let (py, px) = (patch / (side / p) * p, patch % (side / p) * p);
+    for patch in 0..across * across {
+        let (py, px) = (patch / across * p, patch % across * p);
         for row in (0..3 * p).map(|i| (i / p * side + py + i % p) * side + px) {
             out.extend_from_slice(&pixels[row..row + p]);
         }
@@ -65,6 +73,7 @@ pub fn in_square(scene: &Scene, centre: [f32; 2]) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenes::dataset::png;
     use crate::scenes::draw::draw;
     use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 

@@ -11,6 +11,18 @@ pub enum Budget {
     Seconds(f64),
 }
 
+/// The course of the learning rate over a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// From the peak to 2 % of it along a cosine, with linear warm-up over the first 3 %.
+    Cosine,
+    /// LLaVA's: linear warm-up from zero over the first 3 % of the steps, then a cosine to zero.
+    ///
+    /// # Source
+    /// `get_cosine_schedule_with_warmup` of transformers.
+    Llava,
+}
+
 /// Returns the learning rate after the completed `fraction` of a stage: a cosine from the peak to 2 % of it, with linear
 /// warm-up over the first 3 %.
 pub fn learning_rate(peak: f64, fraction: f64) -> f64 {
@@ -21,6 +33,8 @@ pub fn learning_rate(peak: f64, fraction: f64) -> f64 {
 
 /// The progress of one stage.
 pub struct Progress {
+    /// The course of the learning rate.
+    pub schedule: Schedule,
     stage: &'static str,
     budget: Budget,
     peak: f64,
@@ -37,7 +51,13 @@ pub struct Progress {
 impl Progress {
     /// Starts or resumes a stage that has completed `step` steps in `before` seconds.
     pub fn new(stage: &'static str, budget: Budget, peak: f64, step: u64, before: f64) -> Self {
-        Self { stage, budget, peak, started: Instant::now(), before, step, smooth: None, tokens: 0, curve: Vec::new() }
+        let (schedule, started, curve) = (Schedule::Cosine, Instant::now(), Vec::new());
+        Self { schedule, stage, budget, peak, started, before, step, smooth: None, tokens: 0, curve }
+    }
+
+    /// Starts the clock anew; the time since [`new`](Self::new) does not count.
+    pub fn restart_clock(&mut self) {
+        self.started = Instant::now();
     }
 
     /// Returns the elapsed seconds, those before a resume included.
@@ -55,6 +75,15 @@ impl Progress {
 
     /// Returns the learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
+        if let (Schedule::Llava, Budget::Steps(total)) = (self.schedule, self.budget) {
+            let (warm_up, step, total) = ((0.03 * total as f64).ceil(), self.step as f64, total as f64);
+            let done = ((step - warm_up) / (total - warm_up).max(1.0)).min(1.0);
+            return self.peak
+                * match step < warm_up {
+                    true => step / warm_up.max(1.0),
+                    false => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+                };
+        }
         learning_rate(self.peak, self.fraction())
     }
 
@@ -83,6 +112,25 @@ impl Progress {
                 self.tokens as f64 / elapsed,
                 left
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of transformers 5.23: `get_cosine_schedule_with_warmup(optimizer, 3, 100)` at the peak 1.
+    #[test]
+    fn llavas_schedule_is_that_of_transformers() {
+        let mut progress = Progress::new("stage", Budget::Steps(100), 1.0, 0, 0.0);
+        progress.schedule = Schedule::Llava;
+        for (step, wanted) in
+            [(0, 0.0), (1, 1.0 / 3.0), (3, 1.0), (4, 0.999_737_8), (50, 0.524_287_2), (99, 0.000_262_2)]
+        {
+            progress.step = step;
+            let rate = progress.learning_rate();
+            assert!((rate - wanted).abs() < 1e-4, "{step}: {rate}");
         }
     }
 }

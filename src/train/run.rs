@@ -1,19 +1,22 @@
 //! The training recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2. Every stage can be resumed.
 
 use super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
+use super::device::{DeviceChoice, TrainingDevice, fastest};
 use super::dialogue_batches::{DialogueSampler, TrainingStage};
 use super::model_shape::ModelShape;
-use super::params::{Params, floats};
+use super::params::{Leaves, Params, floats};
 use super::progress::{Budget, Progress};
 use super::{decoder, tower, tower_batches, whitening};
 use crate::error::{Error, Kind, Result};
 use crate::scenes::bpe;
+use crate::scenes::drawn::training_scene;
 use crate::scenes::questions::QuestionKind;
 use crate::scenes::scene::{TRAIN_SEED, scene_rng};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use tokenizers::Tokenizer;
 
 /// Bits of the seeds of validation scenes. No training seed has bit 62 set.
@@ -33,27 +36,37 @@ pub struct TrainingPlan {
     pub budgets: [Budget; 4],
     /// Pictures per worker and step: in the tower stage, and in the others.
     pub batches: [usize; 2],
+    /// Factor of the peak learning rates.
+    pub rate_scale: f64,
+    /// The device of all stages. A checkpoint does not depend on it.
+    pub device: DeviceChoice,
+    /// Number of threads that make batches in advance.
+    pub data_threads: usize,
 }
 
 /// Name, peak learning rate and trainable parameters of a stage.
-struct StageRecipe {
-    name: &'static str,
+pub(super) struct StageRecipe {
+    pub name: &'static str,
     rate: f64,
-    trainable: fn(&str) -> bool,
+    pub trainable: fn(&str) -> bool,
 }
 
 fn is_decoder(name: &str) -> bool {
     name.starts_with("language_model")
 }
+fn is_tower(name: &str) -> bool {
+    name.starts_with("vision_tower")
+}
 fn is_connector(name: &str) -> bool {
     name.starts_with("multi_modal_projector")
 }
 
-const RECIPES: [StageRecipe; 4] = [
+/// The stages in their order.
+pub(super) const RECIPES: [StageRecipe; 4] = [
     StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
     StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
     StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) || is_tower(n) },
 ];
 
 /// A training run: plan, tokenizer, parameters and gradient workers.
@@ -66,6 +79,8 @@ pub struct TrainingRun {
     pub tokenizer: Arc<Tokenizer>,
     /// All parameters.
     pub params: Params,
+    /// The device that holds the parameters.
+    pub device: TrainingDevice,
     /// Gradient workers.
     workers: GradientWorkers,
 }
@@ -77,7 +92,7 @@ pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
 }
 
 /// The forward pass of one part: loss, its parts, and the number of tokens or pictures.
-type Forward<B> = fn(&super::params::Leaves, &ModelShape, &B, &Device) -> (burn::tensor::Tensor<1>, Vec<f32>, usize);
+type Forward<B> = fn(&Leaves, &ModelShape, &B, &Device) -> (Tensor<1>, Vec<Tensor<1>>, usize);
 
 impl TrainingRun {
     /// Reads or trains the tokenizer and initializes the parameters.
@@ -96,12 +111,17 @@ impl TrainingRun {
             tokenizer
         };
         let shape = ModelShape::shipped();
-        let mut params = Params::new(Device::flex());
+        let device = match plan.device {
+            DeviceChoice::Gpu => TrainingDevice::gpu()?,
+            DeviceChoice::Auto | DeviceChoice::Cpu => TrainingDevice::cpu(),
+        };
+        let mut params = Params::new(device.device.clone());
+        params.pack_below(device.packed_below());
         let mut rng = scene_rng(TRAIN_SEED | plan.seed, u64::MAX);
         tower::init(&mut params, &shape, &mut rng);
         decoder::init(&mut params, &shape, &mut rng);
         let workers = GradientWorkers::new(plan.workers)?;
-        let run = Self { plan, shape, tokenizer: Arc::new(tokenizer), params, workers };
+        let run = Self { plan, shape, tokenizer: Arc::new(tokenizer), params, device, workers };
         let [tower, connector, decoder] =
             ["vision_tower", "multi_modal_projector", "language_model"].map(|p| run.params.count(p));
         println!("parameters: tower {tower}, connector {connector}, decoder {decoder}");
@@ -122,7 +142,8 @@ impl TrainingRun {
             } else {
                 self.params.reset_optimizer();
             }
-            let progress = Progress::new(recipe.name, self.plan.budgets[i], recipe.rate, step, before);
+            let progress =
+                Progress::new(recipe.name, self.plan.budgets[i], recipe.rate * self.plan.rate_scale, step, before);
             if progress.fraction() >= 1.0 || !self.plan.stages.iter().any(|s| s == recipe.name) {
                 continue;
             }
@@ -132,7 +153,8 @@ impl TrainingRun {
                 2 => {
                     if step == 0 {
                         let sampler = self.sampler(TrainingStage::Captions, TRAIN_SEED | self.plan.seed);
-                        whitening::fit(&mut self.params, &self.shape, &sampler)?;
+                        // A connector that was trained before keeps its function.
+                        whitening::fit(&mut self.params, &self.shape, &sampler, path.exists())?;
                     }
                     self.dialogue(recipe, TrainingStage::Captions, &path, progress)?;
                 }
@@ -149,7 +171,7 @@ impl TrainingRun {
         let make = move |i| tower_batches::batch(&shape, &tokenizer, seed, i * images as u64, images);
         self.stage(recipe, path, progress, make, |leaves, shape, batch, device| {
             let (loss, parts) = tower::loss(leaves, shape, batch, device);
-            (loss, parts.into_iter().map(|part| floats(part)[0]).collect(), batch.images)
+            (loss, parts, batch.images)
         })
     }
 
@@ -171,34 +193,72 @@ impl TrainingRun {
     /// Returns a sampler of batches for `stage` from the scenes of `seed`.
     pub fn sampler(&self, stage: TrainingStage, seed: u64) -> DialogueSampler {
         let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
-        DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1] }
+        DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1], scenes: training_scene }
+    }
+
+    /// Computes the gradients of all parts of a step: in parallel on the CPU, one after the other on a GPU.
+    fn gradients<B: Send>(&self, recipe: &StageRecipe, parts: Vec<B>, forward: Forward<B>) -> Vec<WorkerGradients> {
+        let (params, shape, device) = (&self.params, &self.shape, self.params.device());
+        let work = |batch: B| {
+            let leaves = params.leaves(recipe.trainable);
+            let (loss, parts, tokens) = forward(&leaves, shape, &batch, device);
+            let mut gradients = loss.backward();
+            let values = Tensor::cat(std::iter::once(loss).chain(parts).map(Tensor::inner).collect(), 0);
+            WorkerGradients { gradients: leaves.gradients(&mut gradients), losses: floats(values), tokens }
+        };
+        if self.device.gpu { parts.into_iter().map(work).collect() } else { self.workers.run(parts, work) }
+    }
+
+    /// Chooses the device of a stage: takes two steps on each and compares the second ones, without an update.
+    fn choose<B: Send + Clone>(&mut self, recipe: &StageRecipe, parts: &[B], forward: Forward<B>) -> Result<()> {
+        let best = fastest(recipe.name, |device| {
+            self.move_to(device);
+            let mut seconds = 0.0;
+            for _ in 0..2 {
+                let started = Instant::now();
+                self.gradients(recipe, parts.to_vec(), forward);
+                device.wait()?;
+                seconds = started.elapsed().as_secs_f64();
+            }
+            Ok(seconds)
+        })?;
+        self.move_to(&best);
+        Ok(())
+    }
+
+    /// Moves the parameters to `device`.
+    fn move_to(&mut self, device: &TrainingDevice) {
+        self.params.to_device(&device.device);
+        self.params.pack_below(device.packed_below());
+        self.device = device.clone();
     }
 
     /// Runs the training loop that all stages share.
-    fn stage<B: Send + 'static>(
+    fn stage<B: Send + Clone + 'static>(
         &mut self,
         recipe: &StageRecipe,
         path: &Path,
         mut progress: Progress,
-        make: impl Fn(u64) -> Result<B> + Send + 'static,
+        make: impl Fn(u64) -> Result<B> + Send + Sync + 'static,
         forward: Forward<B>,
     ) -> Result<()> {
         let workers = self.workers.count() as u64;
-        let batches = prefetch(progress.step, move |step| {
+        let mut batches = prefetch(progress.step, self.plan.data_threads, move |step| {
             (0..workers).map(|w| make(step * workers + w)).collect::<Result<Vec<_>>>()
         });
-        let device = self.params.device().clone();
+        let mut first = Some(batches.receive()?);
+        if let (DeviceChoice::Auto, Some(parts)) = (self.plan.device, &first) {
+            self.choose(recipe, parts, forward)?;
+            progress.restart_clock();
+        }
+        println!("{}: on {}", recipe.name, self.device.name);
         let mut saved = progress.seconds();
         while progress.fraction() < 1.0 {
-            let parts = batches.recv().map_err(|e| Error::new(Kind::State, recipe.name, e.to_string()))??;
-            let (params, shape) = (&self.params, &self.shape);
-            let outcomes = self.workers.run(parts, |batch| {
-                let leaves = params.leaves(recipe.trainable);
-                let (loss, parts, tokens) = forward(&leaves, shape, &batch, &device);
-                let mut gradients = loss.backward();
-                let losses = std::iter::once(floats(loss)[0]).chain(parts).collect();
-                WorkerGradients { gradients: leaves.gradients(&mut gradients), losses, tokens }
-            });
+            let parts = match first.take() {
+                Some(parts) => parts,
+                None => batches.receive()?,
+            };
+            let outcomes = self.gradients(recipe, parts, forward);
             let Some(first) = outcomes.first() else {
                 return Err(Error::new(Kind::State, recipe.name, "the gradient workers died"));
             };
@@ -255,7 +315,8 @@ impl TrainingRun {
     /// # Errors
     /// When a text cannot be tokenised.
     pub fn validate(&self, stage: TrainingStage, batches: u64) -> Result<BTreeMap<QuestionKind, (usize, usize)>> {
-        let sampler = self.sampler(stage, VALIDATION_SEED | self.plan.seed);
+        // The same scenes whatever the batch of the run.
+        let sampler = DialogueSampler { images: 5, ..self.sampler(stage, VALIDATION_SEED | self.plan.seed) };
         let leaves = self.params.leaves(|_| false);
         let mut scores = BTreeMap::new();
         for i in 0..batches {
@@ -277,12 +338,12 @@ impl TrainingRun {
 }
 
 /// Formats step and seconds for a checkpoint.
-fn note(progress: &Progress) -> String {
+pub(super) fn note(progress: &Progress) -> String {
     format!("{} {}", progress.step, progress.seconds())
 }
 
 /// Parses step and seconds of a checkpoint; 0 where missing.
-fn parse_note(note: &str) -> (u64, f64) {
+pub(super) fn parse_note(note: &str) -> (u64, f64) {
     let mut parts = note.split(' ');
     let step = parts.next().and_then(|s| s.parse().ok()).unwrap_or(0);
     (step, parts.next().and_then(|s| s.parse().ok()).unwrap_or(0.0))

@@ -18,7 +18,7 @@ use crate::scenes::answers::is_right;
 use crate::scenes::bpe::EOS;
 use crate::scenes::dataset::{AnswerForm, Item, items, png};
 use crate::scenes::questions::QuestionKind;
-use crate::scenes::scene::{TRAIN_SEED, scene_rng};
+use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -130,7 +130,7 @@ impl TabRun {
         let mut run = Self { shown, own, manifest, shape, params, tokenizer, stage, seed, images };
         if fresh {
             let sampler = run.sampler(TrainingStage::CaptionAnswers, TRAIN_SEED | seed);
-            whitening::fit(&mut run.params, &run.shape, &sampler)?;
+            whitening::fit(&mut run.params, &run.shape, &sampler, false)?;
         }
         Ok(run)
     }
@@ -153,7 +153,7 @@ impl TabRun {
 
     fn sampler(&self, stage: TrainingStage, seed: u64) -> DialogueSampler {
         let (shape, tokenizer) = (self.shape.clone(), self.tokenizer.clone());
-        DialogueSampler { shape, tokenizer, seed, stage, images: self.images }
+        DialogueSampler { shape, tokenizer, seed, stage, images: self.images, scenes: sample }
     }
 
     /// Computes the loss of training batch `index` and its gradients.

@@ -41,6 +41,7 @@ pub struct ContrastiveGroup {
 }
 
 /// A batch of the contrastive stage.
+#[derive(Clone)]
 pub struct TowerBatch {
     /// `[B · P, 3 · p · p]` pixel values by patch.
     pub patches: Vec<f32>,

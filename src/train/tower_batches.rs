@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::scenes::bpe::encode;
 use crate::scenes::captions::describe;
 use crate::scenes::draw::draw;
-use crate::scenes::scene::{Object, Scene, SizeClass, Thing, sample, scene_rng};
+use crate::scenes::drawn::training_scene;
+use crate::scenes::scene::{Object, Scene, SizeClass, Thing, scene_rng};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ fn phrases(object: &Object) -> [String; 4] {
     match object.thing {
         Thing::Shape(shape) => {
             [object.phrase(), shape.name().to_owned(), object.colour.name().to_owned(), size.to_owned()]
+        }
+        Thing::Sketch(sketch) => {
+            [object.phrase(), sketch.name().to_owned(), object.colour.name().to_owned(), size.to_owned()]
         }
         _ => [object.phrase(), object.phrase(), object.colour.name().to_owned(), "text".to_owned()],
     }
@@ -57,7 +61,7 @@ pub fn batch(s: &ModelShape, tokenizer: &Tokenizer, seed: u64, index: u64, image
     let mut groups: [Collector; 6] = Default::default();
     for image in 0..images {
         let mut rng = scene_rng(seed, index + image as u64);
-        let scene = sample(&mut rng);
+        let scene = training_scene(&mut rng);
         let side = rng.random_range(150..260);
         patches.extend(picture_patches(&draw(&scene, side), s)?);
         captions.push(describe(&scene, rng.random_bool(0.5)));

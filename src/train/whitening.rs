@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 pub const MEAN: &str = "clip_white_mean";
 /// Parameter name of the basis, `[C, C]`; not exported.
 pub const BASIS: &str = "clip_white_basis";
+/// The connector's first layer.
+const WEIGHT: &str = "multi_modal_projector.linear_1.weight";
+/// Its bias.
+const BIAS: &str = "multi_modal_projector.linear_1.bias";
 /// Added to the variances; directions of a smaller variance count as noise.
 const FLOOR: f64 = 0.05;
 
@@ -28,12 +32,14 @@ pub fn init(p: &mut Params, s: &ModelShape) {
     p.set(BASIS.to_owned(), [c, c], (0..c * c).map(|i| f32::from(u8::from(i % c == i / c))).collect());
 }
 
-/// Sets mean and basis from the features of 16 training batches.
+/// Sets mean and basis from the features of 16 training batches. With `keep` the connector's first layer changes with
+/// them, so that the connector computes what it did.
 ///
 /// # Errors
 /// When a batch cannot be made.
-pub fn fit(p: &mut Params, s: &ModelShape, sampler: &DialogueSampler) -> Result<()> {
+pub fn fit(p: &mut Params, s: &ModelShape, sampler: &DialogueSampler, keep: bool) -> Result<()> {
     let c = s.vision_width;
+    let before = folded(p);
     let leaves = p.leaves(|_| false);
     let mut rows: Vec<f32> = Vec::new();
     for i in 0..16 {
@@ -56,10 +62,35 @@ pub fn fit(p: &mut Params, s: &ModelShape, sampler: &DialogueSampler) -> Result<
         }
     }
     (0..c).for_each(|i| covariance[i * c + i] += FLOOR);
-    let basis = inverse_transpose(&cholesky(covariance, c), c);
+    let lower = cholesky(covariance, c);
+    let basis = inverse_transpose(&lower, c);
     p.set(MEAN.to_owned(), [1, c], mean.iter().map(|&m| m as f32).collect());
     p.set(BASIS.to_owned(), [c, c], basis.iter().map(|&b| b as f32).collect());
+    if let (true, Some((shape, weight)), Some((_, bias))) = (keep, before.get(WEIGHT), before.get(BIAS)) {
+        let (weight, bias) = unfold(&mean, &lower, weight, bias);
+        p.set(WEIGHT.to_owned(), *shape, weight);
+        p.set(BIAS.to_owned(), [1, shape[1]], bias);
+    }
     Ok(())
+}
+
+/// Returns weight and bias of the first layer on whitened features that equal `weight` `[C, H]` and `bias` on plain
+/// ones, when the whitening is `(x − mean) · (L⁻¹)ᵀ`: the weight is `Lᵀ · weight`.
+fn unfold(mean: &[f64], lower: &[f64], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (c, h) = (mean.len(), bias.len());
+    let mut unfolded = vec![0.0f64; c * h];
+    for k in 0..c {
+        for i in k..c {
+            for j in 0..h {
+                unfolded[k * h + j] += lower[i * c + k] * f64::from(weight[i * h + j]);
+            }
+        }
+    }
+    let shifted = (0..h).map(|j| {
+        let shift: f64 = (0..c).map(|i| mean[i] * f64::from(weight[i * h + j])).sum();
+        (f64::from(bias[j]) + shift) as f32
+    });
+    (unfolded.into_iter().map(|v| v as f32).collect(), shifted.collect())
 }
 
 /// Returns the Cholesky factor `L` of `a = L · Lᵀ`, `[n, n]`; reads the lower triangle of `a`.
@@ -109,12 +140,11 @@ pub fn fold(mean: &[f32], basis: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f
 pub fn folded(params: &Params) -> BTreeMap<String, ([usize; 2], Vec<f32>)> {
     let mut all: BTreeMap<_, _> =
         params.values().map(|(name, dims, values)| (name.to_owned(), (dims, values))).collect();
-    let [weight, bias] = ["weight", "bias"].map(|part| format!("multi_modal_projector.linear_1.{part}"));
-    let parts = [MEAN, BASIS, &weight, &bias].map(|name| all.get(name).map(|(_, v)| v.clone()));
+    let parts = [MEAN, BASIS, WEIGHT, BIAS].map(|name| all.get(name).map(|(_, v)| v.clone()));
     if let [Some(mean), Some(basis), Some(w), Some(b)] = parts {
         let (folded, shifted) = fold(&mean, &basis, &w, &b);
-        all.entry(weight).and_modify(|(_, values)| *values = folded);
-        all.entry(bias).and_modify(|(_, values)| *values = shifted);
+        all.entry(WEIGHT.to_owned()).and_modify(|(_, values)| *values = folded);
+        all.entry(BIAS.to_owned()).and_modify(|(_, values)| *values = shifted);
     }
     all
 }
@@ -137,6 +167,18 @@ mod tests {
                 }
                 assert!((sum - f64::from(u8::from(i == j))).abs() < 1e-9, "{i} {j} {sum}");
             }
+        }
+    }
+
+    #[test]
+    fn unfolding_undoes_folding() {
+        let lower = cholesky(vec![2.0, 0.0, 0.5, 3.0], 2);
+        let basis: Vec<f32> = inverse_transpose(&lower, 2).iter().map(|&b| b as f32).collect();
+        let (weight, bias) = ([1.0, 2.0, 3.0, -1.0, 0.5, 2.0], [0.1, 0.2, 0.3]);
+        let (inner, shift) = unfold(&[1.0, -2.0], &lower, &weight, &bias);
+        let (folded, shifted) = fold(&[1.0, -2.0], &basis, &inner, &shift);
+        for (got, want) in folded.iter().chain(&shifted).zip(weight.iter().chain(&bias)) {
+            assert!((got - want).abs() < 1e-5, "{got} {want}");
         }
     }
 
