@@ -117,8 +117,8 @@ fn marks_add_up_to_the_scores() {
         let suite = data.open(benchmark, Some(part)).unwrap();
         // Every other answer is the expected one.
         let expected = |i| suite.finish.mark(i, &suite.questions[i], "").unwrap().expected;
-        let given: Vec<_> = (0..suite.questions.len()).map(|i| Some(if i % 2 == 0 { expected(i) } else { "?".into() }));
-        let given: Vec<_> = given.collect();
+        let answer = |i| Some(if i % 2 == 0 { expected(i) } else { "?".to_owned() });
+        let given: Vec<Option<String>> = (0..suite.questions.len()).map(answer).collect();
         let score = common::score(&common::finish(&suite, &given, &folder.0), row);
         assert!((score - mean_mark(&suite, &given)).abs() < 1e-9 && score > 40.0, "{benchmark:?}: {score}");
     }
