@@ -16,3 +16,7 @@ pub mod questions;
 mod relations;
 #[path = "../scenes/scene.rs"]
 pub mod scene;
+#[path = "../scenes/sketch.rs"]
+pub mod sketch;
+#[path = "../scenes/things.rs"]
+mod things;

@@ -80,7 +80,7 @@ impl PublishedFiles {
     /// Finds the benchmarks whose question files these are: `{ name, part }`, those with labels first.
     #[wasm_bindgen(unchecked_return_type = "{ name: string, part: string }[]")]
     pub fn recognise(&mut self) -> JsValue {
-        let found = self.with("", |data| recognise::recognise(data));
+        let found = self.with("", recognise::recognise);
         to_js(&found.into_iter().map(part).collect::<Vec<_>>())
     }
 
