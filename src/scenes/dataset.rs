@@ -41,7 +41,7 @@ pub fn drawn_items(seed: u64, index: u64, kinds: &[QuestionKind]) -> (Picture, V
     let scene = sample_drawn(&mut rng);
     let side = rng.random_range(192..400);
     let name = format!("drawn-{index:05}.png");
-    let ask = |&kind| conversation(&scene, kind, &mut rng).and_then(|c| Item::new(&name, c));
+    let ask = |&kind| conversation(&scene, kind, &mut rng).and_then(|c| item(&name, c));
     let items = kinds.iter().filter_map(ask).collect();
     (draw(&scene, side), items)
 }
