@@ -125,10 +125,10 @@ fn marks_add_up_to_the_scores() {
     for (benchmark, right) in [(Benchmark::Pope, ["yes", "no"]), (Benchmark::Mme, ["Yes", "No"])] {
         let data = Folder::sample(benchmark, 2);
         let suite = data.open(benchmark, None).unwrap();
-        for i in 0..2 {
+        for (i, expected) in right.into_iter().enumerate() {
             let mark = |text: &str| suite.finish.mark(i, &suite.questions[i], text).unwrap();
             assert_eq!((mark("Yes").score, mark("No").score), if i == 0 { (1.0, 0.0) } else { (0.0, 1.0) });
-            assert_eq!(mark("").expected, right[i]);
+            assert_eq!(mark("").expected, expected);
         }
     }
 }
