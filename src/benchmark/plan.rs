@@ -29,25 +29,21 @@ pub struct Plan {
 impl Plan {
     /// Plans the first `limit` questions, as far as they have no answer in `given`.
     pub fn new(questions: &[Question], given: &[Option<String>], limit: usize) -> Self {
-        type Key<'a> = (Option<&'a Picture>, &'a [String], &'a str);
-        fn key(question: &Question) -> Key<'_> {
-            (question.picture.as_ref(), &question.earlier, &question.text)
-        }
-        let mut answered: HashMap<Key<'_>, &str> = HashMap::new();
+        let mut answered = HashMap::new();
         for (question, text) in questions.iter().zip(given) {
             if let Some(text) = text {
-                answered.insert(key(question), text);
+                answered.insert(question.asked(), text);
             }
         }
         let mut plan = Self { groups: Vec::new(), known: Vec::new(), asks: 0 };
         let mut group_of: HashMap<&Picture, usize> = HashMap::new();
-        let mut asked: HashMap<Key<'_>, (usize, usize)> = HashMap::new();
+        let mut asked: HashMap<_, (usize, usize)> = HashMap::new();
         for (index, question) in questions.iter().enumerate().take(limit).filter(|(index, _)| given[*index].is_none()) {
-            if let Some(text) = answered.get(&key(question)) {
-                plan.known.push((index, (*text).to_owned()));
+            if let Some(text) = answered.get(&question.asked()) {
+                plan.known.push((index, (*text).clone()));
                 continue;
             }
-            if let Some((group, ask)) = asked.get(&key(question)) {
+            if let Some((group, ask)) = asked.get(&question.asked()) {
                 plan.groups[*group][*ask].copies.push(index);
                 continue;
             }
@@ -56,7 +52,7 @@ impl Plan {
             if group == next {
                 plan.groups.push(Vec::new());
             }
-            asked.insert(key(question), (group, plan.groups[group].len()));
+            asked.insert(question.asked(), (group, plan.groups[group].len()));
             plan.groups[group].push(Ask { index, copies: Vec::new() });
             plan.asks += 1;
         }

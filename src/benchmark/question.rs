@@ -50,6 +50,11 @@ impl Question {
         let (id, prompt) = (id.into(), text.clone());
         Self { id, picture: Some(Picture::File(picture)), earlier: Vec::new(), text, prompt }
     }
+
+    /// Returns all that an answer depends on: questions of which it is equal are asked once.
+    pub fn asked(&self) -> (Option<&Picture>, &[String], &str) {
+        (self.picture.as_ref(), &self.earlier, &self.text)
+    }
 }
 
 /// The mark of one answer.

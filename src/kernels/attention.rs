@@ -121,7 +121,7 @@ pub(super) fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let out = &mut out.f32_mut()[(t * heads + h) * d..][..d];
             out.iter_mut().zip(&sums).for_each(|(o, s)| *o = (s / total) as f32);
             if let [kept] = kept {
-                keep_reference(op, kept, h, &scores.into_iter().enumerate().collect::<Vec<_>>());
+                keep_reference(op, kept, h, scores.into_iter().enumerate());
                 keep_total_reference(op, kept, h, most, total);
             }
         }

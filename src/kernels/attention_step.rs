@@ -109,7 +109,7 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
             let scores: Vec<f64> = own.iter().map(|s| dot(*s) / (d as f64).sqrt()).collect();
             let most = scores.iter().copied().fold(f64::from(-3.0e38f32), f64::max);
             if let [kept] = kept {
-                keep_reference(op, kept, head, &own.iter().copied().zip(scores.iter().copied()).collect::<Vec<_>>());
+                keep_reference(op, kept, head, own.iter().copied().zip(scores.iter().copied()));
             }
             let mut sums = vec![0f64; d];
             let mut total = 0.0;

@@ -54,11 +54,11 @@ fn reference(op: &Op, call: &Call, buffers: &mut [Words]) {
     }
 }
 
-/// Keeps the score of each key of one softmax, as `kept_scores.wgsl` does. `most` and `total` are of its powers.
-pub(super) fn keep_reference(op: &Op, kept: &mut Words, head: usize, scores: &[(usize, f64)]) {
+/// Keeps the scores of some keys of one softmax, as `kept_scores.wgsl` does: (key, score).
+pub(super) fn keep_reference(op: &Op, kept: &mut Words, head: usize, scores: impl Iterator<Item = (usize, f64)>) {
     let [first, stride] = [P_FIRST, P_STRIDE].map(|i| op.params[i] as usize);
     let row = &mut kept.f32_mut()[(first + head) * stride..][..stride];
-    scores.iter().for_each(|(key, score)| row[*key] = *score as f32);
+    scores.for_each(|(key, score)| row[key] = score as f32);
 }
 
 /// Keeps the largest score and the total of one softmax, as `kept_scores.wgsl` does.

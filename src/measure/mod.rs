@@ -67,7 +67,7 @@ pub async fn time(
 
 /// Returns the normalised mean square error `Σ (found − wanted)² / Σ wanted²` of pairs `[found, wanted]`; infinity
 /// where it is not a number.
-fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
+pub(crate) fn normalised_error(pairs: impl Iterator<Item = [f64; 2]>) -> f64 {
     let (mut difference, mut power) = (0.0, 0.0);
     for [found, wanted] in pairs {
         difference += (found - wanted) * (found - wanted);

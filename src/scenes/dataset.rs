@@ -3,10 +3,11 @@
 use super::draw::{Picture, draw};
 use super::drawn::sample_drawn;
 use super::questions::{Conversation, QuestionKind, conversation};
-use super::scene::{TRAIN_SEED, sample, scene_rng};
+use super::scene::{Scene, TRAIN_SEED, sample, scene_rng};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
 use rand::prelude::*;
+use rand_chacha::ChaCha8Rng;
 use std::io::Write;
 use std::path::Path;
 
@@ -21,29 +22,37 @@ fn item(image: &str, conversation: Conversation) -> Option<Item> {
     Some(Item { image: image.to_owned(), question: last.question, answer: short, kind, form, earlier })
 }
 
+/// Returns the file name of scene `index`.
+fn scene_name(index: u64) -> String {
+    format!("{index:05}.png")
+}
+
+/// Returns the file name of drawing `index`.
+fn drawing_name(index: u64) -> String {
+    format!("drawn-{index:05}.png")
+}
+
+/// Draws `scene` as the file `name`, and asks questions of the given kinds about it, at most one of each.
+fn about(scene: &Scene, name: &str, kinds: &[QuestionKind], rng: &mut ChaCha8Rng) -> (Picture, Vec<Item>) {
+    let side = rng.random_range(192..400);
+    let ask = |&kind| conversation(scene, kind, rng).and_then(|c| item(name, c));
+    let items = kinds.iter().filter_map(ask).collect();
+    (draw(scene, side), items)
+}
+
 /// Draws scene `index` of data set `seed` and asks questions about it, at most one of each kind.
 pub fn items(seed: u64, index: u64) -> (Picture, Vec<Item>) {
     let mut rng = scene_rng(seed, index);
-    let scene = sample(&mut rng);
-    let side = rng.random_range(192..400);
-    let name = format!("{index:05}.png");
-    let ask = |kind| conversation(&scene, kind, &mut rng).and_then(|c| item(&name, c));
-    let items = QuestionKind::ALL.into_iter().filter_map(ask).collect();
-    (draw(&scene, side), items)
+    about(&sample(&mut rng), &scene_name(index), &QuestionKind::ALL, &mut rng)
 }
 
 /// First stream of the drawings of a data set; the scenes of [`items`] have the streams below.
 const DRAWN_STREAM: u64 = 1 << 40;
 
-/// Draws drawing `index` of data set `seed` and asks questions of the given kinds about it, one of each.
+/// Draws drawing `index` of data set `seed` and asks questions of the given kinds about it, at most one of each.
 pub fn drawn_items(seed: u64, index: u64, kinds: &[QuestionKind]) -> (Picture, Vec<Item>) {
     let mut rng = scene_rng(seed, DRAWN_STREAM | index);
-    let scene = sample_drawn(&mut rng);
-    let side = rng.random_range(192..400);
-    let name = format!("drawn-{index:05}.png");
-    let ask = |&kind| conversation(&scene, kind, &mut rng).and_then(|c| item(&name, c));
-    let items = kinds.iter().filter_map(ask).collect();
-    (draw(&scene, side), items)
+    about(&sample_drawn(&mut rng), &drawing_name(index), kinds, &mut rng)
 }
 
 /// Writes `count` scenes of data set `seed` and their questions into `out`; returns the number of questions.
@@ -61,8 +70,8 @@ pub fn write(seed: u64, count: u64, out: &Path) -> Result<usize> {
 /// [`Kind::Argument`] for a seed that is reserved for training, [`Kind::Io`] when a file cannot be written.
 pub fn write_with_drawings(seed: u64, count: u64, drawings: u64, kinds: &[QuestionKind], out: &Path) -> Result<usize> {
     ensure!(seed < TRAIN_SEED, Argument, "--seed", "{seed} is reserved for training; take one below {TRAIN_SEED}");
-    let scenes = (0..count).map(|i| (format!("{i:05}.png"), items(seed, i)));
-    let drawings = (0..drawings).map(|i| (format!("drawn-{i:05}.png"), drawn_items(seed, i, kinds)));
+    let scenes = (0..count).map(|i| (scene_name(i), items(seed, i)));
+    let drawings = (0..drawings).map(|i| (drawing_name(i), drawn_items(seed, i, kinds)));
     write_all(scenes.chain(drawings).map(|(name, (picture, items))| (name, picture, items)), out)
 }
 

@@ -11,6 +11,7 @@ use super::run::RECIPES;
 use super::tower::{self, TowerBatch};
 use super::tower_batches;
 use crate::error::Result;
+use crate::measure::normalised_error;
 use crate::scenes::bpe;
 use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
 use burn::tensor::{Device, Tensor};
@@ -144,10 +145,9 @@ fn rows_of(b: &DialogueBatch, name: &str, s: &ModelShape) -> usize {
     if unused { 0 } else { seen * b.images * (s.patches() + 1) }
 }
 
-/// Makes the parameters of the shipped sizes on `device`.
-fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
-    let mut params = Params::new(device.device.clone());
-    params.pack_below(device.packed_below());
+/// Makes the parameters of a model on `device`.
+pub fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
+    let mut params = device.params();
     let mut rng = scene_rng(TRAIN_SEED, u64::MAX);
     tower::init(&mut params, shape, &mut rng);
     decoder::init(&mut params, shape, &mut rng);
@@ -168,15 +168,12 @@ pub fn gradients(stage: usize, params: &Params, shape: &ModelShape, batch: &Stag
 
 /// Returns the normalised mean squared error of `got`.
 pub fn nmse(got: &BTreeMap<String, Vec<f32>>, want: &BTreeMap<String, Vec<f32>>) -> f64 {
-    let (mut error, mut power) = (0.0, 0.0);
-    for (name, want) in want {
-        let Some(got) = got.get(name).filter(|got| got.len() == want.len()) else { return f64::INFINITY };
-        for (&g, &w) in got.iter().zip(want) {
-            error += (f64::from(g) - f64::from(w)).powi(2);
-            power += f64::from(w).powi(2);
-        }
+    let of = |name: &String, len: usize| got.get(name).filter(|got| got.len() == len);
+    if want.iter().any(|(name, want)| of(name, want.len()).is_none()) {
+        return f64::INFINITY;
     }
-    if error == 0.0 { 0.0 } else { error / power.max(1e-30) }
+    let pairs = want.iter().flat_map(|(name, want)| got[name].iter().zip(want));
+    normalised_error(pairs.map(|(g, w)| [f64::from(*g), f64::from(*w)]))
 }
 
 /// Prints the comparison.
@@ -263,7 +260,7 @@ fn step(
             WorkerGradients { gradients: leaves.gradients(&mut gradients), losses: floats(loss), tokens: 0 }
         };
         let parts = parts.clone();
-        let outcomes = if device.gpu { parts.into_iter().map(work).collect() } else { workers.run(parts, work) };
+        let outcomes = device.gradients(&workers, parts, work);
         params.step(outcomes.into_iter().map(|o| o.gradients).collect(), 1e-6, 0.0);
         device.wait()?;
         least = least.min(began.elapsed().as_secs_f64());

@@ -1,8 +1,11 @@
 //! The devices that training runs on: Burn's CPU backend, and burn-wgpu over Vulkan, Metal or DX12.
 
+use super::data_parallel::{GradientWorkers, WorkerGradients};
+use super::params::Params;
 use crate::error::{Error, Kind, Result};
 use burn::tensor::Device;
 use std::str::FromStr;
+use std::time::Instant;
 
 /// The device that a command line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +17,19 @@ pub enum DeviceChoice {
     Cpu,
     /// The GPU, or an error.
     Gpu,
+}
+
+impl DeviceChoice {
+    /// Opens the device that a run begins on: the CPU for [`Auto`](Self::Auto).
+    ///
+    /// # Errors
+    /// Those of [`TrainingDevice::gpu`].
+    pub fn open(self) -> Result<TrainingDevice> {
+        match self {
+            Self::Gpu => TrainingDevice::gpu(),
+            Self::Auto | Self::Cpu => Ok(TrainingDevice::cpu()),
+        }
+    }
 }
 
 impl FromStr for DeviceChoice {
@@ -80,10 +96,33 @@ impl TrainingDevice {
         ))
     }
 
+    /// Makes an empty set of parameters here.
+    pub fn params(&self) -> Params {
+        let mut params = Params::new(self.device.clone());
+        params.pack_below(self.packed_below());
+        params
+    }
+
+    /// Moves parameters here.
+    pub fn take(&self, params: &mut Params) {
+        params.to_device(&self.device);
+        params.pack_below(self.packed_below());
+    }
+
     /// Returns the size of parameters, values, below which the optimizer updates them together
-    /// ([`Params::pack_below`](super::params::Params::pack_below)).
-    pub fn packed_below(&self) -> usize {
+    /// ([`Params::pack_below`]).
+    fn packed_below(&self) -> usize {
         if self.gpu { 1 << 18 } else { 0 }
+    }
+
+    /// Computes the gradients of parts, at most one per worker: in parallel on the CPU, one after the other on a GPU.
+    pub fn gradients<B: Send>(
+        &self,
+        workers: &GradientWorkers,
+        parts: Vec<B>,
+        work: impl Fn(B) -> WorkerGradients + Sync,
+    ) -> Vec<WorkerGradients> {
+        if self.gpu { parts.into_iter().map(work).collect() } else { workers.run(parts, work) }
     }
 
     /// Waits for all work on the device.
@@ -95,25 +134,38 @@ impl TrainingDevice {
     }
 }
 
-/// Returns the device on which `seconds` is the least: the CPU, or the GPU where there is one. Prints both. A software
-/// adapter is not measured.
+/// Moves `run` to the device on which `step` takes less time: the CPU, or the GPU where there is one. Prints both times:
+/// those of the second of two steps. A software adapter is not measured.
 ///
 /// # Errors
-/// Those of `seconds`.
-pub fn fastest(stage: &str, mut seconds: impl FnMut(&TrainingDevice) -> Result<f64>) -> Result<TrainingDevice> {
+/// Those of [`TrainingDevice::wait`].
+pub fn choose<R>(stage: &str, run: &mut R, move_to: impl Fn(&mut R, &TrainingDevice), step: impl Fn(&R)) -> Result<()> {
     let cpu = TrainingDevice::cpu();
     let gpu = match TrainingDevice::gpu() {
-        Ok(gpu) => gpu,
+        Ok(gpu) if !gpu.software => gpu,
+        Ok(gpu) => {
+            println!("{stage}: on the CPU ({} computes on it, too)", gpu.name);
+            move_to(run, &cpu);
+            return Ok(());
+        }
         Err(error) => {
             println!("{stage}: on the CPU ({error})");
-            return Ok(cpu);
+            move_to(run, &cpu);
+            return Ok(());
         }
     };
-    if gpu.software {
-        println!("{stage}: on the CPU ({} computes on it, too)", gpu.name);
-        return Ok(cpu);
+    let mut times = [0.0; 2];
+    for (device, seconds) in [&cpu, &gpu].into_iter().zip(&mut times) {
+        move_to(run, device);
+        for _ in 0..2 {
+            let started = Instant::now();
+            step(run);
+            device.wait()?;
+            *seconds = started.elapsed().as_secs_f64();
+        }
     }
-    let (on_cpu, on_gpu) = (seconds(&cpu)?, seconds(&gpu)?);
+    let [on_cpu, on_gpu] = times;
     println!("{stage}: a step takes {on_cpu:.3} s on the CPU, {on_gpu:.3} s on {}", gpu.name);
-    Ok(if on_gpu < on_cpu { gpu } else { cpu })
+    move_to(run, if on_gpu < on_cpu { &gpu } else { &cpu });
+    Ok(())
 }

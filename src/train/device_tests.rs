@@ -3,15 +3,14 @@
 //!
 //! A machine without any adapter fails them under `LLAVA_REQUIRE_GPU=1`; elsewhere they say that they did nothing.
 
-use super::compare::{StageBatch, gradients, nmse};
+use super::compare::{StageBatch, gradients, nmse, params};
 use super::device::TrainingDevice;
 use super::dialogue_batches::{DialogueSampler, TrainingStage};
 use super::model_shape::ModelShape;
 use super::params::{Params, floats};
 use super::run::RECIPES;
-use super::{decoder, tower};
 use crate::scenes::bpe;
-use crate::scenes::scene::{TRAIN_SEED, sample, scene_rng};
+use crate::scenes::scene::{TRAIN_SEED, sample};
 use std::sync::Arc;
 
 /// Largest normalised mean squared error of a gradient: both devices round f32 sums in other orders.
@@ -44,15 +43,6 @@ fn shape() -> ModelShape {
         mlp: 72,
         vocab: bpe::VOCAB_SIZE,
     }
-}
-
-fn params(shape: &ModelShape, device: &TrainingDevice) -> Params {
-    let mut params = Params::new(device.device.clone());
-    params.pack_below(device.packed_below());
-    let mut rng = scene_rng(TRAIN_SEED, u64::MAX);
-    tower::init(&mut params, shape, &mut rng);
-    decoder::init(&mut params, shape, &mut rng);
-    params
 }
 
 /// Returns the first batch of each stage.

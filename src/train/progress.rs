@@ -1,5 +1,7 @@
 //! Progress of a training stage: learning-rate schedule, log lines, points of the loss curve.
 
+use crate::error::{Error, Kind, Result};
+use std::path::Path;
 use std::time::Instant;
 
 /// The length of a stage.
@@ -44,7 +46,7 @@ pub struct Progress {
     pub step: u64,
     smooth: Option<f32>,
     tokens: u64,
-    /// Points of the loss curve: (step, smoothed loss).
+    /// Points of the loss curve since the last resume: (step, smoothed loss).
     pub curve: Vec<(u64, f32)>,
 }
 
@@ -114,11 +116,41 @@ impl Progress {
             );
         }
     }
+
+    /// Writes the curve to the stage's `curve-*.tsv` in `folder`; the points of an earlier run are kept.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when the file cannot be written.
+    pub fn write_curve(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(format!("curve-{}.tsv", self.stage));
+        let first = self.curve.first().map_or(u64::MAX, |(step, _)| *step);
+        let before = |line: &&str| line.split('\t').next().and_then(|s| s.parse().ok()).is_some_and(|s: u64| s < first);
+        let earlier = std::fs::read_to_string(&path).unwrap_or_default();
+        let earlier = earlier.lines().filter(before).map(|line| format!("{line}\n"));
+        let lines: String = earlier.chain(self.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n"))).collect();
+        std::fs::write(&path, lines).map_err(|e| Error::new(Kind::Io, path.display().to_string(), e.to_string()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resumed_stage_keeps_the_points_of_its_curve() {
+        let folder = std::env::temp_dir().join(format!("llava-curve-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut progress = Progress::new("stage", Budget::Steps(100), 1.0, 0, 0.0);
+        progress.curve = vec![(10, 3.0), (20, 2.0), (30, 1.5)];
+        progress.write_curve(&folder).unwrap();
+        // It was interrupted behind the checkpoint at step 20.
+        let mut resumed = Progress::new("stage", Budget::Steps(100), 1.0, 20, 0.0);
+        resumed.curve = vec![(30, 1.0), (40, 0.5)];
+        resumed.write_curve(&folder).unwrap();
+        let written = std::fs::read_to_string(folder.join("curve-stage.tsv")).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(written, "10\t3\n20\t2\n30\t1\n40\t0.5\n");
+    }
 
     /// The values of transformers 5.23: `get_cosine_schedule_with_warmup(optimizer, 3, 100)` at the peak 1.
     #[test]

@@ -1,7 +1,7 @@
 //! The training recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2. Every stage can be resumed.
 
 use super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
-use super::device::{DeviceChoice, TrainingDevice, fastest};
+use super::device::{DeviceChoice, TrainingDevice, choose};
 use super::dialogue_batches::{DialogueSampler, TrainingStage};
 use super::model_shape::ModelShape;
 use super::params::{Leaves, Params, floats};
@@ -16,7 +16,6 @@ use burn::tensor::{Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 use tokenizers::Tokenizer;
 
 /// Bits of the seeds of validation scenes. No training seed has bit 62 set.
@@ -111,12 +110,8 @@ impl TrainingRun {
             tokenizer
         };
         let shape = ModelShape::shipped();
-        let device = match plan.device {
-            DeviceChoice::Gpu => TrainingDevice::gpu()?,
-            DeviceChoice::Auto | DeviceChoice::Cpu => TrainingDevice::cpu(),
-        };
-        let mut params = Params::new(device.device.clone());
-        params.pack_below(device.packed_below());
+        let device = plan.device.open()?;
+        let mut params = device.params();
         let mut rng = scene_rng(TRAIN_SEED | plan.seed, u64::MAX);
         tower::init(&mut params, &shape, &mut rng);
         decoder::init(&mut params, &shape, &mut rng);
@@ -196,7 +191,7 @@ impl TrainingRun {
         DialogueSampler { shape, tokenizer, seed, stage, images: self.plan.batches[1], scenes: training_scene }
     }
 
-    /// Computes the gradients of all parts of a step: in parallel on the CPU, one after the other on a GPU.
+    /// Computes the gradients of all parts of a step.
     fn gradients<B: Send>(&self, recipe: &StageRecipe, parts: Vec<B>, forward: Forward<B>) -> Vec<WorkerGradients> {
         let (params, shape, device) = (&self.params, &self.shape, self.params.device());
         let work = |batch: B| {
@@ -206,30 +201,12 @@ impl TrainingRun {
             let values = Tensor::cat(std::iter::once(loss).chain(parts).map(Tensor::inner).collect(), 0);
             WorkerGradients { gradients: leaves.gradients(&mut gradients), losses: floats(values), tokens }
         };
-        if self.device.gpu { parts.into_iter().map(work).collect() } else { self.workers.run(parts, work) }
-    }
-
-    /// Chooses the device of a stage: takes two steps on each and compares the second ones, without an update.
-    fn choose<B: Send + Clone>(&mut self, recipe: &StageRecipe, parts: &[B], forward: Forward<B>) -> Result<()> {
-        let best = fastest(recipe.name, |device| {
-            self.move_to(device);
-            let mut seconds = 0.0;
-            for _ in 0..2 {
-                let started = Instant::now();
-                self.gradients(recipe, parts.to_vec(), forward);
-                device.wait()?;
-                seconds = started.elapsed().as_secs_f64();
-            }
-            Ok(seconds)
-        })?;
-        self.move_to(&best);
-        Ok(())
+        self.device.gradients(&self.workers, parts, work)
     }
 
     /// Moves the parameters to `device`.
     fn move_to(&mut self, device: &TrainingDevice) {
-        self.params.to_device(&device.device);
-        self.params.pack_below(device.packed_below());
+        device.take(&mut self.params);
         self.device = device.clone();
     }
 
@@ -248,7 +225,9 @@ impl TrainingRun {
         });
         let mut first = Some(batches.receive()?);
         if let (DeviceChoice::Auto, Some(parts)) = (self.plan.device, &first) {
-            self.choose(recipe, parts, forward)?;
+            // Without an update.
+            let step = |run: &Self| drop(run.gradients(recipe, parts.clone(), forward));
+            choose(recipe.name, self, Self::move_to, step)?;
             progress.restart_clock();
         }
         println!("{}: on {}", recipe.name, self.device.name);
@@ -284,17 +263,9 @@ impl TrainingRun {
         self.params.save(path, &note(progress), part)
     }
 
-    /// Appends the curve to `curve-*.tsv`. Prints the validation scores of the text stage and of stage 2.
+    /// Writes the curve. Prints the validation scores of the text stage and of stage 2.
     fn report(&self, name: &str, progress: &Progress) -> Result<()> {
-        let path = self.plan.out.join(format!("curve-{name}.tsv"));
-        // Points of an earlier run of the stage are kept.
-        let first = progress.curve.first().map_or(u64::MAX, |(step, _)| *step);
-        let before = |line: &&str| line.split('\t').next().and_then(|s| s.parse().ok()).is_some_and(|s: u64| s < first);
-        let earlier = std::fs::read_to_string(&path).unwrap_or_default();
-        let earlier = earlier.lines().filter(before).map(|line| format!("{line}\n"));
-        let lines: String =
-            earlier.chain(progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n"))).collect();
-        std::fs::write(&path, lines).map_err(io(&path))?;
+        progress.write_curve(&self.plan.out)?;
         let stage = match name {
             "text" => TrainingStage::Text,
             "stage2" => TrainingStage::Instructions,

@@ -1,20 +1,15 @@
 // Answers of runs in this browser (IndexedDB), from which a run continues after a reload. A run is known by a key of all
 // that its answers depend on.
 
-const DATABASE = "llava-web benchmark";
+import { requested } from "../shared/async.js";
 
-/** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
-const result = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+const DATABASE = "llava-web benchmark";
 
 /** @returns {Promise<IDBDatabase>} */
 function open() {
   const request = indexedDB.open(DATABASE, 1);
   request.onupgradeneeded = () => request.result.createObjectStore("answers", { keyPath: ["run", "index"] });
-  return result(request);
+  return requested(request);
 }
 
 /** All answers of a run. @param {string} run */
@@ -34,7 +29,7 @@ export class KeptAnswers {
   /** @template T @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<T>} work @param {T} otherwise */
   async #do(mode, work, otherwise) {
     try {
-      return await result(work((await this.#database).transaction("answers", mode).objectStore("answers")));
+      return await requested(work((await this.#database).transaction("answers", mode).objectStore("answers")));
     } catch (thrown) {
       this.failure = thrown;
       return otherwise;

@@ -1,7 +1,7 @@
 // The conversation as this browser stores it from one visit to the next, in IndexedDB. There is one: of several tabs,
 // the one that has been answered last has stored its own. Nothing is sent.
 
-import { serialQueue } from "../shared/async.js";
+import { requested, serialQueue } from "../shared/async.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./types.js").Note} Note */
@@ -23,13 +23,6 @@ const PICTURES = "pictures";
 /** Runs one job at a time: what is erased during the storing of an answer stays erased. */
 const runSerially = serialQueue();
 
-/** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
-const result = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-
 /**
  * Runs `work` in one transaction, which takes effect as a whole or not at all.
  * @template T
@@ -43,7 +36,7 @@ async function transact(mode, work) {
     for (const name of [...opening.result.objectStoreNames]) opening.result.deleteObjectStore(name);
     for (const name of [ENTRIES, PICTURES]) opening.result.createObjectStore(name);
   };
-  const database = await result(opening);
+  const database = await requested(opening);
   try {
     const transaction = database.transaction([ENTRIES, PICTURES], mode);
     const ended = new Promise((resolve, reject) => {
@@ -81,10 +74,10 @@ async function store(entries) {
   // A transaction ends when it waits for anything else than its requests: the bytes are read before.
   for (const [id, { blob, name }] of wanted) files.set(id, { name, type: blob.type, bytes: await blob.arrayBuffer() });
   await transact("readwrite", async (entries, pictures) => {
-    const known = await result(pictures.getAllKeys());
+    const known = await requested(pictures.getAllKeys());
     for (const id of known) if (!files.has(String(id))) pictures.delete(id);
     for (const [id, file] of files) if (!known.includes(id)) pictures.put(file, id);
-    await result(entries.put(stored, ENTRIES));
+    await requested(entries.put(stored, ENTRIES));
   });
 }
 
@@ -92,9 +85,9 @@ async function store(entries) {
 export function loadSaved() {
   const saved = transact("readonly", async (entries, pictures) => {
     /** @type {StoredEntry[] | undefined} */
-    const stored = await result(entries.get(ENTRIES));
+    const stored = await requested(entries.get(ENTRIES));
     if (!stored?.length) return null;
-    const [ids, files] = await Promise.all([result(pictures.getAllKeys()), result(pictures.getAll())]);
+    const [ids, files] = await Promise.all([requested(pictures.getAllKeys()), requested(pictures.getAll())]);
     const shown = new Map(ids.map((id, i) => [String(id), shownPicture(String(id), files[i])]));
     const picturesOf = (/** @type {string[]} */ ids) => ids.flatMap((id) => shown.get(id) ?? []);
     return stored.map((entry) => ("note" in entry ? entry : { ...entry, result: asResult(entry.result), pictures: picturesOf(entry.pictures) }));
@@ -122,7 +115,7 @@ function shownPicture(id, { name, type, bytes }) {
 export function clearSaved() {
   const clear = () => transact("readwrite", async (entries, pictures) => {
     entries.clear();
-    await result(pictures.clear());
+    await requested(pictures.clear());
   });
   return runSerially(clear).catch((thrown) => console.info("No conversation is erased:", thrown));
 }

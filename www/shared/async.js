@@ -13,6 +13,13 @@ export function deferred() {
   return made;
 }
 
+/** Returns what a request to IndexedDB gives. @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
+export const requested = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
 /** Returns a function that runs jobs one after the other, in the order of the calls. A job that fails does not stop the
  * next.
  * @returns {<T>(work: () => Promise<T>) => Promise<T>} */

@@ -9,6 +9,7 @@ use super::lora::{self, LoraPlan};
 use super::model;
 use super::recipe::trains;
 use super::sequences::Sequence;
+use crate::measure::normalised_error;
 use crate::prompt::PromptItem;
 use crate::quant::{Encoding, decode};
 use burn::tensor::Device;
@@ -76,8 +77,7 @@ fn sequences(tower: &str, parts: &Parts, golden: &Golden) -> SequenceBatch {
 
 fn nmse(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
-    let error: f64 = got.iter().zip(want).map(|(g, w)| (f64::from(*g) - f64::from(*w)).powi(2)).sum();
-    error / want.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().max(1e-30)
+    normalised_error(got.iter().zip(want).map(|(g, w)| [f64::from(*g), f64::from(*w)]))
 }
 
 #[test]

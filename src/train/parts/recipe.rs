@@ -5,8 +5,8 @@
 //! of `micro` sequences, whose gradients are added (accumulation).
 
 use super::super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
-use super::super::device::{DeviceChoice, TrainingDevice, fastest};
-use super::super::params::{AdamRule, Params, floats};
+use super::super::device::{DeviceChoice, TrainingDevice, choose};
+use super::super::params::{AdamRule, Matrix, Params, floats};
 use super::super::progress::{Budget, Progress, Schedule};
 use super::super::run::{io, note, parse_note};
 use super::batches::{SequenceBatch, batch};
@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Names of the stages: those of their checkpoints.
 pub const STAGES: [&str; 2] = ["stage1", "stage2"];
@@ -83,9 +82,7 @@ pub struct PartsPlan {
 /// Those of [`import::open`] and [`lora::add`].
 pub fn open(choice: &PartsChoice, device: &TrainingDevice) -> Result<Parts> {
     let mut rng = ChaCha8Rng::seed_from_u64(choice.seed);
-    let mut params = Params::new(device.device.clone());
-    params.pack_below(device.packed_below());
-    let mut parts = import::open(&choice.tower, &choice.decoder, choice.template, params, &mut rng)?;
+    let mut parts = import::open(&choice.tower, &choice.decoder, choice.template, device.params(), &mut rng)?;
     import::check(&parts.config)?;
     if let Some(plan) = &choice.lora {
         lora::add(&mut parts.params, plan, &mut rng)?;
@@ -135,10 +132,7 @@ pub fn train(plan: &PartsPlan) -> Result<()> {
         return Err(Error::new(Kind::Argument, path.display().to_string(), "belongs to a run on other parts"));
     }
     std::fs::write(&path, choice).map_err(io(&path))?;
-    let device = match plan.device {
-        DeviceChoice::Gpu => TrainingDevice::gpu()?,
-        DeviceChoice::Auto | DeviceChoice::Cpu => TrainingDevice::cpu(),
-    };
+    let device = plan.device.open()?;
     let Parts { config, tokenizer, template, params, .. } = open(&plan.choice, &device)?;
     let [tower, connector, decoder] =
         ["vision_tower", "multi_modal_projector", "language_model"].map(|part| params.count(part));
@@ -196,7 +190,9 @@ impl PartsRun<'_> {
             }
             if !chosen {
                 chosen = true;
-                self.choose(stage, &parts)?;
+                // The first part of a step, without an update.
+                let step = |run: &Self| drop(run.gradients(stage, parts[..1].to_vec()));
+                choose(name, self, Self::move_to, step)?;
                 progress.restart_clock();
             }
             let tokens = parts.iter().map(|part| part.real).sum();
@@ -222,11 +218,7 @@ impl PartsRun<'_> {
     }
 
     /// Computes the sum of the gradients of a step's parts, and their loss.
-    fn gradients(
-        &self,
-        stage: usize,
-        parts: Vec<SequenceBatch>,
-    ) -> (BTreeMap<String, super::super::params::Matrix>, f32) {
+    fn gradients(&self, stage: usize, parts: Vec<SequenceBatch>) -> (BTreeMap<String, Matrix>, f32) {
         let total: usize = parts.iter().map(|part| part.targets.len()).sum();
         let adapters = self.plan.choice.lora.is_some();
         let work = |part: SequenceBatch| {
@@ -242,9 +234,7 @@ impl PartsRun<'_> {
         while parts.peek().is_some() {
             let count = if self.device.gpu { 1 } else { self.workers.count() };
             let round: Vec<SequenceBatch> = parts.by_ref().take(count).collect();
-            let outcomes =
-                if self.device.gpu { round.into_iter().map(&work).collect() } else { self.workers.run(round, work) };
-            for outcome in outcomes {
+            for outcome in self.device.gradients(&self.workers, round, work) {
                 loss += outcome.losses.first().copied().unwrap_or(f32::NAN);
                 for (name, gradient) in outcome.gradients {
                     let sum = match sums.remove(&name) {
@@ -258,35 +248,15 @@ impl PartsRun<'_> {
         (sums, loss)
     }
 
-    /// Chooses the device: takes the first part of a step on each, twice, and compares the second time.
-    fn choose(&mut self, stage: usize, parts: &[SequenceBatch]) -> Result<()> {
-        let best = fastest(STAGES[stage], |device| {
-            self.move_to(device);
-            let mut seconds = 0.0;
-            for _ in 0..2 {
-                let started = Instant::now();
-                self.gradients(stage, parts[..1].to_vec());
-                device.wait()?;
-                seconds = started.elapsed().as_secs_f64();
-            }
-            Ok(seconds)
-        })?;
-        self.move_to(&best);
-        Ok(())
-    }
-
     fn move_to(&mut self, device: &TrainingDevice) {
-        self.params.to_device(&device.device);
-        self.params.pack_below(device.packed_below());
+        device.take(&mut self.params);
         self.device = device.clone();
     }
 
     fn save(&self, stage: usize, path: &Path, progress: &Progress) -> Result<()> {
         let adapters = self.plan.choice.lora.is_some();
         self.params.save(path, &note(progress), |name| trains(stage, adapters, name))?;
-        let curve: String = progress.curve.iter().map(|(step, loss)| format!("{step}\t{loss}\n")).collect();
-        let path = self.plan.out.join(format!("curve-{}.tsv", STAGES[stage]));
-        std::fs::write(&path, curve).map_err(io(&path))
+        progress.write_curve(&self.plan.out)
     }
 }
 
