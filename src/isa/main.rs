@@ -1,20 +1,24 @@
-//! `isa`: compiles every pipeline of three models for AMD's graphics cards, without a card, and prints what the
-//! compiler made of them.
+//! `isa`: compiles every pipeline of three models for graphics cards of AMD and Intel, without a card, and prints what
+//! the compilers made of them.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod intel_kernel;
 
 use clap::Parser;
+use llava_isa::families::Maker;
+use llava_isa::null_device::NullDevice;
 use llava_isa::pipelines::pipelines;
-use llava_isa::radv::Radv;
 use llava_isa::table::Line;
 use pollster::block_on;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// Prints registers, spills and the contents of the hottest loop of every pipeline.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Families of cards, as RADV names them: vega10, navi10, navi21, gfx1100 and others.
-    #[arg(long, value_delimiter = ',', default_value = "navi21,gfx1100")]
+    /// Families of cards: AMD's as RADV names them (vega10, navi10, navi21, gfx1100 and others), Intel's skl, icl, tgl,
+    /// adl, dg2.
+    #[arg(long, value_delimiter = ',', default_value = DEFAULT)]
     family: Vec<String>,
     /// Print comma-separated values.
     #[arg(long)]
@@ -30,6 +34,9 @@ struct Arguments {
     here: bool,
 }
 
+/// The families of a table without `--family`. Intel's driver is built for x86 only.
+const DEFAULT: &str = if cfg!(target_arch = "x86_64") { "navi21,gfx1100,tgl" } else { "navi21,gfx1100" };
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if arguments.here { compile(&arguments) } else { collect(&arguments) };
@@ -42,46 +49,60 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a line for each pipeline. RADV has been told the family by the environment.
+/// Prints a line for each pipeline. The environment names the driver.
 fn compile(arguments: &Arguments) -> Result<(), String> {
-    let radv = Radv::open()?;
-    println!("# {}", radv.driver());
     let family = arguments.family.first().ok_or("no family")?;
+    if let Maker::Intel { device, .. } = Maker::of(family) {
+        present(device)?;
+    }
+    let device = NullDevice::open()?;
+    println!("# {}", device.driver());
     for pipeline in block_on(pipelines(arguments.hardware)).map_err(|e| e.to_string())? {
         if pipeline.kernel.starts_with(&arguments.kernel) {
-            println!("{}", Line::of(&radv, family, &pipeline)?);
+            println!("{}", Line::of(&device, family, &pipeline)?);
         }
     }
     Ok(())
 }
 
+/// Shows the drivers of this process one of Intel's cards.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn present(device: u16) -> Result<(), String> {
+    intel_kernel::present(device);
+    Ok(())
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn present(_: u16) -> Result<(), String> {
+    Err("Intel's driver is opened without a card on Linux on x86-64 only".into())
+}
+
 /// Starts a process for each family and prints their lines.
 fn collect(arguments: &Arguments) -> Result<(), String> {
-    let file = driver_file()?;
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut running = Vec::new();
     for family in &arguments.family {
         let mut command = Command::new(&program);
         command.args(["--here", "--family", family, "--kernel", &arguments.kernel]);
         command.args(arguments.hardware.then_some("--hardware"));
-        command.env("RADV_FORCE_FAMILY", family).env("RADV_DEBUG", "nocache");
-        command.env("VK_DRIVER_FILES", &file).env("VK_ICD_FILENAMES", &file);
+        Maker::of(family).prepare(&mut command, family)?;
         running.push(command.stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?);
     }
-    let (mut lines, mut driver) = (Vec::<Line>::new(), String::new());
+    let (mut lines, mut drivers) = (Vec::<Line>::new(), Vec::<String>::new());
     for (family, child) in arguments.family.iter().zip(running) {
         let output = child.wait_with_output().map_err(|e| e.to_string())?;
         if !output.status.success() {
             return Err(format!("compiling for {family} failed"));
         }
         for line in String::from_utf8_lossy(&output.stdout).lines() {
-            match line.starts_with('#') {
-                true => driver = line.into(),
-                false => lines.push(line.parse()?),
+            match line.strip_prefix("# ") {
+                Some(driver) if drivers.iter().any(|known| known == driver) => {}
+                Some(driver) => drivers.push(driver.into()),
+                None => lines.push(line.parse()?),
             }
         }
     }
-    println!("{driver}");
+    println!("# {}", drivers.join(", "));
     if arguments.csv {
         println!("{}", Line::HEADER);
         lines.iter().for_each(|line| println!("{line}"));
@@ -102,17 +123,4 @@ fn print_aligned(lines: &[Line]) {
              {kernel} {variant}"
         );
     }
-}
-
-/// Returns the file by which the Vulkan loader finds RADV.
-fn driver_file() -> Result<PathBuf, String> {
-    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
-    let files = folders.iter().filter_map(|folder| std::fs::read_dir(Path::new(folder)).ok()).flatten().flatten();
-    let radv = |path: &PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        name.starts_with("radeon_icd") && !name.contains("i686")
-    };
-    files.map(|file| file.path()).find(radv).ok_or_else(|| {
-        "RADV, the Vulkan driver of AMD's cards, is not installed (Debian: mesa-vulkan-drivers)".to_string()
-    })
 }

@@ -1,8 +1,9 @@
 //! A line per pipeline and family: what the compiler made of it.
 
-use crate::assembly::counts;
+use crate::assembly::{counts, registers};
+use crate::families::Maker;
+use crate::null_device::{Compiled, NullDevice};
 use crate::pipelines::Pipeline;
-use crate::radv::{Compiled, Radv};
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,9 +14,9 @@ pub struct Line {
     pub kernel: String,
     /// Its constants.
     pub variant: String,
-    /// The family of cards, as RADV names it.
+    /// The family of cards, as its driver names it.
     pub family: String,
-    /// Vector registers of an invocation.
+    /// AMD: vector registers of an invocation. Intel: registers of a subgroup, of 128.
     pub vgprs: u64,
     /// Registers, vector and scalar, that did not fit and live in memory.
     pub spilled: u64,
@@ -41,39 +42,44 @@ impl Line {
     /// Compiles a pipeline.
     ///
     /// # Errors
-    /// What [`Radv::compile`] reports, with the pipeline's name.
-    pub fn of(radv: &Radv, family: &str, pipeline: &Pipeline) -> Result<Self, String> {
+    /// What [`NullDevice::compile`] reports, with the pipeline's name.
+    pub fn of(device: &NullDevice, family: &str, pipeline: &Pipeline) -> Result<Self, String> {
         let Pipeline { kernel, variant, wgsl, bindings } = pipeline;
-        let compiled = radv.compile(wgsl, *bindings).map_err(|e| format!("{kernel} {variant}: {e}"))?;
+        let compiled = device.compile(wgsl, *bindings).map_err(|e| format!("{kernel} {variant}: {e}"))?;
         Ok(Self::described(family, pipeline, &compiled))
     }
 
     fn described(family: &str, pipeline: &Pipeline, compiled: &Compiled) -> Self {
-        let statistic = |name: &str| compiled.statistics.get(name).copied().unwrap_or_default();
+        // Each driver has names of its own.
+        let statistic = |names: &[&str]| names.iter().filter_map(|name| compiled.statistics.get(*name)).sum::<u64>();
+        let (vgprs, waves) = match Maker::of(family) {
+            Maker::Amd => (statistic(&["VGPRs"]), statistic(&["Subgroups per SIMD"])),
+            Maker::Intel { threads, .. } => (registers(&compiled.assembly), threads),
+        };
         let [whole, hottest] = counts(&compiled.assembly);
         let instructions = f64::from(hottest.instructions.max(1));
         Self {
             kernel: pipeline.kernel.into(),
             variant: pipeline.variant.clone(),
             family: family.into(),
-            vgprs: statistic("VGPRs"),
-            spilled: statistic("Spilled VGPRs") + statistic("Spilled SGPRs"),
-            lds: statistic("LDS size"),
-            waves: statistic("Subgroups per SIMD"),
-            instructions: statistic("Instructions"),
+            vgprs,
+            spilled: statistic(&["Spilled VGPRs", "Spilled SGPRs", "Spill Count"]),
+            lds: statistic(&["LDS size", "Workgroup Memory Size"]),
+            waves,
+            instructions: statistic(&["Instructions", "Instruction Count"]),
             mac_per_instruction: f64::from(hottest.multiply_adds) / instructions,
             load_bytes_per_instruction: f64::from(hottest.load_bytes) / instructions,
             branches: whole.branches,
         }
     }
 
-    /// Returns what is wrong with this line, given the recorded one: spilled registers, or fewer multiply-adds per
+    /// Returns what is wrong with this line, given the recorded one: more spilled registers, or fewer multiply-adds per
     /// instruction than nine tenths of the recorded.
     pub fn complaint(&self, recorded: &Self) -> Option<String> {
         let Self { kernel, variant, family, spilled, mac_per_instruction: now, .. } = self;
         let before = recorded.mac_per_instruction;
-        let what = if *spilled > 0 {
-            format!("{spilled} registers live in memory")
+        let what = if *spilled > recorded.spilled {
+            format!("{spilled} registers live in memory, {} are recorded", recorded.spilled)
         } else if *now < 0.9 * before {
             format!("{now:.2} multiply-adds per instruction, {before:.2} are recorded")
         } else {

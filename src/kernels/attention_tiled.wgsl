@@ -26,8 +26,8 @@ const DEPTH: u32 = 32u; // of every product: elements of a head, or keys
 const QUADS: u32 = DEPTH / 4u; // of keys, or of elements of a head
 const CHUNKS: u32 = (HEAD_PARTS + QUADS - 1u) / QUADS;
 
-var<workgroup> left: array<vec4<f32>, DEPTH * ROW_QUADS>; // queries [element][rows 4i ..], weights [key][rows 4i ..]
-var<workgroup> right: array<vec4<f32>, DEPTH * QUADS>; // keys [element][keys 4i ..], values [key][elements 4i ..]
+var<workgroup> left: array<array<vec4<f32>, ROW_QUADS>, DEPTH>; // queries [element][rows 4i ..], weights [key][rows 4i ..]
+var<workgroup> right: array<array<vec4<f32>, QUADS>, DEPTH>; // keys [element][keys 4i ..], values [key][elements 4i ..]
 var<workgroup> gathered: array<vec4<f32>, QUADS * ROW_QUADS>; // one value per row from each of its invocations
 // Outputs, 32 elements of a head each; a column per row of q.
 var<private> o0: mat4x4<f32>;
@@ -50,11 +50,10 @@ fn load_queries(lane: u32, chunk: u32, t: u32, rows: u32, head: u32) {
     let at = (row * params.heads + head) * HEAD_PARTS + part;
     let turned = transpose(mat4x4<f32>(q[at.x], q[at.y], q[at.z], q[at.w]));
     let scale = select(0.0, inverseSqrt(f32(HEAD_SIZE)), chunk * QUADS + within < HEAD_PARTS);
-    let to = 4u * within * ROW_QUADS + quad;
-    left[to] = turned[0] * scale;
-    left[to + ROW_QUADS] = turned[1] * scale;
-    left[to + 2u * ROW_QUADS] = turned[2] * scale;
-    left[to + 3u * ROW_QUADS] = turned[3] * scale;
+    left[4u * within + 0u][quad] = turned[0] * scale;
+    left[4u * within + 1u][quad] = turned[1] * scale;
+    left[4u * within + 2u][quad] = turned[2] * scale;
+    left[4u * within + 3u][quad] = turned[3] * scale;
 }
 
 // Loads 32 elements of 32 keys. Keys past the end repeat the last one, and the softmax ignores their scores.
@@ -66,18 +65,17 @@ fn load_keys(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     let key = min(vec4<u32>(s + 4u * quad) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(reach - 1u));
     let at = (key * params.kv_heads + kv) * HEAD_PARTS + part;
     let turned = transpose(mat4x4<f32>(keys(at.x), keys(at.y), keys(at.z), keys(at.w)));
-    let to = 4u * within * QUADS + quad;
-    right[to] = turned[0];
-    right[to + QUADS] = turned[1];
-    right[to + 2u * QUADS] = turned[2];
-    right[to + 3u * QUADS] = turned[3];
+    right[4u * within + 0u][quad] = turned[0];
+    right[4u * within + 1u][quad] = turned[1];
+    right[4u * within + 2u][quad] = turned[2];
+    right[4u * within + 3u][quad] = turned[3];
 }
 
 // Loads 32 elements of 32 values.
 fn load_values(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     for (var i = lane; i < DEPTH * QUADS; i += QUADS * ROW_QUADS) {
         let part = min(chunk * QUADS + i % QUADS, HEAD_PARTS - 1u);
-        right[i] = values((min(s + i / QUADS, reach - 1u) * params.kv_heads + kv) * HEAD_PARTS + part);
+        right[i / QUADS][i % QUADS] = values((min(s + i / QUADS, reach - 1u) * params.kv_heads + kv) * HEAD_PARTS + part);
     }
 }
 
@@ -87,11 +85,10 @@ fn outer(a: vec4<f32>, b: vec4<f32>) -> mat4x4<f32> {
 
 fn product() -> mat4x4<f32> {
     var sum: mat4x4<f32>;
-    for (var i = 0u; i < DEPTH; i += 4u) {
-        sum += outer(left[i * ROW_QUADS + own_rows], right[i * QUADS + own]);
-        sum += outer(left[(i + 1u) * ROW_QUADS + own_rows], right[(i + 1u) * QUADS + own]);
-        sum += outer(left[(i + 2u) * ROW_QUADS + own_rows], right[(i + 2u) * QUADS + own]);
-        sum += outer(left[(i + 3u) * ROW_QUADS + own_rows], right[(i + 3u) * QUADS + own]);
+    // Two at a time: with four, Intel's compiler has no registers left for the outputs.
+    for (var i = 0u; i < DEPTH; i += 2u) {
+        sum += outer(left[i][own_rows], right[i][own]);
+        sum += outer(left[i + 1u][own_rows], right[i + 1u][own]);
     }
     return sum;
 }
@@ -156,11 +153,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // A column per key.
         let weights = transpose(mat4x4<f32>(exp(s0 - now.x), exp(s1 - now.y), exp(s2 - now.z), exp(s3 - now.w)));
         total = total * shrink + weights[0] + weights[1] + weights[2] + weights[3];
-        let to = 4u * own * ROW_QUADS + own_rows;
-        left[to] = weights[0];
-        left[to + ROW_QUADS] = weights[1];
-        left[to + 2u * ROW_QUADS] = weights[2];
-        left[to + 3u * ROW_QUADS] = weights[3];
+        left[4u * own + 0u][own_rows] = weights[0];
+        left[4u * own + 1u][own_rows] = weights[1];
+        left[4u * own + 2u][own_rows] = weights[2];
+        left[4u * own + 3u][own_rows] = weights[3];
         o0 = mixed(o0, shrink, lane, 0u, s, reach, kv);
         if (CHUNKS > 1u) { o1 = mixed(o1, shrink, lane, 1u, s, reach, kv); }
         if (CHUNKS > 2u) { o2 = mixed(o2, shrink, lane, 2u, s, reach, kv); }

@@ -2,7 +2,9 @@
 // Shapes, weights, parameters and bindings: as matmul.wgsl.
 // Grid: (rows / COLS, M / ROWS). A workgroup computes a tile of ROWS × COLS, an invocation 8 × 8 of it in registers.
 //   For every STEP of k the operands pass through workgroup memory, dequantised once and transposed so that k is
-//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp.
+//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp,
+//   so that four k are written out; not for the smallest tile, which is the one for GPUs with few registers: Intel's
+//   compiler has 128, reads the operands of all four k first, and moves 112 registers to memory and back.
 // Bank conflicts: none. Neighbouring invocations read and write neighbouring vec4 (columns), or the same one (rows).
 // Bytes moved: the weights M / ROWS times, x rows / COLS times, out once.
 // Workgroup memory: 4 · STEP · (ROWS + COLS) bytes, 12 KiB for 64 × 128; two barriers per STEP.
@@ -15,6 +17,7 @@ const COLS: u32 = 128u;
 
 const STEP: u32 = 16u;
 const STEP_PARTS: u32 = STEP / 4u;
+const UNROLLED: bool = ROWS * COLS > 4096u;
 
 // [part of k][k][which half of the quads][quad]: rows 4i to 4i + 3, columns i, i + COL_QUADS, ..
 var<workgroup> x_tile: array<array<array<array<vec4<f32>, ROW_QUADS / 2u>, 2>, 4>, STEP_PARTS>;
@@ -80,11 +83,18 @@ fn multiply(part: u32, k: u32, q: u32, c: u32, both: bool) {
     }
 }
 
-fn multiply_part(part: u32, q: u32, c: u32, both: bool) {
-    multiply(part, 0u, q, c, both);
-    multiply(part, 1u, q, c, both);
-    multiply(part, 2u, q, c, both);
-    multiply(part, 3u, q, c, both);
+// Multiplies everything that is loaded.
+fn multiply_step(q: u32, c: u32, both: bool) {
+    if (UNROLLED) {
+        for (var part = 0u; part < STEP_PARTS; part++) {
+            multiply(part, 0u, q, c, both);
+            multiply(part, 1u, q, c, both);
+            multiply(part, 2u, q, c, both);
+            multiply(part, 3u, q, c, both);
+        }
+    } else {
+        for (var k = 0u; k < STEP; k++) { multiply(k / 4u, k % 4u, q, c, both); }
+    }
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -101,9 +111,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         // With few rows, whole subgroups have none of their own.
         if (m0 + ROWS / 2u < m_rows) {
-            for (var part = 0u; part < STEP_PARTS; part++) { multiply_part(part, q, c, true); }
+            multiply_step(q, c, true);
         } else if (m0 < m_rows) {
-            for (var part = 0u; part < STEP_PARTS; part++) { multiply_part(part, q, c, false); }
+            multiply_step(q, c, false);
         }
         workgroupBarrier();
     }

@@ -5,7 +5,7 @@
 //! has without the others. The loss therefore equals that of `B · K` separate conversations, at about a third of the
 //! work.
 
-use super::layers::{cross_entropy, join_heads, linear, rms_norm, split_heads, unnormalized_attention};
+use super::layers::{PartialAttention, cross_entropy, join_heads, linear, rms_norm, split_heads};
 use super::model_shape::ModelShape;
 use super::params::{Leaves, Matrix, Params};
 use super::tower::{self, TokenBatch};
@@ -173,28 +173,30 @@ fn attend(q: Matrix, k: Matrix, v: Matrix, s: &ModelShape, b: &DialogueBatch, tp
     let parts = |x: Matrix| (x.clone().slice([0..split, 0..h]), x.slice([split..total, 0..h]));
     let ((qp, qb), (kp, kb), (vp, vb)) = (parts(q), parts(k), parts(v));
     let (kp, vp) = (split_heads(kp, b.images, heads), split_heads(vp, b.images, heads));
-    let own =
-        unnormalized_attention(split_heads(qp, b.images, heads), kp.clone(), vp.clone(), Some(masks.prefix.clone()));
-    let prefix = join_heads(own.0 / own.1);
+    let queries = split_heads(qp, b.images, heads);
+    let own = PartialAttention::new(queries, kp.clone(), vp.clone(), Some(masks.prefix.clone()));
+    let prefix = join_heads(own.whole());
     if b.branches == 0 {
         return prefix;
     }
     let n = b.images * b.branches;
-    let (far, far_sum) =
-        unnormalized_attention(split_heads(qb.clone(), b.images, heads), kp, vp, masks.padding.clone());
-    let near = unnormalized_attention(
+    let far = PartialAttention::new(split_heads(qb.clone(), b.images, heads), kp, vp, masks.padding.clone());
+    let near = PartialAttention::new(
         split_heads(qb, n, heads),
         split_heads(kb, n, heads),
         split_heads(vb, n, heads),
         Some(masks.branch.clone()),
     );
-    // Both come as `[.., N, .., D]` and are added as `[rows, N, D]`.
+    // Both come as `[.., N, .., D]` and are added as `[rows, N, D]`, each as if it had the larger of the two maxima.
     let size = h / heads;
     let rows = n * b.length;
     let flat = |x: Tensor<4>, d: usize| -> Tensor<3> { x.swap_dims(1, 2).reshape([rows, heads, d]) };
-    let sum = flat(far, size) + flat(near.0, size);
-    let weight = flat(far_sum, 1) + flat(near.1, 1);
-    Tensor::cat(vec![prefix, (sum / weight).reshape([rows, h])], 0)
+    let [far_most, near_most] = [far.most, near.most].map(|most| flat(most, 1));
+    let most = far_most.clone().max_pair(near_most.clone());
+    let [far_share, near_share] = [far_most, near_most].map(|own| (own - most.clone()).exp());
+    let sum = flat(far.sum, size) * far_share.clone() + flat(near.sum, size) * near_share.clone();
+    let total = flat(far.total, 1) * far_share + flat(near.total, 1) * near_share;
+    Tensor::cat(vec![prefix, (sum / total).reshape([rows, h])], 0)
 }
 
 /// The rows before the conversations of a batch.

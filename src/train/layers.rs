@@ -52,25 +52,33 @@ pub fn join_heads(x: Tensor<4>) -> Matrix {
     x.swap_dims(1, 2).reshape([batch * rows, heads * size])
 }
 
-/// Computes `exp(q kᵀ + mask) · v` and the row sums of the exponentials; softmax attention is the quotient.
-///
-/// # Numerics
-/// `exp` overflows at 88; scores of these small models stay far below. A step with a gradient that is not finite is
-/// skipped.
-pub fn unnormalized_attention(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    mask: Option<Tensor<4>>,
-) -> (Tensor<4>, Tensor<4>) {
-    let scores = q.matmul(k.swap_dims(2, 3));
-    let weights = match mask {
-        Some(mask) => scores + mask,
-        None => scores,
+/// Softmax attention over some of the keys, before the division.
+pub struct PartialAttention {
+    /// `exp(q kᵀ + mask − most) · v`.
+    pub sum: Tensor<4>,
+    /// Row sums of the exponentials.
+    pub total: Tensor<4>,
+    /// The largest score of each row, a constant: with it no exponential overflows, whatever the scores grow to.
+    pub most: Tensor<4>,
+}
+
+impl PartialAttention {
+    /// Computes the attention of queries over some keys.
+    pub fn new(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<Tensor<4>>) -> Self {
+        let scores = q.matmul(k.swap_dims(2, 3));
+        let scores = match mask {
+            Some(mask) => scores + mask,
+            None => scores,
+        };
+        let most = scores.clone().detach().max_dim(3);
+        let weights = (scores - most.clone()).exp();
+        Self { total: weights.clone().sum_dim(3), sum: weights.matmul(v), most }
     }
-    .exp();
-    let sums = weights.clone().sum_dim(3);
-    (weights.matmul(v), sums)
+
+    /// Returns the attention, where there are no other keys.
+    pub fn whole(self) -> Tensor<4> {
+        self.sum / self.total
+    }
 }
 
 /// Computes one pre-norm block of CLIP (vision or text) over `batch` sequences; `mask` `[B, 1, 1, T]` hides padding.
@@ -81,13 +89,13 @@ pub fn clip_block(p: &Leaves, name: &str, x: Matrix, batch: usize, heads: usize,
     let scale = 1.0 / ((x.dims()[1] / heads) as f32).sqrt();
     let normed = layer_norm(p, &format!("{name}.layer_norm1"), x.clone());
     let project = |which: &str| linear(p, &format!("{name}.self_attn.{which}_proj"), normed.clone(), true);
-    let (sum, weight) = unnormalized_attention(
+    let mixed = PartialAttention::new(
         split_heads(project("q").mul_scalar(scale), batch, heads),
         split_heads(project("k"), batch, heads),
         split_heads(project("v"), batch, heads),
         mask,
     );
-    let x = x + linear(p, &format!("{name}.self_attn.out_proj"), join_heads(sum / weight), true);
+    let x = x + linear(p, &format!("{name}.self_attn.out_proj"), join_heads(mixed.whole()), true);
     let normed = layer_norm(p, &format!("{name}.layer_norm2"), x.clone());
     let hidden = quick_gelu(linear(p, &format!("{name}.mlp.fc1"), normed, true));
     x + linear(p, &format!("{name}.mlp.fc2"), hidden, true)

@@ -33,6 +33,9 @@ pub fn learning_rate(peak: f64, fraction: f64) -> f64 {
     peak * (t / 0.03).clamp(0.01, 1.0) * (0.02 + 0.98 * cosine)
 }
 
+/// Steps without a finite gradient, in a row, that end a stage. Such steps are skipped: what diverged stays so.
+const MOST_DIVERGED: u32 = 50;
+
 /// The progress of one stage.
 pub struct Progress {
     /// The course of the learning rate.
@@ -46,6 +49,8 @@ pub struct Progress {
     pub step: u64,
     smooth: Option<f32>,
     tokens: u64,
+    /// Steps in a row that had no finite gradient.
+    diverged: u32,
     /// Points of the loss curve since the last resume: (step, smoothed loss).
     pub curve: Vec<(u64, f32)>,
 }
@@ -54,7 +59,7 @@ impl Progress {
     /// Starts or resumes a stage that has completed `step` steps in `before` seconds.
     pub fn new(stage: &'static str, budget: Budget, peak: f64, step: u64, before: f64) -> Self {
         let (schedule, started, curve) = (Schedule::Cosine, Instant::now(), Vec::new());
-        Self { schedule, stage, budget, peak, started, before, step, smooth: None, tokens: 0, curve }
+        Self { schedule, stage, budget, peak, started, before, step, smooth: None, tokens: 0, diverged: 0, curve }
     }
 
     /// Starts the clock anew; the time since [`new`](Self::new) does not count.
@@ -90,7 +95,10 @@ impl Progress {
     }
 
     /// Counts a step; prints a line for the first three steps and every `every` steps.
-    pub fn tick(&mut self, loss: f32, norm: f32, tokens: usize, every: u64, extra: &str) {
+    ///
+    /// # Errors
+    /// [`Kind::State`] after 50 steps in a row whose gradients had no finite norm.
+    pub fn tick(&mut self, loss: f32, norm: f32, tokens: usize, every: u64, extra: &str) -> Result<()> {
         self.step += 1;
         self.tokens += tokens as u64;
         if loss.is_finite() {
@@ -115,6 +123,13 @@ impl Progress {
                 left
             );
         }
+        self.diverged = if norm.is_finite() { 0 } else { self.diverged + 1 };
+        if self.diverged == MOST_DIVERGED {
+            let what =
+                format!("{MOST_DIVERGED} steps in a row had no finite gradient: train with a lower learning rate");
+            return Err(Error::new(Kind::State, self.stage, what));
+        }
+        Ok(())
     }
 
     /// Writes the curve to the stage's `curve-*.tsv` in `folder`; the points of an earlier run are kept.
@@ -150,6 +165,20 @@ mod tests {
         let written = std::fs::read_to_string(folder.join("curve-stage.tsv")).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(written, "10\t3\n20\t2\n30\t1\n40\t0.5\n");
+    }
+
+    #[test]
+    fn a_stage_that_diverged_ends() {
+        let mut progress = Progress::new("stage", Budget::Steps(1000), 1.0, 0, 0.0);
+        let mut tick = |norm: f32| progress.tick(f32::NAN, norm, 1, 1000, "");
+        for _ in 0..3 {
+            (1..MOST_DIVERGED).for_each(|_| tick(f32::NAN).unwrap());
+            // One finite gradient: it goes on.
+            tick(1.0).unwrap();
+        }
+        (1..MOST_DIVERGED).for_each(|_| tick(f32::INFINITY).unwrap());
+        let error = tick(f32::NAN).unwrap_err().to_string();
+        assert!(error.contains("50 steps in a row") && error.contains("learning rate"), "{error}");
     }
 
     /// The values of transformers 5.23: `get_cosine_schedule_with_warmup(optimizer, 3, 100)` at the peak 1.

@@ -53,9 +53,6 @@ pub(super) struct StageRecipe {
 fn is_decoder(name: &str) -> bool {
     name.starts_with("language_model")
 }
-fn is_tower(name: &str) -> bool {
-    name.starts_with("vision_tower")
-}
 fn is_connector(name: &str) -> bool {
     name.starts_with("multi_modal_projector")
 }
@@ -65,7 +62,7 @@ pub(super) const RECIPES: [StageRecipe; 4] = [
     StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
     StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
     StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) || is_tower(n) },
+    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
 ];
 
 /// A training run: plan, tokenizer, parameters and gradient workers.
@@ -246,7 +243,7 @@ impl TrainingRun {
             let tokens = outcomes.iter().map(|o| o.tokens).sum();
             let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
             let norm = self.params.step(gradients, progress.learning_rate(), 0.05);
-            progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]));
+            progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]))?;
             if progress.seconds() - saved > 240.0 {
                 saved = progress.seconds();
                 self.save(recipe, path, &progress)?;

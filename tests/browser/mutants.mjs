@@ -3,6 +3,7 @@
 
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { launch, repository, rootWith, serve } from "./harness.mjs";
 
@@ -14,6 +15,8 @@ const KERNELS = path.join(repository, "src/kernels");
 const EXCLUDED = ["copy.wgsl", "dot4.wgsl", "fma.wgsl", "fma_f16.wgsl", "matmul_f16.wgsl"];
 /** Mutants that are tried at the same time: much of a proof is one thread's work. */
 const AT_ONCE = 2;
+/** A proof of one model that takes longer hangs, ms. */
+const LONGEST = 300_000;
 
 /** Changes by kind: a pattern, and what becomes of each match. @type {[string, RegExp, (match: string) => string][]} */
 const CHANGES = [
@@ -130,25 +133,31 @@ class Tally {
   #catchers = new Map();
 
   /** Tries a mutant with one model after the other, until one catches it: the same checks as those of the whole proof.
+   * A person, too, sees that a proof does not end. Returns whether the browser can go on.
    * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant} mutant */
   async try(browser, url, mutant) {
     const { file, line, kind, after } = mutant;
     const first = this.#catchers.get(file);
     for (const model of first ? [first, ...CHEAP_FIRST.filter((name) => name !== first)] : CHEAP_FIRST) {
-      const { wrong, compiled, way } = await prove(browser, url, mutant, [model]);
+      const hang = { wrong: [`no end within ${LONGEST / 1000} s`], compiled: true, way: "hangs" };
+      // A page that ends with an error shows it, as it shows what is wrong.
+      const proof = prove(browser, url, mutant, [model]).catch((/** @type {unknown} */ thrown) => ({ wrong: [String(thrown)], compiled: true, way: "fails" }));
+      const found = await Promise.race([proof, setTimeout(LONGEST, hang, { ref: false })]);
+      const { wrong, compiled, way } = found;
       if (!compiled) {
         this.refused += 1;
-        return;
+        return true;
       }
       if (!wrong.length) continue;
       this.#catchers.set(file, model);
       this.caught += 1;
       this.#print(`caught by ${model}, ${way}`, `${file}:${line} ${kind}: ${after.trim()} | ${(wrong[0] ?? "").slice(0, 160)}`);
-      return;
+      return found !== hang;
     }
     const name = `${file}:${line} ${kind}: ${after.trim()}`;
     this.survivors.push(name);
     this.#print("SURVIVES", name);
+    return true;
   }
 
   /** @param {string} outcome @param {string} text */
@@ -163,7 +172,8 @@ async function main() {
   const [count = 100, seed = 1] = process.argv.slice(2).map(Number);
   const served = await rootWith(async () => {});
   const server = await serve(served.root);
-  const browsers = await Promise.all(Array.from({ length: AT_ONCE }, () => launch({ gpu: true })));
+  const launched = () => launch({ gpu: true });
+  const browsers = await Promise.all(Array.from({ length: AT_ONCE }, launched));
   try {
     const [browser] = browsers;
     const unchanged = browser && (await prove(browser, server.url, null, CHEAP_FIRST));
@@ -171,13 +181,16 @@ async function main() {
     const tally = new Tally();
     const mutants = chosenMutants(seed);
     let started = 0;
-    const work = async (/** @type {import("playwright-core").Browser} */ browser) => {
+    const work = async (/** @type {unknown} */ _, /** @type {number} */ i) => {
       // Another takes the place of one that does not compile.
       while (started - tally.refused < count) {
         const { value, done } = mutants.next();
         if (done) return;
         started += 1;
-        await tally.try(browser, server.url, value);
+        const browser = browsers[i] ?? (await launched());
+        if (await tally.try(browser, server.url, value)) continue;
+        await browser.close();
+        browsers[i] = await launched();
       }
     };
     await Promise.all(browsers.map(work));

@@ -1,4 +1,4 @@
-//! What AMD's compiler makes of the shaders that tuning can choose on hardware, against the recorded table.
+//! What the compilers of AMD and Intel make of the shaders that tuning can choose on hardware, against the recorded table.
 
 use llava_isa::table::Line;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::process::Command;
 /// The table: `./build.sh bench isa --hardware --csv`, below the driver's version.
 const RECORDED: &str = include_str!("recorded.csv");
 
-/// Returns the table of now; `None` where RADV is missing and need not be there.
+/// Returns the table of now; `None` where a driver is missing and need not be there.
 fn measured() -> Option<String> {
     let output = Command::new(env!("CARGO_BIN_EXE_isa")).args(["--hardware", "--csv"]).output().unwrap();
     if output.status.success() {
@@ -28,7 +28,7 @@ fn lines(table: &str) -> BTreeMap<[String; 3], Line> {
 }
 
 #[test]
-fn no_pipeline_of_hardware_spills_or_falls_below_its_record() {
+fn no_pipeline_of_hardware_spills_more_or_falls_below_its_record() {
     let Some(now) = measured() else { return };
     let driver = |table: &str| table.lines().next().unwrap_or_default().to_string();
     if driver(&now) != driver(RECORDED) {

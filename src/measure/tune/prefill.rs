@@ -12,8 +12,9 @@ use crate::pass::{Buf, Pass};
 use crate::quant::WeightType;
 use crate::tuning::{Operands, Tuning, WorkgroupTile};
 
-/// Candidate tiles. Small ones keep many cores busy with few rows; large ones read less. Larger ones of 16-bit floats
-/// would exceed WebGPU's default workgroup memory, and larger ones of bytes its 256 invocations.
+/// Candidate tiles. Small ones keep many cores busy with few rows, and the smallest of f32 needs the fewest registers;
+/// large ones read less. Larger ones of 16-bit floats would exceed WebGPU's default workgroup memory, and larger ones of
+/// bytes its 256 invocations.
 const TILES: [Option<WorkgroupTile>; 6] = [
     tile(64, 64, Operands::F32),
     tile(64, 128, Operands::F32),

@@ -203,7 +203,7 @@ impl PartsRun<'_> {
                 if stage == 1 && name.starts_with(CONNECTOR) { rate * own } else { rate }
             });
             let skipped = data.skipped.lock().map_or(0, |skipped| skipped.count);
-            progress.tick(loss, norm, tokens, 10, &format!("skipped {skipped}"));
+            progress.tick(loss, norm, tokens, 10, &format!("skipped {skipped}"))?;
             if progress.seconds() - saved > plan.save_every {
                 saved = progress.seconds();
                 self.save(stage, path, &progress)?;

@@ -1,7 +1,8 @@
-//! Pipelines compiled by RADV, the Vulkan driver of AMD's graphics cards, for a card that is not in the machine.
+//! Pipelines compiled by the Vulkan drivers of graphics cards that are not in the machine.
 //!
-//! `RADV_FORCE_FAMILY` makes RADV open a null device of that family: its compiler runs, and nothing else. The driver
-//! reads the variable once, so that a process compiles for one family.
+//! AMD's driver (RADV) opens a null device of the family that `RADV_FORCE_FAMILY` names: its compiler runs, and nothing
+//! else. Intel's (ANV) has no such device; the program stands in for the kernel that it asks (`intel_kernel.rs`). A
+//! process compiles for one family.
 
 // Vulkan has no safe interface below wgpu's, which cannot open a null device: wgpu submits work when it opens one.
 #![allow(unsafe_code)]
@@ -24,8 +25,8 @@ pub struct Compiled {
     pub assembly: String,
 }
 
-/// An opened null device.
-pub struct Radv {
+/// An opened device.
+pub struct NullDevice {
     // Keeps the library of the loader in memory.
     _entry: ash::Entry,
     instance: ash::Instance,
@@ -34,8 +35,8 @@ pub struct Radv {
     executables: executables::Device,
 }
 
-impl Radv {
-    /// Opens the null device of the family that `RADV_FORCE_FAMILY` names.
+impl NullDevice {
+    /// Opens the first device of the driver that the environment names to the Vulkan loader.
     ///
     /// # Errors
     /// A message where the loader, the driver or its extension is missing.
@@ -47,7 +48,7 @@ impl Radv {
             let create = vk::InstanceCreateInfo::default().application_info(&application);
             let instance = entry.create_instance(&create, None).map_err(|e| format!("no Vulkan driver: {e}"))?;
             let all = instance.enumerate_physical_devices().map_err(|e| format!("no null device: {e}"))?;
-            let physical = *all.first().ok_or("RADV knows no such family")?;
+            let physical = *all.first().ok_or("the driver knows no such family")?;
             let known = instance.enumerate_device_extension_properties(physical).map_err(|e| e.to_string())?;
             if !known.iter().any(|e| e.extension_name_as_c_str() == Ok(EXTENSION)) {
                 return Err("this driver does not describe its pipelines".into());
@@ -134,7 +135,7 @@ impl Radv {
 
     unsafe fn described(&self, info: &vk::PipelineExecutableInfoKHR<'_>) -> Result<Compiled, vk::Result> {
         let mut compiled = Compiled::default();
-        // SAFETY: the pipeline is alive and was made with both flags; RADV's statistics are all 64-bit integers, and
+        // SAFETY: the pipeline is alive and was made with both flags; both drivers' statistics are 64-bit integers, and
         // the texts are as long as the first call says.
         unsafe {
             for statistic in self.executables.get_pipeline_executable_statistics(info)? {
@@ -148,7 +149,7 @@ impl Radv {
             let read = self.executables.fp().get_pipeline_executable_internal_representations_khr;
             let mut count = all.len() as u32;
             read(self.device.handle(), info, &mut count, all.as_mut_ptr()).result()?;
-            let assembly = all.iter().zip(texts).rfind(|(one, _)| text(&one.name) == "Assembly");
+            let assembly = all.iter().zip(texts).rfind(|(one, _)| text(&one.name).ends_with("Assembly"));
             let bytes = assembly.map(|(_, bytes)| bytes).unwrap_or_default();
             compiled.assembly = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_string();
         }
@@ -156,7 +157,7 @@ impl Radv {
     }
 }
 
-impl Drop for Radv {
+impl Drop for NullDevice {
     fn drop(&mut self) {
         // SAFETY: nothing of either is left.
         unsafe {
