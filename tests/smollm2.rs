@@ -132,3 +132,62 @@ fn cpu_answers_as_transformers_up_to_ties() {
     let answer = ask_about_a_picture(&mut cpu).text;
     assert!(answer.contains("Paris"), "with a picture before the question: {answer}");
 }
+
+/// Pages whose text is read, and the tokens of each: 2,000 in all.
+const PAGES: [&str; 8] = [
+    "README.md",
+    "src/docs/architecture.md",
+    "src/docs/attention.md",
+    "src/docs/hosting.md",
+    "src/docs/model-card.md",
+    "src/docs/numerics.md",
+    "src/docs/one_token.md",
+    "src/docs/pictures.md",
+];
+const TOKENS_OF_A_PAGE: usize = 250;
+
+/// Returns the natural logarithms of the probabilities.
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|x| f64::from(x - most).exp()).sum();
+    logits.iter().map(|x| f64::from(x - most) - total.ln()).collect()
+}
+
+/// What activations of 8 bits cost on text that is read: the divergence of the next token's probabilities from those of
+/// f32, and how often another token is the likeliest. Printed for `src/docs/numerics.md`.
+#[test]
+#[ignore = "minutes; cargo test --test smollm2 -- --ignored --nocapture"]
+fn activations_of_8_bits_on_real_text() {
+    let Some(file) = smollm2_or_skip("activations_of_8_bits_on_real_text") else { return };
+    assert!(gpu_or_skip(), "products of f32 are computed on a GPU or lavapipe");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let engines = [(BackendChoice::Gpu, Some(Tuning::SOFTWARE)), (BackendChoice::Cpu, None)];
+    let mut engines = engines.map(|(backend, tuning)| open(&file, device(backend, tuning)));
+    let one = |prefix: Vec<u32>| GenerateOptions { max_new_tokens: 1, answer_prefix: prefix, ..options() };
+    let mut divergences = Vec::new();
+    let mut changed = 0;
+    for page in PAGES {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let text: String = text.chars().take(3000).collect();
+        let ids = block_on(engines[0].generate_raw(&text, &[], &one(vec![]), &mut SilentObserver)).unwrap().prompt_ids;
+        for i in 0..TOKENS_OF_A_PAGE {
+            let [wanted, found] = engines.each_mut().map(|engine| {
+                let options = one(ids[..i].to_vec());
+                let answer = block_on(engine.generate_raw("Text:", &[], &options, &mut SilentObserver)).unwrap();
+                log_softmax(&answer.logits[0])
+            });
+            divergences.push(wanted.iter().zip(&found).map(|(p, q)| p.exp() * (p - q)).sum::<f64>());
+            let likeliest =
+                |logits: &[f64]| logits.iter().zip(0..).max_by(|a, b| a.0.total_cmp(b.0)).map(|(_, i): (_, u32)| i);
+            changed += usize::from(likeliest(&wanted) != likeliest(&found));
+        }
+        println!("{page}: {} tokens so far", divergences.len());
+    }
+    let count = divergences.len();
+    let mean = divergences.iter().sum::<f64>() / count as f64;
+    divergences.sort_by(f64::total_cmp);
+    let [median, high] = [count / 2, count * 99 / 100].map(|at| divergences[at]);
+    let share = 100.0 * changed as f64 / count as f64;
+    println!("{count} tokens: KL {mean:.5} (median {median:.5}, 99 % below {high:.5}); {share:.1} % changed");
+    assert!(mean < 0.05 && share < 10.0, "KL {mean}, {share} % changed");
+}

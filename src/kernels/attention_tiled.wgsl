@@ -83,9 +83,10 @@ fn outer(a: vec4<f32>, b: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(b * a.x, b * a.y, b * a.z, b * a.w);
 }
 
-fn product() -> mat4x4<f32> {
-    var sum: mat4x4<f32>;
-    // Two at a time: with four, Intel's compiler has no registers left for the outputs.
+// Returns `start` and the product of what is loaded.
+fn product(start: mat4x4<f32>) -> mat4x4<f32> {
+    var sum = start;
+    // Two at a time: with four, Intel's compiler has no registers left for the outputs of heads of 72 to 96.
     for (var i = 0u; i < DEPTH; i += 2u) {
         sum += outer(left[i][own_rows], right[i][own]);
         sum += outer(left[i + 1u][own_rows], right[i + 1u][own]);
@@ -93,17 +94,17 @@ fn product() -> mat4x4<f32> {
     return sum;
 }
 
-// Waits for the loads, multiplies, and waits until every invocation has.
-fn product_of_loaded() -> mat4x4<f32> {
+// Waits for the loads, adds their product, and waits until every invocation has.
+fn product_of_loaded(start: mat4x4<f32>) -> mat4x4<f32> {
     workgroupBarrier();
-    let sum = product();
+    let sum = product(start);
     workgroupBarrier();
     return sum;
 }
 
 fn mixed(o: mat4x4<f32>, shrink: vec4<f32>, lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) -> mat4x4<f32> {
     load_values(lane, chunk, s, reach, kv);
-    return mat4x4<f32>(o[0] * shrink.x, o[1] * shrink.y, o[2] * shrink.z, o[3] * shrink.w) + product_of_loaded();
+    return product_of_loaded(mat4x4<f32>(o[0] * shrink.x, o[1] * shrink.y, o[2] * shrink.z, o[3] * shrink.w));
 }
 
 fn put(row: u32, rows: u32, head: u32, chunk: u32, y: vec4<f32>) {
@@ -137,7 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var chunk = 0u; chunk < CHUNKS; chunk++) {
             load_queries(lane, chunk, t, rows, head);
             load_keys(lane, chunk, s, reach, kv);
-            scores += product_of_loaded();
+            scores = product_of_loaded(scores);
         }
         let key = vec4<u32>(s + 4u * own) + vec4<u32>(0u, 1u, 2u, 3u);
         let s0 = select(vec4<f32>(LEAST), scores[0], key < vec4<u32>(seen.x));

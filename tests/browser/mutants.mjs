@@ -121,6 +121,8 @@ export async function prove(browser, url, mutant, models) {
 
 /** The models, those first that are proved in the shortest time on this browser's adapter. */
 const CHEAP_FIRST = ["siglip", "gqa", "qwen2", "ldp", "ldpv2", "smolvlm", "scenes"];
+/** Shaders that the first of them does not run, and one that does. */
+const RUN_BY = { "depthwise.wgsl": "ldp", "excite.wgsl": "ldp", "matmul_int8.wgsl": "gqa", "matvec_int8.wgsl": "gqa", "mean_pool.wgsl": "ldpv2", "pixel_shuffle.wgsl": "smolvlm" };
 
 /** What is known of the mutants that have been tried. */
 class Tally {
@@ -129,8 +131,8 @@ class Tally {
   /** Those that did not compile: no mutants, since every page would notice. */
   refused = 0;
   /** @type {string[]} */ survivors = [];
-  /** The model that caught the last mutant of a shader: it runs that shader. @type {Map<string, string>} */
-  #catchers = new Map();
+  /** The model that is tried first, by shader: the one that caught its last mutant. @type {Map<string, string>} */
+  #catchers = new Map(Object.entries(RUN_BY));
 
   /** Tries a mutant with one model after the other, until one catches it: the same checks as those of the whole proof.
    * A person, too, sees that a proof does not end. Returns whether the browser can go on.

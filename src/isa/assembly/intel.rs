@@ -91,9 +91,9 @@ cmp.ge.f0.0(8)  null<1>UD       g19<8,8,1>UD    g38<8,8,1>UD    { align1 1Q @2 }
 (+f0.0) break(8) JIP:  LABEL0         UIP:  LABEL0              { align1 1Q };
 sync nop(1)                     null<0,1,0>UB                   { align1 WE_all 1N $3.src };
 send(8)         g60UD           g4UD            nullUD          0x04805004                0x00000000
-                            dp data 1 MsgDesc: (untyped surface read, Surface = 254, SIMD8, Mask = 0x0) mlen 1 ex_mlen 0 rlen 4 { align1 1Q @1 $3 };
+                            dp data 1 MsgDesc: (untyped surface read, Surface = 254, SIMD8, Mask = 0x0) mlen 1 rlen 4
 send(8)         g61UD           g5UD            nullUD          0x04805004                0x00000000
-                            data MsgDesc: (DC OWORD block read, bti 253, owords = 2, aligned = 0) mlen 1 ex_mlen 0 rlen 1 { align1 WE_all 1Q };
+                            data MsgDesc: (DC OWORD block read, bti 253, owords = 2, aligned = 0) mlen 1 rlen 1
 mad(8)          g17<1>F         g17<8,8,1>F     g60<8,8,1>F     g60<1,1,1>F { align1 1Q $3.dst };
 mul(8)          g18<1>F         g17<8,8,1>F     g60<8,8,1>F     { align1 1Q };
 mul(8)          g20<1>D         g42<8,8,1>D     g38<16,8,2>UW   { align1 1Q @1 };
@@ -114,9 +114,9 @@ while(8)        JIP:  LABEL1                                    { align1 1Q };
 
     #[test]
     fn messages_have_their_size() {
-        let arc = "ugm MsgDesc: ( load_cmask, a32, d32, xyzw, L1STATE_L3MOCS dst_len = 4, src0_len = 1, src1_len = 0 bti ) BTI 2";
+        let arc = "ugm MsgDesc: ( load_cmask, a32, d32, xyzw, L1STATE_L3MOCS dst_len = 4, src0_len = 1";
         assert_eq!(load_bytes(arc, 8), Some(16));
-        let two = "dp data 1 MsgDesc: (untyped surface read, Surface = 4, SIMD16, Mask = 0xe) mlen 2 ex_mlen 0 rlen 2 { align1 1H }";
+        let two = "dp data 1 MsgDesc: (untyped surface read, Surface = 4, SIMD16, Mask = 0xe) mlen 2 rlen 2";
         assert_eq!(load_bytes(two, 16), Some(4));
         let constants = "const MsgDesc: (bti 3, msg_ctrl 3, msg_type 0, write_commit 0) mlen 1 ex_mlen 0 rlen 2";
         assert_eq!(load_bytes(constants, 16), None);
