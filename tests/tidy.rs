@@ -42,7 +42,17 @@ const PRIVILEGES: [(&[&str], &[&str]); 3] = [
     (&["burn::"], &["train/", "bin/train.rs"]),
     (
         &["target_arch", "target_os", "target_family", "cfg(unix", "cfg(windows"],
-        &["lib.rs", "gpu.rs", "cpu/simd/", "cpu/huge_pages.rs", "web.rs", "web/", "benchmark/lib.rs", "grammar/"],
+        &[
+            "lib.rs",
+            "gpu.rs",
+            "cpu/simd/",
+            "cpu/huge_pages.rs",
+            "web.rs",
+            "web/",
+            "benchmark/lib.rs",
+            "grammar/",
+            "isa/intel_kernel.rs",
+        ],
     ),
 ];
 /// Pieces of Hugging Face's keys, and the only files whose strings may hold them.

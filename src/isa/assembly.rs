@@ -81,7 +81,7 @@ fn loops(blocks: &[Block]) -> Vec<Loop> {
         ends.extend(back.filter(|begin| *begin <= end).map(|begin| (begin, end)));
     }
     let around = |at: usize| ends.range(..=at).filter(move |(_, end)| **end >= at).map(|(begin, _)| *begin);
-    let own = |begin: usize, end: usize| (begin..=end).filter(|at| around(*at).last() == Some(begin)).collect();
+    let own = |begin: usize, end: usize| (begin..=end).filter(|at| around(*at).next_back() == Some(begin)).collect();
     ends.iter().map(|(&begin, &end)| Loop { places: own(begin, end), depth: around(begin).count() as i32 }).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Exports what `intel_kernel.rs` stands in for: a driver that is loaded looks its symbols up in the program first.
+//! Exports what `intel_kernel/i915.rs` stands in for: a driver that is loaded looks its symbols up in the program first.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,7 +1,6 @@
 //! `isa`: compiles every pipeline of three models for graphics cards of AMD and Intel, without a card, and prints what
 //! the compilers made of them.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod intel_kernel;
 
 use clap::Parser;
@@ -18,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 struct Arguments {
     /// Families of cards: AMD's as RADV names them (vega10, navi10, navi21, gfx1100 and others), Intel's skl, icl, tgl,
     /// adl, dg2.
-    #[arg(long, value_delimiter = ',', default_value = DEFAULT)]
+    #[arg(long, value_delimiter = ',', default_value = default_families())]
     family: Vec<String>,
     /// Print comma-separated values.
     #[arg(long)]
@@ -34,8 +33,10 @@ struct Arguments {
     here: bool,
 }
 
-/// The families of a table without `--family`. Intel's driver is built for x86 only.
-const DEFAULT: &str = if cfg!(target_arch = "x86_64") { "navi21,gfx1100,tgl" } else { "navi21,gfx1100" };
+/// Returns the families of a table without `--family`. Intel's driver is built for x86 only.
+fn default_families() -> &'static str {
+    if std::env::consts::ARCH == "x86_64" { "navi21,gfx1100,tgl" } else { "navi21,gfx1100" }
+}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 fn compile(arguments: &Arguments) -> Result<(), String> {
     let family = arguments.family.first().ok_or("no family")?;
     if let Maker::Intel { device, .. } = Maker::of(family) {
-        present(device)?;
+        intel_kernel::present(device)?;
     }
     let device = NullDevice::open()?;
     println!("# {}", device.driver());
@@ -63,18 +64,6 @@ fn compile(arguments: &Arguments) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Shows the drivers of this process one of Intel's cards.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn present(device: u16) -> Result<(), String> {
-    intel_kernel::present(device);
-    Ok(())
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn present(_: u16) -> Result<(), String> {
-    Err("Intel's driver is opened without a card on Linux on x86-64 only".into())
 }
 
 /// Starts a process for each family and prints their lines.

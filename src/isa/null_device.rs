@@ -1,7 +1,7 @@
 //! Pipelines compiled by the Vulkan drivers of graphics cards that are not in the machine.
 //!
 //! AMD's driver (RADV) opens a null device of the family that `RADV_FORCE_FAMILY` names: its compiler runs, and nothing
-//! else. Intel's (ANV) has no such device; the program stands in for the kernel that it asks (`intel_kernel.rs`). A
+//! else. Intel's (ANV) has no such device; the program stands in for the kernel that it asks (`intel_kernel/i915.rs`). A
 //! process compiles for one family.
 
 // Vulkan has no safe interface below wgpu's, which cannot open a null device: wgpu submits work when it opens one.
