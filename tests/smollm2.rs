@@ -168,7 +168,7 @@ fn activations_of_8_bits_on_real_text() {
     let mut changed = 0;
     for page in PAGES {
         let text = std::fs::read_to_string(root.join(page)).unwrap();
-        let text: String = text.chars().take(3000).collect();
+        let text: String = text.chars().take(1300).collect();
         let ids = block_on(engines[0].generate_raw(&text, &[], &one(vec![]), &mut SilentObserver)).unwrap().prompt_ids;
         for i in 0..TOKENS_OF_A_PAGE {
             let [wanted, found] = engines.each_mut().map(|engine| {

@@ -26,8 +26,10 @@ const DEPTH: u32 = 32u; // of every product: elements of a head, or keys
 const QUADS: u32 = DEPTH / 4u; // of keys, or of elements of a head
 const CHUNKS: u32 = (HEAD_PARTS + QUADS - 1u) / QUADS;
 
-var<workgroup> left: array<array<vec4<f32>, ROW_QUADS>, DEPTH>; // queries [element][rows 4i ..], weights [key][rows 4i ..]
-var<workgroup> right: array<array<vec4<f32>, QUADS>, DEPTH>; // keys [element][keys 4i ..], values [key][elements 4i ..]
+// Queries [element][rows 4i ..], or weights [key][rows 4i ..].
+var<workgroup> left: array<array<vec4<f32>, ROW_QUADS>, DEPTH>;
+// Keys [element][keys 4i ..], or values [key][elements 4i ..].
+var<workgroup> right: array<array<vec4<f32>, QUADS>, DEPTH>;
 var<workgroup> gathered: array<vec4<f32>, QUADS * ROW_QUADS>; // one value per row from each of its invocations
 // Outputs, 32 elements of a head each; a column per row of q.
 var<private> o0: mat4x4<f32>;
@@ -75,7 +77,8 @@ fn load_keys(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
 fn load_values(lane: u32, chunk: u32, s: u32, reach: u32, kv: u32) {
     for (var i = lane; i < DEPTH * QUADS; i += QUADS * ROW_QUADS) {
         let part = min(chunk * QUADS + i % QUADS, HEAD_PARTS - 1u);
-        right[i / QUADS][i % QUADS] = values((min(s + i / QUADS, reach - 1u) * params.kv_heads + kv) * HEAD_PARTS + part);
+        let key = min(s + i / QUADS, reach - 1u);
+        right[i / QUADS][i % QUADS] = values((key * params.kv_heads + kv) * HEAD_PARTS + part);
     }
 }
 

@@ -2,9 +2,9 @@
 // Shapes, weights, parameters and bindings: as matmul.wgsl.
 // Grid: (rows / COLS, M / ROWS). A workgroup computes a tile of ROWS × COLS, an invocation 8 × 8 of it in registers.
 //   For every STEP of k the operands pass through workgroup memory, dequantised once and transposed so that k is
-//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp,
-//   so that four k are written out; not for the smallest tile, which is the one for GPUs with few registers: Intel's
-//   compiler has 128, reads the operands of all four k first, and moves 112 registers to memory and back.
+//   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp:
+//   four k are written out. The smallest tile takes one k per loop, for GPUs with few registers: Intel's compiler reads
+//   the operands of all k that are written out first, and then keeps sums in memory (src/docs/isa.md).
 // Bank conflicts: none. Neighbouring invocations read and write neighbouring vec4 (columns), or the same one (rows).
 // Bytes moved: the weights M / ROWS times, x rows / COLS times, out once.
 // Workgroup memory: 4 · STEP · (ROWS + COLS) bytes, 12 KiB for 64 × 128; two barriers per STEP.

@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { MODELS } from "../../www/proof/models.js";
 import { launch, repository, rootWith, serve } from "./harness.mjs";
 
 /** A mutant: the line `before` of a shader becomes `after`.
@@ -119,8 +120,8 @@ export async function prove(browser, url, mutant, models) {
   }
 }
 
-/** The models, those first that are proved in the shortest time on this browser's adapter. */
-const CHEAP_FIRST = ["siglip", "gqa", "qwen2", "ldp", "ldpv2", "smolvlm", "scenes"];
+/** The models, the one first that is proved in the shortest time on this browser's adapter, and the shipped one last. */
+const CHEAP_FIRST = ["siglip", ...MODELS.map(({ name }) => name).filter((name) => !["siglip", "scenes"].includes(name)), "scenes"];
 /** Shaders that the first of them does not run, and one that does. */
 const RUN_BY = { "depthwise.wgsl": "ldp", "excite.wgsl": "ldp", "matmul_int8.wgsl": "gqa", "matvec_int8.wgsl": "gqa", "mean_pool.wgsl": "ldpv2", "pixel_shuffle.wgsl": "smolvlm" };
 
@@ -139,6 +140,7 @@ class Tally {
    * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant} mutant */
   async try(browser, url, mutant) {
     const { file, line, kind, after } = mutant;
+    const name = `${file}:${line} ${kind}: ${after.trim()}`;
     const first = this.#catchers.get(file);
     for (const model of first ? [first, ...CHEAP_FIRST.filter((name) => name !== first)] : CHEAP_FIRST) {
       const hang = { wrong: [`no end within ${LONGEST / 1000} s`], compiled: true, way: "hangs" };
@@ -153,10 +155,9 @@ class Tally {
       if (!wrong.length) continue;
       this.#catchers.set(file, model);
       this.caught += 1;
-      this.#print(`caught by ${model}, ${way}`, `${file}:${line} ${kind}: ${after.trim()} | ${(wrong[0] ?? "").slice(0, 160)}`);
+      this.#print(`caught by ${model}, ${way}`, `${name} | ${(wrong[0] ?? "").slice(0, 160)}`);
       return found !== hang;
     }
-    const name = `${file}:${line} ${kind}: ${after.trim()}`;
     this.survivors.push(name);
     this.#print("SURVIVES", name);
     return true;
@@ -174,32 +175,33 @@ async function main() {
   const [count = 100, seed = 1] = process.argv.slice(2).map(Number);
   const served = await rootWith(async () => {});
   const server = await serve(served.root);
-  const launched = () => launch({ gpu: true });
-  const browsers = await Promise.all(Array.from({ length: AT_ONCE }, launched));
-  try {
-    const [browser] = browsers;
-    const unchanged = browser && (await prove(browser, server.url, null, CHEAP_FIRST));
-    if (!unchanged || unchanged.wrong.length) throw new Error(`without a mutant: ${unchanged?.wrong.join("; ")}`);
-    const tally = new Tally();
-    const mutants = chosenMutants(seed);
-    let started = 0;
-    const work = async (/** @type {unknown} */ _, /** @type {number} */ i) => {
+  const tally = new Tally();
+  const mutants = chosenMutants(seed);
+  let started = 0;
+  const work = async () => {
+    let browser = await launch({ gpu: true });
+    try {
       // Another takes the place of one that does not compile.
       while (started - tally.refused < count) {
         const { value, done } = mutants.next();
         if (done) return;
         started += 1;
-        const browser = browsers[i] ?? (await launched());
         if (await tally.try(browser, server.url, value)) continue;
         await browser.close();
-        browsers[i] = await launched();
+        browser = await launch({ gpu: true });
       }
-    };
-    await Promise.all(browsers.map(work));
+    } finally {
+      await browser.close();
+    }
+  };
+  try {
+    const browser = await launch({ gpu: true });
+    const unchanged = await prove(browser, server.url, null).finally(() => browser.close());
+    if (unchanged.wrong.length) throw new Error(`without a mutant: ${unchanged.wrong.join("; ")}`);
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
     const { caught, done, refused, survivors } = tally;
     console.log(`${caught} of ${done} mutants caught (${refused} more did not compile)\nSurvivors:\n${survivors.join("\n")}`);
   } finally {
-    await Promise.all(browsers.map((browser) => browser.close()));
     await server.stop();
     await served.remove();
   }
