@@ -115,6 +115,7 @@ const RULES = {
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },
   "cargo test --test quantise": { as: true },
+  "cargo test --test smollm2 -- --ignored --nocapture": { not: "it takes twenty minutes" },
   "cargo test --test parsers": { as: "cargo test --test parsers seeds_of_fuzz_targets_pass" },
   "./build.sh fuzz": { as: "./build.sh fuzz manifest 5", slow: true },
   "./build.sh fuzz picture 600": { as: "./build.sh fuzz picture 5", slow: true },

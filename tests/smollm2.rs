@@ -156,7 +156,7 @@ fn log_softmax(logits: &[f32]) -> Vec<f64> {
 /// What activations of 8 bits cost on text that is read: the divergence of the next token's probabilities from those of
 /// f32, and how often another token is the likeliest. Printed for `src/docs/numerics.md`.
 #[test]
-#[ignore = "minutes; cargo test --test smollm2 -- --ignored --nocapture"]
+#[ignore = "twenty minutes; cargo test --test smollm2 -- --ignored --nocapture"]
 fn activations_of_8_bits_on_real_text() {
     let Some(file) = smollm2_or_skip("activations_of_8_bits_on_real_text") else { return };
     assert!(gpu_or_skip(), "products of f32 are computed on a GPU or lavapipe");
@@ -189,5 +189,5 @@ fn activations_of_8_bits_on_real_text() {
     let [median, high] = [count / 2, count * 99 / 100].map(|at| divergences[at]);
     let share = 100.0 * changed as f64 / count as f64;
     println!("{count} tokens: KL {mean:.5} (median {median:.5}, 99 % below {high:.5}); {share:.1} % changed");
-    assert!(mean < 0.05 && share < 10.0, "KL {mean}, {share} % changed");
+    assert!(mean < 0.01 && share < 6.0, "KL {mean}, {share} % changed");
 }
