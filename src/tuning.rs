@@ -23,9 +23,11 @@ pub struct Tuning {
     pub norm_lanes: u32,
     /// Invocations that sample a token together.
     pub sample_lanes: u32,
-    /// The tile that a workgroup computes of a product of many rows, with its operands in workgroup memory. `None`
-    /// where every invocation works alone, without a barrier.
+    /// The tile that a workgroup computes of a product of many rows with a matrix of integers, with its operands in
+    /// workgroup memory. `None` where every invocation works alone, without a barrier.
     pub tile: Option<WorkgroupTile>,
+    /// The same for a matrix of floats, such as those of a vision tower. `None` where [`tile`](Self::tile) is.
+    pub float_tile: Option<WorkgroupTile>,
     /// Rows of a prompt per pass.
     pub chunk: u32,
     /// Whether 64 rows of attention share keys and values in workgroup memory, and 64 invocations a decoding step's.
@@ -40,8 +42,22 @@ pub struct WorkgroupTile {
     pub rows: u32,
     /// Columns, a multiple of 8.
     pub cols: u32,
-    /// The number type of the operands where the weights are integers.
+    /// The number type of the operands.
     pub operands: Operands,
+    /// Whether a loop over f32 multiplies four columns at a time: fewer instructions, more registers.
+    pub unrolled: bool,
+}
+
+impl WorkgroupTile {
+    /// Returns a tile that multiplies one column at a time.
+    pub const fn new(rows: u32, cols: u32, operands: Operands) -> Self {
+        Self { rows, cols, operands, unrolled: false }
+    }
+
+    /// Returns this tile with four columns at a time.
+    pub const fn unrolled(self) -> Self {
+        Self { unrolled: true, ..self }
+    }
 }
 
 /// The number type in which a kernel multiplies. Products are summed in f32.
@@ -71,6 +87,7 @@ impl Tuning {
         norm_lanes: 1,
         sample_lanes: 64,
         tile: None,
+        float_tile: None,
         chunk: Self::CHUNK,
         share_keys: false,
     };
@@ -83,7 +100,8 @@ impl Tuning {
         key_splits: 16,
         norm_lanes: 64,
         sample_lanes: 256,
-        tile: Some(WorkgroupTile { rows: 64, cols: 64, operands: Operands::F32 }),
+        tile: Some(WorkgroupTile::new(64, 64, Operands::F32)),
+        float_tile: Some(WorkgroupTile::new(64, 64, Operands::F32)),
         chunk: Self::CHUNK,
         share_keys: true,
     };

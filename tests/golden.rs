@@ -188,7 +188,7 @@ fn check_gpu_tiers(name: &str, quant: &str) {
     let features = block_on(Device::open(BackendChoice::Gpu)).unwrap().features();
     for operands in [Operands::F16, Operands::Int8] {
         let row_operands = if operands == Operands::Int8 { operands } else { Operands::F32 };
-        let tile = Some(WorkgroupTile { rows: 64, cols: 64, operands });
+        let tile = Some(WorkgroupTile::new(64, 64, operands));
         let tuning = Tuning { row_operands, tile, ..Tuning::HARDWARE };
         if features.supports(operands) {
             check_tuned(name, quant, BackendChoice::Gpu, tuning);

@@ -264,6 +264,9 @@ struct DevicesArgs {
     /// Number of threads that compute gradients on the CPU
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Stages to time
+    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
+    stages: Vec<String>,
     /// Leave the comparison of gradients out
     #[arg(long)]
     no_parity: bool,

@@ -152,11 +152,16 @@ pub fn matmul(
     params[P_EPILOGUE] |= activation_code(activation) << ACTIVATION;
     let mut consts = vec![("WEIGHT_TYPE", weight_type_code(w.kind))];
     let few = matches!(m, Rows::Fixed(n) if n < ROWS_PER_INVOCATION);
-    let kernel = match pass.tuning.tile {
+    let tile = if w.kind.has_scales() { pass.tuning.tile } else { pass.tuning.float_tile };
+    let kernel = match tile {
         Some(tile) if !few => {
             params[P_EPILOGUE] |= tile_param(tile);
             consts.extend([("ROWS", tile.rows), ("COLS", tile.cols)]);
-            tile_kernel(tile, w.kind)
+            let kernel = tile_kernel(tile.operands);
+            if kernel.operands == Operands::F32 {
+                consts.push(("UNROLLED", tile.unrolled.into()));
+            }
+            kernel
         }
         _ => &MATMUL,
     };

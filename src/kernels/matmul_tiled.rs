@@ -7,15 +7,14 @@
 use super::matmul::{P_EPILOGUE, P_M, P_ROWS, cost, reference};
 use super::row_count;
 use crate::pass::{Access::*, Kernel};
-use crate::quant::WeightType;
 use crate::tuning::{Operands, WorkgroupTile};
 
-/// Returns the kernel that computes a product of a matrix of this type in such tiles.
-pub(super) fn tile_kernel(tile: WorkgroupTile, weights: WeightType) -> &'static Kernel {
-    match tile.operands {
-        Operands::F16 if weights.has_scales() => &MATMUL_F16,
-        Operands::Int8 if weights.has_scales() => &MATMUL_INT8,
-        _ => &MATMUL_TILED,
+/// Returns the kernel that multiplies tiles of this type. Those of f16 and bytes take matrices of integers.
+pub(super) fn tile_kernel(operands: Operands) -> &'static Kernel {
+    match operands {
+        Operands::F32 => &MATMUL_TILED,
+        Operands::F16 => &MATMUL_F16,
+        Operands::Int8 => &MATMUL_INT8,
     }
 }
 
@@ -108,11 +107,17 @@ mod tests {
     use crate::kernels::harness::gpu_or_skip;
     use pollster::block_on;
 
+    /// Returns a tuning with this tile for all matrices that it can be used for.
+    fn tuning(tile: WorkgroupTile) -> Tuning {
+        let float_tile = if tile.operands == Operands::F32 { Some(tile) } else { Tuning::HARDWARE.float_tile };
+        Tuning { tile: Some(tile), float_tile, ..Tuning::HARDWARE }
+    }
+
     /// Compares products of shapes `[m, n, k]`, each with its epilogue, the first column of its output, and perhaps a
     /// bias. They are one case, because a software adapter takes seconds to compile a pipeline.
     fn check(tile: WorkgroupTile, kind: WeightType, products: &[([u32; 3], bool, Epilogue, u32)]) {
         let mut case = Case::new(format!("{tile:?} {kind:?} {products:?}"));
-        case.pass.tuning = Tuning { tile: Some(tile), ..Tuning::HARDWARE };
+        case.pass.tuning = tuning(tile);
         let unused = case.bytes(&[]);
         for ([m, n, k], bias, epilogue, first) in products.iter().copied() {
             let k = k.next_multiple_of(kind.k_multiple());
@@ -125,10 +130,9 @@ mod tests {
             let out = case.output(u64::from(m * stride), (epilogue == Epilogue::Add).then_some(1.0));
             matmul(&mut case.pass, Rows::Fixed(m), x, w, bias.then_some(b), unused, out, stride, epilogue);
         }
-        let operands = if kind.has_scales() { tile.operands } else { Operands::F32 };
         let kernel = case.pass.ops[0].kernel;
-        assert!(std::ptr::eq(kernel, tile_kernel(tile, kind)) && kernel.operands == operands);
-        case.check(kernel.tolerance, if operands == Operands::F32 { 1e-4 } else { 0.2 });
+        assert!(std::ptr::eq(kernel, tile_kernel(tile.operands)) && kernel.operands == tile.operands);
+        case.check(kernel.tolerance, if tile.operands == Operands::F32 { 1e-4 } else { 0.2 });
     }
 
     /// Returns the number types that the device can multiply in, and prints those that it lacks and skips.
@@ -147,7 +151,7 @@ mod tests {
     fn shaders_equal_twin() {
         for operands in available() {
             // WebGPU promises 16 KiB of workgroup memory.
-            let tile = WorkgroupTile { rows: 64, cols: if operands == Operands::F16 { 64 } else { 128 }, operands };
+            let tile = WorkgroupTile::new(64, if operands == Operands::F16 { 64 } else { 128 }, operands);
             let suits = |kind: &WeightType| operands == Operands::F32 || kind.has_scales();
             for kind in WeightType::ALL.into_iter().filter(suits) {
                 let shapes = [([37, 130, 96], true, Epilogue::Add, 7), ([70, 150, 36], true, Epilogue::Add, 0)];
@@ -164,9 +168,9 @@ mod tests {
         for operands in available() {
             for kind in [WeightType::Q4, WeightType::Q8, WeightType::Q4K] {
                 // One case for all scales: a software adapter takes seconds to compile a pipeline.
-                let tile = WorkgroupTile { rows: 64, cols: 64, operands };
+                let tile = WorkgroupTile::new(64, 64, operands);
                 let mut case = Case::new(format!("{tile:?} {kind:?} with x of {scales:?}"));
-                case.pass.tuning = Tuning { tile: Some(tile), ..Tuning::HARDWARE };
+                case.pass.tuning = tuning(tile);
                 let (w, unused) = (case.weight(kind, 0, 70, 256), case.bytes(&[]));
                 for scale in scales {
                     let (x, out) = (case.random(37 * 256, scale), case.output(37 * 70, None));
@@ -174,7 +178,7 @@ mod tests {
                 }
                 let bound = if operands == Operands::F32 { 1e-4 } else { 0.2 };
                 let bounds = scales.map(|scale| bound * f64::from(scale.max(1.0f32)));
-                case.check_each(tile_kernel(tile, kind).tolerance, &bounds);
+                case.check_each(tile_kernel(operands).tolerance, &bounds);
             }
         }
     }
@@ -189,8 +193,9 @@ mod tests {
                     Operands::F16 => cols == 64,
                     Operands::Int8 => rows * cols <= 32 * 256,
                 };
-                if fits {
-                    let tile = WorkgroupTile { rows, cols, operands };
+                let tile = WorkgroupTile::new(rows, cols, operands);
+                let unrolled = (operands == Operands::F32).then_some(tile.unrolled());
+                for tile in [tile].into_iter().chain(unrolled).filter(|_| fits) {
                     check(tile, WeightType::Q4, &[([133, 200, 608], true, Epilogue::Add, 32)]);
                 }
             }

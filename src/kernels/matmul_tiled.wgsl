@@ -3,8 +3,8 @@
 // Grid: (rows / COLS, M / ROWS). A workgroup computes a tile of ROWS × COLS, an invocation 8 × 8 of it in registers.
 //   For every STEP of k the operands pass through workgroup memory, dequantised once and transposed so that k is
 //   outermost. Per k an invocation reads 4 vec4 and performs 64 multiply-adds. Indices that are constant need no clamp:
-//   four k are written out. The smallest tile takes one k per loop, for GPUs with few registers: Intel's compiler reads
-//   the operands of all k that are written out first, and then keeps sums in memory (src/docs/isa.md).
+//   where UNROLLED, four k are written out. Otherwise a loop takes one k, for GPUs with few registers: Intel's compiler
+//   reads the operands of all k that are written out first, and then keeps sums in memory (src/docs/isa.md).
 // Bank conflicts: none. Neighbouring invocations read and write neighbouring vec4 (columns), or the same one (rows).
 // Bytes moved: the weights M / ROWS times, x rows / COLS times, out once.
 // Workgroup memory: 4 · STEP · (ROWS + COLS) bytes, 12 KiB for 64 × 128; two barriers per STEP.
@@ -14,10 +14,10 @@
 const WEIGHT_TYPE: u32 = 3u; // as in shared/weight.wgsl
 const ROWS: u32 = 64u;
 const COLS: u32 = 128u;
+const UNROLLED: u32 = 1u;
 
 const STEP: u32 = 16u;
 const STEP_PARTS: u32 = STEP / 4u;
-const UNROLLED: bool = ROWS * COLS > 4096u;
 
 // [part of k][k][which half of the quads][quad]: rows 4i to 4i + 3, columns i, i + COL_QUADS, ..
 var<workgroup> x_tile: array<array<array<array<vec4<f32>, ROW_QUADS / 2u>, 2>, 4>, STEP_PARTS>;
@@ -85,7 +85,7 @@ fn multiply(part: u32, k: u32, q: u32, c: u32, both: bool) {
 
 // Multiplies everything that is loaded.
 fn multiply_step(q: u32, c: u32, both: bool) {
-    if (UNROLLED) {
+    if (UNROLLED == 1u) {
         for (var part = 0u; part < STEP_PARTS; part++) {
             multiply(part, 0u, q, c, both);
             multiply(part, 1u, q, c, both);

@@ -5,6 +5,7 @@ use super::normalised_error;
 use super::operations::{describe, pass_calls};
 use crate::ensure;
 use crate::error::{Error, Kind, Result};
+use crate::kernels::process_logits::EXCLUDED;
 use crate::model::{CacheType, Model};
 use crate::pass::{Access, Buf, Call, Op, Pass, Words};
 use crate::tuning::Operands;
@@ -135,9 +136,21 @@ async fn fill_buffers(model: &mut Model) -> Result<u32> {
     let calls = pass_calls(rows);
     model.prefill(&ids, 0, Some(rows - 1))?;
     model.sample(&calls.prefill)?;
-    model.step(&Call { step: 1, ..calls.step })?;
+    set_options(model, &ids);
+    model.step(&Call { step: 1, ..calls.process })?;
     model.device.wait_idle().await?;
     Ok(rows)
+}
+
+/// Sets what the options of the sampler read: tokens of the prompt and of an answer, biases, and a mask. Each is set for
+/// some tokens and not for others, in every combination.
+fn set_options(model: &mut Model, prompt: &[u32]) {
+    let vocabulary = model.config.text.vocab_size;
+    let answer: Vec<u32> =
+        (0..vocabulary).filter(|id| id % 3 == 0).flat_map(|id| vec![id; 1 + id as usize % 2]).collect();
+    model.set_counts(prompt, &answer);
+    model.set_bias((0..vocabulary).filter(|id| id % 5 < 2).map(|id| (id, if id % 10 == 0 { EXCLUDED } else { 0.5 })));
+    model.set_mask(&vec![0xb6db_6db7; model.mask_words()]);
 }
 
 /// Runs `op` on the device and its twin on copies of the same buffers. Returns the error and its bound; of several
@@ -184,9 +197,10 @@ fn error(found: &[u32], wanted: &[u32], before: &[u32], stored: CacheType) -> f6
     let changed = words.filter(|((found, wanted), before)| found != before || wanted != before);
     normalised_error(changed.flat_map(|((found, wanted), _)| {
         let [[f0, f1], [w0, w1]] = [values(*found), values(*wanted)];
-        // Equal words are right even where they are not finite floats: some buffers hold ids.
+        // Equal words are right even where they are not finite floats: some buffers hold ids. Excluded logits would hide
+        // the errors of the others.
         let same = found == wanted;
-        [[f0, w0], [f1, w1]].into_iter().filter(move |[_, w]| !same || w.is_finite())
+        [[f0, w0], [f1, w1]].into_iter().filter(move |[_, w]| !same || w.is_finite() && *w != f64::from(EXCLUDED))
     }))
 }
 
@@ -208,6 +222,8 @@ mod tests {
         let none = bits(&[f32::NAN]);
         assert_eq!(error(&none, &none, &[0], CacheType::F32), 0.0, "equal words");
         assert!(error(&[5], &[6], &[0], CacheType::F32) > BYTES, "another token");
+        let (excluded, found) = (bits(&[EXCLUDED, 1.0]), bits(&[EXCLUDED, 1.001]));
+        assert!(error(&found, &excluded, &[0, 0], CacheType::F32) > F32, "an excluded logit would hide it");
         let pair = |low: f32, high: f32| {
             let f16 = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
             [f16(low) | f16(high) << 16]

@@ -42,10 +42,13 @@ pub async fn operations(
     Ok(())
 }
 
-/// Returns the calls that operations are run with: `rows` rows at position 0 in prefill, one row after them elsewhere.
+/// Returns the calls that operations are run with: `rows` rows at position 0 in prefill, one row after them elsewhere,
+/// and every option that processes logits where they are processed.
 pub(super) fn pass_calls(rows: u32) -> Passes<Call> {
     let step = Call::new(1, rows);
-    Passes { encode: step, prefill: Call::new(rows, 0), step, head: step, sample: step, process: step }
+    let options = Call { repetition_penalty: 1.25, frequency_penalty: 0.5, presence_penalty: -0.75, ..step };
+    let process = Call { biased: 1, masked: 1, ..options };
+    Passes { encode: step, prefill: Call::new(rows, 0), step, head: step, sample: step, process }
 }
 
 /// Describes an operation; operations with the same description differ only in their buffers.

@@ -62,7 +62,8 @@ fn rows(kind: Tuning, more: &[Tuning], features: Features) -> Vec<Tuning> {
 /// outside and needs the check.
 pub fn is_candidate(tuning: &Tuning, features: Features) -> bool {
     KINDS.iter().any(|(kind, more)| {
-        let row = Tuning { tile: kind.tile, share_keys: kind.share_keys, chunk: kind.chunk, ..*tuning };
+        let Tuning { tile, float_tile, share_keys, chunk, .. } = *kind;
+        let row = Tuning { tile, float_tile, share_keys, chunk, ..*tuning };
         let known_prefill = row == *tuning || kind.tile.is_some() && prefill::is_candidate(tuning, features);
         known_prefill && rows(*kind, more, features).contains(&row)
     })
@@ -97,7 +98,7 @@ pub fn candidates(features: Features) -> Vec<Tuning> {
     let of_kind = |(kind, more): (Tuning, &'static [Tuning])| {
         rows(kind, more, features).into_iter().flat_map(move |row| match row.tile {
             None => vec![row],
-            Some(_) => prefill::tiles(features).map(|tile| Tuning { tile, ..row }).collect(),
+            Some(_) => prefill::Matrix::ALL.into_iter().flat_map(|m| m.tunings(row, features)).collect(),
         })
     };
     KINDS.into_iter().flat_map(of_kind).collect()

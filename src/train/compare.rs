@@ -7,7 +7,7 @@ use super::device::TrainingDevice;
 use super::dialogue_batches::{DialogueSampler, TrainingStage};
 use super::model_shape::ModelShape;
 use super::params::{Leaves, Params, floats};
-use super::run::RECIPES;
+use super::run::{RECIPES, StageRecipe};
 use super::tower::{self, TowerBatch};
 use super::tower_batches;
 use crate::error::Result;
@@ -31,6 +31,8 @@ pub struct Comparison {
     pub workers: usize,
     /// Whether losses and gradients are compared.
     pub parity: bool,
+    /// Names of the stages that are timed.
+    pub stages: Vec<String>,
 }
 
 /// Pictures per worker and step in the recipe: in the tower stage, and in the others.
@@ -215,7 +217,8 @@ pub fn compare(comparison: &Comparison) -> Result<()> {
         "{:<8} {:<28} {:>9} {:>10} {:>10} {:>8}",
         "stage", "device", "pictures", "steps/s", "pictures/s", "matmul"
     );
-    for (stage, recipe) in RECIPES.iter().enumerate() {
+    let timed = |recipe: &StageRecipe| comparison.stages.iter().any(|name| name == recipe.name);
+    for (stage, recipe) in RECIPES.iter().enumerate().filter(|(_, recipe)| timed(recipe)) {
         for &times in &comparison.times {
             for ((device, params), rate) in comparison.devices.iter().zip(&mut all).zip(&rates) {
                 let images = PICTURES[usize::from(stage > 0)] * times;

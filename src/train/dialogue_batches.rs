@@ -86,18 +86,18 @@ impl DialogueForm {
 
 /// Sampling weights of the question kinds in short conversations.
 const SHORT: [(QuestionKind, u32); 9] = [
-    (QuestionKind::Colour, 4),
-    (QuestionKind::Shape, 4),
+    (QuestionKind::Colour, 3),
+    (QuestionKind::Shape, 3),
     (QuestionKind::Existence, 4),
-    (QuestionKind::Count, 6),
-    (QuestionKind::Position, 6),
-    (QuestionKind::Relation, 9),
-    (QuestionKind::Text, 9),
-    (QuestionKind::Size, 3),
-    (QuestionKind::Thing, 8),
+    (QuestionKind::Count, 8),
+    (QuestionKind::Position, 4),
+    (QuestionKind::Relation, 6),
+    (QuestionKind::Text, 14),
+    (QuestionKind::Size, 2),
+    (QuestionKind::Thing, 14),
 ];
 /// Sampling weights of the question kinds in long conversations.
-const LONG: [(QuestionKind, u32); 2] = [(QuestionKind::Caption, 1), (QuestionKind::Followup, 1)];
+const LONG: [(QuestionKind, u32); 2] = [(QuestionKind::Caption, 2), (QuestionKind::Followup, 1)];
 
 impl DialogueSampler {
     /// Appends the ids of `text`.

@@ -107,6 +107,7 @@ pub fn devices(args: &DevicesArgs) -> Result<()> {
         seconds: args.seconds,
         workers: args.workers,
         parity: !args.no_parity,
+        stages: args.stages.clone(),
     })
 }
 

@@ -16,9 +16,19 @@ pub(super) fn words(device: &mut Device, buffer: Buf) {
     device.upload(buffer, 0, bytemuck::cast_slice(&noise(buffer.words).collect::<Vec<u32>>()));
 }
 
+/// Returns `n` floats, uniform in ±1.
+fn uniform(n: u64) -> impl Iterator<Item = f32> {
+    noise(n).map(|bits| (bits >> 8) as f32 / (1 << 23) as f32 - 1.0)
+}
+
 /// Fills `buffer` with floats, uniform in ±1.
 pub(super) fn floats(device: &mut Device, buffer: Buf) {
-    let values: Vec<f32> = noise(buffer.words).map(|bits| (bits >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
+    device.upload(buffer, 0, bytemuck::cast_slice(&uniform(buffer.words).collect::<Vec<f32>>()));
+}
+
+/// Fills `buffer` with f16, uniform in ±1.
+pub(super) fn halves(device: &mut Device, buffer: Buf) {
+    let values: Vec<half::f16> = uniform(2 * buffer.words).map(half::f16::from_f32).collect();
     device.upload(buffer, 0, bytemuck::cast_slice(&values));
 }
 

@@ -12,21 +12,18 @@ use crate::pass::{Buf, Pass};
 use crate::quant::WeightType;
 use crate::tuning::{Operands, Tuning, WorkgroupTile};
 
-/// Candidate tiles. Small ones keep many cores busy with few rows, and the smallest of f32 needs the fewest registers;
-/// large ones read less. Larger ones of 16-bit floats would exceed WebGPU's default workgroup memory, and larger ones of
-/// bytes its 256 invocations.
-const TILES: [Option<WorkgroupTile>; 6] = [
-    tile(64, 64, Operands::F32),
-    tile(64, 128, Operands::F32),
-    tile(128, 128, Operands::F32),
-    tile(64, 64, Operands::F16),
-    tile(64, 64, Operands::Int8),
-    tile(64, 128, Operands::Int8),
+/// Candidate tiles. Small ones keep many cores busy with few rows, and the first needs the fewest registers; large ones
+/// read less. Larger ones of 16-bit floats would exceed WebGPU's default workgroup memory, and larger ones of bytes its
+/// 256 invocations.
+const TILES: [WorkgroupTile; 7] = [
+    WorkgroupTile::new(64, 64, Operands::F32),
+    WorkgroupTile::new(64, 64, Operands::F32).unrolled(),
+    WorkgroupTile::new(64, 128, Operands::F32).unrolled(),
+    WorkgroupTile::new(128, 128, Operands::F32).unrolled(),
+    WorkgroupTile::new(64, 64, Operands::F16),
+    WorkgroupTile::new(64, 64, Operands::Int8),
+    WorkgroupTile::new(64, 128, Operands::Int8),
 ];
-
-const fn tile(rows: u32, cols: u32, operands: Operands) -> Option<WorkgroupTile> {
-    Some(WorkgroupTile { rows, cols, operands })
-}
 
 /// Returns the operand type of a tuning's matrix products.
 fn operands(tuning: &Tuning) -> Operands {
@@ -38,12 +35,37 @@ const CHUNKS: [u32; 3] = [Tuning::CHUNK, 2 * Tuning::CHUNK, 4 * Tuning::CHUNK];
 
 /// Returns whether tile, attention and chunk are candidates for a device with these features.
 pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
-    tiles(features).any(|tile| tile == tuning.tile) && tuning.share_keys && CHUNKS.contains(&tuning.chunk)
+    let known = |wanted: Option<WorkgroupTile>| wanted.is_some_and(|wanted| tiles(features).any(|tile| tile == wanted));
+    let floats = tuning.float_tile.is_some_and(|tile| tile.operands == Operands::F32);
+    known(tuning.tile) && known(tuning.float_tile) && floats && tuning.share_keys && CHUNKS.contains(&tuning.chunk)
 }
 
 /// Iterates over the tiles that a device with these features supports.
-pub(super) fn tiles(features: Features) -> impl Iterator<Item = Option<WorkgroupTile>> {
-    TILES.into_iter().filter(move |tile| tile.is_none_or(|tile| features.supports(tile.operands)))
+fn tiles(features: Features) -> impl Iterator<Item = WorkgroupTile> {
+    TILES.into_iter().filter(move |tile| features.supports(tile.operands))
+}
+
+/// The two kinds of matrices, each with a tile of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matrix {
+    /// Floats, which are multiplied in f32.
+    Floats,
+    /// Integers with scales.
+    Integers,
+}
+
+impl Matrix {
+    /// Both kinds.
+    pub(super) const ALL: [Self; 2] = [Self::Floats, Self::Integers];
+
+    /// Iterates over `tuning` with each tile that a device with these features supports.
+    pub(super) fn tunings(self, tuning: Tuning, features: Features) -> impl Iterator<Item = Tuning> {
+        let suits = move |tile: &WorkgroupTile| self == Self::Integers || tile.operands == Operands::F32;
+        tiles(features).filter(suits).map(move |tile| match self {
+            Self::Floats => Tuning { float_tile: Some(tile), ..tuning },
+            Self::Integers => Tuning { tile: Some(tile), ..tuning },
+        })
+    }
 }
 
 /// Rows of the timed trials.
@@ -61,7 +83,7 @@ const HEAD_SIZE: u32 = 64;
 #[derive(Debug, Clone, Copy)]
 enum Work {
     /// A product with a matrix of `outputs` rows.
-    Product { rows: u32, outputs: u32 },
+    Product { matrix: Matrix, rows: u32, outputs: u32 },
     /// Attention of [`HEADS`] heads.
     Attention { rows: u32 },
 }
@@ -69,14 +91,16 @@ enum Work {
 impl Work {
     /// The product that is compared with the twin's, small and no multiple of a tile, and the timed one: a chunk of a
     /// prompt with the tiles of a large model's layer at an eighth of its depth.
-    const PRODUCT: [Self; 2] =
-        [Self::Product { rows: 72, outputs: 200 }, Self::Product { rows: ROWS, outputs: OUTPUTS }];
+    fn products(matrix: Matrix) -> [Self; 2] {
+        [Self::Product { matrix, rows: 72, outputs: 200 }, Self::Product { matrix, rows: ROWS, outputs: OUTPUTS }]
+    }
+
     /// The attention that is compared.
     const ATTENTION: Self = Self::Attention { rows: 72 };
 
     fn words(self) -> usize {
         match self {
-            Self::Product { rows, outputs } => (rows * outputs) as usize,
+            Self::Product { rows, outputs, .. } => (rows * outputs) as usize,
             Self::Attention { rows } => (rows * HEADS * HEAD_SIZE) as usize,
         }
     }
@@ -93,9 +117,14 @@ pub(super) async fn choose(
 ) -> Result<Option<Tuning>> {
     let on_twin = Trial::new(twin).await?;
     let trial = Trial::new(device).await?;
-    let tiles: Vec<_> = tiles(features).map(|tile| Tuning { tile, ..tuning }).collect();
-    let wanted = on_twin.run(twin, tuning, Work::PRODUCT[0]).await?;
-    let mut best = trial.fastest(device, &tiles, Work::PRODUCT, &wanted, now).await?;
+    let mut best = Some(tuning);
+    for matrix in Matrix::ALL {
+        let Some(tuning) = best else { break };
+        let tunings: Vec<_> = matrix.tunings(tuning, features).collect();
+        let products = Work::products(matrix);
+        let wanted = on_twin.run(twin, tuning, products[0]).await?;
+        best = trial.fastest(device, &tunings, products, &wanted, now).await?;
+    }
     // Attention is f32 with every operand type of the products. Without shared keys it would not fit the registers.
     let wanted = on_twin.run(twin, tuning, Work::ATTENTION).await?;
     if best.is_some() && !trial.is_right(device, tuning, Work::ATTENTION, &wanted).await? {
@@ -108,9 +137,10 @@ pub(super) async fn choose(
     Ok(best)
 }
 
-/// A matrix of pseudo-random nibbles, rows, keys and values, and a buffer for the results.
+/// Pseudo-random matrices of floats and of nibbles, rows, keys and values, and a buffer for the results.
 struct Trial {
-    w: Weight,
+    floats: Weight,
+    nibbles: Weight,
     x: Buf,
     k: Buf,
     v: Buf,
@@ -122,6 +152,7 @@ impl Trial {
     async fn new(device: &mut Device) -> Result<Self> {
         let name = "tuning of prefill";
         let values = u64::from(OUTPUTS * COLS);
+        let halves = device.buffer(name, values / 2).await?;
         let blocks = device.buffer(name, values / 8).await?;
         let scales = device.buffer(name, values / 64).await?;
         let (row, max_rows) = (u64::from((HEADS * HEAD_SIZE).max(COLS)), u64::from(CHUNKS[CHUNKS.len() - 1]));
@@ -130,14 +161,14 @@ impl Trial {
             device.buffer(name, u64::from(ROWS) * row).await?,
             device.buffer(name, u64::from(ROWS) * row).await?,
         ];
-        let unused = device.buffer(name, 4).await?;
+        let [unused, no_scales] = [device.buffer(name, 4).await?, device.buffer(name, 4).await?];
         let out = device.buffer(name, max_rows * u64::from(OUTPUTS)).await?;
         noise::words(device, blocks);
         noise::scales(device, scales);
+        noise::halves(device, halves);
         [x, k, v].into_iter().for_each(|buffer| noise::floats(device, buffer));
-        let kind = WeightType::Q4;
-        let w = Weight {
-            kind,
+        let nibbles = Weight {
+            kind: WeightType::Q4,
             first_row: 0,
             rows: OUTPUTS,
             cols: COLS,
@@ -146,18 +177,21 @@ impl Trial {
             blocks,
             scales,
         };
-        Ok(Self { w, x, k, v, unused, out })
+        let floats = Weight { kind: WeightType::F16, blocks: halves, scales: no_scales, ..nibbles };
+        Ok(Self { floats, nibbles, x, k, v, unused, out })
     }
 
-    fn buffers(&self) -> [Buf; 7] {
-        [self.w.blocks, self.w.scales, self.x, self.k, self.v, self.unused, self.out]
+    fn buffers(&self) -> [Buf; 9] {
+        let Self { floats, nibbles, x, k, v, unused, out } = *self;
+        [floats.blocks, floats.scales, nibbles.blocks, nibbles.scales, x, k, v, unused, out]
     }
 
     fn pass(&self, tuning: Tuning, work: Work) -> Pass {
         let mut pass = Pass::tuned("tuning", tuning);
         match work {
-            Work::Product { rows, outputs } => {
-                let w = Weight { rows: outputs, ..self.w };
+            Work::Product { matrix, rows, outputs } => {
+                let w = if matrix == Matrix::Floats { self.floats } else { self.nibbles };
+                let w = Weight { rows: outputs, ..w };
                 let m = Rows::Fixed(rows);
                 matmul(&mut pass, m, self.x, w, None, self.unused, self.out, outputs, Epilogue::Store);
             }
@@ -193,7 +227,8 @@ impl Trial {
 
     /// Returns the rows per chunk with the least time per row.
     async fn chunk(&self, device: &mut Device, tuning: Tuning, now: Clock<'_>) -> Result<u32> {
-        let passes = CHUNKS.map(|rows| self.pass(tuning, Work::Product { rows, outputs: OUTPUTS }));
+        let work = |rows| Work::Product { matrix: Matrix::Integers, rows, outputs: OUTPUTS };
+        let passes = CHUNKS.map(|rows| self.pass(tuning, work(rows)));
         let ms = times(device, &passes, now).await?;
         let mut best = (f64::INFINITY, Tuning::CHUNK);
         for (chunk, ms) in CHUNKS.into_iter().zip(ms) {
@@ -235,7 +270,12 @@ mod tests {
             let chosen = choose(&mut device, &mut twin, Tuning::HARDWARE, features, &now).await;
             let chosen = chosen.unwrap().unwrap();
             assert!(is_candidate(&chosen, features), "{chosen:?}");
-            assert!(!is_candidate(&Tuning { tile: tile(8, 64, Operands::F32), ..chosen }, features));
+            let unknown = Some(WorkgroupTile::new(8, 64, Operands::F32));
+            assert!(!is_candidate(&Tuning { tile: unknown, ..chosen }, features));
+            assert!(!is_candidate(&Tuning { float_tile: unknown, ..chosen }, features));
+            assert!(!is_candidate(&Tuning { float_tile: None, ..chosen }, features));
+            let bytes = Some(WorkgroupTile::new(64, 64, Operands::Int8));
+            assert!(!is_candidate(&Tuning { float_tile: bytes, ..chosen }, features), "of floats");
             assert!(!is_candidate(&Tuning { chunk: 0, ..chosen }, features));
             assert!(!is_candidate(&Tuning { chunk: 1024, ..Tuning::SOFTWARE }, features));
             let barriers = Tuning { share_keys: true, ..Tuning::SOFTWARE };
@@ -244,7 +284,7 @@ mod tests {
                 (Operands::F16, Features { f16: false, ..features }),
                 (Operands::Int8, Features { integer_dot: false, ..features }),
             ] {
-                let tuning = Tuning { tile: tile(64, 64, operands), ..chosen };
+                let tuning = Tuning { tile: Some(WorkgroupTile::new(64, 64, operands)), ..chosen };
                 assert_eq!(is_candidate(&tuning, features), features.supports(operands));
                 assert!(!is_candidate(&tuning, lacking), "a tuning of another device");
             }
