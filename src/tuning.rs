@@ -101,7 +101,7 @@ impl Tuning {
         norm_lanes: 64,
         sample_lanes: 256,
         tile: Some(WorkgroupTile::new(64, 64, Operands::F32)),
-        float_tile: Some(WorkgroupTile::new(64, 64, Operands::F32)),
+        float_tile: Some(WorkgroupTile::new(64, 64, Operands::F32).unrolled()),
         chunk: Self::CHUNK,
         share_keys: true,
     };

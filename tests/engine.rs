@@ -7,8 +7,9 @@ use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver, Stop};
 use llava_web::error::Kind;
 use llava_web::measure::{self, BenchOptions};
+use llava_web::model::CacheType;
 use llava_web::native::synthetic::{Format, ModelSize, Synthetic};
-use llava_web::native::{Folder, load, load_model, now, read_file};
+use llava_web::native::{Folder, load, load_model, load_parts, now, read_file};
 use llava_web::prompt::Message;
 use llava_web::tuning::Tuning;
 use pollster::block_on;
@@ -478,6 +479,35 @@ fn a_conversation_continues_on_another_engine() {
     let continued = GenerateOptions { answer_prefix: vec![1 << 20], ..options(3) };
     let refused = Talk::default().try_ask(&mut strange, "?", &continued, &mut SilentObserver).unwrap_err();
     assert_eq!(refused.kind, Kind::Argument);
+}
+
+#[test]
+fn a_cache_of_16_bits_takes_half_the_memory_and_rounds() {
+    let directory = convert("mha", "f32");
+    let answer = |cache_type| {
+        block_on(async {
+            let (device, folder) =
+                (Device::open(BackendChoice::Reference).await.unwrap(), Folder::new(directory.path(), None));
+            let mut loader = Loader::open(device, &folder, &["manifest.json".into()], &now).await.unwrap();
+            if let Some(cache_type) = cache_type {
+                loader.set_cache_type(cache_type);
+            }
+            let memory = loader.plan(None).await.unwrap().memory;
+            let mut engine = load_parts(loader, &folder, None).await.unwrap();
+            assert_eq!(engine.report().cache_type, memory.cache_type);
+            let kept = GenerateOptions { keep_logits: true, ..options(2) };
+            let logits = look(&mut engine, "wide.png").ask(&mut engine, QUESTION, &kept).logits;
+            (memory.cache_type, memory.cache_per_token, logits)
+        })
+    };
+    let (usual, wide, exact) = answer(None);
+    let (half, narrow, rounded) = answer(Some(CacheType::F16));
+    assert_eq!([usual, half], [CacheType::F32, CacheType::F16]);
+    assert_eq!(wide, 2 * narrow);
+    let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x * x)).sum::<f64>();
+    let difference = squares(&mut exact[0].iter().zip(&rounded[0]).map(|(a, b)| a - b));
+    let error = difference / squares(&mut exact[0].iter().copied());
+    assert!(error > 0.0 && error < 1e-5, "{error:e}");
 }
 
 /// Returns the numbers of pipelines: those compiled before the first part, those that the plan names, and those that

@@ -100,7 +100,8 @@ async fn load(directory: &std::path::Path, backend: BackendChoice, tuning: Tunin
 
 async fn load_entry(directory: &std::path::Path, entry: &[String], backend: BackendChoice, tuning: Tuning) -> Model {
     let blueprint = Blueprint::open(&Folder::new(directory, None), entry).await.unwrap();
-    let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
+    let (parts, config) = (blueprint.parts.clone(), &blueprint.config);
+    let context = Model::longest_context(config, Model::usual_cache_type(config));
     let mut device = Device::open(backend).await.unwrap();
     device.set_tuning(tuning);
     // More threads than heads, and operations of all sizes. GPU and twins ignore the pool.

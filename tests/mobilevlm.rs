@@ -59,7 +59,8 @@ impl Golden {
 
 async fn open<S: Source>(source: &S, names: &[&str], backend: BackendChoice, tuning: Tuning) -> Model {
     let blueprint = Blueprint::open(source, &entry(names)).await.unwrap_or_else(|e| panic!("{e}"));
-    let (parts, context) = (blueprint.parts.clone(), Model::longest_context(&blueprint.config));
+    let (parts, config) = (blueprint.parts.clone(), &blueprint.config);
+    let context = Model::longest_context(config, Model::usual_cache_type(config));
     let mut device = Device::open(backend).await.unwrap();
     device.set_tuning(tuning);
     device.set_thread_pool(Box::new(Threads::new(2)));

@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use llava_web::device::BackendChoice;
-use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, SilentObserver, TokenProbability};
+use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver, TokenProbability};
 use llava_web::error::{Error, Result};
+use llava_web::model::CacheType;
 use llava_web::native::{self, AttentionLog, ConstraintArguments, Folder, ResponseFormat, SamplingArguments};
 use llava_web::native::{io_error, open_device, read_file};
 use llava_web::preprocess::Rendering;
@@ -63,6 +64,10 @@ struct Arguments {
     /// q4 [default: as they are].
     #[arg(long, value_name = "TYPE")]
     quant: Option<WeightType>,
+    /// Type of the cached keys and values: f32, or f16 for half the memory and rounded values [default: f16 where f32
+    /// would take more than 256 MiB].
+    #[arg(long, value_name = "TYPE")]
+    cache_type: Option<CacheType>,
     /// Length that the longer side of a picture is scaled to before it is cut into tiles, pixels: 512, 1024 or 2048 for
     /// SmolVLM [default: the checkpoint's].
     #[arg(long, value_name = "N")]
@@ -147,7 +152,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
 async fn load(arguments: &Arguments) -> Result<Engine> {
     let (folder, entry) = Folder::locate(&arguments.model, arguments.mmproj.as_deref(), None)?;
     let device = open_device(arguments.backend, arguments.threads).await?;
-    native::load_quantized(&folder, &entry, device, arguments.context, arguments.quant).await
+    let mut loader = Loader::open(device, &folder, &entry, &native::now).await?;
+    loader.set_weight_type(arguments.quant)?;
+    if let Some(cache_type) = arguments.cache_type {
+        loader.set_cache_type(cache_type);
+    }
+    native::load_parts(loader, &folder, arguments.context).await
 }
 
 /// Encodes a picture beside those of `earlier`, and returns its id. With `dump`, writes its intermediate results to

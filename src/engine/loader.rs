@@ -137,7 +137,8 @@ impl Loader {
     pub async fn plan(&self, context: Option<u32>) -> Result<Plan> {
         let b = self.inner.blueprint();
         let context = self.context(context)?;
-        let runtime = Model::runtime_memory(&b.config, context).await?;
+        let cache_type = self.inner.cache_type;
+        let runtime = Model::runtime_memory(&b.config, context, cache_type).await?;
         let mut file_bytes: Vec<FileBytes> = Vec::new();
         for part in &b.parts {
             match file_bytes.iter_mut().find(|f| f.file == part.file) {
@@ -159,13 +160,13 @@ impl Loader {
             memory: MemoryPlan {
                 weights,
                 cache_per_token: runtime.cache_per_token,
-                cache_type: runtime.cache_type,
+                cache_type,
                 scratch: runtime.scratch,
                 total: weights + beside,
                 conversations: most_rows(runtime.cache_per_token, context) * runtime.cache_per_token,
             },
             context,
-            longest_context: Model::longest_context(&b.config),
+            longest_context: Model::longest_context(&b.config, cache_type),
             bytes_per_token,
             quant: self.quant,
             choices: self.choices(beside)?,
@@ -186,9 +187,16 @@ impl Loader {
         self.inner.blueprint_mut().template = template;
     }
 
+    /// Stores keys and values in this type, in place of the usual one of the model: f16 takes half the memory of a
+    /// conversation, and rounds.
+    pub fn set_cache_type(&mut self, cache_type: CacheType) {
+        self.inner.cache_type = cache_type;
+        self.pipelines = None;
+    }
+
     fn context(&self, wanted: Option<u32>) -> Result<u32> {
         let config = &self.inner.blueprint().config;
-        let longest = Model::longest_context(config);
+        let longest = Model::longest_context(config, self.inner.cache_type);
         let context = wanted.unwrap_or(config.usual_context().min(longest));
         ensure!(
             (1..=longest).contains(&context),

@@ -1,5 +1,7 @@
 //! The storage of keys and values: f32, or pairs of f16 in a word.
 
+use crate::error::{Error, Result};
+use crate::fail;
 use crate::pass::{Buf, Words};
 use bytemuck::{cast_slice, cast_slice_mut};
 use half::f16;
@@ -38,6 +40,18 @@ impl CacheType {
     /// Returns the value of `const CACHE_F16` in shaders.
     pub(crate) fn code(self) -> u32 {
         u32::from(self == Self::F16)
+    }
+}
+
+impl std::str::FromStr for CacheType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            _ => fail!(Argument, "cache type", "`{name}` is unknown (f32, f16)"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 mod buffers;
 mod components;
 
-use super::Model;
+use super::{CacheType, Model};
 use crate::device::Device;
 use crate::ensure;
 use crate::error::Result;
@@ -24,6 +24,8 @@ pub struct WeightLoader {
     /// Hash of each pushed part.
     hashes: Vec<[u8; 32]>,
     weights: WeightBuffers,
+    /// How the model will store keys and values.
+    pub cache_type: CacheType,
 }
 
 impl WeightLoader {
@@ -34,7 +36,8 @@ impl WeightLoader {
     pub async fn new(mut device: Device, blueprint: Blueprint) -> Result<Self> {
         let weights = WeightBuffers::new(&mut device, &blueprint).await?;
         let (pushed, hashes) = (vec![false; blueprint.parts.len()], vec![[0; 32]; blueprint.parts.len()]);
-        Ok(Self { device, blueprint, pushed, hashes, weights })
+        let cache_type = Model::usual_cache_type(&blueprint.config);
+        Ok(Self { device, blueprint, pushed, hashes, weights, cache_type })
     }
 
     /// The plan that is followed.
@@ -75,7 +78,8 @@ impl WeightLoader {
             weights.allocate(&mut ledger, tensor).await?;
         }
         let config = &self.blueprint.config;
-        let mut ops = Model::operations(config, &mut ledger, &weights.components(config)?, context).await?;
+        let components = weights.components(config)?;
+        let mut ops = Model::operations(config, &mut ledger, &components, context, self.cache_type).await?;
         let mut seen = HashSet::new();
         ops.retain(|op| seen.insert(op.pipeline()));
         Ok(ops)
@@ -129,6 +133,6 @@ impl WeightLoader {
         ensure!(missing == 0, State, "finish", "{missing} of {} parts have not been pushed", self.pushed.len());
         let config = self.blueprint.config.clone();
         let parts = self.weights.components(&config)?;
-        Ok((Model::new(config, self.device, parts, context).await?, self.blueprint))
+        Ok((Model::new(config, self.device, parts, context, self.cache_type).await?, self.blueprint))
     }
 }

@@ -73,9 +73,15 @@ struct Recorded {
 }
 
 impl Recorded {
-    async fn new(config: &Config, device: &mut Device, components: &Components, context: u32) -> Result<Self> {
+    async fn new(
+        config: &Config,
+        device: &mut Device,
+        components: &Components,
+        context: u32,
+        cache_type: CacheType,
+    ) -> Result<Self> {
         let vision = VisionBuffers::new(device, config).await?;
-        let b = DecoderBuffers::new(device, config, context, FIRST_ROWS, Model::cache_type(config)).await?;
+        let b = DecoderBuffers::new(device, config, context, FIRST_ROWS, cache_type).await?;
         let sampler = SamplerBuffers::new(device, config.text.vocab_size).await?;
         let Components { vision_tower, connector, decoder, .. } = components;
         let text = &config.text;
@@ -96,9 +102,15 @@ impl Model {
     ///
     /// # Errors
     /// [`Kind::OutOfMemory`]; [`Kind::Gpu`] when a driver refuses a kernel.
-    pub async fn new(config: Config, mut device: Device, components: Components, context: u32) -> Result<Self> {
+    pub async fn new(
+        config: Config,
+        mut device: Device,
+        components: Components,
+        context: u32,
+        cache_type: CacheType,
+    ) -> Result<Self> {
         let Recorded { vision, decoder, sampler, passes } =
-            Recorded::new(&config, &mut device, &components, context).await?;
+            Recorded::new(&config, &mut device, &components, context, cache_type).await?;
         let passes = Passes {
             encode: device.prepare(passes.encode).await?,
             prefill: device.prepare(passes.prefill).await?,
@@ -124,8 +136,9 @@ impl Model {
         device: &mut Device,
         components: &Components,
         context: u32,
+        cache_type: CacheType,
     ) -> Result<Vec<Op>> {
-        let recorded = Recorded::new(config, device, components, context).await?;
+        let recorded = Recorded::new(config, device, components, context, cache_type).await?;
         Ok(recorded.passes.into_iter().flat_map(|pass| pass.ops).collect())
     }
 
@@ -133,19 +146,20 @@ impl Model {
     ///
     /// # Errors
     /// [`Kind::Tensor`] when a buffer would exceed a binding.
-    pub async fn runtime_memory(config: &Config, context: u32) -> Result<RuntimeMemory> {
+    pub async fn runtime_memory(config: &Config, context: u32, cache_type: CacheType) -> Result<RuntimeMemory> {
         let mut ledger = Device::ledger();
         VisionBuffers::new(&mut ledger, config).await?;
-        let (rows, cache_type) = (FIRST_ROWS.min(context), Self::cache_type(config));
+        let rows = FIRST_ROWS.min(context);
         let decoder = DecoderBuffers::new(&mut ledger, config, context, rows, cache_type).await?;
         SamplerBuffers::new(&mut ledger, config.text.vocab_size).await?;
         let cache_per_token = decoder.cache.row_bytes();
         let scratch = ledger.allocated() - cache_per_token * u64::from(rows);
-        Ok(RuntimeMemory { scratch, cache_per_token, cache_type })
+        Ok(RuntimeMemory { scratch, cache_per_token })
     }
 
-    /// Returns f16 for a cache above [`LARGE_CACHE`], else f32.
-    fn cache_type(config: &Config) -> CacheType {
+    /// Returns how keys and values are stored unless something else is wanted: as f16 where a cache of f32 would exceed
+    /// 256 MiB, else as f32.
+    pub fn usual_cache_type(config: &Config) -> CacheType {
         let t = &config.text;
         let row = 2 * 4 * u64::from(t.num_hidden_layers) * u64::from(t.num_key_value_heads) * u64::from(t.head_dim);
         let large = row * u64::from(config.usual_context()) > LARGE_CACHE;
@@ -194,10 +208,10 @@ impl Model {
         })
     }
 
-    /// Returns the largest context, rows, that a cache of this configuration can hold: a layer's keys are one binding.
-    pub fn longest_context(config: &Config) -> u32 {
+    /// Returns the largest context, rows, that a cache of this type can hold: a layer's keys are one binding.
+    pub fn longest_context(config: &Config, cache_type: CacheType) -> u32 {
         let t = &config.text;
-        let value = if Self::cache_type(config) == CacheType::F16 { 2 } else { 4 };
+        let value = if cache_type == CacheType::F16 { 2 } else { 4 };
         let row = u64::from(t.num_key_value_heads) * u64::from(t.head_dim) * value;
         t.max_position_embeddings.min((crate::quant::MAX_BINDING / row.max(1)) as u32)
     }
@@ -296,8 +310,6 @@ pub struct RuntimeMemory {
     pub scratch: u64,
     /// Bytes of keys and values of one row.
     pub cache_per_token: u64,
-    /// How keys and values are stored.
-    pub cache_type: CacheType,
 }
 
 /// The loaded weights of a LLaVA.

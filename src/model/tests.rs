@@ -155,7 +155,8 @@ fn recorded_as(decoder: &str, tuning: Option<Tuning>, planes: Planes) -> Passes<
     let config = Config::parse(config.to_string().as_bytes(), None).unwrap();
     let mut factory = Factory::new(tuning.map_or_else(Device::ledger, Device::ledger_with));
     let components = factory.components(&config, planes);
-    block_on(Recorded::new(&config, &mut factory.device, &components, 512)).unwrap().passes
+    let cache_type = Model::usual_cache_type(&config);
+    block_on(Recorded::new(&config, &mut factory.device, &components, 512, cache_type)).unwrap().passes
 }
 
 /// Names of the kernels of a pass, in order, without the rows' lookup at its beginning.

@@ -5,6 +5,7 @@ use crate::device::{BackendChoice, Device};
 use crate::engine::Loader;
 use crate::error::{Error, Kind, Result};
 use crate::format::source::Source;
+use crate::model::CacheType;
 use crate::prompt::Template;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -55,10 +56,12 @@ pub struct PlanOptions {
     quant: Option<String>,
     /// The longest edge of pictures, pixels; absent: unchanged.
     longest_edge: Option<u32>,
+    /// The type of keys and values; absent: unchanged.
+    cache_type: Option<CacheType>,
 }
 
 impl PlanOptions {
-    /// Sets template, tuning, weight type and size of pictures of `loader`.
+    /// Sets template, tuning, types of keys, values and weights, and size of pictures of `loader`.
     ///
     /// # Errors
     /// What [`Loader::set_weight_type`] and [`Loader::set_longest_edge`] report; [`Kind::Argument`] for an unknown type.
@@ -68,6 +71,9 @@ impl PlanOptions {
         }
         if let Some(tuning) = &self.tuning {
             loader.set_tuning(tuning);
+        }
+        if let Some(cache_type) = self.cache_type {
+            loader.set_cache_type(cache_type);
         }
         if let Some(longest_edge) = self.longest_edge {
             loader.set_longest_edge(longest_edge)?;

@@ -1,5 +1,6 @@
 // Mutants of the shaders: one constant, operator, bound, index or barrier of a shader is changed, and the checks of
-// proof.html must notice. `node tests/browser/mutants.mjs [COUNT [SEED]]` runs them all in Chromium and prints a table.
+// proof.html must notice. `node tests/browser/mutants.mjs [COUNT [SEED [SKIP]]]` runs COUNT of them in Chromium, without
+// the first SKIP, and prints a table.
 
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
@@ -172,11 +173,12 @@ class Tally {
 
 /** Serves www/ as it is. */
 async function main() {
-  const [count = 100, seed = 1] = process.argv.slice(2).map(Number);
+  const [count = 100, seed = 1, skip = 0] = process.argv.slice(2).map(Number);
   const served = await rootWith(async () => {});
   const server = await serve(served.root);
   const tally = new Tally();
   const mutants = chosenMutants(seed);
+  for (let i = 0; i < skip; i++) mutants.next();
   let started = 0;
   const work = async () => {
     let browser = await launch({ gpu: true });

@@ -12,12 +12,12 @@ const www = path.join(repository, "www");
 export const REFERENCE = path.join(www, "proof/reference.json");
 
 /** Returns the tokens of one model. @param {import("../../www/proof/models.js").ProofModel} model */
-export function record({ entry, cases, quant }) {
+export function record({ entry, cases, quant, cache_type }) {
   const folder = path.join(www, path.dirname(entry[0] ?? ""));
-  const weights = quant ? ["--quant", quant] : [];
+  const types = [...(quant ? ["--quant", quant] : []), ...(cache_type ? ["--cache-type", cache_type] : [])];
   const sampling = Object.entries(SAMPLING).flatMap(([option, value]) => [`--${option.replaceAll("_", "-")}`, String(value)]);
   const ids = (/** @type {import("../../www/proof/models.js").Case} */ { picture, question }, /** @type {number} */ tokens, /** @type {string[]} */ flags) =>
-    natively(folder, path.join(picture.startsWith("../") ? path.join(www, "proof") : www, picture), { prompt: question }, "webgpu", tokens, [...weights, ...flags]).ids;
+    natively(folder, path.join(picture.startsWith("../") ? path.join(www, "proof") : www, picture), { prompt: question }, "webgpu", tokens, [...types, ...flags]).ids;
   const [first] = cases;
   if (!first) throw new Error("a model without a question");
   return { greedy: cases.map((one) => ids(one, TOKENS.greedy, [])), sampled: ids(first, TOKENS.sampled, sampling) };

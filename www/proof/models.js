@@ -9,6 +9,7 @@
  * @property {string[]} entry  files, relative to the document
  * @property {Case[]} cases  pictures relative to the document, or to this folder where they begin with `../`
  * @property {"q8" | "q4"} [quant]  type that weights are quantised to; without it they stay as they are
+ * @property {"f16"} [cache_type]  type of the cached keys and values; without it f32, which models of this size have
  * @property {boolean} exact  whether the CPU computes in f32: it rounds activations to 8 bits where weights are integers
  */
 
@@ -33,7 +34,7 @@ export const MODELS = [
     ],
     exact: false,
   },
-  { name: "gqa", entry: ["models/proof/gqa/config.json"], cases: [WIDE], quant: "q4", exact: false },
+  { name: "gqa", entry: ["models/proof/gqa/config.json"], cases: [WIDE], quant: "q4", cache_type: "f16", exact: false },
   { name: "smolvlm", entry: ["models/proof/smolvlm/config.json"], cases: [WIDE], exact: true },
   { name: "siglip", entry: ["models/proof/siglip/config.json"], cases: [WIDE], exact: true },
   { name: "ldp", entry: ["models/proof/ldp/config.json"], cases: [WIDE], exact: true },

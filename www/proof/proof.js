@@ -36,9 +36,10 @@ import { MODELS, SAMPLING, TOKENS } from "./models.js";
 const BOUNDS = { f32: 1e-7, f16: 2e-3, int8: 5e-2 };
 
 /** @param {Way} way @param {ProofModel} model */
-function boundOf({ name, backend }, { exact }) {
+function boundOf({ name, backend }, { exact, cache_type }) {
   if (backend === "cpu") return exact ? BOUNDS.f32 : BOUNDS.int8;
-  return name === "int8" || name === "f16" ? BOUNDS[name] : BOUNDS.f32;
+  if (name === "int8") return BOUNDS.int8;
+  return name === "f16" || cache_type === "f16" ? BOUNDS.f16 : BOUNDS.f32;
 }
 
 /** @param {string} picture */
@@ -75,12 +76,12 @@ export class Proof {
   }
 
   /** @param {ProofModel} model @param {Way} way */
-  async #open({ entry, quant }, { backend, tuning }) {
+  async #open({ entry, quant, cache_type }, { backend, tuning }) {
     const link = new EngineLink(() => link.close());
     this.#link = link;
     if (this.#stopped) throw new Failure({ kind: "cancelled", place: "proof", message: "it was stopped" });
     await link.open({ addresses: entry.map((file) => new URL(file, document.baseURI).href) }, backend, tuning);
-    if (quant) await link.call("choose", { quant });
+    if (quant) await link.call("choose", { quant, ...(cache_type && { cache_type }) });
     const { report } = await link.call("load", { keep: false, context: null });
     if (tuning && !isTuning(report.tuning, tuning)) throw new Failure({ kind: "state", place: "tuning", message: "the engine does not offer it on this GPU" });
     return { link, report };

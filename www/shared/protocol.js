@@ -37,9 +37,11 @@
  */
 
 /** `prompt_template` replaces the model's own. `tuning` is an earlier report's tuning of this GPU, as JSON. `quant` is
- * one of the plan's choices, `longest_edge` that of one of its `picture_sizes`.
+ * one of the plan's choices, `longest_edge` that of one of its `picture_sizes`, `cache_type` that of keys and values.
  * @typedef {{ context?: number, prompt_template?: string, tuning?: string,
- *   quant?: "exact" | "q8" | "q4", longest_edge?: number }} PlanOptions */
+ *   quant?: "exact" | "q8" | "q4", longest_edge?: number, cache_type?: CacheType }} PlanOptions */
+
+/** Type of the cached keys and values. @typedef {"f32" | "f16"} CacheType */
 
 /** Type that the weights of a float checkpoint are quantised to during loading; `null` keeps their own.
  * @typedef {"q8" | "q4" | null} Quant */
@@ -244,7 +246,7 @@
  *   address: string, code: WebAssembly.Module | null, grammar?: string, ports: MessagePort[] }, Opened]} open
  *   `address` is that of the engine's code, and `code` its compiled module, where it is compiled already; `grammar` is the address of the grammars' code, where it is not beside the worker; `tuning` see PlanOptions; `ports` are those of workers for further threads
  * @property {[null, Probe]} probe
- * @property {[{ quant: Quant }, Plan]} choose  before `load`
+ * @property {[{ quant: Quant, cache_type?: CacheType }, Plan]} choose  before `load`
  * @property {[{ longest_edge: number }, Plan]} pictureSize
  *   after `load` it removes pictures from the engine
  * @property {[{ keep: boolean, context: number | null }, Loaded]} load

@@ -66,7 +66,7 @@ export function startEngineWorker(build) {
 
     probe: () => loader.probe(),
 
-    choose: ({ quant }) => loader.choose({ quant: quant ?? "exact" }),
+    choose: ({ quant, cache_type }) => loader.choose({ quant: quant ?? "exact", ...(cache_type && { cache_type }) }),
 
     pictureSize: ({ longest_edge }) => loader.choose({ longest_edge }),
 

@@ -33,7 +33,7 @@ export class Loader {
   #plan = null;
   /** @type {CachedSource | null} */
   #source = null;
-  /** What the person has chosen for the plan. @type {Pick<PlanOptions, "quant" | "longest_edge">} */
+  /** What the person has chosen for the plan. @type {Pick<PlanOptions, "quant" | "longest_edge" | "cache_type">} */
   #choices = {};
   /** The engine that is loaded. @type {Llava | null} */
   #loaded = null;
@@ -124,7 +124,7 @@ export class Loader {
 
   /** Plans again with another type for the weights or another size of pictures; the parts are the same. After loading,
    * only the size can be changed, which removes pictures and conversation.
-   * @param {Pick<PlanOptions, "quant" | "longest_edge">} choice */
+   * @param {Pick<PlanOptions, "quant" | "longest_edge" | "cache_type">} choice */
   async choose(choice) {
     const { longest_edge } = Object.assign(this.#choices, choice);
     if (this.#plan && this.#loaded === this.engine && longest_edge) {
