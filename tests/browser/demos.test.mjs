@@ -85,7 +85,7 @@ describe("every demo", () => {
     for (const link of links) {
       await visit.page.goto(link);
       await visit.page.locator("#model option", { hasText: /SmolVLM 256M \(279 MB\)/ }).waitFor({ state: "attached" });
-      assert.match((await visit.page.locator("#model option").first().textContent()) ?? "", /coloured shapes only/);
+      assert.match((await visit.page.locator("#model option").first().textContent()) ?? "", /drawings of shapes and things only/);
     }
     await visit.close();
   });

@@ -69,9 +69,10 @@ if (process.argv.includes("--own")) {
       await page.waitForFunction(() => !["", "…"].includes(document.getElementById("own-answer")?.textContent ?? ""));
       const answer = await page.locator("#own-answer").innerText();
       console.log(`  ${answer}`);
-      right += Number(/\bfish\b/i.test(answer));
+      // The word of the page's field, which the shipped model lacks; it calls them fish.
+      right += Number(/\bshark\b/i.test(answer));
     }
-    console.log(`fish: ${right} of ${asked?.length}`);
+    console.log(`shark: ${right} of ${asked?.length}`);
   };
   await ask();
   began = Date.now();

@@ -267,7 +267,7 @@ describe("the first screen", () => {
     }
     await it.show(photograph(256));
     await hint.waitFor();
-    assert.match(await hint.innerText(), /This looks like a photograph; the model that comes with the page only knows coloured shapes\./);
+    assert.match(await hint.innerText(), /This looks like a photograph; the model that comes with the page only knows drawings\./);
     // The drawing replaces it.
     await it.show(example("shapes.png"));
     await hint.waitFor({ state: "hidden" });
