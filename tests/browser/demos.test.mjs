@@ -248,13 +248,15 @@ describe("a receipt to JSON", () => {
       await status(visit, /^The answer was cut/);
     }));
 
-  test("with the engine: the answer meets the schema and names a shape of the picture", () =>
+  // What the shipped model says in JSON is seldom true: it has never seen any, and its card says so.
+  test("with the engine: the answer meets the schema", () =>
     onDemo("receipt", async (visit) => {
       await visit.page.locator("#picture[src]").waitFor();
       await visit.page.locator("#start").click();
       await status(visit, /^The answer meets the schema\.$/);
       const { color, shape, count } = JSON.parse((await visit.page.locator("#answer").textContent()) ?? "");
-      assert(["green circle", "green star", "yellow triangle"].includes(`${color} ${shape}`), `${color} ${shape}`);
+      const { properties } = await schemaOf(visit);
+      assert(properties.color.enum.includes(color) && properties.shape.enum.includes(shape), `${color} ${shape}`);
       assert(Number.isInteger(count));
       await picture(visit.page, "receipt");
       // The model knows no receipts: only the form of what it says of one can be right.
