@@ -10,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { launch, open, rootWith, serve, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
-const QUESTION = "How many shapes are there, and what color is the star?";
+const QUESTION = "Describe the image.";
 const ON_CPU = "?backend=cpu";
 /** Elsewhere there is nothing to try. */
 const skip = os.availableParallelism() < 2 && "this machine has one processor";
