@@ -44,17 +44,17 @@ pub struct WorkgroupTile {
     pub cols: u32,
     /// The number type of the operands.
     pub operands: Operands,
-    /// Whether a loop over f32 multiplies four columns at a time: fewer instructions, more registers.
+    /// Whether a turn of the loop over `k` multiplies four of them, in f32: fewer instructions, more registers.
     pub unrolled: bool,
 }
 
 impl WorkgroupTile {
-    /// Returns a tile that multiplies one column at a time.
+    /// Returns a tile whose loop multiplies one `k` per turn.
     pub const fn new(rows: u32, cols: u32, operands: Operands) -> Self {
         Self { rows, cols, operands, unrolled: false }
     }
 
-    /// Returns this tile with four columns at a time.
+    /// Returns this tile with a loop that multiplies four `k` per turn.
     pub const fn unrolled(self) -> Self {
         Self { unrolled: true, ..self }
     }
