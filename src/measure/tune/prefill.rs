@@ -35,14 +35,8 @@ const CHUNKS: [u32; 3] = [Tuning::CHUNK, 2 * Tuning::CHUNK, 4 * Tuning::CHUNK];
 
 /// Returns whether tile, attention and chunk are candidates for a device with these features.
 pub(super) fn is_candidate(tuning: &Tuning, features: Features) -> bool {
-    let known = |wanted: Option<WorkgroupTile>| wanted.is_some_and(|wanted| tiles(features).any(|tile| tile == wanted));
-    let floats = tuning.float_tile.is_some_and(|tile| tile.operands == Operands::F32);
-    known(tuning.tile) && known(tuning.float_tile) && floats && tuning.share_keys && CHUNKS.contains(&tuning.chunk)
-}
-
-/// Iterates over the tiles that a device with these features supports.
-fn tiles(features: Features) -> impl Iterator<Item = WorkgroupTile> {
-    TILES.into_iter().filter(move |tile| features.supports(tile.operands))
+    let known = |matrix: Matrix| matrix.tunings(*tuning, features).any(|candidate| candidate == *tuning);
+    Matrix::ALL.into_iter().all(known) && tuning.share_keys && CHUNKS.contains(&tuning.chunk)
 }
 
 /// The two kinds of matrices, each with a tile of its own.
@@ -60,8 +54,11 @@ impl Matrix {
 
     /// Iterates over `tuning` with each tile that a device with these features supports.
     pub(super) fn tunings(self, tuning: Tuning, features: Features) -> impl Iterator<Item = Tuning> {
-        let suits = move |tile: &WorkgroupTile| self == Self::Integers || tile.operands == Operands::F32;
-        tiles(features).filter(suits).map(move |tile| match self {
+        let suits = move |tile: &WorkgroupTile| match self {
+            Self::Floats => tile.operands == Operands::F32,
+            Self::Integers => features.supports(tile.operands),
+        };
+        TILES.into_iter().filter(suits).map(move |tile| match self {
             Self::Floats => Tuning { float_tile: Some(tile), ..tuning },
             Self::Integers => Tuning { tile: Some(tile), ..tuning },
         })
