@@ -62,7 +62,7 @@ const RULES = {
   'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "What color is the star?" --regex "It is (red|green|blue|yellow)"': { as: true },
   "./build.sh train data --seed 7 --count 200 --out DIR": { as: MAKE_DATA },
   "./build.sh eval --model www/models/scenes --data DIR": { as: `${MAKE_DATA}; ./build.sh eval --model www/models/scenes --data $WORK/data --limit 8` },
-  "cargo run --release --bin train -- data --seed 2026 --count 200 --out DATA": { as: "cargo run --bin train -- data --seed 2026 --count 4 --out $WORK/card" },
+  "cargo run --release --bin train -- data --seed 2026 --count 200 --drawings 200 --out DATA": { as: "cargo run --bin train -- data --seed 2026 --count 4 --drawings 4 --out $WORK/card" },
   "cargo run --release --bin train -- eval --model www/models/scenes --data DATA --backend cpu --blank": {
     as: `${MAKE_DATA}; cargo run --bin train -- eval --model www/models/scenes --data $WORK/data --backend cpu --blank --limit 8`,
   },
@@ -108,11 +108,11 @@ const RULES = {
   },
   "./build.sh train begin --out RUN": { as: "./build.sh train begin --out $WORK/continued", slow: true },
   "./build.sh train run --out RUN --stages tower stage1 stage2": {
-    as: "./build.sh train begin --out $WORK/continued; ./build.sh train run --out $WORK/continued --steps 1 1 1 1 --stages tower stage1 stage2",
+    as: "./build.sh train begin --out $WORK/continued; ./build.sh train run --out $WORK/continued --steps 1 1 1 1 1 --stages tower stage1 stage2",
     slow: true,
   },
-  "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
-  "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1", slow: true },
+  "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1 1", slow: true },
+  "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },
   "cargo test --test quantise": { as: true },
   "cargo test --test smollm2 -- --ignored --nocapture": { not: "it takes twenty minutes" },

@@ -57,7 +57,7 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         scenes: u64,
     },
-    /// Trains tokenizer, tower, text, stage 1 and stage 2; with --tower and --decoder: stages 1 and 2 on these. Resumes
+    /// Trains tokenizer, tower, text, stage 1, stage 2 and all parts jointly; with --tower and --decoder: stages 1 and 2 on these. Resumes
     /// where it stopped
     Run(Box<RunArgs>),
     /// Scores a run on imported parts: loss, likeliest tokens, whole answers; before, after, and with grey pictures
@@ -152,12 +152,12 @@ struct RunArgs {
     /// Number of threads that compute gradients
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Minutes per stage: tower, text, stage 1, stage 2
-    #[arg(long, num_args = 4, default_values_t = [35.0, 12.0, 4.0, 45.0])]
+    /// Minutes per stage: tower, text, stage 1, stage 2, joint (all parts)
+    #[arg(long, num_args = 5, default_values_t = [35.0, 12.0, 4.0, 45.0, 30.0])]
     minutes: Vec<f64>,
-    /// Instead of --minutes: steps per stage, with the same result on every machine. With --tower the last two count, and
-    /// without it a stage is one epoch
-    #[arg(long, num_args = 4)]
+    /// Instead of --minutes: steps per stage, with the same result on every machine. With --tower those of stages 1 and 2
+    /// count, and without it a stage is one epoch
+    #[arg(long, num_args = 5)]
     steps: Option<Vec<u64>>,
     /// Pictures per worker and step: in the tower stage, and in the others
     #[arg(long, num_args = 2, default_values_t = [16, 5])]
@@ -172,7 +172,7 @@ struct RunArgs {
     #[arg(long, default_value_t = 1)]
     data_threads: usize,
     /// Stages to run; earlier ones are read from the folder
-    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
+    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2", "joint"].map(String::from))]
     stages: Vec<String>,
     #[command(flatten)]
     parts: PartsArgs,
@@ -265,7 +265,7 @@ struct DevicesArgs {
     #[arg(long, default_value_t = 2)]
     workers: usize,
     /// Stages to time
-    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2"].map(String::from))]
+    #[arg(long, num_args = 1.., default_values_t = ["tower", "text", "stage1", "stage2", "joint"].map(String::from))]
     stages: Vec<String>,
     /// Leave the comparison of gradients out
     #[arg(long)]

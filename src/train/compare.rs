@@ -264,7 +264,7 @@ fn step(
         };
         let parts = parts.clone();
         let outcomes = device.gradients(&workers, parts, work);
-        params.step(outcomes.into_iter().map(|o| o.gradients).collect(), 1e-6, 0.0);
+        params.step(outcomes.into_iter().map(|o| o.gradients).collect(), 0.0, |_| 1e-6);
         device.wait()?;
         least = least.min(began.elapsed().as_secs_f64());
         steps += 1;

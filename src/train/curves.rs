@@ -11,7 +11,7 @@ use std::path::Path;
 /// [`Kind::Io`] when a curve has fewer than two points or a file cannot be written.
 pub fn draw_curves(from: &Path, to: &Path) -> Result<Vec<String>> {
     let mut drawn = Vec::new();
-    for stage in ["tower", "text", "stage1", "stage2"] {
+    for stage in ["tower", "text", "stage1", "stage2", "joint"] {
         let source = from.join(format!("curve-{stage}.tsv"));
         let Ok(text) = std::fs::read_to_string(&source) else { continue };
         let points: Vec<(f64, f64)> = text

@@ -60,7 +60,7 @@ fn step(stage: usize, params: &mut Params, shape: &ModelShape, batch: &StageBatc
     let loss = batch.loss(&leaves, shape, params.device());
     let mut gradients = loss.backward();
     let value = floats(loss)[0];
-    params.step(vec![leaves.gradients(&mut gradients)], 1e-3, 0.05);
+    params.step(vec![leaves.gradients(&mut gradients)], 0.05, |_| 1e-3);
     value
 }
 

@@ -180,13 +180,14 @@ impl Params {
         Leaves { tensors: tensors.collect(), trainable: names }
     }
 
-    /// Applies one AdamW step to the averaged gradients of the workers, clipped to a global norm of 1.
+    /// Applies one AdamW step to the averaged gradients of the workers, clipped to a global norm of 1, each parameter with
+    /// the learning rate that `rate` returns for its name.
     ///
     /// Returns the norm before clipping. A norm that is not finite skips the step.
-    pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, learning_rate: f64, decay: f32) -> f32 {
+    pub fn step(&mut self, workers: Vec<BTreeMap<String, Matrix>>, decay: f32, rate: impl Fn(&str) -> f64) -> f32 {
         let share = 1.0 / workers.len() as f32;
         let rule = AdamRule { decay, beta_2: 0.98, share };
-        self.step_with(workers, &rule, |_| learning_rate)
+        self.step_with(workers, &rule, rate)
     }
 
     /// Applies one AdamW step to the sum of the gradients times `rule.share`, clipped to a global norm of 1, each

@@ -1,4 +1,5 @@
-//! The training recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2. Every stage can be resumed.
+//! The training recipe: tokenizer, contrastive tower, text decoder, stage 1, stage 2, all parts jointly. Every stage can
+//! be resumed.
 
 use super::data_parallel::{GradientWorkers, WorkerGradients, prefetch};
 use super::device::{DeviceChoice, TrainingDevice, choose};
@@ -31,8 +32,8 @@ pub struct TrainingPlan {
     pub workers: usize,
     /// Stages to run; earlier ones are read from `out`.
     pub stages: Vec<String>,
-    /// Length of the stages: tower, text, stage 1, stage 2.
-    pub budgets: [Budget; 4],
+    /// Length of the stages: tower, text, stage 1, stage 2, joint.
+    pub budgets: [Budget; 5],
     /// Pictures per worker and step: in the tower stage, and in the others.
     pub batches: [usize; 2],
     /// Factor of the peak learning rates.
@@ -50,6 +51,20 @@ pub(super) struct StageRecipe {
     pub trainable: fn(&str) -> bool,
 }
 
+impl StageRecipe {
+    /// Returns the factor of the learning rate for the parameter `name`.
+    fn rate_share(&self, name: &str) -> f64 {
+        if self.name == JOINT && is_tower(name) { 0.5 } else { 1.0 }
+    }
+}
+
+/// The stage that trains tower, connector and decoder.
+const JOINT: &str = "joint";
+
+fn is_tower(name: &str) -> bool {
+    name.starts_with("vision_tower")
+}
+
 fn is_decoder(name: &str) -> bool {
     name.starts_with("language_model")
 }
@@ -58,11 +73,12 @@ fn is_connector(name: &str) -> bool {
 }
 
 /// The stages in their order.
-pub(super) const RECIPES: [StageRecipe; 4] = [
-    StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| n.starts_with("vision_tower") || n.starts_with("clip_") },
+pub(super) const RECIPES: [StageRecipe; 5] = [
+    StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| is_tower(n) || n.starts_with("clip_") },
     StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
     StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
     StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
+    StageRecipe { name: JOINT, rate: 6e-4, trainable: |n| is_tower(n) || is_connector(n) || is_decoder(n) },
 ];
 
 /// A training run: plan, tokenizer, parameters and gradient workers.
@@ -242,7 +258,8 @@ impl TrainingRun {
             let losses: Vec<f32> = (0..first.losses.len()).map(mean).collect();
             let tokens = outcomes.iter().map(|o| o.tokens).sum();
             let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
-            let norm = self.params.step(gradients, progress.learning_rate(), 0.05);
+            let rate = progress.learning_rate();
+            let norm = self.params.step(gradients, 0.05, |name| rate * recipe.rate_share(name));
             progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]))?;
             if progress.seconds() - saved > 240.0 {
                 saved = progress.seconds();
@@ -260,12 +277,12 @@ impl TrainingRun {
         self.params.save(path, &note(progress), part)
     }
 
-    /// Writes the curve. Prints the validation scores of the text stage and of stage 2.
+    /// Writes the curve. Prints the validation scores of the text stage, stage 2 and the joint stage.
     fn report(&self, name: &str, progress: &Progress) -> Result<()> {
         progress.write_curve(&self.plan.out)?;
         let stage = match name {
             "text" => TrainingStage::Text,
-            "stage2" => TrainingStage::Instructions,
+            "stage2" | JOINT => TrainingStage::Instructions,
             _ => return Ok(()),
         };
         let scores = self.validate(stage, 24)?;

@@ -185,7 +185,7 @@ impl TabRun {
     /// [`Kind::Argument`] when gradients do not have the length of the trainable parameters.
     pub fn apply(&mut self, gradients: &[Vec<f32>], peak: f64, fraction: f64) -> Result<f32> {
         let named = gradients.iter().map(|values| self.named(values)).collect::<Result<Vec<_>>>()?;
-        Ok(self.params.step(named, learning_rate(peak, fraction), DECAY))
+        Ok(self.params.step(named, DECAY, |_| learning_rate(peak, fraction)))
     }
 
     /// Splits gradients that lie one after the other.

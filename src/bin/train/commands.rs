@@ -113,7 +113,7 @@ pub fn devices(args: &DevicesArgs) -> Result<()> {
 
 /// Opens a training run with the parameters trained so far.
 fn trained(out: PathBuf) -> Result<TrainingRun> {
-    let budgets = [Budget::Steps(0); 4];
+    let budgets = [Budget::Steps(0); 5];
     let device = DeviceChoice::Cpu;
     let (seed, workers, stages, batches, rate_scale, data_threads) = (1, 1, Vec::new(), [16, 5], 1.0, 1);
     let plan = TrainingPlan { out, seed, workers, stages, budgets, batches, rate_scale, device, data_threads };
