@@ -16,6 +16,7 @@ use crate::format::weights::{self, MAX_FILES, WeightFile};
 use crate::format::{gguf, torch};
 use crate::prompt::Template;
 use crate::quant::Encoding;
+use crate::tokenizer::MAX_TOKENIZER;
 use crate::{ensure, fail};
 use safetensors::Dtype;
 use serde::Deserialize;
@@ -110,6 +111,7 @@ fn siblings(entry: &[String]) -> Result<Vec<String>> {
 /// Opens a pair: reads the headers of all its files, in growing prefixes.
 async fn open_gguf<S: Source>(source: &S, entry: &[String]) -> Result<Checkpoint> {
     let files = siblings(entry)?;
+    files.iter().for_each(|name| source.expect(name, FIRST_READ));
     let (mut headers, mut read) = (Vec::new(), 0u64);
     for name in &files {
         let Some(size) = source.size(name).await? else {
@@ -154,6 +156,10 @@ async fn open_directory<S: Source>(source: &S) -> Result<Checkpoint> {
         // The original code reads neither a processor nor a chat template.
         (original::small_files(source, &config_json).await?, Processor::default())
     } else {
+        source.expect("generation_config.json", MAX_JSON);
+        Processor::expect(source);
+        source.expect("tokenizer.json", MAX_TOKENIZER);
+        weights::expect(source, "");
         let generation_config = whole(source, "generation_config.json", MAX_JSON, Kind::Config).await?;
         let processor = Processor::read(source).await?;
         let rows = Config::parse(&config_json, generation_config.as_deref())?.text.vocab_size;

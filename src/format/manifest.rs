@@ -236,6 +236,11 @@ impl Manifest {
                 None => Ok(None),
             }
         }
+        let own = &self.files;
+        let optional_files = [&own.generation_config, &own.preprocessor_config].into_iter().flatten();
+        for file in [&own.config, &own.tokenizer].into_iter().chain(optional_files) {
+            source.expect(&file.file, file.bytes);
+        }
         Ok(SmallFiles {
             config: verified(source, &self.files.config).await?,
             generation_config: optional(source, &self.files.generation_config).await?,

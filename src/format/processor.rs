@@ -60,6 +60,11 @@ pub(super) struct Processor {
 }
 
 impl Processor {
+    /// Announces the files that [`read`](Self::read) asks for in any case.
+    pub fn expect<S: Source>(source: &S) {
+        [PREPROCESSOR, PROCESSOR, TOKENIZER_CONFIG].iter().for_each(|name| source.expect(name, MAX_JSON));
+    }
+
     /// Reads the files, each of which may be absent.
     ///
     /// # Errors

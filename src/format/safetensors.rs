@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// Longest header we parse, bytes. A 13B checkpoint's has 0.1 MB.
 pub const MAX_HEADER: u64 = 16 << 20;
+/// Length of what a file begins with: the length of its header, bytes.
+pub const LENGTH_BYTES: u64 = 8;
 /// The index of a checkpoint in several files.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 /// The checkpoint when it is one file.
@@ -45,7 +47,7 @@ pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<Vec<Stored
         return Err(Error::new(Kind::Io, name, "is not there"));
     };
     ensure!(size >= 8, Tensor, name, "{size} bytes are no safetensors file");
-    let length = exactly(source, name, 0, 8).await?;
+    let length = exactly(source, name, 0, LENGTH_BYTES).await?;
     let length = length.try_into().map_or(u64::MAX, u64::from_le_bytes);
     ensure!(
         length <= MAX_HEADER.min(size - 8),

@@ -23,6 +23,10 @@ pub trait Source {
     /// # Errors
     /// [`Kind::Io`] when the file ends before them.
     async fn read(&self, name: &str, offset: u64, bytes: u64) -> Result<Vec<u8>>;
+
+    /// Announces that a file will be read soon, if it exists: its first `bytes` bytes, or all of a shorter one. A source
+    /// far away requests announced files at the same time. Nothing has to follow, and nothing depends on it.
+    fn expect(&self, _name: &str, _bytes: u64) {}
 }
 
 /// Reads a whole small file; `None` if there is none.

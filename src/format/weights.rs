@@ -52,6 +52,11 @@ pub struct WeightFile {
     pub tensors: Vec<StoredTensor>,
 }
 
+/// Announces the file that [`find`] asks for first.
+pub fn expect<S: Source>(source: &S, directory: &str) {
+    source.expect(&format!("{directory}{}", WeightFormat::Safetensors.index_file()), MAX_INDEX);
+}
+
 /// Finds the weights in a directory of the source (`""`, or a name that ends with a slash) and reads their headers.
 /// Safetensors come first, as in transformers.
 ///
@@ -95,6 +100,9 @@ async fn indexed<S: Source>(
     let names: BTreeSet<&String> = map.values().collect();
     ensure!(names.len() <= MAX_FILES, Tensor, index, "{} files are more than {MAX_FILES}", names.len());
     let mut files = Vec::new();
+    if matches!(format, WeightFormat::Safetensors) {
+        names.iter().for_each(|name| source.expect(&format!("{directory}{name}"), safetensors::LENGTH_BYTES));
+    }
     for name in names {
         let path = format!("{directory}{name}");
         let tensors = format.read_header(source, &path).await?;

@@ -49,7 +49,7 @@ impl Observer for JsObserver {
     }
 }
 
-/// A [`Source`] in JavaScript: an object with `size(file)` and `read(file, offset, bytes)`.
+/// A [`Source`] in JavaScript: an object with `size(file)`, `read(file, offset, bytes)` and `expect(file, bytes)`.
 pub struct JsSource {
     source: JsValue,
     /// The exception that it threw last, to be thrown again unchanged.
@@ -67,18 +67,20 @@ impl JsSource {
         self.thrown.take()
     }
 
+    /// Calls a method.
+    fn begin(&self, method: &str, file: &str, arguments: &[u64]) -> Result<JsValue, JsValue> {
+        let function: Function = Reflect::get(&self.source, &method.into())?.dyn_into()?;
+        let list = js_sys::Array::of1(&file.into());
+        for n in arguments {
+            list.push(&(*n as f64).into());
+        }
+        function.apply(&self.source, &list)
+    }
+
     /// Calls a method and awaits its result.
     async fn call(&self, method: &str, file: &str, arguments: &[u64]) -> error::Result<JsValue> {
-        let call = || -> Result<Promise, JsValue> {
-            let function: Function = Reflect::get(&self.source, &method.into())?.dyn_into()?;
-            let list = js_sys::Array::of1(&file.into());
-            for n in arguments {
-                list.push(&(*n as f64).into());
-            }
-            Ok(Promise::resolve(&function.apply(&self.source, &list)?))
-        };
-        let result = match call() {
-            Ok(promise) => JsFuture::from(promise).await,
+        let result = match self.begin(method, file, arguments) {
+            Ok(promise) => JsFuture::from(Promise::resolve(&promise)).await,
             Err(thrown) => Err(thrown),
         };
         result.map_err(|thrown| {
@@ -101,6 +103,11 @@ impl Source for JsSource {
             Ok(array) if u64::from(array.length()) <= bytes => Ok(array.to_vec()),
             _ => crate::fail!(Io, name, "read gave something else than at most {bytes} bytes"),
         }
+    }
+
+    fn expect(&self, name: &str, bytes: u64) {
+        // What goes wrong is reported when the file is read.
+        let _ = self.begin("expect", name, &[bytes]);
     }
 }
 

@@ -79,6 +79,30 @@ describe("a loaded model", () => {
     });
   }
 
+  test("its small files are requested together", async () => {
+    const visit = await blank(browser, server.url);
+    const awaited = new Set(["config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"]);
+    let late = false;
+    // Each answer waits until all of them are asked for.
+    await visit.context.route("**/models/scenes/*.json", async (route) => {
+      const name = path.basename(new URL(route.request().url()).pathname);
+      awaited.delete(name);
+      for (let waited = 0; name !== "manifest.json" && awaited.size && !late; waited += 50) {
+        await visit.page.waitForTimeout(50);
+        late = waited > 10_000;
+      }
+      await route.continue();
+    });
+    await visit.page.evaluate(async () => {
+      /** @type {Package} */
+      const { LLaVA } = await import(String("/llava/index.js"));
+      const model = await LLaVA.load("models/scenes/manifest.json", { backend: "cpu", keep: false });
+      model.close();
+    });
+    assert.equal(late, false, "asked for one after the other");
+    await visit.close();
+  });
+
   test("takes the engine's code and the grammars' from another folder", async () => {
     const { root, remove } = await rootWith((root) => symlink(path.join(www, "pkg"), path.join(root, "code")));
     const elsewhere = await serve(root);

@@ -326,6 +326,28 @@ describe("the page with a stand-in engine", () => {
       await visit.close();
     }));
 
+  test("what blocks drawing is requested before the modules", async () => {
+    const head = /<head>[^]*<\/head>/.exec(await readFile(path.join(www, "index.html"), "utf8"))?.[0] ?? "";
+    const blocking = [...head.matchAll(/<link rel="stylesheet"|<script src=/g)].map(({ index }) => index);
+    assert.equal(blocking.length, 3);
+    assert(Math.max(...blocking) < head.indexOf('rel="modulepreload"'), "a host of HTTP/1.1 sends six files at a time, in this order");
+  });
+
+  test("all modules of the engine's workers are requested together", async () => {
+    /** @param {string} file */
+    const imported = async (file) => {
+      const text = await readFile(file, "utf8");
+      return [...text.matchAll(/^import\s[^"]*"(\.[^"]+)";$/gm)].map((match) => path.resolve(path.dirname(file), match[1] ?? ""));
+    };
+    for (const name of ["worker.js", "worker-threads.js"]) {
+      const named = await imported(path.join(www, "worker", name));
+      const reached = new Set(named);
+      for (const file of reached) for (const next of await imported(file)) reached.add(next);
+      assert(reached.size > 20);
+      assert.deepEqual([...named].sort(), [...reached].sort(), name);
+    }
+  });
+
   test("settings reach the engine and survive a visit", () =>
     withFake({}, async ({ browser, url }) => {
       const visit = await open(browser, url);

@@ -17,6 +17,8 @@ import { throwIfCancelled } from "./retry.js";
 
 /** Time that a completely stored model waits for its host to report a newer version, ms. */
 const REVALIDATION_TIMEOUT = 5000;
+/** Limit on the bytes of a file that are requested together with its length. */
+const HEAD_BYTES = 1 << 20;
 
 export class CachedSource {
   /** The last failure of a read: more precise than the engine's own error. @type {Failure | null} */
@@ -27,6 +29,10 @@ export class CachedSource {
   #unreachable = false;
   /** @type {Map<string, FileInfo | null>} */
   #files = new Map();
+  /** Files that are being read before the engine asks for them. @type {Map<string, Promise<unknown>>} */
+  #expected = new Map();
+  /** Beginnings of files, until they are read. @type {Map<string, Uint8Array>} */
+  #heads = new Map();
   /** Headers read before the person decided about storing. @type {Map<string, Uint8Array>} */
   #pendingHeaders = new Map();
   /** @type {Map<string, Promise<string>>} */
@@ -47,21 +53,55 @@ export class CachedSource {
     if ("stored" in model) {
       if (!cache.metadata) throw new Failure({ kind: "storage", place: key, message: "this model is no longer saved here", hint: "Open it again from its address or its files." });
       const { addresses, entry } = cache.metadata;
-      return new CachedSource(addresses.length ? new HttpSource(addresses) : null, cache, entry, signal);
+      return new CachedSource(addresses.length ? new HttpSource(addresses) : null, cache, entry, signal).#begun();
     }
     const source = "addresses" in model ? new HttpSource(model.addresses) : new FileSource(model.files, model.entry);
-    return new CachedSource(source, cache, source.entry, signal);
+    return new CachedSource(source, cache, source.entry, signal).#begun();
+  }
+
+  /** Begins to read a manifest, or the description of a checkpoint, while the engine's code is compiled. */
+  #begun() {
+    for (const file of this.entry) if (file.endsWith(".json")) this.expect(file, HEAD_BYTES);
+    return this;
   }
 
   get kind() {
     return this.source?.kind ?? "store";
   }
 
+  /** Begins to read the first bytes of a file that the engine will ask for, or all of a shorter one: several files at
+   * the same time. @param {string} file @param {number} bytes */
+  expect = (file, bytes) => {
+    if (this.#files.has(file) || this.#expected.has(file)) return;
+    const reading = this.#readRange(file, 0, bytes);
+    reading.catch(() => {}); // reported to whoever asks for the file
+    this.#expected.set(file, reading);
+  };
+
+  /** Awaits what was begun for a file. @param {string} file */
+  async #expectedOf(file) {
+    const reading = this.#expected.get(file);
+    if (!reading) return;
+    try {
+      await reading;
+    } finally {
+      this.#expected.delete(file);
+    }
+  }
+
   /** Returns the size of a file, for the engine. @param {string} file */
-  size = async (file) => (await this.#reporting(() => this.#fileInfo(file)))?.size ?? null;
+  size = (file) =>
+    this.#reporting(async () => {
+      await this.#expectedOf(file);
+      return (await this.#fileInfo(file))?.size ?? null;
+    });
 
   /** Reads a range of a file, for the engine. @param {string} file @param {number} offset @param {number} bytes */
-  read = (file, offset, bytes) => this.#reporting(() => this.#readRange(file, offset, bytes));
+  read = (file, offset, bytes) =>
+    this.#reporting(async () => {
+      await this.#expectedOf(file);
+      return this.#readRange(file, offset, bytes);
+    });
 
   /** Records a failure of `work` in `lastError`. @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   async #reporting(work) {
@@ -73,8 +113,9 @@ export class CachedSource {
     }
   }
 
-  /** @param {string} file @returns {Promise<FileInfo | null>} */
-  async #fileInfo(file) {
+  /** @param {string} file @param {number} [wanted] bytes of its beginning that are read next
+   * @returns {Promise<FileInfo | null>} */
+  async #fileInfo(file, wanted = 0) {
     const known = this.#files.get(file);
     if (known !== undefined) return known;
     const saved = this.cache.metadata?.files[file];
@@ -83,8 +124,10 @@ export class CachedSource {
       const complete = this.cache.metadata?.complete ?? false;
       const limit = timeLimit(REVALIDATION_TIMEOUT);
       const signal = complete ? anySignal([this.signal, limit.signal]) : this.signal;
+      // Of a file that is saved only the version is asked for.
+      const begin = !saved && wanted > 1 && { begin: { bytes: Math.min(wanted, HEAD_BYTES), onHead: (/** @type {Uint8Array} */ head) => void this.#heads.set(file, head) } };
       try {
-        found = await this.source.info(file, { signal, ...(complete && { attempts: 1 }) });
+        found = await this.source.info(file, { signal, ...begin, ...(complete && { attempts: 1 }) });
         // Where ETags are unstable, a file of the same length counts as unchanged, unless parts of two would mix.
         if (found && complete && saved && saved.size === found.size && saved.etag !== found.etag && (!found.modified || saved.modified !== found.modified)) {
           const again = saved.vague ? null : await this.source.info(file, { signal, attempts: 1 });
@@ -126,17 +169,30 @@ export class CachedSource {
 
   /** @param {string} file @param {number} offset @param {number} wanted */
   async #readRange(file, offset, wanted) {
-    const info = await this.#fileInfo(file);
+    const info = await this.#fileInfo(file, offset === 0 ? wanted : 0);
     const bytes = Math.max(0, Math.min(wanted, (info?.size ?? 0) - offset));
+    const head = this.#heads.get(file);
+    this.#heads.delete(file);
     if (!bytes) return new Uint8Array(0);
     const key = this.cache.kind === "none" ? "" : `${await this.#version(file)}-${offset}-${bytes}`;
     const known = this.#pendingHeaders.get(key) ?? (await this.cache.get(key));
     if (known) return known;
-    for await (const read of this.#fetchRanges(file, [{ offset, bytes, sha256: null }], { signal: this.signal })) {
-      if (this.keep) await this.cache.put(key, read);
-      else if (key) this.#pendingHeaders.set(key, read);
-      return read;
+    const read = await this.#fetchRange(file, offset, bytes, offset === 0 ? head : undefined);
+    if (this.keep) await this.cache.put(key, read);
+    else if (key) this.#pendingHeaders.set(key, read);
+    return read;
+  }
+
+  /** @param {string} file @param {number} offset @param {number} bytes
+   * @param {Uint8Array} [head] what is known of the range's beginning @returns {Promise<Uint8Array>} */
+  async #fetchRange(file, offset, bytes, head) {
+    if (head?.length) {
+      const joined = new Uint8Array(bytes);
+      joined.set(head.subarray(0, bytes));
+      if (head.length < bytes) joined.set(await this.#fetchRange(file, offset + head.length, bytes - head.length), head.length);
+      return joined;
     }
+    for await (const read of this.#fetchRanges(file, [{ offset, bytes, sha256: null }], { signal: this.signal })) return read;
     throw new Failure({ kind: "network", place: file, message: "no data arrived" });
   }
 

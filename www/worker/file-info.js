@@ -65,15 +65,20 @@ async function hasByte(url, at, signal) {
   return response?.status === 206;
 }
 
+/** Reads the answer to a range request, as far as it comes. @param {Response} response */
+const readHead = (response) => response.arrayBuffer().then((buffer) => new Uint8Array(buffer), () => new Uint8Array(0));
+
 /**
- * Requests one byte, whose answer gives the file's length, its version, and whether ranges work.
+ * Requests the beginning of a file; the answer gives its length, its version, and whether ranges work.
  * @param {URL} url @param {AbortSignal} signal
+ * @param {{ bytes: number, onHead: (head: Uint8Array) => void }} begin number of bytes that are requested, and what
+ *   receives those that came, at most
  * @param {boolean} [again] whether the request has failed before. A host may compress an answer to a range request,
  *   which Chrome reports as an error, or forbid other sites range requests; then the whole file is requested
  * @returns {Promise<FileInfo | null | "page">} null when the file does not exist
  */
-export async function fetchFileInfo(url, signal, again = false) {
-  const response = await request(url, { range: [0, 0], signal }).catch((thrown) => {
+export async function fetchFileInfo(url, signal, { bytes, onHead }, again = false) {
+  const response = await request(url, { range: [0, bytes - 1], signal }).catch((thrown) => {
     if (!again || !(thrown instanceof RetryableError)) throw thrown;
     return request(url, { range: null, signal });
   });
@@ -87,7 +92,9 @@ export async function fetchFileInfo(url, signal, again = false) {
     }
     return { ...(await sizeOfWhole(url, response, signal)), ...known, ranges: false };
   }
-  await response.body?.cancel();
+  const usable = response.ok && !isHtml(response);
+  if (usable && bytes > 1 && (seen?.first ?? 0) === 0) onHead((await readHead(response)).subarray(0, bytes));
+  else await response.body?.cancel();
   if (!response.ok) return null;
   if (isHtml(response)) return "page";
   if (seen && Number.isFinite(seen.size)) return { size: seen.size, ...known, ranges: true };

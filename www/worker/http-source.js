@@ -21,14 +21,21 @@ import { MAX_ATTEMPTS, RetryableError, retry, throwIfCancelled } from "./retry.j
  * @property {number} [attempts]  before the failure is reported
  */
 
+/** The beginning of a file that is requested together with its length, and what receives it.
+ * @typedef {{ bytes: number, onHead: (head: Uint8Array) => void }} Begin */
+
 /**
  * @typedef {object} Source
  * @property {"network" | "files"} kind
  * @property {string[]} entry  names of the files that the person gave
- * @property {(file: string, options: FetchOptions) => Promise<FileInfo | null>} info  null where there is no such file
+ * @property {(file: string, options: FetchOptions & { begin?: Begin }) => Promise<FileInfo | null>} info  null where there
+ *   is no such file
  * @property {(file: string, ranges: Range[], info: FileInfo | null,
  *   options: FetchOptions) => AsyncGenerator<Uint8Array>} fetchRanges  in the order of their offsets; `info` is null where hashes are checked instead
  */
+
+/** One byte, of which nothing is needed. @type {Begin} */
+const NOTHING = { bytes: 1, onHead: () => {} };
 
 /** Attempts of the first request to a host: the address may be wrong. */
 const INFO_ATTEMPTS = 2;
@@ -71,11 +78,11 @@ export class HttpSource {
     return url;
   }
 
-  /** @param {string} file @param {FetchOptions} options @returns {Promise<FileInfo | null>} */
-  async info(file, options) {
+  /** @param {string} file @param {FetchOptions & { begin?: Begin }} options @returns {Promise<FileInfo | null>} */
+  async info(file, { begin = NOTHING, ...options }) {
     const url = this.#urlOf(file);
     const named = this.addresses.has(file);
-    const found = await retry((round) => fetchFileInfo(url, options.signal, round > 0), { attempts: INFO_ATTEMPTS, ...options });
+    const found = await retry((round) => fetchFileInfo(url, options.signal, begin, round > 0), { attempts: INFO_ATTEMPTS, ...options });
     if (found && found !== "page") return found;
     // Many hosts answer missing files with a page: only files that the person named must exist.
     if (named) throw found ? htmlError(url) : notFound(url);
