@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { fileAddress } from "../../www/shared/address.js";
 import { formatRate } from "../../www/page/format.js";
 import { FaultyHost, fakeModel } from "./faulty-host.mjs";
-import { fakeRoot, launch, open, serve, writeSite, www } from "./harness.mjs";
+import { STALL_SECONDS, fakeRoot, impatiently, launch, open, serve, writeSite, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
 const PLAIN = { serviceWorkers: /** @type {const} */ ("block") };
@@ -261,9 +261,10 @@ describe("a browser of another make", () => {
         const visit = await open(browser, "about:blank", PLAIN);
         // Never answered.
         await visit.context.route("**/*.wasm", () => {});
+        await impatiently(visit.context);
         await visit.page.goto(url);
         await visit.at("error").waitFor();
-        assert.match(await visit.errorText(), /llava_web_bg\.wasm.*no answer within 30 s.*Check the connection, then retry/s);
+        assert.match(await visit.errorText(), new RegExp(`llava_web_bg\\.wasm.*no answer within ${STALL_SECONDS} s.*Check the connection, then retry`, "s"));
         await visit.context.unroute("**/*.wasm");
         await visit.page.locator("#error-retry").click();
         await visit.reaches("ready");
