@@ -52,6 +52,8 @@ help() {
 ./build.sh bench isa           compile every shader for graphics cards of AMD and Intel, without a card: registers,
                                spills, multiply-adds per instruction (--family navi21,gfx1100,tgl --csv --hardware)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
+./build.sh visits              measure a first and a second visit in every browser, with the shipped model and with a pair
+                               of SmolVLM-256M's shape, until the first word of an answer
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
 ./build.sh real --shape smolvlm-256m
@@ -530,6 +532,19 @@ figures() {
     LLAVA_BIN="$TARGET/debug" node tests/browser/figures.mjs
 }
 
+# visits [--plot DIR]
+visits() {
+    local pair=.cache/real/smolvlm-256m table=.cache/visits.tsv
+    need_chromium
+    need_firefox
+    need_webkit
+    build
+    server
+    compgen -G "$pair/*.gguf" >/dev/null || weights --size smolvlm-256m --format gguf-q8_0 --out "$pair"
+    LLAVA_BIN="$TARGET/debug" node tests/browser/visits.mjs --pair "$pair" | tee "$table"
+    [ "${1:-}" != --plot ] || cargo run --release --features plot --bin bench -- --visits "$table" --plot "${2:?which folder?}"
+}
+
 # Whether a host sends what the page or a model's file needs.
 check_host() {
     { have node && node_is_new; } || die "check-host needs Node.js 20 or newer: https://nodejs.org, or your system's package nodejs. (hosting.md lists what it looks for.)"
@@ -702,7 +717,7 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     help | -h | --help) help ;;
-    serve | learn | build | demos | check | bench | benchmark | figures | readme | real | train | weights | fuzz) "$command" "$@" ;;
+    serve | learn | build | demos | check | bench | benchmark | figures | visits | readme | real | train | weights | fuzz) "$command" "$@" ;;
     test) test_all ;;
     package) npm_package ;;
     pack) [ $# -eq 1 ] || die "pack FOLDER: where to"; pack "$@" ;;

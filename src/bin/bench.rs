@@ -56,8 +56,12 @@ struct Arguments {
     growth: Option<u32>,
     /// Draw both as SVG in this folder.
     #[cfg(feature = "plot")]
-    #[arg(long, value_name = "DIR", requires = "growth")]
+    #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+    /// Measure nothing: draw the visits of this table of tests/browser/visits.mjs.
+    #[cfg(feature = "plot")]
+    #[arg(long, value_name = "FILE", requires = "plot", conflicts_with = "growth")]
+    visits: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -77,6 +81,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
+    #[cfg(feature = "plot")]
+    if let (Some(table), Some(folder)) = (&arguments.visits, &arguments.plot) {
+        for file in llava_web::native::plot::draw_visits(table, folder)? {
+            println!("{}", file.display());
+        }
+        return Ok(());
+    }
     let Arguments { rows, tokens, repeat, operations, .. } = *arguments;
     let options = BenchOptions { rows, tokens, repeat, operations };
     println!("# commit {}, machine {}", output("git", &["describe", "--always", "--dirty"]), machine());

@@ -1,4 +1,4 @@
-//! Charts of `bench --growth` as SVG files.
+//! Charts of `bench --growth` and of visits to the page, as SVG files.
 
 use super::io_error;
 use crate::error::{Error, Kind, Result};
@@ -74,4 +74,91 @@ fn panel(
     chart.draw_series(LineSeries::new(line, &BLUE))?;
     chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, BLACK.filled())))?;
     Ok(())
+}
+
+/// Height of a bar with its gap, pixels.
+const BAR: u32 = 24;
+/// Width of the labels beside the bars, pixels.
+const LABELS: u32 = 250;
+
+/// One bar: its label, and the seconds of its parts from left to right.
+struct Bar {
+    label: String,
+    parts: Vec<f64>,
+}
+
+/// Draws what `tests/browser/visits.mjs` prints as `visits-MODEL.svg` in `folder`, a file for each model: a bar for every
+/// visit, with a part for each column of milliseconds.
+///
+/// # Errors
+/// [`Kind::Io`] when `table` cannot be read, has another form, or a file cannot be written.
+pub fn draw_visits(table: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let text = std::fs::read_to_string(table).map_err(|e| io_error(table, &e))?;
+    let wrong = |line: &str| Error::new(Kind::Io, table.display().to_string(), format!("`{line}` is no visit"));
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let columns: Vec<&str> = lines.next().unwrap_or_default().split('\t').skip(3).collect();
+    let mut models: Vec<(String, Vec<Bar>)> = Vec::new();
+    for line in lines {
+        let [engine, model, visit, times @ ..] = &line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err(wrong(line));
+        };
+        let parts: Option<Vec<f64>> = times.iter().map(|ms| Some(ms.parse::<f64>().ok()? / 1e3)).collect();
+        let parts = parts.filter(|parts| parts.len() == columns.len()).ok_or_else(|| wrong(line))?;
+        let bar = Bar { label: format!("{engine}, {visit}"), parts };
+        match models.iter_mut().find(|(name, _)| name == model) {
+            Some((_, bars)) => bars.push(bar),
+            None => models.push((model.to_string(), vec![bar])),
+        }
+    }
+    std::fs::create_dir_all(folder).map_err(|e| io_error(folder, &e))?;
+    let mut files = Vec::new();
+    for (model, bars) in &models {
+        let path = folder.join(format!("visits-{model}.svg"));
+        let failed =
+            |e: DrawingAreaErrorKind<std::io::Error>| Error::new(Kind::Io, path.display().to_string(), e.to_string());
+        draw_bars(&path, &columns, bars).map_err(failed)?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// Draws horizontal bars from top to bottom, with a scale of seconds and a legend.
+fn draw_bars(
+    path: &Path,
+    columns: &[&str],
+    bars: &[Bar],
+) -> std::result::Result<(), DrawingAreaErrorKind<std::io::Error>> {
+    let colours = [RGBColor(64, 105, 170), RGBColor(222, 145, 60), RGBColor(90, 160, 100), RGBColor(140, 140, 140)];
+    let count = bars.len() as f64;
+    let longest = bars.iter().map(|bar| bar.parts.iter().sum()).fold(0.0f64, f64::max);
+    let area = SVGBackend::new(path, (900, BAR * bars.len() as u32 + 90)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(LABELS)
+        .build_cartesian_2d(0.0..longest * 1.2, count..0.0)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .light_line_style(TRANSPARENT)
+        .y_labels(0)
+        .x_label_formatter(&|x| format!("{x:.1}"))
+        .x_desc("seconds")
+        .draw()?;
+    for (part, (column, colour)) in columns.iter().zip(colours.iter().cycle()).enumerate() {
+        let rectangles = bars.iter().enumerate().map(|(row, bar)| {
+            let from: f64 = bar.parts[..part].iter().sum();
+            Rectangle::new([(from, row as f64 + 0.15), (from + bar.parts[part], row as f64 + 0.85)], colour.filled())
+        });
+        let legend = |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled());
+        chart.draw_series(rectangles)?.label(*column).legend(legend);
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).background_style(WHITE).draw()?;
+    let style = ("sans-serif", 14).into_font().color(&BLACK);
+    for (row, bar) in bars.iter().enumerate() {
+        let (_, y) = chart.backend_coord(&(0.0, row as f64 + 0.5));
+        area.draw_text(&bar.label, &style, (12, y - 8))?;
+    }
+    area.present()
 }

@@ -47,18 +47,6 @@ export async function startup(browser, url, backend, rate = Infinity) {
   const host = await slowly(url, rate);
   const visit = await open(browser, "about:blank", { serviceWorkers: "block" });
   await visit.page.addInitScript(() => {
-    // Noted where it happens: the driver looks every half second. The examples are put there by the script that makes
-    // everything else work.
-    const first = { interactive: "#examples > *", ready: "[data-testid=status][data-state=ready]", word: "[data-testid=answer] .words:not(:empty)" };
-    for (const [name, selector] of Object.entries(first)) {
-      new MutationObserver((_, observer) => {
-        if (!document.querySelector(selector)) return;
-        observer.disconnect();
-        Object.assign(window, { [name]: performance.now() });
-      }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-state"] });
-    }
-  });
-  await visit.page.addInitScript(() => {
     new MutationObserver((_, observer) => {
       const send = document.querySelector("[data-testid=send]");
       const question = document.querySelector("[data-testid=question]");
@@ -73,8 +61,8 @@ export async function startup(browser, url, backend, rate = Infinity) {
   await visit.at("answer").waitFor();
   await visit.answered();
   const times = await visit.page.evaluate(() => {
-    const { interactive, ready, word } = /** @type {any} */ (window);
-    return { paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? NaN, interactive, ready, word };
+    const [paint = NaN, interactive = NaN, ready = NaN, word = NaN] = ["first-contentful-paint", "interactive", "ready", "first word"].map((name) => performance.getEntriesByName(name)[0]?.startTime);
+    return { paint, interactive, ready, word };
   });
   await visit.close();
   host.stop();

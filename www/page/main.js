@@ -117,11 +117,13 @@ session.resume();
 const whenLoaded = async () => {
   if (!session.activity.loaded) return;
   session.activity.removeEventListener("change", whenLoaded);
+  performance.mark("ready");
   cacheForOffline(session);
   if (query.has("bench")) (await import("./measurements.js")).showMeasurements(session);
 };
 session.activity.addEventListener("change", whenLoaded);
 
+performance.mark("interactive");
 // The page runs: the warning of index.html is removed, unless start.js has found the browser too old for the engine.
 if (!document.documentElement.dataset.old) byId("start-error", HTMLElement).remove();
 
