@@ -137,9 +137,11 @@ class Tally {
   #catchers = new Map(Object.entries(RUN_BY));
 
   /** Tries a mutant with one model after the other, until one catches it: the same checks as those of the whole proof.
-   * A person, too, sees that a proof does not end. Returns whether the browser can go on.
-   * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant} mutant */
-  async try(browser, url, mutant) {
+   * A person, too, sees that a proof does not end. A browser that ends may have been ended from outside: then the mutant
+   * is tried again, `last` time in another. Returns whether the browser can go on.
+   * @param {import("playwright-core").Browser} browser @param {string} url @param {Mutant} mutant @param {boolean} last
+   * @returns {Promise<"go on" | "restart" | "again">} */
+  async try(browser, url, mutant, last) {
     const { file, line, kind, after } = mutant;
     const name = `${file}:${line} ${kind}: ${after.trim()}`;
     const first = this.#catchers.get(file);
@@ -149,19 +151,20 @@ class Tally {
       const proof = prove(browser, url, mutant, [model]).catch((/** @type {unknown} */ thrown) => ({ wrong: [String(thrown)], compiled: true, way: "fails" }));
       const found = await Promise.race([proof, setTimeout(LONGEST, hang, { ref: false })]);
       const { wrong, compiled, way } = found;
+      if (!browser.isConnected() && !last) return "again";
       if (!compiled) {
         this.refused += 1;
-        return true;
+        return "go on";
       }
       if (!wrong.length) continue;
       this.#catchers.set(file, model);
       this.caught += 1;
       this.#print(`caught by ${model}, ${way}`, `${name} | ${(wrong[0] ?? "").slice(0, 160)}`);
-      return found !== hang;
+      return found === hang || !browser.isConnected() ? "restart" : "go on";
     }
     this.survivors.push(name);
     this.#print("SURVIVES", name);
-    return true;
+    return "go on";
   }
 
   /** @param {string} outcome @param {string} text */
@@ -188,9 +191,12 @@ async function main() {
         const { value, done } = mutants.next();
         if (done) return;
         started += 1;
-        if (await tally.try(browser, server.url, value)) continue;
-        await browser.close();
-        browser = await launch({ gpu: true });
+        for (let round = 0, outcome = "again"; outcome === "again"; round++) {
+          outcome = await tally.try(browser, server.url, value, round > 0);
+          if (outcome === "go on") continue;
+          await browser.close();
+          browser = await launch({ gpu: true });
+        }
       }
     } finally {
       await browser.close();
