@@ -92,6 +92,7 @@ const RULES = {
   "./build.sh real --shape smolvlm-500m": { as: "./build.sh real --shape smolvlm-500m --only cpu --edges 512 --repetitions 1", slow: true },
   "./build.sh learn": { as: true, slow: true },
   "./build.sh figures": { as: true, slow: true },
+  "./build.sh visits": { as: true, slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   'cargo run --bin chat -- --model www/models/scenes --image PICTURE --prompt "Which shape is red?" --attention looks.json': {
@@ -107,8 +108,8 @@ const RULES = {
     not: "it takes a language model of 98 MB",
   },
   "./build.sh train begin --out RUN": { as: "./build.sh train begin --out $WORK/continued", slow: true },
-  "./build.sh train run --out RUN --stages tower stage1 stage2": {
-    as: "./build.sh train begin --out $WORK/continued; ./build.sh train run --out $WORK/continued --steps 1 1 1 1 1 --stages tower stage1 stage2",
+  "./build.sh train run --out RUN --stages tower stage1 stage2 joint": {
+    as: "./build.sh train begin --out $WORK/continued; ./build.sh train run --out $WORK/continued --steps 1 1 1 1 1 --stages tower stage1 stage2 joint",
     slow: true,
   },
   "./build.sh train run --out DIR": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1 1", slow: true },

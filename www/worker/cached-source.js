@@ -1,5 +1,6 @@
 // A model source with a cache: reads stored ranges from the model cache and the others from their source. The engine
 // reads headers through it, and fetch-parts.js the weights.
+// budget: one object answers each read, from the cache, from what was requested early, or from the source.
 
 import { anySignal, groupBy, timeLimit } from "../shared/async.js";
 import { Failure } from "../shared/failure.js";
@@ -74,7 +75,7 @@ export class CachedSource {
   expect = (file, bytes) => {
     if (this.#files.has(file) || this.#expected.has(file)) return;
     const reading = this.#readRange(file, 0, bytes);
-    reading.catch(() => {}); // reported to whoever asks for the file
+    reading.catch(() => {}); // reported when the engine asks for the file
     this.#expected.set(file, reading);
   };
 
