@@ -52,8 +52,8 @@ help() {
 ./build.sh bench isa           compile every shader for graphics cards of AMD and Intel, without a card: registers,
                                spills, multiply-adds per instruction (--family navi21,gfx1100,tgl --csv --hardware)
 ./build.sh figures             measure the page in Chromium: sizes, load, reading, answering
-./build.sh visits              measure a first and a second visit in every browser, with the shipped model and with a pair
-                               of SmolVLM-256M's shape, until the first word of an answer
+./build.sh visits              measure a first and a second visit in every browser, until the first word of an answer: with
+                               the shipped model, and on the CPU with a pair of SmolVLM-256M's shape (--plot DIR)
 ./build.sh real [DIR]          load a model of real size (7B) in Chromium: time, memory of every kind, the same tokens
                                as the reference kernels; DIR holds a GGUF pair, without one it is made (4.4 GB)
 ./build.sh real --shape smolvlm-256m

@@ -52,15 +52,15 @@ struct Arguments {
     operations: bool,
     /// Measure only how the times of a token and of a prompt grow with the context, up to ROWS rows: a multiple of the
     /// rows per chunk (256 on the CPU).
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", group = "drawn")]
     growth: Option<u32>,
-    /// Draw both as SVG in this folder.
+    /// Draw it as SVG in this folder.
     #[cfg(feature = "plot")]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "drawn")]
     plot: Option<PathBuf>,
     /// Measure nothing: draw the visits of this table of tests/browser/visits.mjs.
     #[cfg(feature = "plot")]
-    #[arg(long, value_name = "FILE", requires = "plot", conflicts_with = "growth")]
+    #[arg(long, value_name = "FILE", requires = "plot", group = "drawn")]
     visits: Option<PathBuf>,
 }
 

@@ -57,8 +57,8 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         scenes: u64,
     },
-    /// Trains tokenizer, tower, text, stage 1, stage 2 and all parts jointly; with --tower and --decoder: stages 1 and 2 on these. Resumes
-    /// where it stopped
+    /// Trains tokenizer, tower, text, stage 1, stage 2 and all parts jointly; with --tower and --decoder: stages 1 and 2 on
+    /// these. Resumes where it stopped
     Run(Box<RunArgs>),
     /// Scores a run on imported parts: loss, likeliest tokens, whole answers; before, after, and with grey pictures
     Score(ScoreArgs),

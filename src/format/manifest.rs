@@ -66,6 +66,15 @@ pub struct Files {
     pub tokenizer: FileRecord,
 }
 
+impl Files {
+    /// Returns the files with their largest lengths, bytes.
+    fn with_limits(&self) -> impl Iterator<Item = (&FileRecord, u64)> {
+        let small = [Some(&self.config), self.generation_config.as_ref(), self.preprocessor_config.as_ref()];
+        let small = small.into_iter().flatten().map(|file| (file, MAX_JSON));
+        small.chain([(&self.tokenizer, MAX_TOKENIZER)])
+    }
+}
+
 /// Arrangement of a tensor's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -236,11 +245,7 @@ impl Manifest {
                 None => Ok(None),
             }
         }
-        let own = &self.files;
-        let optional_files = [&own.generation_config, &own.preprocessor_config].into_iter().flatten();
-        for file in [&own.config, &own.tokenizer].into_iter().chain(optional_files) {
-            source.expect(&file.file, file.bytes);
-        }
+        self.files.with_limits().for_each(|(file, _)| source.expect(&file.file, file.bytes));
         Ok(SmallFiles {
             config: verified(source, &self.files.config).await?,
             generation_config: optional(source, &self.files.generation_config).await?,
@@ -284,11 +289,8 @@ impl Manifest {
     }
 
     fn check_files(&self) -> Result<()> {
-        let small = [Some(&self.files.config), self.files.generation_config.as_ref()];
-        let small = small.into_iter().chain([self.files.preprocessor_config.as_ref()]).flatten();
-        let limited = small.map(|file| (file, MAX_JSON)).chain([(&self.files.tokenizer, MAX_TOKENIZER)]);
         let mut seen: HashMap<&str, &FileRecord> = HashMap::new();
-        for (file, limit) in limited.chain(self.shards.iter().map(|shard| (shard, MAX_SHARD))) {
+        for (file, limit) in self.files.with_limits().chain(self.shards.iter().map(|shard| (shard, MAX_SHARD))) {
             file.check(limit)?;
             // Two shards with the same bytes have the same name; anything else is a contradiction.
             let same = seen.insert(&file.file, file).is_none_or(|other| other == file);

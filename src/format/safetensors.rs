@@ -46,17 +46,17 @@ pub async fn read_header<S: Source>(source: &S, name: &str) -> Result<Vec<Stored
     let Some(size) = source.size(name).await? else {
         return Err(Error::new(Kind::Io, name, "is not there"));
     };
-    ensure!(size >= 8, Tensor, name, "{size} bytes are no safetensors file");
+    ensure!(size >= LENGTH_BYTES, Tensor, name, "{size} bytes are no safetensors file");
     let length = exactly(source, name, 0, LENGTH_BYTES).await?;
     let length = length.try_into().map_or(u64::MAX, u64::from_le_bytes);
     ensure!(
-        length <= MAX_HEADER.min(size - 8),
+        length <= MAX_HEADER.min(size - LENGTH_BYTES),
         Tensor,
         name,
         "a header of {length} bytes in a file of {size} (at most {MAX_HEADER}) is no safetensors file"
     );
-    let header = exactly(source, name, 8, length).await?;
-    tensors_of(&header, size - 8 - length, name)
+    let header = exactly(source, name, LENGTH_BYTES, length).await?;
+    tensors_of(&header, size - LENGTH_BYTES - length, name)
 }
 
 /// Parses a header that `data` bytes follow, which its tensors must fill without gaps.
@@ -65,7 +65,7 @@ fn tensors_of(header: &[u8], data: u64, name: &str) -> Result<Vec<StoredTensor>>
         serde_json::from_slice(header).map_err(|e| Error::new(Kind::Tensor, name, format!("its header: {e}")))?;
     let mut infos: Vec<(String, Info)> = parsed.tensors.into_iter().collect();
     infos.sort_by_key(|(_, info)| info.data_offsets);
-    let (mut end, begin) = (0, 8 + header.len() as u64);
+    let (mut end, begin) = (0, LENGTH_BYTES + header.len() as u64);
     let mut tensors = Vec::with_capacity(infos.len());
     for (key, Info { dtype, shape, data_offsets: (from, to) }) in infos {
         let bytes = bytes_of(dtype, &shape);

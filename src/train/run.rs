@@ -48,14 +48,9 @@ pub struct TrainingPlan {
 pub(super) struct StageRecipe {
     pub name: &'static str,
     rate: f64,
+    /// Factor of the rate for the tower's parameters.
+    tower_share: f64,
     pub trainable: fn(&str) -> bool,
-}
-
-impl StageRecipe {
-    /// Returns the factor of the learning rate for the parameter `name`.
-    fn rate_share(&self, name: &str) -> f64 {
-        if self.name == JOINT && is_tower(name) { 0.5 } else { 1.0 }
-    }
 }
 
 /// The stage that trains tower, connector and decoder.
@@ -74,11 +69,16 @@ fn is_connector(name: &str) -> bool {
 
 /// The stages in their order.
 pub(super) const RECIPES: [StageRecipe; 5] = [
-    StageRecipe { name: "tower", rate: 1.5e-3, trainable: |n| is_tower(n) || n.starts_with("clip_") },
-    StageRecipe { name: "text", rate: 1.5e-3, trainable: is_decoder },
-    StageRecipe { name: "stage1", rate: 2e-3, trainable: is_connector },
-    StageRecipe { name: "stage2", rate: 1.8e-3, trainable: |n| is_connector(n) || is_decoder(n) },
-    StageRecipe { name: JOINT, rate: 6e-4, trainable: |n| is_tower(n) || is_connector(n) || is_decoder(n) },
+    StageRecipe { name: "tower", rate: 1.5e-3, tower_share: 1.0, trainable: |n| is_tower(n) || n.starts_with("clip_") },
+    StageRecipe { name: "text", rate: 1.5e-3, tower_share: 1.0, trainable: is_decoder },
+    StageRecipe { name: "stage1", rate: 2e-3, tower_share: 1.0, trainable: is_connector },
+    StageRecipe { name: "stage2", rate: 1.8e-3, tower_share: 1.0, trainable: |n| is_connector(n) || is_decoder(n) },
+    StageRecipe {
+        name: JOINT,
+        rate: 6e-4,
+        tower_share: 0.5,
+        trainable: |n| is_tower(n) || is_connector(n) || is_decoder(n),
+    },
 ];
 
 /// A training run: plan, tokenizer, parameters and gradient workers.
@@ -259,7 +259,8 @@ impl TrainingRun {
             let tokens = outcomes.iter().map(|o| o.tokens).sum();
             let gradients = outcomes.into_iter().map(|o| o.gradients).collect();
             let rate = progress.learning_rate();
-            let norm = self.params.step(gradients, 0.05, |name| rate * recipe.rate_share(name));
+            let share = |name: &str| if is_tower(name) { recipe.tower_share } else { 1.0 };
+            let norm = self.params.step(gradients, 0.05, |name| rate * share(name));
             progress.tick(losses[0], norm, tokens, 25, &format!("{:.2?}", &losses[1..]))?;
             if progress.seconds() - saved > 240.0 {
                 saved = progress.seconds();

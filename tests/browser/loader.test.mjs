@@ -2,6 +2,7 @@
 // verified or the page says clearly why not, and no byte that was safely stored is fetched again.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { FaultyHost, fakeModel, random } from "./faulty-host.mjs";
 import { STALL_SECONDS, fakeRoot, impatiently, launch, open, serve } from "./harness.mjs";
@@ -277,6 +278,39 @@ describe("loading from a host", () => {
     assert.equal(again.length, 1, "it went on where it was");
     assert.equal(host.asked.filter(({ first: at }) => at === second?.offset).length, 1, "the others were asked for once");
     await context.close();
+  });
+
+  test("of a host that sends more than was asked for, or falls silent, no more is read than that, and not for ever", async () => {
+    const endless = createServer((request, response) => {
+      response.writeHead(206, { "access-control-allow-origin": "*", "access-control-expose-headers": "content-range", "content-range": "bytes 0-99/1000000000" });
+      const silent = request.url === "/silent";
+      const send = () => void (response.destroyed || (response.write(Buffer.alloc(silent ? 10 : 65_536)), silent || setTimeout(send)));
+      send();
+    });
+    await new Promise((resolve) => endless.listen(0, "127.0.0.1", () => resolve(null)));
+    const { port } = /** @type {import("node:net").AddressInfo} */ (endless.address());
+    const context = await browser.newContext({ ...PLAIN, bypassCSP: true });
+    await impatiently(context);
+    const page = await context.newPage();
+    await page.goto(`${server.url}worker/retry.js`);
+    const heads = await page.evaluate(async (port) => {
+      /** @type {typeof import("../../www/worker/file-info.js")} */
+      const { fetchFileInfo } = await import(String("/worker/file-info.js"));
+      const lengths = [];
+      for (const name of ["endless", "silent"]) {
+        const onHead = (/** @type {Uint8Array} */ head) => void lengths.push(head.length);
+        const given = new AbortController();
+        const asked = fetchFileInfo(new URL(`http://127.0.0.1:${port}/${name}`), given.signal, { bytes: 100_000, onHead });
+        const info = await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, 20_000, null))]);
+        given.abort();
+        lengths.push(info && info !== "page" ? info.size : info);
+      }
+      return lengths;
+    }, port);
+    assert.deepEqual(heads, [100_000, 1e9, 10, 1e9]);
+    await context.close();
+    endless.closeAllConnections();
+    endless.close();
   });
 
   test("a file that changes on the way is begun again, and old parts are thrown away", async () => {

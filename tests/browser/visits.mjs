@@ -1,5 +1,5 @@
-// From the address to the first word of an answer, in every browser: a first visit and a second one, with the shipped
-// model, and with a pair of files in DIR.
+// Measures, in every browser, the time from the address to the first word of an answer: a first visit and a second one,
+// with the shipped model, and on the CPU with the pair of files in DIR. (A software GPU takes minutes for a picture.)
 //
 //     node tests/browser/visits.mjs [--pair DIR]      (./build.sh visits builds what it needs, and draws the medians)
 //
@@ -68,8 +68,8 @@ const server = await serve(www, pair ? ["--models", path.resolve(pair)] : []);
 const commit = execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim();
 console.log(`# commit ${commit}, ${os.cpus()[0]?.model.trim()}, ${os.cpus().length} cores, load ${os.loadavg()[0]?.toFixed(1)}\n# node tests/browser/visits.mjs ${process.argv.slice(2).join(" ")}`);
 console.log("engine\tmodel\tvisit\tpage\tmodel ready\tfirst word");
-for (const { name, query, start } of ENGINES) {
-  for (const [model, address] of [["shipped", ""], ...(pair ? [[path.basename(pair), pairOf(pair)]] : [])]) {
+for (const { name, query, start, backend } of ENGINES) {
+  for (const [model, address] of [["shipped", ""], ...(pair && backend === "cpu" ? [[path.basename(pair), pairOf(pair)]] : [])]) {
     /** @type {Record<"first" | "second", Parts[]>} */
     const seen = { first: [], second: [] };
     for (let run = 0; run < RUNS; run++) {

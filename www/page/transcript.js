@@ -23,8 +23,6 @@ export class Transcript {
   #items = new Map();
   /** @type {Map<Turn, ShownTurn>} */
   #turns = new Map();
-  /** Whether words of an answer have been shown as they came, in this visit. */
-  #streamed = false;
 
   /** @param {Session} session @param {(turn: Turn, from: HTMLElement) => void} onEdit `from` is the button */
   constructor(session, onEdit) {
@@ -109,10 +107,7 @@ export class Transcript {
     shown.answer.setAttribute("aria-busy", String(turn.state === "streaming"));
     shown.answer.dataset.state = turn.state;
     shown.view.show(turn.answer);
-    if (turn.answer && turn.state === "streaming" && !this.#streamed) {
-      this.#streamed = true;
-      performance.mark("first word");
-    }
+    if (turn.answer && turn.state === "streaming" && !performance.getEntriesByName("first word").length) performance.mark("first word");
     shown.facts.textContent = this.#facts(turn);
     shown.copy.hidden = !navigator.clipboard || !turn.result;
     this.#renderPictures(turn, shown.pictures);

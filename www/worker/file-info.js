@@ -1,7 +1,7 @@
 // Finds a file's length, its version, and whether its host serves ranges, before the file is read. Hosts hide some of
 // that from other sites, refuse HEAD, or give the length of a compressed body.
 
-import { contentRange, failure, isHtml, request, validators } from "./http.js";
+import { contentRange, failure, isHtml, pieceReader, request, validators } from "./http.js";
 import { RetryableError } from "./retry.js";
 
 /** @typedef {import("./http.js").FileInfo} FileInfo */
@@ -65,14 +65,30 @@ async function hasByte(url, at, signal) {
   return response?.status === 206;
 }
 
-/** Reads the answer to a range request, as far as it comes. @param {Response} response */
-const readHead = (response) => response.arrayBuffer().then((buffer) => new Uint8Array(buffer), () => new Uint8Array(0));
+/** Reads the answer to a range request as far as it comes, and no more than was requested.
+ * @param {Response} response @param {number} bytes requested */
+async function readHead(response, bytes) {
+  const read = pieceReader(/** @type {ReadableStream<Uint8Array<ArrayBuffer>>} */ (response.body));
+  const head = new Uint8Array(bytes);
+  let received = 0;
+  try {
+    while (received < bytes) {
+      const piece = (await read())?.subarray(0, bytes - received);
+      if (!piece) break;
+      head.set(piece, received);
+      received += piece.length;
+    }
+  } catch {
+    // What is missing is requested again.
+  }
+  await read(true).catch(() => {});
+  return head.subarray(0, received);
+}
 
 /**
  * Requests the beginning of a file; the answer gives its length, its version, and whether ranges work.
  * @param {URL} url @param {AbortSignal} signal
- * @param {{ bytes: number, onHead: (head: Uint8Array) => void }} begin number of bytes that are requested, and what
- *   receives those that came, at most
+ * @param {import("./http-source.js").Begin} begin
  * @param {boolean} [again] whether the request has failed before. A host may compress an answer to a range request,
  *   which Chrome reports as an error, or forbid other sites range requests; then the whole file is requested
  * @returns {Promise<FileInfo | null | "page">} null when the file does not exist
@@ -93,7 +109,7 @@ export async function fetchFileInfo(url, signal, { bytes, onHead }, again = fals
     return { ...(await sizeOfWhole(url, response, signal)), ...known, ranges: false };
   }
   const usable = response.ok && !isHtml(response);
-  if (usable && bytes > 1 && (seen?.first ?? 0) === 0) onHead((await readHead(response)).subarray(0, bytes));
+  if (usable && bytes > 1 && (seen?.first ?? 0) === 0) onHead(await readHead(response, bytes));
   else await response.body?.cancel();
   if (!response.ok) return null;
   if (isHtml(response)) return "page";

@@ -21,7 +21,7 @@ import { MAX_ATTEMPTS, RetryableError, retry, throwIfCancelled } from "./retry.j
  * @property {number} [attempts]  before the failure is reported
  */
 
-/** The beginning of a file that is requested together with its length, and what receives it.
+/** Number of bytes of a file's beginning that are requested together with its length, and what receives those that came.
  * @typedef {{ bytes: number, onHead: (head: Uint8Array) => void }} Begin */
 
 /**

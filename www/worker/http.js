@@ -150,7 +150,7 @@ export async function openBody(url, { first, end, info, signal, again }) {
  * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
  * @returns {(stop?: boolean) => Promise<Uint8Array | null>} null at the end
  */
-function pieceReader(body) {
+export function pieceReader(body) {
   let buffer = new ArrayBuffer(READ_BYTES);
   /** @type {ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>} */
   let reader;
