@@ -538,6 +538,7 @@ visits() {
     need_chromium
     need_firefox
     need_webkit
+    need_node
     build
     server
     compgen -G "$pair/*.gguf" >/dev/null || weights --size smolvlm-256m --format gguf-q8_0 --out "$pair"
