@@ -1,13 +1,8 @@
 //! Constrained answers: the engine's loop with constraints of its own, and JSON schemas with models.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
 mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-#[path = "common/smollm2.rs"]
-mod smollm2;
 
+use common::smollm2;
 use common::{Talk, convert, golden_file, gpu_or_skip, smollm2_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Constraint, Engine, GenerateOptions, SilentObserver, Stop};

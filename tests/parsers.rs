@@ -15,19 +15,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use std::sync::atomic::Ordering::Relaxed;
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
 mod common;
-#[path = "common/counting.rs"]
-mod counting;
-#[path = "common/gguf.rs"]
-mod pair;
+use common::pair;
+use common::torch;
 #[path = "fuzz/src/targets.rs"]
 mod targets;
-#[path = "common/torch.rs"]
-mod torch;
+use common::counting::{self, measured};
 use common::golden_file;
-use counting::measured;
 
 #[global_allocator]
 static COUNTING: counting::Counting = counting::Counting;

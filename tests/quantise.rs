@@ -1,17 +1,12 @@
 //! Quantising a float checkpoint while it is loaded: the weights equal those of `convert --quant` to the bit, and
 //! memory holds only the parts in flight.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
 mod common;
-#[path = "common/counting.rs"]
-mod counting;
-#[path = "common/gguf.rs"]
-mod pair;
-#[path = "common/torch.rs"]
-mod torch;
+use common::counting;
+use common::torch;
 
-use checkpoint::{Checkpoint, Written};
+use common::checkpoint::{Checkpoint, Written};
+use common::pair::Pair;
 use common::{Scratch, Talk, golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Engine, GenerateOptions, Loader};
@@ -22,7 +17,6 @@ use llava_web::format::files::MANIFEST_FILE;
 use llava_web::format::source::{Memory, Source, exactly};
 use llava_web::native::{Folder, load, load_quantized, now};
 use llava_web::quant::{WeightType, stored_bytes};
-use pair::Pair;
 use pollster::block_on;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};

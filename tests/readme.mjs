@@ -99,7 +99,7 @@ const RULES = {
     as: 'cargo run --bin chat -- --model www/models/scenes --image www/examples/shapes.png --prompt "Which shape is red?" --attention $WORK/looks.json',
   },
   "cargo run --bin train -- looks --scenes 200": { as: "cargo run --bin train -- looks --scenes 4" },
-  "cargo test --test attention": { as: "cargo test --test attention -- --list" },
+  "cargo test --test native attention::": { as: "cargo test --test native attention:: -- --list" },
   "./build.sh proof-table proof-*.json": { not: "it takes reports of proof.html" },
   "./build.sh proof-table FILES…": { not: "it takes reports of proof.html" },
   "./build.sh test-train": { as: "cargo test --release --features train-gpu --lib train::whitening", slow: true },
@@ -116,13 +116,13 @@ const RULES = {
   "cargo run --release --features train --bin train -- run --out RUN": { as: "./build.sh train run --out $WORK/run --steps 1 1 1 1 1", slow: true },
   "cargo test --lib kernels::": { as: "cargo test --lib kernels::patches" },
   "cargo test --test quantise": { as: true },
-  "cargo test --test smollm2 -- --ignored --nocapture": { not: "it takes twenty minutes" },
+  "cargo test --test native smollm2:: -- --ignored --nocapture": { not: "it takes twenty minutes" },
   "cargo test --test parsers": { as: "cargo test --test parsers seeds_of_fuzz_targets_pass" },
   "./build.sh fuzz": { as: "./build.sh fuzz manifest 5", slow: true },
   "./build.sh fuzz picture 600": { as: "./build.sh fuzz picture 5", slow: true },
   "FUZZ_TARGET=picture cargo fuzz run --fuzz-dir tests/fuzz fuzz": { not: "it takes a nightly compiler; `./build.sh fuzz` builds the same program without" },
-  "cargo test --test golden -- --nocapture": { as: "cargo test --test golden -- --list" },
-  "LLAVA_REFERENCE=DIR cargo test --test reference_models -- --nocapture": { as: "cargo test --test reference_models -- --list" },
+  "cargo test --test native golden:: -- --nocapture": { as: "cargo test --test native golden:: -- --list" },
+  "LLAVA_REFERENCE=DIR cargo test --test native reference_models:: -- --nocapture": { as: "cargo test --test native reference_models:: -- --list" },
 };
 
 /** What a line or a piece of code begins with that is a command of this project's. */

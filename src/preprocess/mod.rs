@@ -85,7 +85,7 @@ pub struct PixelValues {
 /// `data`: `[tiles, 3, S, S]`.
 ///
 /// # Numerics
-/// Resizing is PIL's to the bit (`tests/tiles.rs`, `tests/reference.rs`), and so are the decoders of PNG, WebP, GIF and
+/// Resizing is PIL's to the bit (`tests/native/tiles.rs`, `tests/native/reference.rs`), and so are the decoders of PNG, WebP, GIF and
 /// BMP. JPEG decoders differ in rounding: by at most 2/255 from libjpeg-turbo after resizing to 56 × 56 (measured on
 /// 4:4:4, 4:2:2, 4:2:0, progressive, grey and CMYK at qualities 75 to 95), 0.1/255 on average.
 ///

@@ -22,7 +22,7 @@ const PAIRS = ["q4_0", "legacy", "k"];
 /** Options of sampling: every step of the sampler takes part. */
 const SAMPLING = { temperature: 0.9, top_k: 60, top_p: 0.95, min_p: 0.01, repetition_penalty: 1.1, frequency_penalty: 0.2, presence_penalty: 0.1, seed: 7 };
 
-/** Bounds on the logits' normalised mean square error, as in tests/golden.rs, and the model whose operations are compared
+/** Bounds on the logits' normalised mean square error, as in tests/native/golden.rs, and the model whose operations are compared
  * one by one, too. */
 const TIERS = [
   { tier: "f32 without tiles", tuning: SOFTWARE, bound: 1e-7, operations: "gqa-q8" },

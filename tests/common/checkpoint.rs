@@ -1,5 +1,4 @@
 //! Tiny random checkpoints in memory, and a sink in memory for conversions.
-#![allow(dead_code)] // each test uses a part
 
 use super::golden_file;
 use llava_web::config::Config;

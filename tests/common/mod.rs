@@ -1,5 +1,11 @@
 //! Helpers of several integration tests.
-#![allow(dead_code)] // each test uses a part
+#![allow(dead_code)] // each program of tests uses a part
+
+pub mod checkpoint;
+pub mod counting;
+pub mod pair;
+pub mod smollm2;
+pub mod torch;
 
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Encoded, Engine, GenerateOptions, Observer, SilentObserver};

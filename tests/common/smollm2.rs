@@ -1,8 +1,8 @@
-//! SmolLM2-135M in its published GGUF file, with a tiny random tower. Used beside `checkpoint.rs` and `gguf.rs`.
+//! SmolLM2-135M in its published GGUF file, with a tiny random tower.
 
-use crate::checkpoint::Checkpoint;
-use crate::common::Scratch;
-use crate::pair::Pair;
+use super::Scratch;
+use super::checkpoint::Checkpoint;
+use super::pair::Pair;
 use llava_web::device::Device;
 use llava_web::engine::Engine;
 use llava_web::native::{Folder, load};

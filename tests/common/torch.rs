@@ -1,5 +1,4 @@
 //! Writes files like those of `torch.save`, and archives and pickles that it never writes.
-#![allow(dead_code)] // each test uses a part
 
 use llava_web::format::source::Memory;
 use safetensors::SafeTensors;

@@ -6,7 +6,7 @@ Needs: gguf 0.19.0, and what generate.py needs.
   even  hidden 64, 4 heads on 2, tied head; every matrix exact in q8 groups of 32; also as a GGUF pair (Q8_0, mmproj f16)
   odd   hidden 72, 3 heads of 24 on 1, a head of its own: rows are no multiple of 32
 
-No checkpoint is written: `weight` is a formula, which tests/qwen2.rs has, too. Biases are as large as the products that they
+No checkpoint is written: `weight` is a formula, which tests/native/qwen2.rs has, too. Biases are as large as the products that they
 are added to. NAME.json is config.json; NAME.safetensors has image_features and image_embeds of square.png, and per case
 CASE.ids (one `<image>` per row of a picture), CASE.greedy [32], CASE.margin [32] (distance between the two best logits) and
 CASE.logits [4, V], those of steps 0, 10, 20 and 31. cases.json has the questions. tokenizer.json has a normaliser (NFC).

@@ -3,7 +3,7 @@
 Usage: python generate_tiles.py [OUT]        (default: this folder; writes tiles.json, a minute)
 Needs: transformers 5.23.0, pillow 13.0.0, numpy 2.4.6.
 
-The pictures are a formula of integers, which tests/tiles.rs computes as well, and tall.png and wide.png of this folder.
+The pictures are a formula of integers, which tests/native/tiles.rs computes as well, and tall.png and wide.png of this folder.
   processors  preprocessor_config.json of each, as the processor itself saves it
   cases       processor, picture, number of squares, rows and columns, SHA-256 of the 8-bit values [tiles, S, S, 3]
               before normalisation, and the normalised values at 7 places of [tiles, 3, S, S]

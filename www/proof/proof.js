@@ -32,7 +32,7 @@ import { MODELS, SAMPLING, TOKENS } from "./models.js";
 
 /** @typedef {{ adapter: string, ways: string[], runs: Run[], tiers: Tier[] }} Proven */
 
-/** Bounds on the error of logits with products of f32, of f16, and of 8 bits, as in tests/golden.rs. */
+/** Bounds on the error of logits with products of f32, of f16, and of 8 bits, as in tests/native/golden.rs. */
 const BOUNDS = { f32: 1e-7, f16: 2e-3, int8: 5e-2 };
 
 /** @param {Way} way @param {ProofModel} model */

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Every row has its ids in `tests/golden/pre_tokenizers.json`, where tests/tokenizers.rs compares them.
+    /// Every row has its ids in `tests/golden/pre_tokenizers.json`, where tests/native/tokenizers.rs compares them.
     #[test]
     fn every_row_is_compared() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pre_tokenizers.json");

@@ -1,15 +1,11 @@
 //! One model in many layouts: the engine computes the same from each of them, whatever its files and parts.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-#[path = "common/torch.rs"]
-mod torch;
+use crate::common;
 
-use checkpoint::Checkpoint;
-use common::{Talk, golden, golden_file, gpu_or_skip};
+use crate::common::checkpoint::{self, Checkpoint};
+use crate::common::pair::Pair;
+use crate::common::torch;
+use crate::common::{Talk, golden, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Engine, GenerateOptions, Loader};
 use llava_web::error::Kind;
@@ -22,7 +18,6 @@ use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, load, now};
 use llava_web::pass::Call;
 use llava_web::quant::Encoding;
-use pair::Pair;
 use pollster::block_on;
 use serde_json::{Value, json};
 

@@ -1,8 +1,6 @@
 //! Answers: messages, pictures by their hash, several conversations on one cache.
 
-mod common;
-
-use common::{convert, golden_file, gpu_or_skip};
+use crate::common::{convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver};
 use llava_web::error::Kind;

@@ -1,17 +1,11 @@
 //! Vocabularies of GGUF files against references: every pre-tokenizer, and a real file.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-
-use checkpoint::Checkpoint;
-use common::{golden_file, smollm2_or_skip};
+use crate::common::checkpoint::Checkpoint;
+use crate::common::pair::Pair;
+use crate::common::{golden_file, smollm2_or_skip};
 use llava_web::config::Config;
 use llava_web::format::gguf::{Described, Parsed, Strings, Value, describe, parse};
 use llava_web::tokenizer::Tokenizer;
-use pair::Pair;
 use serde_json::{Value as Json, json};
 
 fn tokenizer(d: &Described) -> Tokenizer {

@@ -1,8 +1,6 @@
 //! Conversations: reuse of the cache, refused input, interruptions that change nothing.
 
-mod common;
-
-use common::{Talk, convert, golden_file, gpu_or_skip};
+use crate::common::{Talk, convert, golden_file, gpu_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Loader, Observer, SilentObserver, Stop};
 use llava_web::error::Kind;

@@ -6,7 +6,7 @@ use llava_web::preprocess::{PixelValues, PreprocessConfig, Tiling, preprocess};
 use serde_json::Value as Json;
 
 fn golden() -> Json {
-    serde_json::from_slice(include_bytes!("golden/tiles.json")).unwrap()
+    serde_json::from_slice(include_bytes!("../golden/tiles.json")).unwrap()
 }
 
 /// The processor's own file, over the defaults of another family: it names all that it needs.

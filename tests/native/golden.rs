@@ -5,6 +5,7 @@
 //! fast CPU, which rounds activations to 8 bits where weights are integers, with tolerances of its own. `smolvlm` and
 //! `siglip` (see `generate_idefics3.py`) are exact in f16, and in q8 where their rows fit it.
 
+use crate::common::pair::{Pair, byte_level};
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::format::blueprint::Blueprint;
@@ -15,18 +16,12 @@ use llava_web::model::load::WeightLoader;
 use llava_web::native::{Folder, Threads};
 use llava_web::pass::Call;
 use llava_web::tuning::{Operands, Tuning, WorkgroupTile};
-use pair::{Pair, byte_level};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use std::collections::HashMap;
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-use checkpoint::Checkpoint;
-use common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse};
+use crate::common::checkpoint::Checkpoint;
+use crate::common::{Scratch, convert, convert_directory, golden_file, gpu_or_skip, nmse};
 
 /// Stages must be this close: a few roundings of f32 (2⁻²⁴)² accumulated over two blocks.
 const STAGE_NMSE: f64 = 1e-8;

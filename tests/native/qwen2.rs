@@ -3,14 +3,9 @@
 //!
 //! The weights are a formula (see `tests/golden/generate_qwen2.py`), so that no checkpoint is committed.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
-
-use checkpoint::Checkpoint;
-use common::{Talk, golden_file, gpu_or_skip, nmse};
+use crate::common::checkpoint::Checkpoint;
+use crate::common::pair::{self, Pair};
+use crate::common::{Talk, golden_file, gpu_or_skip, nmse};
 use llava_web::config::Config;
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{Engine, GenerateOptions, SilentObserver};
@@ -19,14 +14,13 @@ use llava_web::format::source::Memory;
 use llava_web::native::{Threads, load};
 use llava_web::quant::Encoding;
 use llava_web::tuning::Tuning;
-use pair::Pair;
 use pollster::block_on;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value as Json, json};
 
 /// Steps whose logits the golden files keep.
 const KEPT: [usize; 4] = [0, 10, 20, 31];
-/// Stages and logits with products of f32: see `tests/golden.rs`.
+/// Stages and logits with products of f32: see `tests/native/golden.rs`.
 const EXACT: [f64; 2] = [1e-8, 1e-7];
 /// The same with activations of 8 bits.
 const INTEGER: [f64; 2] = [5e-2, 5e-2];

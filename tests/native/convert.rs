@@ -1,11 +1,9 @@
 //! Conversion of checkpoints to manifest and shards: tensors kept, tensors left out, and refusals.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
+use crate::common;
 
-use checkpoint::{Checkpoint, Written};
-use common::{Scratch, golden, golden_file};
+use crate::common::checkpoint::{Checkpoint, Written};
+use crate::common::{Scratch, golden, golden_file};
 use llava_web::config::Config;
 use llava_web::error::{Error, Kind};
 use llava_web::format::convert::{ConvertOptions, Progress, convert};

@@ -1,13 +1,10 @@
 //! GGUF pairs: files of every generation of converters are read, everything else is refused by name.
 
-#[path = "common/checkpoint.rs"]
-mod checkpoint;
-mod common;
-#[path = "common/gguf.rs"]
-mod pair;
+use crate::common;
 
-use checkpoint::Checkpoint;
-use common::{Scratch, Talk, golden_file};
+use crate::common::checkpoint::Checkpoint;
+use crate::common::pair::{self, GgufFile, Pair, sentence_piece};
+use crate::common::{Scratch, Talk, golden_file};
 use llava_web::config::{Activation, Config, ConnectorKind, PictureLayout, SquarePolicy};
 use llava_web::device::{BackendChoice, Device};
 use llava_web::engine::{GenerateOptions, SilentObserver};
@@ -19,7 +16,6 @@ use llava_web::native::{Folder, load};
 use llava_web::preprocess::{PreprocessConfig, Tiling};
 use llava_web::quant::{Encoding, decode};
 use llava_web::tokenizer::Tokenizer;
-use pair::{GgufFile, Pair, sentence_piece};
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 use std::io::Write;

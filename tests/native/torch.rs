@@ -1,11 +1,8 @@
 //! PyTorch's own files: those of `torch.save` are read to the bit; files that would make a reader run code, allocate
 //! without bound or read out of place are refused by name.
 
-mod common;
-#[path = "common/torch.rs"]
-mod torch;
-
-use common::golden_file;
+use crate::common::golden_file;
+use crate::common::torch::{self, Archive, Pickle, StateDict, strides};
 use llava_web::error::{Error, Kind, Result};
 use llava_web::format::source::{Memory, Source};
 use llava_web::format::stored::StoredTensor;
@@ -13,7 +10,6 @@ use llava_web::format::torch::read_header;
 use pollster::block_on;
 use safetensors::{Dtype, SafeTensors};
 use std::cell::Cell;
-use torch::{Archive, Pickle, StateDict, strides};
 
 fn header(bytes: &[u8]) -> Result<Vec<StoredTensor>> {
     block_on(read_header(&Memory([("f.bin".to_string(), bytes.to_vec())].into()), "f.bin"))

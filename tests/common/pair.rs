@@ -1,5 +1,4 @@
 //! Tiny GGUF pairs made from a checkpoint in memory, to be changed before they are written.
-#![allow(dead_code)] // each test uses a part
 
 use super::checkpoint::Checkpoint;
 use super::golden_file;

@@ -1,8 +1,6 @@
 //! Sampling in answers: penalties count what they should, log-probabilities are the model's, stop strings end the text.
 
-mod common;
-
-use common::{Scratch, Talk, convert, golden_file, gpu_or_skip};
+use crate::common::{Scratch, Talk, convert, golden_file, gpu_or_skip};
 use llava_web::device::BackendChoice;
 use llava_web::engine::{Answer, Engine, Event, GenerateOptions, Observer, Stop, TokenProbability};
 use llava_web::kernels::process_logits::{EXCLUDED, IN_PROMPT, process};

@@ -12,8 +12,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-mod common;
-use common::{Talk, golden, golden_file, gpu_or_skip, next_checkpoint, nmse};
+use crate::common::{Talk, golden, golden_file, gpu_or_skip, next_checkpoint, nmse};
 
 /// A few roundings of f32, accumulated over two blocks, as in golden.rs.
 const EMBEDS_NMSE: f64 = 1e-8;
