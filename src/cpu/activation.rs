@@ -3,9 +3,15 @@
 
 use super::Workspace;
 use super::simd::{Job, Simd, exp, load_part, store_part};
+use super::thread_pool::Shared;
 use crate::config::Activation;
 use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
+
+/// Values that belong to one part of an operation.
+const BLOCK: usize = 64;
+/// What `silu` of a value takes, in the time of a multiply-add.
+const WORK_PER_VALUE: usize = 16;
 
 /// `a = f(a)`.
 ///
@@ -26,9 +32,15 @@ pub(super) unsafe fn activate<S: Simd>(a: &mut [f32], kind: Activation) {
 pub(super) fn silu_mul(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [up, gate] = buffers else { unreachable!("checked by Pass::push") };
     let count = row_count(op.params[1], call) as usize * op.params[0] as usize;
-    let (a, up) = (&mut gate.f32_mut()[..count], Some(&up.f32()[..count]));
-    // SAFETY: slices of equal length.
-    unsafe { workspace.level.run(Elementwise { a, up, function: Function::Silu }) };
+    let (gate, up, level) = (Shared::new(&mut gate.f32_mut()[..count]), &up.f32()[..count], workspace.level);
+    workspace.ranges(count.div_ceil(BLOCK), BLOCK * WORK_PER_VALUE, &|blocks| {
+        let up = &up[blocks.start * BLOCK..(blocks.end * BLOCK).min(count)];
+        // SAFETY: slices of equal length; parts have disjoint blocks.
+        unsafe {
+            let a = std::slice::from_raw_parts_mut(gate.pointer().add(blocks.start * BLOCK), up.len());
+            level.run(Elementwise { a, up: Some(up), function: Function::Silu });
+        }
+    });
 }
 
 #[derive(Debug, Clone, Copy)]

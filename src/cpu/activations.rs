@@ -5,14 +5,19 @@
 //! rows.
 #![allow(unsafe_code)] // SIMD; see `simd`
 
+use super::Workspace;
 use super::panel::as_bytes;
-use super::simd::{Job, Level, Simd};
+use super::simd::{Job, Simd};
 use crate::quant::WeightType;
+use std::ops::Range;
 
 /// Integers per step: the values with a common scale.
 pub(super) const GROUP: usize = 32;
 /// Floats per step.
 pub(super) const FLOATS_PER_STEP: usize = 8;
+
+/// What quantising a value takes, in the time of a multiply-add.
+const WORK_PER_VALUE: usize = 16;
 
 /// The prepared rows `[M, K]`. Every mat-mul reuses their memory.
 #[derive(Debug, Default)]
@@ -27,14 +32,18 @@ pub(crate) struct Activations {
 
 impl Activations {
     /// Quantises `x [m, k]` to be multiplied by weights of type `kind`; `k` is a multiple of 32.
-    pub fn integers(&mut self, level: Level, kind: WeightType, x: &[f32], m: usize, k: usize) {
+    pub fn integers(&mut self, workspace: &Workspace, kind: WeightType, x: &[f32], m: usize, k: usize) {
         assert!(x.len() == m * k && k.is_multiple_of(GROUP), "[{m}, {k}] of {}", x.len());
         let groups = m * k / GROUP;
         self.words.resize(groups * 16, 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, [0; 2]);
-        // SAFETY: the job checks every index.
-        unsafe { level.run(Quantize { to: self, kind: kind as u32, x, m, k }) };
+        let to = To { words: self.words.as_mut_ptr(), scales: self.scales.as_mut_ptr(), sums: self.sums.as_mut_ptr() };
+        let level = workspace.level;
+        workspace.ranges(m, k * WORK_PER_VALUE, &|rows| {
+            // SAFETY: `to` has room for `m` rows; parts have disjoint rows.
+            unsafe { level.run(Quantize { to, kind: kind as u32, x, m, k, rows }) };
+        });
     }
 
     /// Copies `x [m, k]`, with zeros up to a whole step.
@@ -50,12 +59,25 @@ impl Activations {
     }
 }
 
+/// The memory of [`Activations`], of which each part of a job writes rows of its own.
+#[derive(Clone, Copy)]
+struct To {
+    words: *mut i32,
+    scales: *mut f32,
+    sums: *mut [i32; 2],
+}
+
+// SAFETY: the parts of a job write different rows, and nothing else uses the memory meanwhile.
+unsafe impl Send for To {}
+unsafe impl Sync for To {}
+
 struct Quantize<'a> {
-    to: &'a mut Activations,
+    to: To,
     kind: u32,
     x: &'a [f32],
     m: usize,
     k: usize,
+    rows: Range<usize>,
 }
 
 impl Job for Quantize<'_> {
@@ -63,7 +85,7 @@ impl Job for Quantize<'_> {
     unsafe fn run<S: Simd>(self) {
         let bytes = as_bytes::<S>(self.kind);
         let per_group = words_of_group(bytes);
-        for (row, x) in self.x.chunks_exact(self.k).enumerate() {
+        for (row, x) in self.rows.clone().zip(self.x[self.rows.start * self.k..].chunks_exact(self.k)) {
             for (g, x) in x.chunks_exact(GROUP).enumerate() {
                 let at = g * self.m + row;
                 let mut q = [0i32; GROUP];
@@ -81,9 +103,11 @@ impl Job for Quantize<'_> {
                         unsafe { S::store_i(q.as_mut_ptr(), S::nearest(scaled)) };
                     }
                 }
-                self.to.scales[at] = scale;
-                self.to.sums[at] = [q[..16].iter().sum(), q[16..].iter().sum()];
-                pack(bytes, &q, &mut self.to.words[at * per_group..][..per_group]);
+                unsafe {
+                    *self.to.scales.add(at) = scale;
+                    *self.to.sums.add(at) = [q[..16].iter().sum(), q[16..].iter().sum()];
+                    pack(bytes, &q, std::slice::from_raw_parts_mut(self.to.words.add(at * per_group), per_group));
+                }
             }
         }
     }
@@ -113,6 +137,8 @@ fn pack(bytes: bool, q: &[i32; GROUP], words: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::simd::Level;
+    use crate::cpu::thread_pool::SingleThread;
 
     #[test]
     fn values_that_are_not_finite_stay_so_and_disturb_no_other_row() {
@@ -120,13 +146,13 @@ mod tests {
             let mut x = [1.0, -127.0].repeat(64);
             (x[32 + 3], x[64 + 31], x[96]) = (f32::NAN, f32::NEG_INFINITY, 2.0);
             x[97..].fill(1e-40);
-            let mut to = Activations::default();
-            to.integers(level, kind, &x, 4, GROUP);
+            let (mut to, workspace) = (Activations::default(), Workspace::new(level, Box::new(SingleThread)));
+            to.integers(&workspace, kind, &x, 4, GROUP);
             assert_eq!((to.scales[0], to.sums[0]), (1.0, [8 * (1 - 127); 2]), "{level:?}");
             assert!(to.scales[1].is_nan() && to.scales[2].is_nan(), "{level:?}");
             assert_eq!([to.sums[1], to.sums[2]], [[0; 2]; 2], "{level:?}");
             assert_eq!(to.sums[3], [127, 0], "{level:?}");
-            to.integers(level, kind, &[1e-40; GROUP], 1, GROUP);
+            to.integers(&workspace, kind, &[1e-40; GROUP], 1, GROUP);
             assert_eq!(to.sums[0], [0; 2], "{level:?}");
         }
     }

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)] // SIMD; see `simd`
 #![allow(clippy::needless_range_loop)] // see `matmul`
 
+use super::attention_products::{BLOCK_KEYS, BlockRows, scores_of_few, scores_of_many, weigh};
 use super::simd::{Job, Simd, exp, load_part, store_part};
 use super::thread_pool::Shared;
 use super::{SCRATCH, Workspace};
@@ -19,21 +20,23 @@ use crate::pass::{Call, Op, Words};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Keys per block.
-const BLOCK_KEYS: usize = 64;
 /// Minimum softmaxes per key and value head for which transposing a block of keys pays.
 const MIN_TRANSPOSED_SOFTMAXES: usize = 4;
+/// Minimum rows of a head's part where its rows are divided: each part unpacks the keys and values again.
+const MIN_PART_ROWS: usize = 16;
 /// Softmaxes whose scores of a transposed block are computed together: each vector of keys is loaded once for them.
 const QUERIES: usize = 2;
 
-/// Computes attention. Key and value heads are divided among the threads. A fifth buffer keeps the scores of one row.
+/// Computes attention. Key and value heads are divided among the threads, and rows where there are few heads. A fifth
+/// buffer keeps the scores of one row.
 pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
     let [q, k, v, out, kept @ ..] = buffers else { unreachable!("checked by Pass::push") };
     let (t, d) = (row_count(op.params[P_ROWS], call) as usize, op.constant("HEAD_SIZE") as usize);
     let [heads, kv_heads] = [P_HEADS, P_KV_HEADS].map(|i| op.params[i] as usize);
     let first = (op.params[P_CAUSAL] == 1).then_some(call.pos as usize);
     let cache_is_f16 = op.constant("CACHE_F16") == 1;
-    let values = first.map_or(t, |pos| pos + t) * kv_heads * d;
+    let keys = first.map_or(t, |pos| pos + t);
+    let values = keys * kv_heads * d;
     let words = if cache_is_f16 { values.div_ceil(2) } else { values };
     let (q, k, v) = (&q.f32()[..t * heads * d], &k.0[..words], &v.0[..words]);
     assert!(out.0.len() >= q.len(), "out of attention");
@@ -43,12 +46,20 @@ pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: 
         assert!(t == 1 && values / (kv_heads * d) + 2 <= stride, "scores of attention");
         (Shared::new(&mut kept.f32_mut()[first * stride..][..heads * stride]), stride)
     });
-    let parts = workspace.parts(2 * values * t * heads / kv_heads).min(kv_heads);
+    let wanted = workspace.parts(2 * values * t * heads / kv_heads);
+    let splits = wanted.div_ceil(kv_heads).min(t / MIN_PART_ROWS).max(1);
+    let jobs = kv_heads * splits;
+    let parts = if splits > 1 { jobs } else { wanted.min(jobs) };
     workspace.pool.run(parts, &|part| {
         SCRATCH.with(|memory| {
-            for kv_head in (part..kv_heads).step_by(parts) {
-                let head = Head { q, k, v, out, kept, t, d, heads, kv_heads, kv_head, first, memory };
-                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out` and `kept`.
+            for job in (part..jobs).step_by(parts) {
+                // The last rows see the most keys: they come first.
+                let (kv_head, split) = (job % kv_heads, splits - 1 - job / kv_heads);
+                let row = t * split / splits;
+                let (t, first) = (t * (split + 1) / splits - row, first.map(|pos| pos + row));
+                let head = Head { q, k, v, out, kept, row, t, keys, d, heads, kv_heads, kv_head, first, memory };
+                // SAFETY: the slices are as long as the sizes say; every head has its own part of `out` and `kept`, and so
+                // has every row.
                 unsafe {
                     match cache_is_f16 {
                         true => level.run(TypedHead::<true>(head)),
@@ -60,6 +71,7 @@ pub(super) fn attention(op: &Op, call: &Call, buffers: &mut [Words], workspace: 
     });
 }
 
+/// A head, or some of its rows.
 struct Head<'a> {
     q: &'a [f32],
     k: &'a [u32],
@@ -67,12 +79,17 @@ struct Head<'a> {
     out: Shared,
     /// Where the only row's scores are kept: the rows of the heads, and their length.
     kept: Option<(Shared, usize)>,
+    /// The first row.
+    row: usize,
+    /// Number of rows.
     t: usize,
+    /// Number of keys that all rows together see.
+    keys: usize,
     d: usize,
     heads: usize,
     kv_heads: usize,
     kv_head: usize,
-    /// Position of row 0 where rows see only the rows up to themselves; else `None`.
+    /// Position of the first row where rows see only the rows up to themselves; else `None`.
     first: Option<usize>,
     memory: &'a RefCell<Vec<f32>>,
 }
@@ -96,13 +113,6 @@ struct Memory<'a> {
     state: &'a mut [f32],
 }
 
-/// The f32 keys and values of a block, `stride` apart.
-struct BlockRows {
-    keys: *const f32,
-    values: *const f32,
-    stride: usize,
-}
-
 impl<const F16: bool> Job for TypedHead<'_, F16> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
@@ -124,7 +134,7 @@ impl<const F16: bool> Job for TypedHead<'_, F16> {
         sums.fill(0.0);
         state.chunks_exact_mut(2).for_each(|state| state.copy_from_slice(&[f32::NEG_INFINITY, 0.0]));
         let mut m = Memory { keys, values, transposed, scores, sums, state };
-        let reach = h.first.map_or(h.t, |pos| pos + h.t);
+        let reach = h.first.map_or(h.keys, |pos| pos + h.t);
         let many = softmaxes >= MIN_TRANSPOSED_SOFTMAXES;
         for start in (0..reach).step_by(BLOCK_KEYS) {
             let count = BLOCK_KEYS.min(reach - start);
@@ -156,7 +166,7 @@ impl<const F16: bool> Job for TypedHead<'_, F16> {
                         h.scores_of_many::<S>(&mut m, pair.clone());
                     }
                     for (slot, softmax) in pair.enumerate() {
-                        let seen = h.first.map_or(h.t, |pos| pos + softmax / group + 1);
+                        let seen = h.first.map_or(h.keys, |pos| pos + softmax / group + 1);
                         let at = slot * BLOCK_KEYS..slot * BLOCK_KEYS + count.min(seen - start);
                         if !many {
                             scores_of_few::<S>(h.query_values(softmax), &rows, &mut m.scores[at.clone()]);
@@ -181,7 +191,7 @@ impl Head<'_> {
     #[inline(always)]
     fn query(&self, softmax: usize) -> usize {
         let group = self.heads / self.kv_heads;
-        (softmax / group * self.heads + self.kv_head * group + softmax % group) * self.d
+        ((self.row + softmax / group) * self.heads + self.kv_head * group + softmax % group) * self.d
     }
 
     /// Rows `start ..` of keys or values as f32, with zeros up to a whole vector.
@@ -303,98 +313,6 @@ impl Head<'_> {
                     store_part::<S>(std::slice::from_raw_parts_mut(out.add(i), self.d - i), x);
                 }
             }
-        }
-    }
-}
-
-/// Computes `q · k / √D` of `N` queries for all keys of a transposed block.
-#[inline(always)]
-unsafe fn scores_of_many<S: Simd, const N: usize>(queries: [&[f32]; N], keys: *const f32, scores: *mut f32) {
-    unsafe {
-        let scale = S::splat(scale(queries[0]));
-        for s in (0..BLOCK_KEYS).step_by(4 * S::W) {
-            let mut acc = [[S::splat(0.0); 4]; N];
-            for i in 0..queries[0].len() {
-                let keys = keys.add(i * BLOCK_KEYS + s);
-                for j in 0..4 {
-                    let keys = S::load(keys.add(j * S::W));
-                    for n in 0..N {
-                        acc[n][j] = S::mul_add(S::splat(*queries[n].get_unchecked(i)), keys, acc[n][j]);
-                    }
-                }
-            }
-            for n in 0..N {
-                for j in 0..4 {
-                    S::store(scores.add(n * BLOCK_KEYS + s + j * S::W), S::mul(acc[n][j], scale));
-                }
-            }
-        }
-    }
-}
-
-/// Returns the factor of the scores of a query.
-#[inline(always)]
-fn scale(query: &[f32]) -> f32 {
-    1.0 / (query.len() as f32).sqrt()
-}
-
-/// Computes `q · k / √D` key by key. Keys are padded to whole vectors.
-#[inline(always)]
-unsafe fn scores_of_few<S: Simd>(query: &[f32], rows: &BlockRows, scores: &mut [f32]) {
-    unsafe {
-        let mut s = 0;
-        while s + 4 <= scores.len() {
-            dots::<S, 4>(query, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
-            s += 4;
-        }
-        while s < scores.len() {
-            dots::<S, 1>(query, rows.keys.add(s * rows.stride), rows.stride, &mut scores[s..]);
-            s += 1;
-        }
-    }
-}
-
-/// Computes `q · k / √D` for `N` keys, `stride` apart.
-#[inline(always)]
-unsafe fn dots<S: Simd, const N: usize>(query: &[f32], keys: *const f32, stride: usize, out: &mut [f32]) {
-    unsafe {
-        let mut sums = [S::splat(0.0); N];
-        let mut i = 0;
-        while i < query.len() {
-            let q = if i + S::W <= query.len() { S::load(query.as_ptr().add(i)) } else { load_part::<S>(&query[i..]) };
-            for j in 0..N {
-                sums[j] = S::mul_add(q, S::load(keys.add(j * stride + i)), sums[j]);
-            }
-            i += S::W;
-        }
-        for j in 0..N {
-            out[j] = S::sum(sums[j]) * scale(query);
-        }
-    }
-}
-
-/// Computes `sums ← shrink · sums + Σ_s weights[s] · values[s]` for `N` vectors. Rows of values are `width` apart.
-#[inline(always)]
-unsafe fn weigh<S: Simd, const N: usize>(
-    weights: &[f32],
-    values: *const f32,
-    width: usize,
-    shrink: f32,
-    sums: *mut f32,
-) {
-    unsafe {
-        let mut acc = [S::splat(0.0); N];
-        for j in 0..N {
-            acc[j] = S::mul(S::load(sums.add(j * S::W)), S::splat(shrink));
-        }
-        for (s, weight) in weights.iter().enumerate() {
-            let (weight, values) = (S::splat(*weight), values.add(s * width));
-            for j in 0..N {
-                acc[j] = S::mul_add(weight, S::load(values.add(j * S::W)), acc[j]);
-            }
-        }
-        for j in 0..N {
-            S::store(sums.add(j * S::W), acc[j]);
         }
     }
 }

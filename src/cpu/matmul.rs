@@ -76,11 +76,7 @@ fn product(
     }
     assert!(out.len() >= (m - 1) * shape.stride + shape.first + n, "out of a mat-mul");
     let bias = bias.map(|bias| &bias[shape.first..][..n]);
-    if matches!(tile.weight_type, WeightType::F32 | WeightType::F16) {
-        workspace.activations.floats(&x[..m * k], m, k);
-    } else {
-        workspace.activations.integers(workspace.level, tile.weight_type, &x[..m * k], m, k);
-    }
+    workspace.prepare_rows(tile.weight_type, &x[..m * k], m, k);
     let (w, x, level) = (Planes::new(tile), &workspace.activations, workspace.level);
     let out = Shared::new(out);
     // Every part has whole tiles; parts are as equal as that allows.

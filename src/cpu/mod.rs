@@ -3,6 +3,7 @@
 mod activation;
 mod activations;
 mod attention;
+mod attention_products;
 mod attention_weights;
 mod calibrate;
 mod fast;
@@ -12,17 +13,21 @@ mod matmul;
 mod micro_kernel;
 mod norm;
 mod panel;
+mod rope;
 mod simd;
 mod thread_pool;
 
 pub(crate) use simd::Level;
 pub use thread_pool::{JobQueue, ThreadPool};
 
+use crate::kernels::matmul::{MATMUL, P_K, P_M};
 use crate::pass::{Buf, Call, CopyRange, Op, Pass, Words};
+use crate::quant::WeightType;
 use activations::Activations;
 use fast::{Fast, fast_version};
 use std::cell::RefCell;
 use std::collections::TryReserveError;
+use std::ops::Range;
 use thread_pool::SingleThread;
 
 /// Minimum multiply-adds of an operation that runs on several threads. One thread takes about 10 µs for them in a
@@ -49,6 +54,19 @@ struct Prepared {
     op: Op,
     /// `None` where the twin runs.
     fast: Option<Fast>,
+    /// Whether it is a mat-mul of the rows that the mat-mul just before it has read.
+    same_rows: bool,
+}
+
+impl Prepared {
+    /// Whether `op`, right after `before`, multiplies the same rows by weights of the same type: queries, keys and
+    /// values, or the gate and what it multiplies.
+    fn same_rows(before: &Op, op: &Op) -> bool {
+        let is_matmul = |op: &Op| std::ptr::eq(op.kernel, &MATMUL);
+        let of_rows = |op: &Op| (op.constant("WEIGHT_TYPE"), op.params[P_K], op.params[P_M], op.buffers[0].id);
+        let writes = |op: &Op| op.buffers.last().map(|out| out.id);
+        is_matmul(before) && is_matmul(op) && of_rows(before) == of_rows(op) && writes(before) != Some(op.buffers[0].id)
+    }
 }
 
 /// The resources of fast kernels: instructions, threads, and memory that every operation reuses.
@@ -57,6 +75,8 @@ pub struct Workspace {
     pool: Box<dyn ThreadPool>,
     /// The prepared rows of a mat-mul.
     activations: Activations,
+    /// Whether those are the rows of the present operation, too.
+    holds_rows: bool,
 }
 
 thread_local! {
@@ -76,7 +96,27 @@ impl Workspace {
     }
 
     fn new(level: Level, pool: Box<dyn ThreadPool>) -> Self {
-        Self { level, pool, activations: Activations::default() }
+        Self { level, pool, activations: Activations::default(), holds_rows: false }
+    }
+
+    /// Prepares the rows `x [m, k]` for a mat-mul with weights of type `kind`, unless the mat-mul before has read them.
+    fn prepare_rows(&mut self, kind: WeightType, x: &[f32], m: usize, k: usize) {
+        if self.holds_rows {
+            return;
+        }
+        let mut activations = std::mem::take(&mut self.activations);
+        match kind {
+            WeightType::F32 | WeightType::F16 => activations.floats(x, m, k),
+            integers => activations.integers(self, integers, x, m, k),
+        }
+        (self.activations, self.holds_rows) = (activations, true);
+    }
+
+    /// Calls `job` with ranges that cover `0..count`, on several threads where that pays: an element takes about as long
+    /// as `multiply_adds` multiply-adds.
+    fn ranges(&self, count: usize, multiply_adds: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
+        let parts = self.parts(count * multiply_adds).min(count);
+        self.pool.run(parts, &|part| job(count * part / parts..count * (part + 1) / parts));
     }
 }
 
@@ -166,7 +206,12 @@ impl Cpu {
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
         self.use_huge_pages();
         let fast = |op: &Op| self.workspace.is_some().then(|| fast_version(op.kernel)).flatten();
-        self.passes.push(pass.ops.into_iter().map(|op| Prepared { fast: fast(&op), op }).collect());
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(pass.ops.len());
+        for op in pass.ops {
+            let same_rows = prepared.last().is_some_and(|before| Prepared::same_rows(&before.op, &op));
+            prepared.push(Prepared { fast: fast(&op), op, same_rows });
+        }
+        self.passes.push(prepared);
         self.passes.len() - 1
     }
 
@@ -180,12 +225,15 @@ impl Cpu {
 
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) {
         for &index in passes {
-            for Prepared { op, fast } in &self.passes[index] {
+            for Prepared { op, fast, same_rows } in &self.passes[index] {
                 // Lend each buffer to the kernel for the time of the operation; none is bound twice.
                 let lend = |b: &Buf| std::mem::take(&mut self.buffers[b.id as usize]);
                 let mut bound: Vec<Words> = op.buffers.iter().map(lend).collect();
                 match (*fast, &mut self.workspace) {
-                    (Some(fast), Some(workspace)) => fast(op, call, &mut bound, workspace),
+                    (Some(fast), Some(workspace)) => {
+                        workspace.holds_rows &= same_rows;
+                        fast(op, call, &mut bound, workspace);
+                    }
                     _ => (op.kernel.reference)(op, call, &mut bound),
                 }
                 for (buffer, words) in op.buffers.iter().zip(bound) {

@@ -8,7 +8,7 @@ pub mod activation;
 pub mod attention;
 pub mod attention_step;
 pub mod attention_weights;
-mod cache;
+pub(crate) mod cache;
 pub mod calibrate;
 pub mod depthwise;
 pub mod embed_rows;
