@@ -93,6 +93,7 @@ const RULES = {
   "./build.sh learn": { as: true, slow: true },
   "./build.sh figures": { as: true, slow: true },
   "./build.sh visits": { as: true, slow: true },
+  "./build.sh visits --plot src/docs": { as: "mkdir $WORK/visits; ./build.sh visits --plot $WORK/visits", slow: true },
   "./build.sh real": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   "./build.sh real DIR": { as: `${MAKE_BLOCK}; ./build.sh real ${BLOCK}`, slow: true },
   'cargo run --bin chat -- --model www/models/scenes --image PICTURE --prompt "Which shape is red?" --attention looks.json': {
