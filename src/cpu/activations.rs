@@ -8,6 +8,7 @@
 use super::Workspace;
 use super::panel::as_bytes;
 use super::simd::{Job, Simd};
+use super::thread_pool::Shared;
 use crate::quant::WeightType;
 use std::ops::Range;
 
@@ -38,7 +39,11 @@ impl Activations {
         self.words.resize(groups * 16, 0);
         self.scales.resize(groups, 0.0);
         self.sums.resize(groups, [0; 2]);
-        let to = To { words: self.words.as_mut_ptr(), scales: self.scales.as_mut_ptr(), sums: self.sums.as_mut_ptr() };
+        let to = To {
+            words: Shared::new(&mut self.words),
+            scales: Shared::new(&mut self.scales),
+            sums: Shared::new(&mut self.sums),
+        };
         let level = workspace.level;
         workspace.ranges(m, k * WORK_PER_VALUE, &|rows| {
             // SAFETY: `to` has room for `m` rows; parts have disjoint rows.
@@ -62,14 +67,10 @@ impl Activations {
 /// The memory of [`Activations`], of which each part of a job writes rows of its own.
 #[derive(Clone, Copy)]
 struct To {
-    words: *mut i32,
-    scales: *mut f32,
-    sums: *mut [i32; 2],
+    words: Shared<i32>,
+    scales: Shared,
+    sums: Shared<[i32; 2]>,
 }
-
-// SAFETY: the parts of a job write different rows, and nothing else uses the memory meanwhile.
-unsafe impl Send for To {}
-unsafe impl Sync for To {}
 
 struct Quantize<'a> {
     to: To,
@@ -104,9 +105,13 @@ impl Job for Quantize<'_> {
                     }
                 }
                 unsafe {
-                    *self.to.scales.add(at) = scale;
-                    *self.to.sums.add(at) = [q[..16].iter().sum(), q[16..].iter().sum()];
-                    pack(bytes, &q, std::slice::from_raw_parts_mut(self.to.words.add(at * per_group), per_group));
+                    *self.to.scales.pointer().add(at) = scale;
+                    *self.to.sums.pointer().add(at) = [q[..16].iter().sum(), q[16..].iter().sum()];
+                    pack(
+                        bytes,
+                        &q,
+                        std::slice::from_raw_parts_mut(self.to.words.pointer().add(at * per_group), per_group),
+                    );
                 }
             }
         }

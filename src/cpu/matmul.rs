@@ -341,19 +341,8 @@ unsafe fn integer_rows<S: Simd, const KIND: u32, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::thread_pool::{SingleThread, ThreadPool};
+    use crate::cpu::thread_pool::{SingleThread, ThreadPool, Three};
     use crate::quant::plane_bytes;
-
-    /// Three threads, started for every job.
-    struct Three;
-    impl ThreadPool for Three {
-        fn size(&self) -> usize {
-            3
-        }
-        fn run(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
-            std::thread::scope(|scope| (0..parts).for_each(|part| drop(scope.spawn(move || job(part)))));
-        }
-    }
 
     /// Multiplies rows of `k` values by a weight of arbitrary blocks and of small scales.
     fn multiply(kind: WeightType, n: usize, k: usize, x: &[f32], level: Level, pool: Box<dyn ThreadPool>) -> Vec<f32> {

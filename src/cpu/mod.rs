@@ -18,6 +18,8 @@ mod simd;
 mod thread_pool;
 
 pub(crate) use simd::Level;
+#[cfg(test)]
+pub(crate) use thread_pool::Three;
 pub use thread_pool::{JobQueue, ThreadPool};
 
 use crate::kernels::matmul::{MATMUL, P_K, P_M};
@@ -28,7 +30,7 @@ use fast::{Fast, fast_version};
 use std::cell::RefCell;
 use std::collections::TryReserveError;
 use std::ops::Range;
-use thread_pool::SingleThread;
+use thread_pool::{Shared, SingleThread};
 
 /// Minimum multiply-adds of an operation that runs on several threads. One thread takes about 10 µs for them in a
 /// browser; passing parts to other threads takes one or two.
@@ -117,6 +119,20 @@ impl Workspace {
     fn ranges(&self, count: usize, multiply_adds: usize, job: &(dyn Fn(Range<usize>) + Sync)) {
         let parts = self.parts(count * multiply_adds).min(count);
         self.pool.run(parts, &|part| job(count * part / parts..count * (part + 1) / parts));
+    }
+
+    /// Calls `job(row, values)` for every row of `values`, each of `width`, on several threads where that pays: a value takes
+    /// about as long as `work` multiply-adds.
+    #[allow(unsafe_code)] // threads write rows of their own
+    fn each_row(&self, values: &mut [f32], width: usize, work: usize, job: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+        let count = values.len() / width;
+        let values = Shared::new(values);
+        self.ranges(count, width * work, &|rows| {
+            for row in rows {
+                // SAFETY: `values` has `count` rows; parts have disjoint rows.
+                job(row, unsafe { std::slice::from_raw_parts_mut(values.pointer().add(row * width), width) });
+            }
+        });
     }
 }
 

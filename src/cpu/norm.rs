@@ -1,25 +1,11 @@
 //! RMSNorm and LayerNorm, row by row, in f32. Sums run in eight lanes, which the compiler vectorises.
-#![allow(unsafe_code)] // threads write rows of their own
 
 use super::Workspace;
-use super::thread_pool::Shared;
 use crate::kernels::row_count;
 use crate::pass::{Call, Op, Words};
 
 /// What a value of a norm takes, in the time of a multiply-add.
 const WORK_PER_VALUE: usize = 8;
-
-/// Calls `norm(x, out)` with every row of `x` and of `out`, on several threads.
-fn by_row(workspace: &Workspace, x: &[f32], out: &mut [f32], cols: usize, norm: &(dyn Fn(&[f32], &mut [f32]) + Sync)) {
-    let out = Shared::new(&mut out[..x.len()]);
-    workspace.ranges(x.len() / cols, cols * WORK_PER_VALUE, &|rows| {
-        for row in rows {
-            // SAFETY: `out` is as long as `x`; parts have disjoint rows.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.pointer().add(row * cols), cols) };
-            norm(&x[row * cols..][..cols], out);
-        }
-    });
-}
 
 /// `out[t, i] = x[t, i] / sqrt(mean_i(x[t]²) + ε) · w[i]`
 pub(super) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut Workspace) {
@@ -27,7 +13,9 @@ pub(super) fn rms_norm(op: &Op, call: &Call, buffers: &mut [Words], workspace: &
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
     let count = row_count(op.params[1], call) as usize * cols;
     let w = &w.f32()[..cols];
-    by_row(workspace, &x.f32()[..count], out.f32_mut(), cols, &|x, out| {
+    let x = &x.f32()[..count];
+    workspace.each_row(&mut out.f32_mut()[..count], cols, WORK_PER_VALUE, &|row, out| {
+        let x = &x[row * cols..][..cols];
         let inverse = 1.0 / (sum(x, |x| x * x) / cols as f32 + eps).sqrt();
         for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
             *out = x * inverse * w;
@@ -41,7 +29,9 @@ pub(super) fn layer_norm(op: &Op, call: &Call, buffers: &mut [Words], workspace:
     let (cols, eps) = (op.params[0] as usize, f32::from_bits(op.params[2]));
     let count = row_count(op.params[1], call) as usize * cols;
     let (w, b) = (&w.f32()[..cols], &b.f32()[..cols]);
-    by_row(workspace, &x.f32()[..count], out.f32_mut(), cols, &|x, out| {
+    let x = &x.f32()[..count];
+    workspace.each_row(&mut out.f32_mut()[..count], cols, WORK_PER_VALUE, &|row, out| {
+        let x = &x[row * cols..][..cols];
         let mean = sum(x, |x| x) / cols as f32;
         let inverse = 1.0 / (sum(x, |x| (x - mean) * (x - mean)) / cols as f32 + eps).sqrt();
         if op.params[4] == 0 {

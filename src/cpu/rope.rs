@@ -1,7 +1,5 @@
 //! Rotary position embedding, with the append to the cache, in f32.
-#![allow(unsafe_code)] // threads rotate rows of their own
 
-use super::thread_pool::Shared;
 use super::{SCRATCH, Workspace};
 use crate::kernels::cache::put;
 use crate::kernels::row_count;
@@ -17,13 +15,8 @@ pub(super) fn rope(op: &Op, call: &Call, buffers: &mut [Words], workspace: &mut 
     let (t, stored) = (row_count(op.params[0], call) as usize, op.constant("CACHE_F16"));
     let (position, width) = (call.pos as usize, kv_heads * d);
     let table = &table.f32()[position * d..][..t * d];
-    let queries = Shared::new(&mut q.f32_mut()[..t * heads * d]);
-    workspace.ranges(t, heads * d * WORK_PER_VALUE, &|rows| {
-        for row in rows {
-            // SAFETY: `q` has `t` rows; parts have disjoint rows.
-            let row_of_q = unsafe { std::slice::from_raw_parts_mut(queries.pointer().add(row * heads * d), heads * d) };
-            row_of_q.chunks_exact_mut(d).for_each(|head| rotate(head, &table[row * d..][..d]));
-        }
+    workspace.each_row(&mut q.f32_mut()[..t * heads * d], heads * d, WORK_PER_VALUE, &|row, q| {
+        q.chunks_exact_mut(d).for_each(|head| rotate(head, &table[row * d..][..d]));
     });
     SCRATCH.with_borrow_mut(|rotated| {
         rotated.clear();

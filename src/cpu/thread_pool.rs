@@ -29,6 +29,20 @@ impl ThreadPool for SingleThread {
     }
 }
 
+/// Three threads, started for every job.
+#[cfg(test)]
+pub(crate) struct Three;
+
+#[cfg(test)]
+impl ThreadPool for Three {
+    fn size(&self) -> usize {
+        3
+    }
+    fn run(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| (0..parts).for_each(|part| drop(scope.spawn(move || job(part)))));
+    }
+}
+
 /// The current job of a pool, shared by its threads. The thread that owns the device posts jobs and takes parts of
 /// them; the worker threads run [`run_worker`](Self::run_worker).
 pub struct JobQueue {
@@ -209,19 +223,19 @@ impl ThreadPool for Arc<JobQueue> {
 
 /// A buffer of which each part of a job writes elements of its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shared(*mut f32);
+pub(super) struct Shared<T = f32>(*mut T);
 
 // SAFETY: the parts of a job write to different elements, and nothing else uses the buffer meanwhile.
-unsafe impl Send for Shared {}
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     /// Shares a buffer that is borrowed for as long as the job runs.
-    pub fn new(buffer: &mut [f32]) -> Self {
+    pub fn new(buffer: &mut [T]) -> Self {
         Self(buffer.as_mut_ptr())
     }
     /// Returns the address of its first element.
-    pub fn pointer(self) -> *mut f32 {
+    pub fn pointer(self) -> *mut T {
         self.0
     }
 }

@@ -3,7 +3,7 @@
 //! Outputs start as NaN (or as given values), guard words follow every output, the error is the normalised mean
 //! square error plus a bound per element, and the harness is itself tested to fail on a wrong answer.
 
-use crate::cpu::{Level, has_fast_version};
+use crate::cpu::{Level, Three, has_fast_version};
 use crate::device::{BackendChoice, Device};
 use crate::error::Kind;
 use crate::kernels::{CacheType, Weight};
@@ -199,12 +199,16 @@ impl Case {
         }
     }
 
-    /// Asserts the same of the fast CPU version, at every instruction level of this machine.
+    /// Asserts the same of the fast CPU version, at every instruction level of this machine; and that three threads compute
+    /// the bits of one.
     pub fn check_cpu(&self, nmse: f64, bound: f64) {
         assert!(self.pass.ops.iter().all(|op| has_fast_version(op.kernel)), "{}: nothing to compare", self.name);
         for level in Level::available() {
             self.check_outputs(level.name(), &self.run(Device::cpu(level)), nmse, bound);
         }
+        let mut three = Device::cpu(Level::best());
+        three.set_thread_pool(Box::new(Three));
+        assert_eq!(self.run(three), self.run(Device::cpu(Level::best())), "{} on three threads", self.name);
     }
 
     fn check_outputs(&self, by: &str, got: &[Vec<u32>], nmse: f64, bound: f64) {
