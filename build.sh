@@ -47,6 +47,7 @@ help() {
 ./build.sh bench …             measure speeds, natively
 ./build.sh bench peers …       measure this engine and others side by side in Chromium (some minutes; --size 30m for one;
                                --model smollm2 for a published model, in Firefox on WebGPU, too)
+./build.sh bench browsers      measure the CPU backend on a published model in every browser, on one thread and on two
 ./build.sh bench llama [DIR]   measure the CPU backend and llama.cpp side by side on this machine, 7B in 4 bits
                                (--model smollm2 in place of DIR for a published model)
 ./build.sh bench isa           compile every shader for graphics cards of AMD and Intel, without a card: registers,
@@ -643,6 +644,17 @@ peers() {
     node tests/bench/peers.mjs "$models" "$@"
 }
 
+# This engine alone, in every browser.
+browsers() {
+    need_chromium
+    need_firefox
+    need_webkit
+    need_node
+    build --with-threads
+    smollm2_pair .cache/peers-smollm2
+    node tests/bench/peers.mjs .cache/peers-smollm2 --model browsers "$@"
+}
+
 # llama [DIR] … or llama --model smollm2 …
 llama() {
     local directory=$WEIGHTS_7B more=() binaries
@@ -667,7 +679,7 @@ llama() {
 bench() {
     need_rust
     case ${1:-} in
-        peers | llama) "$@" ;;
+        peers | browsers | llama) "$@" ;;
         isa) need_mesa; cargo run --package llava-isa --bin isa -- "${@:2}" ;;
         *) cargo run "${release[@]}" --bin bench -- "$@" ;;
     esac

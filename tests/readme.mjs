@@ -84,6 +84,7 @@ const RULES = {
     as: "cargo run --features plot --bin bench -- --shape tiny --growth 256 --repeat 1 --plot $WORK",
     slow: true,
   },
+  "./build.sh bench browsers": { as: "./build.sh bench browsers --repetitions 1", slow: true },
   "./build.sh bench llama": { as: `${MAKE_BLOCK}; LLAVA_DEV=1 ./build.sh bench llama ${BLOCK} --rows 8 --tokens 2 --turns 1`, slow: true },
   "./build.sh bench llama --model smollm2": { as: "LLAVA_DEV=1 ./build.sh bench llama --model smollm2 --rows 8 --tokens 2 --turns 1", slow: true },
   "./build.sh bench peers": { as: "./build.sh bench peers --size 30m", slow: true },

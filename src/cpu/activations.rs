@@ -52,15 +52,19 @@ impl Activations {
     }
 
     /// Copies `x [m, k]`, with zeros up to a whole step.
-    pub fn floats(&mut self, x: &[f32], m: usize, k: usize) {
+    pub fn floats(&mut self, workspace: &Workspace, x: &[f32], m: usize, k: usize) {
         self.words.resize(k.div_ceil(FLOATS_PER_STEP) * m * FLOATS_PER_STEP, 0);
-        for (row, x) in x.chunks_exact(k).take(m).enumerate() {
-            for (step, x) in x.chunks(FLOATS_PER_STEP).enumerate() {
-                let to = &mut self.words[(step * m + row) * FLOATS_PER_STEP..][..FLOATS_PER_STEP];
-                to.fill(0);
-                to.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_bits() as i32);
+        let words = Shared::new(&mut self.words);
+        workspace.ranges(m, k, &|rows| {
+            for row in rows {
+                for (step, x) in x[row * k..][..k].chunks(FLOATS_PER_STEP).enumerate() {
+                    let mut values = [0; FLOATS_PER_STEP];
+                    values.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_bits() as i32);
+                    // SAFETY: `words` has this step of each of `m` rows; parts have disjoint rows.
+                    unsafe { *words.pointer().add((step * m + row) * FLOATS_PER_STEP).cast() = values };
+                }
             }
-        }
+        });
     }
 }
 

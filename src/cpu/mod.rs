@@ -13,6 +13,7 @@ mod matmul;
 mod micro_kernel;
 mod norm;
 mod panel;
+mod products;
 mod rope;
 mod simd;
 mod thread_pool;
@@ -22,7 +23,6 @@ pub(crate) use simd::Level;
 pub(crate) use thread_pool::Three;
 pub use thread_pool::{JobQueue, ThreadPool};
 
-use crate::kernels::matmul::{MATMUL, P_K, P_M};
 use crate::pass::{Buf, Call, CopyRange, Op, Pass, Words};
 use crate::quant::WeightType;
 use activations::Activations;
@@ -43,32 +43,22 @@ const MIN_PART_MULTIPLY_ADDS: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Cpu {
     buffers: Vec<Words>,
-    passes: Vec<Vec<Prepared>>,
+    passes: Vec<Vec<Step>>,
     /// The number of buffers, the first ones, that are in huge pages where the system has them.
     in_huge_pages: usize,
     /// `None` where only the twins run.
     workspace: Option<Workspace>,
 }
 
-/// An operation with its fast version, resolved once.
+/// What is replayed, resolved once.
 #[derive(Debug)]
-struct Prepared {
-    op: Op,
-    /// `None` where the twin runs.
-    fast: Option<Fast>,
-    /// Whether it is a mat-mul of the rows that the mat-mul just before it has read.
-    same_rows: bool,
-}
-
-impl Prepared {
-    /// Whether `op`, right after `before`, multiplies the same rows by weights of the same type: queries, keys and
-    /// values, or the gate and what it multiplies.
-    fn same_rows(before: &Op, op: &Op) -> bool {
-        let is_matmul = |op: &Op| std::ptr::eq(op.kernel, &MATMUL);
-        let of_rows = |op: &Op| (op.constant("WEIGHT_TYPE"), op.params[P_K], op.params[P_M], op.buffers[0].id);
-        let writes = |op: &Op| op.buffers.last().map(|out| out.id);
-        is_matmul(before) && is_matmul(op) && of_rows(before) == of_rows(op) && writes(before) != Some(op.buffers[0].id)
-    }
+enum Step {
+    /// An operation by its fast version.
+    Fast(Op, Fast),
+    /// An operation by its twin.
+    Twin(Op),
+    /// Mat-muls of the same rows, as one job.
+    Products(Vec<Op>),
 }
 
 /// The resources of fast kernels: instructions, threads, and memory that every operation reuses.
@@ -77,8 +67,6 @@ pub struct Workspace {
     pool: Box<dyn ThreadPool>,
     /// The prepared rows of a mat-mul.
     activations: Activations,
-    /// Whether those are the rows of the present operation, too.
-    holds_rows: bool,
 }
 
 thread_local! {
@@ -98,20 +86,17 @@ impl Workspace {
     }
 
     fn new(level: Level, pool: Box<dyn ThreadPool>) -> Self {
-        Self { level, pool, activations: Activations::default(), holds_rows: false }
+        Self { level, pool, activations: Activations::default() }
     }
 
-    /// Prepares the rows `x [m, k]` for a mat-mul with weights of type `kind`, unless the mat-mul before has read them.
+    /// Prepares the rows `x [m, k]` for a mat-mul with weights of type `kind`.
     fn prepare_rows(&mut self, kind: WeightType, x: &[f32], m: usize, k: usize) {
-        if self.holds_rows {
-            return;
-        }
         let mut activations = std::mem::take(&mut self.activations);
         match kind {
-            WeightType::F32 | WeightType::F16 => activations.floats(x, m, k),
+            WeightType::F32 | WeightType::F16 => activations.floats(self, x, m, k),
             integers => activations.integers(self, integers, x, m, k),
         }
-        (self.activations, self.holds_rows) = (activations, true);
+        self.activations = activations;
     }
 
     /// Calls `job` with ranges that cover `0..count`, on several threads where that pays: an element takes about as long
@@ -221,18 +206,28 @@ impl Cpu {
 
     pub(crate) fn prepare(&mut self, pass: Pass) -> usize {
         self.use_huge_pages();
-        let fast = |op: &Op| self.workspace.is_some().then(|| fast_version(op.kernel)).flatten();
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(pass.ops.len());
+        let mut steps: Vec<Step> = Vec::with_capacity(pass.ops.len());
         for op in pass.ops {
-            let same_rows = prepared.last().is_some_and(|before| Prepared::same_rows(&before.op, &op));
-            prepared.push(Prepared { fast: fast(&op), op, same_rows });
+            let is_product = self.workspace.is_some() && products::is_product(&op);
+            match (steps.last_mut(), fast_version(op.kernel)) {
+                (Some(Step::Products(ops)), _) if is_product && ops.iter().all(|o| products::share_rows(o, &op)) => {
+                    ops.push(op)
+                }
+                _ if is_product => steps.push(Step::Products(vec![op])),
+                (_, Some(fast)) if self.workspace.is_some() => steps.push(Step::Fast(op, fast)),
+                _ => steps.push(Step::Twin(op)),
+            }
         }
-        self.passes.push(prepared);
+        self.passes.push(steps);
         self.passes.len() - 1
     }
 
     pub(crate) fn ops(&self, pass: usize) -> Vec<Op> {
-        self.passes[pass].iter().map(|prepared| prepared.op.clone()).collect()
+        let ops = |step: &Step| match step {
+            Step::Fast(op, _) | Step::Twin(op) => vec![op.clone()],
+            Step::Products(ops) => ops.clone(),
+        };
+        self.passes[pass].iter().flat_map(ops).collect()
     }
 
     pub(crate) fn release(&mut self, pass: usize) {
@@ -241,29 +236,33 @@ impl Cpu {
 
     pub(crate) fn replay(&mut self, passes: &[usize], call: &Call) {
         for &index in passes {
-            for Prepared { op, fast, same_rows } in &self.passes[index] {
-                // Lend each buffer to the kernel for the time of the operation; none is bound twice.
-                let lend = |b: &Buf| std::mem::take(&mut self.buffers[b.id as usize]);
-                let mut bound: Vec<Words> = op.buffers.iter().map(lend).collect();
-                match (*fast, &mut self.workspace) {
-                    (Some(fast), Some(workspace)) => {
-                        workspace.holds_rows &= same_rows;
-                        fast(op, call, &mut bound, workspace);
+            for step in &self.passes[index] {
+                match (step, &mut self.workspace) {
+                    (Step::Products(ops), Some(workspace)) => products::run(ops, call, &mut self.buffers, workspace),
+                    (Step::Fast(op, fast), Some(workspace)) => {
+                        lend(op, &mut self.buffers, |bound| fast(op, call, bound, workspace));
                     }
-                    _ => (op.kernel.reference)(op, call, &mut bound),
-                }
-                for (buffer, words) in op.buffers.iter().zip(bound) {
-                    self.buffers[buffer.id as usize] = words;
+                    (Step::Twin(op), _) => lend(op, &mut self.buffers, |bound| (op.kernel.reference)(op, call, bound)),
+                    (Step::Products(_) | Step::Fast(..), None) => unreachable!("prepared for twins alone"),
                 }
             }
         }
     }
 }
 
+/// Lends the buffers of an operation to `run`. None is bound twice.
+fn lend(op: &Op, buffers: &mut [Words], run: impl FnOnce(&mut [Words])) {
+    let mut bound: Vec<Words> = op.buffers.iter().map(|b| std::mem::take(&mut buffers[b.id as usize])).collect();
+    run(&mut bound);
+    for (buffer, words) in op.buffers.iter().zip(bound) {
+        buffers[buffer.id as usize] = words;
+    }
+}
+
 /// Returns whether the CPU has a fast version of a kernel.
 #[cfg(test)]
 pub(crate) fn has_fast_version(kernel: &'static crate::pass::Kernel) -> bool {
-    fast_version(kernel).is_some()
+    fast_version(kernel).is_some() || std::ptr::eq(kernel, &crate::kernels::matmul::MATMUL)
 }
 
 fn zeroed(words: u64) -> Result<Words, TryReserveError> {

@@ -1,8 +1,8 @@
 // Who is compared with whom, where, and how much each has to do.
 
 /**
- * Engines of one group are compared: `cpu 1`, `cpu 2`, `webgpu`. `preferences` are Firefox's.
- * @typedef {{ name: string, module: "ours" | "wllama" | "onnx", group: string, browser: "Chromium" | "Firefox", setting: any,
+ * Engines of one group are compared with the first of it: `cpu 1`, `cpu 2`, `webgpu`. `preferences` are Firefox's.
+ * @typedef {{ name: string, module: "ours" | "wllama" | "onnx", group: string, browser: "Chromium" | "Firefox" | "WebKit", setting: any,
  *   preferences?: Record<string, boolean> }} Contender
  */
 
@@ -31,6 +31,19 @@ export const REAL = [
   { name: "ours, WebGPU", module: "ours", group: "webgpu", browser: "Firefox", setting: { backend: "webgpu", threads: 2 } },
   { name: "wllama, WebGPU", module: "wllama", group: "webgpu", browser: "Firefox", preferences: JSPI, setting: { threads: 2, layers: 99999 } },
 ];
+
+/** Ours in every browser, with relaxed instructions where threads and the browser have them, and without.
+ * @type {Contender[]} */
+export const BROWSERS = /** @type {const} */ ([
+  ["Chromium", 1, true],
+  ["Firefox", 1, true],
+  ["WebKit", 1, true],
+  ["Chromium", 2, true],
+  ["Chromium", 2, false],
+  ["Firefox", 2, true],
+  ["Firefox", 2, false],
+  ["WebKit", 2, true],
+]).map(([browser, threads, relaxed]) => ({ name: `${browser}, ${named(threads)}${relaxed ? "" : ", not relaxed"}`, module: "ours", group: `cpu ${threads}`, browser, setting: { backend: "cpu", threads, relaxed } }));
 
 /** By group of `REAL`: the least ratio of our speed to theirs, in prefill and in decode. @type {Record<string, number>} */
 export const BARS = { "cpu 1": 3.5, "cpu 2": 3.5, webgpu: 10 };

@@ -1,10 +1,12 @@
-// Our engine and others in the same browser, on the same machine, in one run: `./build.sh bench peers`.
+// Our engine and others in the same browser, on the same machine, in one run: `./build.sh bench peers`. Ours in every browser:
+// `./build.sh bench browsers`.
 //
-//     node peers.mjs MODELS [--model synthetic|smollm2] [--size 30m,200m] [--only cpu|webgpu] [--repetitions 3] [--out FOLDER]
+//     node peers.mjs MODELS [--model synthetic|smollm2|browsers] [--size 30m,200m] [--only cpu|webgpu] [--repetitions 3] [--out FOLDER]
 //
 // `synthetic`: in Chromium, the same LLaMA with the same random 4-bit weights; what is right was answered by onnxruntime's
 // native CPU backend. `smollm2`: a published file on the CPU in Chromium, and on WebGPU in Firefox, whose adapter has the
-// shader-f16 that wllama needs; what is right was answered by transformers.
+// shader-f16 that wllama needs; what is right was answered by transformers. `browsers`: the same file, our engine alone, on
+// the CPU.
 //
 // First every engine answers prompts, greedily, and is compared with what is right; those runs warm it up and are not
 // timed. Then they take turns, in an order that turns with them, each with a browser and a worker of its own.
@@ -18,7 +20,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Chromium } from "../browser/driver/chromium.mjs";
 import { Firefox } from "../browser/driver/firefox.mjs";
-import { BARS, REAL, SYNTHETIC, amounts } from "./contenders.mjs";
+import { WebKit } from "../browser/driver/webkit.mjs";
+import { BARS, BROWSERS, REAL, SYNTHETIC, amounts } from "./contenders.mjs";
 import { Guest, serve } from "./host.mjs";
 import { judge, smollm2, synthetic } from "./models.mjs";
 import { bars, csv, markdown } from "./table.mjs";
@@ -57,15 +60,15 @@ function note({ ids, rows, prefill_ms, decode_ms }, row) {
   row.decode.push(((ids.length - 1) * 1000) / decode_ms);
 }
 
-/** @param {{ browser: string, group: string, preferences?: Record<string, boolean> }} where @param {string} url */
-const enter = async ({ browser, preferences }, url) => Guest.enter(await (browser === "Firefox" ? Firefox : Chromium).start({ gpu: true, preferences }), url);
+/** @param {Pick<Contender, "browser" | "preferences">} where @param {string} url */
+const enter = async ({ browser, preferences }, url) => Guest.enter(await { Chromium, Firefox, WebKit }[browser].start({ gpu: browser !== "WebKit", preferences }), url);
 
 /** Loads an engine and compares its answers. @param {Model} model @param {Contender} contender @param {string} url */
 async function stage(model, contender, url) {
-  const { name, group, module } = contender;
+  const { name, group } = contender;
   const { checks, rows, decoded } = amounts(model.name, group);
   /** @type {Row} */
-  const row = { size: model.name, engine: name, group, ours: module === "ours", verdict: "", says: "", tokens: decoded, rows, cold: false, prefill: [], decode: [] };
+  const row = { size: model.name, engine: name, group, first: contenders.find((other) => other.group === group) === contender, verdict: "", says: "", tokens: decoded, rows, cold: false, prefill: [], decode: [] };
   const guest = await enter(contender, url);
   row.says = await guest.load(contender, model.task);
   let took = 0;
@@ -105,33 +108,35 @@ async function measure(model, contenders, url) {
 async function about(contenders, url) {
   const lines = [];
   for (const browser of new Set(contenders.map(({ browser }) => browser))) {
-    const guest = await enter({ browser, group: "" }, url);
+    const guest = await enter({ browser }, url);
     const [agent, adapter] = await guest.driver.evaluate(async () => {
       const found = await /** @type {any} */ (navigator).gpu?.requestAdapter();
       const { info = {}, features = new Set() } = found ?? {};
       return [navigator.userAgent, found ? `${info.vendor} ${info.architecture} (${info.description || "no description"}), shader-f16: ${features.has("shader-f16")}` : "none"];
     });
     await guest.leave();
-    lines.push(`${/(?:Firefox|Chrome)\/\S+/.exec(agent)?.[0]} headless, adapter ${adapter}.`);
+    lines.push(`${/(?:Firefox|Chrome)\/\S+/.exec(agent)?.[0] ?? `${browser} (${/Version\/\S+/.exec(agent)?.[0]})`} headless, adapter ${adapter}.`);
   }
   const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: repository, encoding: "utf8" }).trim();
   return [
-    `${new Date().toISOString().slice(0, 16)}, commit ${commit}, \`./build.sh bench peers ${process.argv.slice(3).join(" ")}\`.`,
+    `${new Date().toISOString().slice(0, 16)}, commit ${commit}, \`peers.mjs ${process.argv.slice(2).join(" ")}\`.`,
     ...lines,
     `${os.cpus().length} × ${os.cpus()[0]?.model}, load ${os.loadavg()[0]?.toFixed(1)}.`,
-    `wllama ${version("@wllama/wllama")}, onnxruntime-web ${version("onnxruntime-web")}. Medians; spread is half of the range.`,
+    `${contenders === BROWSERS ? "" : `wllama ${version("@wllama/wllama")}, onnxruntime-web ${version("onnxruntime-web")}. `}Medians; spread is half of the range.`,
   ].join("\n");
 }
 
-const real = values.model === "smollm2";
-const contenders = real ? REAL : SYNTHETIC;
-const list = real ? [smollm2(path.join(repository, "tests/golden/smollm2.json"))] : values.size.split(",").map((size) => synthetic(models, size));
+/** @type {Record<string, Contender[]>} */
+const LISTS = { synthetic: SYNTHETIC, smollm2: REAL, browsers: BROWSERS };
+const contenders = LISTS[values.model] ?? [];
+if (!contenders.length) throw new Error(`--model ${values.model}: synthetic, smollm2 or browsers`);
+const list = contenders !== SYNTHETIC ? [smollm2(path.join(repository, "tests/golden/smollm2.json"))] : values.size.split(",").map((size) => synthetic(models, size));
 const host = await serve({ engines: path.join(here, "engines"), node_modules: path.join(here, "node_modules"), www: path.join(repository, "www"), models });
 const words = await about(contenders, host.url);
 /** @type {Row[]} */
 const rows = [];
 for (const model of list) rows.push(...(await measure(model, contenders, host.url)));
-const said = [markdown(rows, words), ...bars(rows, real ? BARS : {})].join("\n");
+const said = [markdown(rows, words, contenders === BROWSERS ? "Chromium" : "ours"), ...bars(rows, contenders === REAL ? BARS : {})].join("\n");
 console.log(said);
 if (values.out) {
   writeFileSync(path.join(values.out, `peers-${values.model}.md`), said);

@@ -17,7 +17,7 @@ const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
  * @property {string} size
  * @property {string} engine
  * @property {string} group  engines of one group are compared: `cpu 1`, `cpu 2`, `webgpu`
- * @property {boolean} ours
+ * @property {boolean} first  of its group, which the others are compared with: ours
  * @property {string} verdict  whether what it computes is right
  * @property {string} says  what it says of where it runs
  * @property {number} tokens  decoded in a run
@@ -27,8 +27,8 @@ const short = (value) => (Number.isNaN(value) ? "—" : value.toPrecision(3));
  * @property {number[]} decode  tokens per second
  */
 
-/** Ours in the group of `row`. @param {Row[]} rows @param {Row} row */
-const reference = (rows, row) => rows.find((other) => other.ours && other.size === row.size && other.group === row.group);
+/** What `row` is compared with. @param {Row[]} rows @param {Row} row */
+const reference = (rows, row) => rows.find((other) => other.first && other.size === row.size && other.group === row.group);
 
 /**
  * Whether ours is as many times as fast as it has to be.
@@ -36,22 +36,22 @@ const reference = (rows, row) => rows.find((other) => other.ours && other.size =
  */
 export function bars(rows, least) {
   return rows.flatMap((row) => {
-    const [bar, ours] = [least[row.group], reference(rows, row)];
-    if (row.ours || !ours || !bar) return [];
+    const [bar, first] = [least[row.group], reference(rows, row)];
+    if (row.first || !first || !bar) return [];
     return /** @type {const} */ (["prefill", "decode"]).map((what) => {
-      const ratio = median(ours[what]) / median(row[what]);
+      const ratio = median(first[what]) / median(row[what]);
       return `${ratio >= bar ? "met" : "**missed**"}: ${row.engine}, ${what} ${short(ratio)}, at least ${bar}`;
     });
   });
 }
 
-/** @param {Row[]} rows @param {string} about */
-export function markdown(rows, about) {
-  const head = ["model", "engine", "compared as", "prefill, tokens/s", "ours is × as fast", "decode, tokens/s", "ours is × as fast", "runs × decoded", "what it computes"];
+/** @param {Row[]} rows @param {string} about @param {string} first  what the first of each group is */
+export function markdown(rows, about, first) {
+  const head = ["model", "engine", "compared as", "prefill, tokens/s", `${first} is × as fast`, "decode, tokens/s", `${first} is × as fast`, "runs × decoded", "what it computes"];
   const lines = rows.map((row) => {
-    const ours = reference(rows, row);
+    const first = reference(rows, row);
     /** @param {"prefill" | "decode"} what */
-    const ratio = (what) => (row.ours || !ours ? "" : short(median(ours[what]) / median(row[what])));
+    const ratio = (what) => (row.first || !first ? "" : short(median(first[what]) / median(row[what])));
     const figure = (/** @type {number[]} */ values) => `${short(median(values))} (${spread(values)})`;
     const cells = [row.size, row.engine, row.group, figure(row.prefill), ratio("prefill"), figure(row.decode), ratio("decode"), `${row.prefill.length} × ${row.tokens}${row.cold ? ", cold" : ""}`, row.verdict];
     return `| ${cells.join(" | ")} |`;
@@ -61,10 +61,10 @@ export function markdown(rows, about) {
 
 /** @param {Row[]} rows */
 export function csv(rows) {
-  const head = "size,engine,group,ours,prefill_tokens_per_s,prefill_runs,decode_tokens_per_s,decode_runs,decoded,verdict,says";
+  const head = "size,engine,group,first,prefill_tokens_per_s,prefill_runs,decode_tokens_per_s,decode_runs,decoded,verdict,says";
   const quoted = (/** @type {unknown} */ value) => `"${String(value).replaceAll('"', '""')}"`;
   const lines = rows.map((row) =>
-    [row.size, row.engine, row.group, row.ours, median(row.prefill), row.prefill.join(" "), median(row.decode), row.decode.join(" "), row.tokens, row.verdict, row.says].map(quoted).join(","),
+    [row.size, row.engine, row.group, row.first, median(row.prefill), row.prefill.join(" "), median(row.decode), row.decode.join(" "), row.tokens, row.verdict, row.says].map(quoted).join(","),
   );
   return [head, ...lines, ""].join("\n");
 }

@@ -7,6 +7,7 @@ import { createServer, request } from "node:http";
 import os from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { WebKit } from "./driver/webkit.mjs";
 import { launch, open, rootWith, serve, www } from "./harness.mjs";
 
 const EXAMPLE = path.join(www, "examples/shapes.png");
@@ -32,6 +33,9 @@ async function withoutIsolation(url) {
 
 /** No program has relaxed instructions here: what is asked about is one that does. */
 const refuseRelaxed = () => Object.assign(WebAssembly, { validate: () => false });
+
+/** As in WebKitGTK, which makes shared memory that no worker may receive. */
+const refuseSharing = () => void Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
 
 /** Memory of more pages than this is refused, as on a machine with little address space. @param {number} most */
 function refuseMemory(most) {
@@ -119,6 +123,17 @@ describe("threads", { skip }, () => {
     assert.deepEqual(files.filter((name) => name.endsWith(".wasm")), ["/pkg/threads/llava_web_bg.wasm"]);
   });
 
+  test("work in Safari's engine, which has no relaxed instructions", async () => {
+    const tab = await WebKit.start();
+    try {
+      await tab.goto(server.url);
+      await tab.shown("[data-testid=status][data-state=ready]");
+      assert.match(await tab.text("#machine"), /\(WebAssembly SIMD, [2-8] threads\)/);
+    } finally {
+      await tab.close();
+    }
+  });
+
   test("are not there without isolation: the page says so and answers", async () => {
     const plain = await withoutIsolation(server.url);
     try {
@@ -155,6 +170,9 @@ describe("threads", { skip }, () => {
     assert.match(less.threads ?? "", /^[2-8]$/);
     const none = await asked({ prepare: ({ page }) => page.addInitScript(refuseMemory, 0) });
     assert.equal(none.threads, "1: this browser has no memory that threads can share");
-    assert.deepEqual([less, none].map(({ answer }) => /\bgreen\b/i.test(answer)), [true, true]);
+    const unshared = await asked({ prepare: ({ page }) => page.addInitScript(refuseSharing) });
+    assert.equal(unshared.threads, none.threads);
+    assert.deepEqual(unshared.files.filter((name) => /(threads|relaxed)\/|-threads?\.js/.test(name)), []);
+    assert.deepEqual([less, none, unshared].map(({ answer }) => /\bgreen\b/i.test(answer)), [true, true]);
   });
 });

@@ -51,7 +51,8 @@ export function chooseThreads(wanted = Infinity) {
   if (!built) return singleThread("this page was built without threads");
   if (!globalThis.crossOriginIsolated) return singleThread("the host of this page does not isolate it from other sites");
   if (!("waitAsync" in Atomics)) return singleThread("this browser lacks Atomics.waitAsync");
-  const pages = sharedMemory(Infinity)?.pages;
+  // WebKitGTK makes shared memory, but lets no worker receive it: it lacks this name then.
+  const pages = "SharedArrayBuffer" in globalThis ? sharedMemory(Infinity)?.pages : 0;
   const build = WebAssembly.validate(RELAXED) ? "relaxed/" : "threads/";
   return pages ? { build, threads, pages, why: "" } : singleThread("this browser has no memory that threads can share");
 }

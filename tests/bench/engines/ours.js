@@ -1,12 +1,14 @@
-// Our engine, loaded as the page loads it. Setting: { backend, threads }. Threads beyond the first come through `ports`.
+// Our engine, loaded as the page loads it. Setting: { backend, threads, relaxed }; where `relaxed` is false, without relaxed
+// SIMD instructions. Threads beyond the first come through `ports`.
 
 import { chooseThreads } from "/www/shared/threads.js";
 import { Loader } from "/www/worker/loader.js";
 
 let loader;
 
-export async function load(task, { backend, threads }, ports) {
+export async function load(task, { backend, threads, relaxed }, ports) {
   const here = chooseThreads(threads);
+  if (relaxed === false) here.build = here.build.replace("relaxed/", "threads/");
   if (here.threads !== threads && backend === "cpu") throw new Error(`${threads} threads were asked for, ${here.threads} can be had: ${here.why}`);
   loader = new Loader(await import(here.pages ? "/www/pkg/threads/llava_web.js" : "/www/pkg/llava_web.js"));
   const addresses = [task.language, task.vision].map((file) => new URL(file, location.origin).href);

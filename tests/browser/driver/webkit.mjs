@@ -62,7 +62,8 @@ export class WebKit extends Driver {
     this.#processes.push(screen);
     const port = await freePort();
     // Its sandbox needs a user that is not root, which CI containers have not.
-    const environment = { ...process.env, DISPLAY: display, GDK_BACKEND: "x11", NO_AT_BRIDGE: "1", ...(process.getuid?.() === 0 && { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" }) };
+    // Isolated pages share memory in Safari; the GTK port leaves that switched off.
+    const environment = { ...process.env, DISPLAY: display, GDK_BACKEND: "x11", NO_AT_BRIDGE: "1", JSC_useSharedArrayBuffer: "1", ...(process.getuid?.() === 0 && { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" }) };
     this.#processes.push(spawn("WebKitWebDriver", [`--port=${port}`], { stdio: ["ignore", "ignore", "ignore"], env: environment }));
     this.#session = `http://127.0.0.1:${port}`;
     const capabilities = { alwaysMatch: { "webkitgtk:browserOptions": { binary, args: ["--automation"] } } };
