@@ -16,8 +16,10 @@ use crate::config::Activation;
 use crate::quant::{WeightTile, WeightType};
 use std::ops::Range;
 
+/// Rows of a tile at most.
+pub(super) const MAX_ROWS: usize = 64;
 /// Rows and columns per tile, for one row and for many. The accumulators take 8 and 16 KiB.
-const TILES: [(usize, usize); 2] = [(1, 2048), (64, 64)];
+const TILES: [(usize, usize); 2] = [(1, 2048), (MAX_ROWS, 64)];
 
 /// The place of a product in `out`, and its epilogue.
 pub(super) struct Epilogue<'a> {
@@ -48,6 +50,7 @@ pub(super) struct Product<'a> {
 struct Part<'a, const KIND: u32> {
     product: &'a Product<'a>,
     x: &'a Activations,
+    rows: Range<usize>,
     columns: Range<usize>,
     sums: &'a mut Vec<f32>,
 }
@@ -55,7 +58,7 @@ struct Part<'a, const KIND: u32> {
 impl<const KIND: u32> Job for Part<'_, KIND> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        unsafe { self.product.tiles::<S, KIND>(self.x, self.columns, self.sums) }
+        unsafe { self.product.tiles::<S, KIND>(self.x, self.rows, self.columns, self.sums) }
     }
 }
 
@@ -73,14 +76,21 @@ impl<'a> Product<'a> {
         self.n
     }
 
-    /// Computes some columns of all rows. `sums` is scratch memory.
+    /// Computes some columns of some rows. `sums` is scratch memory.
     ///
     /// # Safety
-    /// `x` holds `[m, k]` for the type of the weights; no other thread computes these columns.
-    pub unsafe fn run(&self, level: Level, x: &Activations, columns: Range<usize>, sums: &mut Vec<f32>) {
+    /// `x` holds `[m, k]` for the type of the weights; no other thread computes these values.
+    pub unsafe fn run(
+        &self,
+        level: Level,
+        x: &Activations,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        sums: &mut Vec<f32>,
+    ) {
         macro_rules! run {
             ($kind:ident) => {
-                level.run(Part::<{ code::$kind }> { product: self, x, columns, sums })
+                level.run(Part::<{ code::$kind }> { product: self, x, rows, columns, sums })
             };
         }
         unsafe {
@@ -110,13 +120,19 @@ struct ProductTile {
 
 impl Product<'_> {
     #[inline(always)]
-    unsafe fn tiles<S: Simd, const KIND: u32>(&self, x: &Activations, part: Range<usize>, sums: &mut Vec<f32>) {
-        let (rows, columns) = TILES[usize::from(self.m > 1)];
-        for n in part.clone().step_by(columns) {
-            let columns = n..(n + columns).min(part.end);
-            for row in (0..self.m).step_by(rows) {
+    unsafe fn tiles<S: Simd, const KIND: u32>(
+        &self,
+        x: &Activations,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        sums: &mut Vec<f32>,
+    ) {
+        let (row_step, column_step) = TILES[usize::from(self.m > 1)];
+        for n in columns.clone().step_by(column_step) {
+            let columns = n..(n + column_step).min(columns.end);
+            for row in rows.clone().step_by(row_step) {
                 let vectors = columns.len().div_ceil(S::W);
-                let tile = ProductTile { rows: row..(row + rows).min(self.m), columns: columns.clone(), vectors };
+                let tile = ProductTile { rows: row..(row + row_step).min(rows.end), columns: columns.clone(), vectors };
                 sums.clear();
                 sums.resize(tile.rows.len() * vectors * S::W, 0.0);
                 unsafe {
@@ -171,6 +187,9 @@ impl Product<'_> {
             let at = group * self.m + tile.rows.start;
             for vector in 0..tile.vectors {
                 let n = self.column::<S>(tile, vector);
+                if self.m == 1 {
+                    unsafe { panel::request::<S, KIND>(&self.w, group, n) };
+                }
                 let mut row = if vector < wide_vectors { wide_rows } else { 0 };
                 unsafe {
                     let w = panel::integers::<S, KIND>(&self.w, group, n);

@@ -2,7 +2,7 @@
 //! are prepared once, and threads divide the columns of all matrices.
 #![allow(unsafe_code)] // parts of a job have columns of their own
 
-use super::matmul::{Epilogue, Product};
+use super::matmul::{Epilogue, MAX_ROWS, Product};
 use super::simd::MAX_LANES;
 use super::{SCRATCH, Workspace};
 use crate::kernels::activation::activation_of_code;
@@ -61,28 +61,39 @@ pub(super) fn run(ops: &[Op], call: &Call, buffers: &mut [Words], workspace: &mu
     }
 }
 
-/// Multiplies the rows `x [m, k]` by matrices of type `kind`.
+/// Multiplies the rows `x [m, k]` by matrices of type `kind`. Threads divide rows where each has several tiles of them: then
+/// more of what a thread reads and writes is in its own cache. Else they divide columns.
 fn multiply(products: &[Product], kind: WeightType, x: &[f32], m: usize, k: usize, workspace: &mut Workspace) {
     workspace.prepare_rows(kind, x, m, k);
-    let (x, level) = (&workspace.activations, workspace.level);
+    let (x, level, threads) = (&workspace.activations, workspace.level, workspace.pool.size());
+    let (columns, row_tiles) = (products.iter().map(Product::columns).sum::<usize>(), m.div_ceil(MAX_ROWS));
+    if threads > 1 && row_tiles >= 2 * threads {
+        let parts = row_tiles.next_multiple_of(threads);
+        workspace.pool.run(parts, &|part| {
+            let rows = m * part / parts..m * (part + 1) / parts;
+            SCRATCH.with_borrow_mut(|sums| {
+                // SAFETY: the rows were prepared for this type; parts have disjoint rows.
+                products.iter().for_each(|p| unsafe { p.run(level, x, rows.clone(), 0..p.columns(), sums) });
+            });
+        });
+        return;
+    }
     let units = |product: &Product| product.columns().div_ceil(UNIT);
     let all: usize = products.iter().map(units).sum();
-    let parts = workspace.parts(products.iter().map(|product| m * k * product.columns()).sum()).min(all);
+    let parts = workspace.parts(m * k * columns).min(all);
     workspace.pool.run(parts, &|part| {
-        SCRATCH.with_borrow_mut(|sums| {
-            let (from, to) = (all * part / parts, all * (part + 1) / parts);
-            // The first unit of the product.
-            let mut first = 0;
-            for product in products {
-                let own = from.max(first) - first..to.min(first + units(product)).max(first) - first;
-                let columns = own.start * UNIT..(own.end * UNIT).min(product.columns());
-                if !columns.is_empty() {
-                    // SAFETY: the rows were prepared for this type; parts have disjoint columns.
-                    unsafe { product.run(level, x, columns, sums) };
-                }
-                first += units(product);
+        let (from, to) = (all * part / parts, all * (part + 1) / parts);
+        // The first unit of the product.
+        let mut first = 0;
+        for product in products {
+            let own = from.max(first) - first..to.min(first + units(product)).max(first) - first;
+            let columns = own.start * UNIT..(own.end * UNIT).min(product.columns());
+            if !columns.is_empty() {
+                // SAFETY: the rows were prepared for this type; parts have disjoint columns.
+                SCRATCH.with_borrow_mut(|sums| unsafe { product.run(level, x, 0..m, columns, sums) });
             }
-        });
+            first += units(product);
+        }
     });
 }
 
@@ -133,7 +144,7 @@ mod tests {
 
     #[test]
     fn products_of_one_job_are_those_of_each_alone() {
-        for (kind, m) in [(WeightType::Q4, 1), (WeightType::F32, 3), (WeightType::Q6K, 66)] {
+        for (kind, m) in [(WeightType::Q4, 1), (WeightType::F32, 3), (WeightType::Q6K, 66), (WeightType::Q8, 390)] {
             let compute = |n: &[usize], pool| products(kind, n, 512, &values(m * 512), Level::best(), pool);
             let (n, together) = ([576, 70, 192, 64], compute(&[576, 70, 192, 64], Box::new(Three)));
             let alone: Vec<f32> = n.iter().flat_map(|n| compute(&[*n], Box::new(SingleThread))).collect();

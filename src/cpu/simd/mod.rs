@@ -141,6 +141,9 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn as_f32(x: Self::I) -> Self::F;
     /// Unpacks two f16 per lane: those in the low, and those in the high 16 bits.
     unsafe fn unpack_f16(x: Self::I) -> (Self::F, Self::F);
+    /// Requests the line of the cache at an address, which need not be one of the program's.
+    #[inline(always)]
+    unsafe fn prefetch(_at: *const u8) {}
     /// Loads `W` consecutive 16-byte blocks and returns their words `j`, for each of the four `j`.
     unsafe fn words_of_blocks(from: *const u8) -> [Self::I; 4];
     /// Loads `W` consecutive entries of 4 bytes.

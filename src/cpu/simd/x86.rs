@@ -101,6 +101,10 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m512i; 4] {
         unsafe {
             let (a, b) = (_mm512_loadu_si512(from.cast()), _mm512_loadu_si512(from.add(64).cast()));
@@ -201,6 +205,10 @@ impl Simd for Avx2 {
             let high = _mm256_extracti128_si256::<1>(ordered);
             (_mm256_cvtph_ps(_mm256_castsi256_si128(ordered)), _mm256_cvtph_ps(high))
         }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m256i; 4] {
