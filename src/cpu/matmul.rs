@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop)] // see `float_rows`
 
 use super::activation::activate;
-use super::activations::{Activations, FLOATS_PER_STEP, words_of_group};
+use super::activations::{Activations, FLOATS_PER_STEP, GROUP, words_of_group};
 use super::micro_kernel::{self, ROWS, VECTORS, WidePanel};
 use super::panel::{self, Planes, as_bytes, code, has_minimum, offset};
 use super::simd::{Job, Level, MAX_LANES, Simd};
@@ -16,6 +16,8 @@ use crate::config::Activation;
 use crate::quant::{WeightTile, WeightType};
 use std::ops::Range;
 
+/// Columns from those that a product of one row reads to those that it requests then, as measured.
+const AHEAD: usize = 512;
 /// Rows of a tile at most.
 pub(super) const MAX_ROWS: usize = 64;
 /// Rows and columns per tile, for one row and for many. The accumulators take 8 and 16 KiB.
@@ -138,6 +140,8 @@ impl Product<'_> {
                 unsafe {
                     if KIND == code::F32 || KIND == code::F16 {
                         self.sum_floats::<S, KIND>(x, &tile, sums.as_mut_ptr());
+                    } else if S::PREFETCHES && self.m == 1 {
+                        self.sum_integer_row::<S, KIND>(x, &tile, sums.as_mut_ptr());
                     } else {
                         self.sum_integers::<S, KIND>(x, &tile, sums.as_mut_ptr());
                     }
@@ -183,13 +187,10 @@ impl Product<'_> {
         let mut wide = unsafe { WidePanel::<S>::new() };
         let wide_rows = if S::MICRO_KERNEL { rows / ROWS * ROWS } else { 0 };
         let wide_vectors = if wide_rows > 0 { tile.columns.len() / (VECTORS * S::W) * VECTORS } else { 0 };
-        for group in 0..self.k / super::activations::GROUP {
+        for group in 0..self.k / GROUP {
             let at = group * self.m + tile.rows.start;
             for vector in 0..tile.vectors {
                 let n = self.column::<S>(tile, vector);
-                if self.m == 1 {
-                    unsafe { panel::request::<S, KIND>(&self.w, group, n) };
-                }
                 let mut row = if vector < wide_vectors { wide_rows } else { 0 };
                 unsafe {
                     let w = panel::integers::<S, KIND>(&self.w, group, n);
@@ -210,6 +211,30 @@ impl Product<'_> {
                         integer_rows::<S, KIND, 1>(&w, &scales, x, at + row, sums.add(row * width), width);
                         row += 1;
                     }
+                }
+            }
+        }
+    }
+
+    /// The same for a tile of one row, which waits for memory alone: what is read soon is requested.
+    #[inline(always)]
+    unsafe fn sum_integer_row<S: Simd, const KIND: u32>(&self, x: &Activations, tile: &ProductTile, sums: *mut f32) {
+        let groups = self.k / GROUP;
+        let (mut group_ahead, mut vector_ahead) = (AHEAD / S::W / tile.vectors, AHEAD / S::W % tile.vectors);
+        for group in 0..groups {
+            for vector in 0..tile.vectors {
+                let n = self.column::<S>(tile, vector);
+                unsafe {
+                    if group_ahead < groups {
+                        panel::request::<S, KIND>(&self.w, group_ahead, self.column::<S>(tile, vector_ahead));
+                    }
+                    let w = panel::integers::<S, KIND>(&self.w, group, n);
+                    let scales = panel::scales::<S, KIND>(&self.w, group, n);
+                    integer_rows::<S, KIND, 1>(&w, &scales, x, group, sums.add(vector * S::W), 0);
+                }
+                vector_ahead += 1;
+                if vector_ahead == tile.vectors {
+                    (group_ahead, vector_ahead) = (group_ahead + 1, 0);
                 }
             }
         }

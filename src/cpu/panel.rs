@@ -138,11 +138,7 @@ pub(super) unsafe fn integers<S: Simd, const KIND: u32>(w: &Planes, g: usize, n:
     }
 }
 
-/// Bytes from what is read to what is requested then, as measured ([`request`]).
-const AHEAD: usize = 8192;
-
-/// Requests memory that [`integers`] and [`scales`] will read soon, for products of one row, which wait for nothing else. What
-/// hardware requests by itself ends with a page of 4 KiB.
+/// Requests the memory that [`integers`] and [`scales`] read. What hardware requests by itself ends with a page of 4 KiB.
 ///
 /// # Safety
 /// As [`integers`].
@@ -150,22 +146,15 @@ const AHEAD: usize = 8192;
 pub(super) unsafe fn request<S: Simd, const KIND: u32>(w: &Planes, g: usize, n: usize) {
     /// Bytes of a line of a cache.
     const LINE: usize = 64;
-    let (planes, scale) = match KIND {
-        code::Q4 => (1, 2),
-        code::Q4_1 => (1, 4),
-        code::Q4K => (1, 2),
-        code::Q5_1 => (2, 4),
-        _ => (2, 2),
-    };
+    let planes = if matches!(KIND, code::Q4 | code::Q4_1 | code::Q4K) { 1 } else { 2 };
+    let scale = if matches!(KIND, code::Q4_1 | code::Q5_1) { 4 } else { 2 };
     unsafe {
         for plane in 0..planes {
-            let blocks = w.block(planes * g + plane, n).wrapping_add(AHEAD);
-            for line in 0..(S::W * BLOCK_BYTES as usize).div_ceil(LINE) {
-                S::prefetch(blocks.wrapping_add(line * LINE));
+            for line in (0..S::W * BLOCK_BYTES as usize).step_by(LINE) {
+                S::prefetch(w.block(planes * g + plane, n).add(line));
             }
         }
-        // A scale belongs to a block of each plane.
-        S::prefetch(w.scale(g, n, scale).wrapping_add(AHEAD / planes / BLOCK_BYTES as usize * scale));
+        S::prefetch(w.scale(g, n, scale));
     }
 }
 

@@ -109,6 +109,8 @@ pub(crate) trait Simd: Copy + 'static {
     const BYTE_BITS: u32;
     /// Whether mat-muls of several rows use the [micro-kernel](super::micro_kernel).
     const MICRO_KERNEL: bool;
+    /// Whether [`prefetch`](Self::prefetch) does something.
+    const PREFETCHES: bool = false;
 
     unsafe fn splat(x: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
@@ -141,7 +143,7 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn as_f32(x: Self::I) -> Self::F;
     /// Unpacks two f16 per lane: those in the low, and those in the high 16 bits.
     unsafe fn unpack_f16(x: Self::I) -> (Self::F, Self::F);
-    /// Requests the line of the cache at an address, which need not be one of the program's.
+    /// Requests a line for the second-level cache. The address need not be one of the program's.
     #[inline(always)]
     unsafe fn prefetch(_at: *const u8) {}
     /// Loads `W` consecutive 16-byte blocks and returns their words `j`, for each of the four `j`.

@@ -50,6 +50,7 @@ impl Simd for Avx512 {
     const W: usize = 16;
     const BYTE_BITS: u32 = 8;
     const MICRO_KERNEL: bool = false;
+    const PREFETCHES: bool = true;
 
     same! {
         splat: _mm512_set1_ps(x: f32) -> __m512,
@@ -102,7 +103,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn prefetch(at: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m512i; 4] {
@@ -149,6 +150,7 @@ impl Simd for Avx2 {
     const W: usize = 8;
     const BYTE_BITS: u32 = 7;
     const MICRO_KERNEL: bool = false;
+    const PREFETCHES: bool = true;
 
     same! {
         splat: _mm256_set1_ps(x: f32) -> __m256,
@@ -208,7 +210,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn prefetch(at: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
     #[inline(always)]
     unsafe fn words_of_blocks(from: *const u8) -> [__m256i; 4] {
