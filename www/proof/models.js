@@ -1,5 +1,6 @@
-// The models that a proof runs: the shipped one, and small ones of random weights, of each family of layouts. reference.json
-// has the tokens that the reference kernels compute with them (`node tests/browser/record-proof.mjs` records it).
+// The models that a proof runs: the shipped one, and small ones of random weights, of each family of layouts and of each type
+// of weights that files have. reference.json has the tokens that the reference kernels compute with them (`node
+// tests/browser/record-proof.mjs` records it).
 
 /** A question about a picture. @typedef {{ picture: string, question: string }} Case */
 
@@ -10,6 +11,8 @@
  * @property {Case[]} cases  pictures relative to the document, or to this folder where they begin with `../`
  * @property {"q8" | "q4"} [quant]  type that weights are quantised to; without it they stay as they are
  * @property {"f16"} [cache_type]  type of the cached keys and values; without it f32, which models of this size have
+ * @property {number} [int8]  bound on the error of logits with activations of 8 bits, where it is not that of the others: weights
+ *   that are random bits make scores that a rounding moves further
  * @property {boolean} exact  whether the CPU computes in f32: it rounds activations to 8 bits where weights are integers
  */
 
@@ -40,4 +43,6 @@ export const MODELS = [
   { name: "ldp", entry: ["models/proof/ldp/config.json"], cases: [WIDE], exact: true },
   { name: "ldpv2", entry: ["models/proof/ldpv2/config.json"], cases: [WIDE], exact: true },
   { name: "qwen2", entry: ["models/proof/qwen2/even-mmproj.gguf", "models/proof/qwen2/even.gguf"], cases: [WIDE], exact: false },
+  { name: "k", entry: ["models/proof/k/k-mmproj.gguf", "models/proof/k/k.gguf"], cases: [WIDE], int8: 0.2, exact: false },
+  { name: "legacy", entry: ["models/proof/legacy/legacy-mmproj.gguf", "models/proof/legacy/legacy.gguf"], cases: [WIDE], exact: false },
 ];

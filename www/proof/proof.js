@@ -36,9 +36,9 @@ import { MODELS, SAMPLING, TOKENS } from "./models.js";
 const BOUNDS = { f32: 1e-7, f16: 2e-3, int8: 5e-2 };
 
 /** @param {Way} way @param {ProofModel} model */
-function boundOf({ name, backend }, { exact, cache_type }) {
-  if (backend === "cpu") return exact ? BOUNDS.f32 : BOUNDS.int8;
-  if (name === "int8") return BOUNDS.int8;
+function boundOf({ name, backend }, { exact, cache_type, int8 = BOUNDS.int8 }) {
+  if (backend === "cpu") return exact ? BOUNDS.f32 : int8;
+  if (name === "int8") return int8;
   return name === "f16" || cache_type === "f16" ? BOUNDS.f16 : BOUNDS.f32;
 }
 
