@@ -4,7 +4,7 @@
 //     node tests/browser/visits.mjs [--pair DIR]      (./build.sh visits builds what it needs, and draws the medians)
 //
 // Each pair of visits is repeated in a fresh profile. On Linux, lines that begin with # say what memory the pair takes: of
-// the process that grows most while it is loaded, before, after, and the most in between.
+// the process that grows most while it is loaded, before (in a first visit), after, and the most in between.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
@@ -36,8 +36,14 @@ async function growth(doing) {
   return grown.reduce((a, b) => (b.most - b.before > a.most - a.before ? b : a));
 }
 
+/** The largest process since `forgetPeaks`. @returns {Growth} */
+function largest() {
+  const { peak, resident } = memories().reduce((a, b) => (b.peak > a.peak ? b : a));
+  return { before: NaN, most: peak, after: resident };
+}
+
 /** Waits for the model, which a visitor has to agree to where it is large; asks about an example as soon as it is ready.
- * @param {Driver} tab @param {(growth: Growth) => void} [onGrowth] of memory, where the visitor was asked
+ * @param {Driver} tab @param {(growth: Growth) => void} [onGrowth] of memory
  * @returns {Promise<Parts>} */
 async function visit(tab, onGrowth) {
   const state = await tab.until("a model, or an offer", (ready) => (document.querySelector(ready) ? "ready" : document.querySelector("#offer-load")?.checkVisibility() && "offer"), READY);
@@ -48,7 +54,8 @@ async function visit(tab, onGrowth) {
     });
     await tab.shown(READY, 600_000);
   };
-  if (state === "offer") await (onGrowth && process.platform === "linux" ? growth(load).then(onGrowth) : load());
+  if (state === "offer") await (onGrowth ? growth(load).then(onGrowth) : load());
+  else if (onGrowth) onGrowth(largest());
   // A second visit begins with the conversation of the first one, whose picture would be read again.
   if (await tab.count(ANSWERS)) await tab.click("#new-chat");
   await tab.until("an empty conversation", (answers) => !document.querySelector(answers), ANSWERS);
@@ -93,9 +100,13 @@ for (const { name, query, start, backend } of ENGINES) {
       const tab = await start();
       try {
         /** @param {string} which */
-        const onGrowth = (which) => (/** @type {Growth} */ { before, most, after }) => {
-          const mb = [before, most, after].map((bytes) => (bytes / 1e6).toFixed(0));
-          console.log(`# ${name}, ${model}, ${which} visit: ${mb[0]} MB before, ${mb[1]} MB at most, ${mb[2]} MB after; files of ${(fileBytes / 1e6).toFixed(0)} MB`);
+        const onGrowth = (which) => {
+          if (!address || process.platform !== "linux") return undefined;
+          forgetPeaks();
+          return (/** @type {Growth} */ { before, most, after }) => {
+            const mb = [before, most, after].map((bytes) => (bytes / 1e6).toFixed(0));
+            console.log(`# ${name}, ${model}, ${which} visit: ${mb[0]} MB before, ${mb[1]} MB at most, ${mb[2]} MB after; files of ${(fileBytes / 1e6).toFixed(0)} MB`);
+          };
         };
         await tab.goto(`${server.url}?${[query.slice(1), address].filter(Boolean).join("&")}`);
         seen.first.push(await visit(tab, onGrowth("first")));
