@@ -105,7 +105,7 @@ for (const { name, query, start, backend } of ENGINES) {
           forgetPeaks();
           return (/** @type {Growth} */ { before, most, after }) => {
             const mb = [before, most, after].map((bytes) => (bytes / 1e6).toFixed(0));
-            console.log(`# ${name}, ${model}, ${which} visit: ${mb[0]} MB before, ${mb[1]} MB at most, ${mb[2]} MB after; files of ${(fileBytes / 1e6).toFixed(0)} MB`);
+            console.log(`# ${name}, ${model}, ${which} visit: ${which === "first" ? `${mb[0]} MB before, ` : ""}${mb[1]} MB at most, ${mb[2]} MB after; files of ${(fileBytes / 1e6).toFixed(0)} MB`);
           };
         };
         await tab.goto(`${server.url}?${[query.slice(1), address].filter(Boolean).join("&")}`);
