@@ -1,6 +1,6 @@
 //! Mat-muls of the same rows as one job: queries, keys and values of a layer, or the gate and what it multiplies. The rows
-//! are prepared once, and threads divide the columns of all matrices.
-#![allow(unsafe_code)] // parts of a job have columns of their own
+//! are prepared once, and threads divide the rows, or the columns of all matrices.
+#![allow(unsafe_code)] // parts of a job have rows or columns of their own
 
 use super::matmul::{Epilogue, MAX_ROWS, Product};
 use super::simd::MAX_LANES;
@@ -67,7 +67,8 @@ fn multiply(products: &[Product], kind: WeightType, x: &[f32], m: usize, k: usiz
     workspace.prepare_rows(kind, x, m, k);
     let (x, level, threads) = (&workspace.activations, workspace.level, workspace.pool.size());
     let (columns, row_tiles) = (products.iter().map(Product::columns).sum::<usize>(), m.div_ceil(MAX_ROWS));
-    if threads > 1 && row_tiles >= 2 * threads {
+    let parts = workspace.parts(m * k * columns);
+    if parts > 1 && row_tiles >= 2 * threads {
         let parts = row_tiles.next_multiple_of(threads);
         workspace.pool.run(parts, &|part| {
             let rows = m * part / parts..m * (part + 1) / parts;
@@ -80,7 +81,7 @@ fn multiply(products: &[Product], kind: WeightType, x: &[f32], m: usize, k: usiz
     }
     let units = |product: &Product| product.columns().div_ceil(UNIT);
     let all: usize = products.iter().map(units).sum();
-    let parts = workspace.parts(m * k * columns).min(all);
+    let parts = parts.min(all);
     workspace.pool.run(parts, &|part| {
         let (from, to) = (all * part / parts, all * (part + 1) / parts);
         // The first unit of the product.

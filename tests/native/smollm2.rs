@@ -15,8 +15,10 @@ use std::time::Instant;
 
 const STEPS: u32 = 32;
 /// Root mean square of the error of a margin with activations of 8 bits, logits. Found on 128 tokens: 0.120 with AVX2, 0.143
-/// with AVX-512, whose largest error, 0.701, is of a margin of 4.970.
-const MARGIN_ERROR: f32 = 0.18;
+/// with AVX-512.
+const MARGIN_ERROR: f32 = 0.15;
+/// Largest such error. Found with AVX-512: 0.701, of a margin of 4.970.
+const LARGEST_MARGIN_ERROR: f32 = 0.72;
 /// Tokens of 128 whose place another takes with activations of 8 bits. Found with AVX2: 9, of which the
 /// largest margin is 0.105.
 const CHANGED: usize = 13;
@@ -121,7 +123,7 @@ fn cpu_answers_as_transformers_up_to_ties() {
         "CPU: errors of {} margins: {rms:.3}, at most {largest:.3} of {margin:.3}; changed at {changed:.3?}",
         errors.len()
     );
-    assert!(rms <= MARGIN_ERROR && largest <= 4.0 * MARGIN_ERROR, "{rms} {largest}");
+    assert!(rms <= MARGIN_ERROR && largest <= LARGEST_MARGIN_ERROR, "{rms} {largest}");
     assert!(changed.len() <= CHANGED, "{changed:?}");
     let wanted = &wanted()[0];
     let answer = block_on(cpu.generate_raw(&wanted.prompt, &[], &options(), &mut SilentObserver)).unwrap().text;
